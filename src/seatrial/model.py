@@ -1,0 +1,688 @@
+"""The vocabulary of Seatrial as frozen values and protocols; imports nothing of ours.
+
+Everything that a trial observed is plain data from here (the *trace*), so that checks, judgement and reports are pure
+functions of it. Text forms of stored values are the engine's own, read in one fixed session (UTC, ISO dates, full
+float digits, binary as ``\\x`` hex); SQL NULL is ``None``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum, StrEnum
+from pathlib import Path
+from typing import Any, Protocol
+
+Attribute = str | int | bool | None | tuple[str, ...]
+Attributes = Mapping[str, Attribute]
+Key = tuple[str | None, ...]  # a row's key as text, in key order; the whole row where a table has no key
+
+
+class Severity(StrEnum):
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    CRITICAL = "critical"
+
+    @property
+    def rank(self) -> int:
+        return list(Severity).index(self)
+
+
+class Kind(StrEnum):
+    """What a migration did, the worst part deciding."""
+
+    ADDITIVE = "additive"
+    TRANSFORMATIVE = "transformative"
+    DESTRUCTIVE = "destructive"
+
+
+class Status(StrEnum):
+    PASSED = "passed"
+    FAILED = "failed"
+    ERROR = "error"  # could not be tested
+    SKIPPED = "skipped"
+
+
+class Phase(StrEnum):
+    UP = "up"
+    DOWN = "down"
+    REUP = "reup"
+    CHAIN = "chain"
+    LIVED_IN = "lived-in"
+    INTERRUPTED = "interrupted"
+
+
+class Impact(StrEnum):
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+
+
+class Observed(StrEnum):
+    """How something was observed."""
+
+    EXACT = "exact"
+    SAMPLED = "sampled"
+    NOT_OBSERVED = "not observed"
+
+
+# --- migrations -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Migration:
+    """One versioned step of a project."""
+
+    id: str
+    version: str
+    name: str
+    path: str  # relative to the project, for people to read
+    description: str = ""
+    parents: tuple[str, ...] = ()
+    no_down: str | None = None  # why there is no way back, in words ("its down is empty"); None where there is one
+
+
+# --- schema -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class TableRef:
+    """A table's raw name; ``namespace`` is empty in the default schema."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}.{self.name}" if self.namespace else self.name
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ObjectKey:
+    """What names a schema object. ``table`` is the raw name of the table that it belongs to, else empty.
+
+    ``kind`` is one of: table, column, constraint (named), primary key / unique / foreign key / check (unnamed; the name is
+    then ``table(columns)`` or, for a check, ``table(expression)``), index, sequence, view, materialized view, trigger, function,
+    procedure, aggregate, type, domain, extension, policy, row security, grant, event, publication, rule, statistics, schema,
+    event trigger. A grant's name is ``table`` or ``table.column`` (or the object's own name where it is on another object);
+    row security's is its table's.
+    """
+
+    kind: str
+    namespace: str
+    table: str
+    name: str
+
+    @property
+    def label(self) -> str:
+        """``column orders.status``, ``index orders_idx``, ``table crm.leads``."""
+        name = f"{self.table}.{self.name}" if self.kind == "column" else self.name
+        return f"{self.kind} {self.namespace}.{name}" if self.namespace else f"{self.kind} {name}"
+
+    @property
+    def owner(self) -> TableRef | None:
+        """The table that this object belongs to (a table's own key: itself)."""
+        name = self.name if self.kind == "table" else self.table
+        return TableRef(self.namespace, name) if name else None
+
+
+class Schema(Mapping[ObjectKey, Attributes]):
+    """Every object of a database with its attributes; immutable, in key order.
+
+    Attributes that checks read (an engine adds its own beside them; every one of them takes part in the comparison):
+
+    =============  ===================================================================================================
+    table          comment, owner, persistence, options, partition_key, partition_bound, inherits, strict, engine ...
+    column         type, nullable, default, identity, generated, collation, charset, comment, auto_increment, on_update;
+                   ``position`` (1-based, dense) is compared as an order, never as a value
+    constraint     type ("primary key" | "unique" | "foreign key" | "check" | "exclusion"), columns, definition,
+    (and unnamed)  validated, enforced; foreign key: references (str of TableRef), referenced_columns, on_delete, on_update,
+                   match; check: expression; unique: nulls_not_distinct
+    index          columns (plain columns only, "" for an expression), unique, predicate, definition, valid
+    trigger        definition, enabled; view: definition; function: definition; type: type, labels ...
+    grant          privileges (tuple of "grantee: PRIVILEGE[*]")
+    =============  ===================================================================================================
+
+    Counters (where a sequence stands) are no attributes: see ``Counter``.
+    """
+
+    __slots__ = ("_objects",)
+
+    def __init__(self, objects: Mapping[ObjectKey, Attributes] | None = None) -> None:
+        self._objects = {k: dict((objects or {})[k]) for k in sorted(objects or {})}
+
+    def __getitem__(self, key: ObjectKey) -> Attributes:
+        return self._objects[key]
+
+    def __iter__(self) -> Iterator[ObjectKey]:
+        return iter(self._objects)
+
+    def __len__(self) -> int:
+        return len(self._objects)
+
+    def __repr__(self) -> str:
+        return f"Schema({len(self)} objects)"
+
+    def tables(self) -> list[TableRef]:
+        return [TableRef(k.namespace, k.name) for k in self if k.kind == "table"]
+
+    def columns(self, table: TableRef) -> dict[str, Attributes]:
+        """The columns of a table in their order."""
+        found = {
+            k.name: a
+            for k, a in self.items()
+            if k.kind == "column" and k.table == table.name and k.namespace == table.namespace
+        }
+        return dict(sorted(found.items(), key=lambda item: int(item[1].get("position") or 0)))  # type: ignore[arg-type]
+
+    def of(self, table: TableRef) -> dict[ObjectKey, Attributes]:
+        """Everything that belongs to a table, itself included."""
+        return {k: a for k, a in self.items() if k.owner == table}
+
+
+# --- what a database held ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableState:
+    """One table at one moment. ``checksum`` is a hex text that differs whenever any stored value differs."""
+
+    table: TableRef
+    rows: int
+    checksum: str
+    key: tuple[str, ...] = ()  # primary key, else a unique not-null key, else empty
+    bytes: int | None = None
+    compared: bool = True  # False: rows are not compared (``why_not``): a foreign table, a view with rules ...
+    why_not: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counter:
+    """A generated key and what it would give next (sequence, identity, AUTO_INCREMENT, rowid alias)."""
+
+    table: TableRef
+    column: str
+    mechanism: str  # "sequence", "identity", "auto_increment", "autoincrement", "rowid"
+    source: str = ""  # the sequence's label where it has one
+    next_value: int | None = None  # None: not known, or it follows the rows (rowid)
+    increment: int = 1
+    highest: int | None = None  # the value stored in the column that the counter has to keep clear of; None: no rows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Integrity:
+    """What one declared (or configured) constraint says about the stored rows, enforced or not."""
+
+    rule: str  # "orphaned-rows" | "duplicate-keys" | "check-violated" | "nulls-in-required"
+    object: str  # label of the constraint: "constraint orders_user_fk", "column users.email"
+    table: TableRef
+    columns: tuple[str, ...]
+    references: str = ""  # foreign key: "users(id)"
+    expression: str = ""  # check: its condition
+    sql: str = ""  # the query that was run; it returns the keys of the offending rows
+    count: int = 0
+    keys: tuple[Key, ...] = ()  # at most the limit, in key order
+    observed: bool = True  # False: the query could not be run, ``why_not`` says why
+    why_not: str = ""
+    inferred: bool = False
+    declared_before: bool = False  # declared by the schema before up only, judged over the rows after down
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """What a database held at one moment; its rows stay with the ``Database`` under the name ``moment``."""
+
+    moment: str
+    schema: Schema
+    tables: tuple[TableState, ...] = ()
+    counters: tuple[Counter, ...] = ()
+    integrity: tuple[Integrity, ...] = ()
+    size_bytes: int = 0
+
+    def table(self, ref: TableRef) -> TableState | None:
+        return next((t for t in self.tables if t.table == ref), None)
+
+
+# --- differences ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TablePair:
+    """Which table and columns of an older snapshot to compare with which of a newer one."""
+
+    old: TableRef
+    new: TableRef | None  # None: the table is missing
+    columns: tuple[tuple[str, str | None], ...]  # (old name, new name); None: the column is missing
+    key: tuple[str, ...] = ()  # old names; empty: rows are compared as a multiset
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    key: Key
+    values: tuple[str | None, ...] = ()  # in the order of TableDiff.columns
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangedRow:
+    key: Key
+    old: tuple[str | None, ...]  # in the order of the group's columns
+    new: tuple[str | None, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeGroup:
+    """The rows in which exactly these columns differ; ``count`` is exact, ``rows`` holds the first of them."""
+
+    columns: tuple[str, ...]  # old names, in column order
+    count: int
+    rows: tuple[ChangedRow, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableDiff:
+    """How the rows of one table differ between two snapshots. Counts are exact; rows hold at most the limit, in key order."""
+
+    table: TableRef  # its name in the older snapshot (the newer one's where it is new)
+    new_table: TableRef | None = None  # its name in the newer one
+    key: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    missing_columns: tuple[str, ...] = ()  # columns that are not there in the newer snapshot
+    lost_count: int = 0
+    lost: tuple[Row, ...] = ()
+    added_count: int = 0
+    added: tuple[Row, ...] = ()
+    changed: tuple[ChangeGroup, ...] = ()
+
+    @property
+    def changed_count(self) -> int:
+        return sum(g.count for g in self.changed)
+
+    def __bool__(self) -> bool:
+        return bool(self.lost_count or self.added_count or self.changed)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CastBack:
+    """Rows whose value, converted by up, does not cast back to what it was."""
+
+    table: TableRef
+    column: str
+    count: int
+    rows: tuple[ChangedRow, ...]  # old value and the value that casting back gives (None: no such cast)
+    possible: bool = True  # False: there is no cast back at all
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeResult:
+    """Rows returned by a query of ours: an invariant, a backfill that is looked at again."""
+
+    name: str
+    phase: Phase
+    sql: str
+    table: TableRef | None = None
+    columns: tuple[str, ...] = ()
+    count: int = 0
+    keys: tuple[Key, ...] = ()
+    preexisting: int = 0  # how many rows it returned before up
+    error: str = ""
+
+
+# --- steps ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lock:
+    table: str
+    mode: str  # the engine's word: AccessExclusiveLock, SHARED ...
+    held_ms: float | None = None  # from the end of the statement that took it to the end of the transaction
+    observed: Observed = Observed.EXACT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """One statement that a step ran, as the database was given it."""
+
+    sql: str
+    duration_ms: float = 0.0
+    rows: int | None = None
+    locks: tuple[Lock, ...] = ()
+    parameters: str = ""  # bound values as text, shortened
+    rewrites: tuple[str, ...] = ()  # tables that it rewrote
+
+
+class ErrorKind(StrEnum):
+    MIGRATION = "migration"  # the database refused what the migration asked for
+    ENVIRONMENT = "environment"  # connection, resources, rights, something missing on the server
+    SEED = "seed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepError:
+    message: str  # the engine's own words
+    kind: ErrorKind = ErrorKind.MIGRATION
+    code: str = ""  # SQLSTATE, SQLITE_CONSTRAINT_UNIQUE, 1062
+    statement: str = ""
+    line: int | None = None  # in the migration's file
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One run of up or down."""
+
+    executed: bool = True
+    duration_ms: float = 0.0
+    statements: tuple[Statement, ...] = ()
+    error: StepError | None = None
+    locks_observed: Observed = Observed.NOT_OBSERVED
+    locks_note: str = ""  # why locks were not observed, or only sampled
+    statements_observed: bool = True  # False: what the step sent to the database is not known
+    in_transaction: bool = False  # the whole step ran in one transaction
+
+
+# --- the trace --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotVerified:
+    what: str
+    why: str
+    migration: str = ""
+    rule: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Renames:
+    """Names that a step followed: tables and columns of before up -> after up, and what was asked for (see sql.intent)."""
+
+    tables: tuple[tuple[TableRef, TableRef], ...] = ()
+    columns: tuple[tuple[TableRef, str, str], ...] = ()  # (table before, column before, column after)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """One migration's up, down, up on one database, observed. A is ``before``, B ``after_up``, C ``after_down``, D ``after_reup``."""
+
+    index: int  # place in the plan
+    migration: Migration
+    engine: str
+    skipped: str = ""  # why it was not tried (selected out): status skipped
+    error: str = ""  # why it could not be tried: status error
+    error_kind: ErrorKind = ErrorKind.ENVIRONMENT
+    before: Snapshot | None = None
+    up: Step = Step(executed=False)
+    after_up: Snapshot | None = None
+    down: Step = Step(executed=False)
+    after_down: Snapshot | None = None
+    reup: Step = Step(executed=False)
+    after_reup: Snapshot | None = None
+    renames: Renames = Renames()
+    up_changes: tuple[TableDiff, ...] = ()  # A to B
+    down_changes: tuple[TableDiff, ...] = ()  # A to C, by name
+    undone: tuple[TableDiff, ...] | None = None  # B to C, by name; None: not compared
+    reup_changes: tuple[TableDiff, ...] = ()  # B to D, by name
+    cast_backs: tuple[CastBack, ...] = ()
+    probes: tuple[ProbeResult, ...] = ()
+    rerun: Step = Step(executed=False)  # [interrupt] rerun: up once more without a down between
+    rerun_changes: tuple[TableDiff, ...] = ()  # B to what the second up in a row left
+    lived_in: LivedIn | None = None
+    interruptions: tuple[Interruption, ...] = ()
+    attempts: int = 1
+    not_verified: tuple[NotVerified, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LivedIn:
+    """Rows written into the new schema as an application would, then down."""
+
+    own: bool  # the project's own [lived_in] rows, else generated
+    written: tuple[TableDiff, ...] = ()  # B to B': what the writes did
+    writes: Step = Step(executed=False)
+    down: Step = Step(executed=False)
+    after_down: Snapshot | None = None
+    lost: tuple[TableDiff, ...] = ()  # A to what stands after this down, by name
+    written_lost: tuple[TableDiff, ...] = ()  # B' to what stands after this down, rows and values that were written
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interruption:
+    """The connection cut after a statement of up, and what a second up made of it."""
+
+    after_statement: int  # 1-based
+    state: str  # "before", "after", "between"
+    objects: tuple[str, ...] = ()
+    changes: tuple[TableDiff, ...] = ()
+    second_up: Step = Step(executed=False)
+    second_up_correct: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChainStep:
+    """One down on the way from the head to the bottom, compared with what the upward walk held there."""
+
+    migration: str
+    down: Step
+    schema_then: Schema
+    schema_now: Schema
+    changes: tuple[TableDiff, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Environment:
+    engine: str
+    version: str
+    storage_engine: str | None = None
+    tables: int = 0
+    rows: int = 0
+    size_bytes: int = 0
+    seed: str = ""
+    settings: tuple[str, ...] = ()  # what decides verdicts: "foreign keys are not enforced (dbmate's default)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    strategy: str  # reset-test-db | re-run-migration | fix-seed-data
+    migration: str
+    attempt: int
+    reason: str
+    succeeded: bool
+    actions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryEntry:
+    version: str
+    description: str
+    status: str
+    tested: str = ""  # ISO time of the run that said so, empty: applied, never tested
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    previous: tuple[HistoryEntry, ...] = ()  # newest first, at most five
+    total_applied: int = 0
+    last_migration: str = ""  # ISO date of the newest migration file, or what the version table says
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trace:
+    """Everything one run observed."""
+
+    format: str = "seatrial-trace/1"
+    seatrial: str = ""
+    generated: str = ""  # ISO time
+    project: str = ""
+    source: str = ""
+    epic: str | None = None
+    environment: Environment
+    trials: tuple[Trial, ...] = ()
+    chain: tuple[ChainStep, ...] = ()
+    retries: tuple[Retry, ...] = ()
+    not_verified: tuple[NotVerified, ...] = ()
+    history: History = History()
+
+
+# --- findings ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    key: Key
+    column: str
+    old: str | None
+    new: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that is wrong."""
+
+    rule: str
+    severity: Severity
+    phase: Phase
+    message: str  # what happened to which rows, as a colleague would say it
+    table: str | None = None
+    columns: tuple[str, ...] = ()
+    objects: tuple[str, ...] = ()
+    count: int = 0
+    keys: tuple[Key, ...] = ()
+    keys_truncated: bool = False
+    changes: tuple[Change, ...] = ()
+    causes: tuple[str, ...] = ()
+    recommendation: str = ""
+    sql: str = ""
+    preexisting: bool = False
+    inferred: bool = False
+    waived: str | None = None  # the waiver's reason
+
+
+# --- throwaway databases and what runs migrations in them ---------------------------------------------------------------
+
+
+class Transaction(Enum):
+    """How a script reaches the server."""
+
+    ONE = "one transaction around the whole script"
+    STATEMENTS = "every statement by itself, in autocommit"
+    STRING = "the whole script as one string: on PostgreSQL an implicit transaction where it holds several statements"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Script:
+    """SQL to run on a fresh connection, as a migration tool would send it."""
+
+    text: str
+    transaction: Transaction = Transaction.ONE
+    session: tuple[str, ...] = ()  # run in autocommit first, not reported
+    epilogue: tuple[str, ...] = ()  # the tool's bookkeeping inside the same transaction, not reported
+    first_line: int = 1  # where ``text`` begins in its file
+
+
+class Database(Protocol):
+    """One throwaway database on one engine, created and marked by Seatrial.
+
+    Moments: ``take`` names what the database holds now and keeps its rows (copies, shadow tables) until ``release``; they
+    survive ``restore``. Bookkeeping tables of migration tools (``bookkeeping``) are in no snapshot.
+    """
+
+    engine: str
+    version: str
+    url: str  # how a migration tool reaches it, with its password; stays the same through restore
+    bookkeeping: frozenset[str]  # raw names; set by the walk from the source
+    limit: int  # how many keys and rows of a kind a diff keeps
+
+    def execute(self, *statements: str) -> None:
+        """Run statements of ours, each in autocommit. Raises DatabaseError."""
+
+    def query(self, sql: str) -> list[tuple[str | None, ...]]:
+        """Rows of one query as text, in the fixed session. Raises DatabaseError."""
+
+    def run(self, script: Script) -> Step:
+        """Run a script on a fresh connection and observe it; the database's refusal is in ``Step.error``."""
+
+    def load(self, text: str) -> StepError | None:
+        """Run a seed script (its own BEGIN/COMMIT allowed) with the engine's default session; then advance sequences past it."""
+
+    def inspect(self) -> Schema: ...
+
+    def take(self, moment: str, *, since: Snapshot | None = None, also: Schema | None = None) -> Snapshot:
+        """Name what the database holds now.
+
+        ``since``: a snapshot of this very database; what is proven untouched since then is carried over unread.
+        ``also``: constraints of this schema are judged over the rows as well (``Integrity.declared_before``).
+        """
+
+    def diff(self, old: Snapshot, new: Snapshot, pairs: Sequence[TablePair]) -> tuple[TableDiff, ...]:
+        """Compare the rows of two moments, exactly; pairs without a difference are left out."""
+
+    def cast_backs(
+        self, old: Snapshot, new: Snapshot, pair: TablePair, columns: Sequence[tuple[str, str]], zones: Sequence[str]
+    ) -> tuple[CastBack, ...]:
+        """Which values of ``columns`` (old, new name), cast back to their old type, are not what they were, under any zone."""
+
+    def release(self, moment: str) -> None: ...
+
+    def checkpoint(self) -> str:
+        """A physical copy of the whole database to go back to; returns its handle."""
+
+    def restore(self, checkpoint: str) -> None: ...
+
+    def discard(self, checkpoint: str) -> None: ...
+
+    def filling(self) -> Any:
+        """A context manager: a connection-wide session with triggers and foreign-key enforcement off, in one transaction."""
+
+    def advance_counters(self) -> None:
+        """Move every sequence past the rows that were written with explicit ids."""
+
+    def close(self) -> None:
+        """Drop the database and everything kept for it."""
+
+
+class Server(Protocol):
+    """Where throwaway databases are made."""
+
+    engine: str
+    version: str
+
+    def create(self) -> Database: ...
+
+    def close(self) -> None: ...
+
+
+class Runner(Protocol):
+    """Runs a project's migrations on one database, each on a fresh connection, keeping the tool's version table."""
+
+    def up(self, migration: Migration) -> Step: ...
+
+    def down(self, migration: Migration) -> Step: ...
+
+    def close(self) -> None: ...
+
+
+class Source(Protocol):
+    """Where migrations come from and what runs them."""
+
+    kind: str  # "alembic", "dbmate", "golang-migrate"
+    path: Path
+    has_downs: bool  # downs by convention: a migration without one is down-missing
+    bookkeeping: frozenset[str]
+
+    def discover(self) -> tuple[Migration, ...]:
+        """All migrations, parents before children. Raises SourceError."""
+
+    def runner(self, database: Database) -> Runner: ...
+
+    def settings(self, engine: str) -> tuple[str, ...]:
+        """What the tool's defaults decide, in words for the report ("foreign keys are not enforced")."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What a run tells whoever watches it: ``kind`` is "plan", "trial", "step", "note" or "done"."""
+
+    kind: str
+    text: str = ""
+    migration: str = ""
+    index: int = 0
+    total: int = 0
+    data: Mapping[str, Any] = field(default_factory=dict)
