@@ -476,6 +476,7 @@ class Environment:
     size_bytes: int = 0
     seed: str = ""
     settings: tuple[str, ...] = ()  # what decides verdicts: "foreign keys are not enforced (dbmate's default)"
+    checksum_sql: str = ""  # how a checksum is made, as it was run: the method of the report's fifth check
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -686,3 +687,75 @@ class Event:
     index: int = 0
     total: int = 0
     data: Mapping[str, Any] = field(default_factory=dict)
+
+
+# --- the report -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanPhase:
+    """One phase of a zero-downtime plan: expand, backfill, enforce, contract."""
+
+    title: str  # without its number: "Additive Changes (Deploy V1)"
+    sql: str
+    notes: tuple[str, ...] = ()  # what to deploy with it, what to wait for
+    rollback: str = ""  # SQL that takes this phase back
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """One migration with its verdict."""
+
+    migration: Migration
+    kind: Kind | None  # None where up changed nothing, or was not tried
+    status: Status
+    rollback_safe: bool | None  # None where not tested
+    impact: Impact
+    impact_basis: str  # "measured", "predicted" (at production size), "not tested"
+    findings: tuple[Finding, ...]  # by severity, then rule, table; waived ones too
+    trial: Trial
+    plan: tuple[PlanPhase, ...] = ()  # the zero-downtime way, where there is one
+    predicted_ms: float | None = None  # the longer of up and down at production size
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    total: int = 0
+    tested: int = 0
+    passed: int = 0
+    failed: int = 0
+    data_corruption: bool = False
+    rollback_safe: bool | None = None  # None where nothing was tested
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blocker:
+    """One cause that stands in the way of deployment: the findings that state it, the main one first."""
+
+    migration: str  # id
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What a run says: its trace and the judgement of it; everything that a reporter may show."""
+
+    format: str = "seatrial-report/1"
+    generated: str = ""  # ISO time
+    epic: str | None = None
+    status: Status
+    exit_code: int
+    trace: Trace
+    migrations: tuple[Judged, ...] = ()  # in the order of the plan
+    summary: Summary = Summary()
+    blockers: tuple[Blocker, ...] = ()
+    next_action: str = ""  # plain words, without a mark; empty: the template's sentence for the status
+    retries: tuple[Retry, ...] = ()
+    not_verified: tuple[NotVerified, ...] = ()  # of the run, its trials and its checks, in order, none twice
+    history: History = History()
+    notes: tuple[str, ...] = ()  # about the judgement itself: an expired or unused waiver
+    files: tuple[str, ...] = ()  # where the report was written, for the terminal
+
+    @property
+    def environment(self) -> Environment:
+        return self.trace.environment
