@@ -632,6 +632,20 @@ class Database(Protocol):
     def filling(self) -> Any:
         """A context manager: a connection-wide session with triggers and foreign-key enforcement off, in one transaction."""
 
+    def quote(self, name: str) -> str:
+        """An identifier by the engine's rule."""
+
+    def fill(self, table: TableRef, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+        """Inside ``filling()``: insert rows, all or none, identity columns included. Raises DatabaseError.
+
+        Values are None, bool, int, float, bytes, or str: the text form of any type.
+        """
+
+    def amend(
+        self, table: TableRef, key: Sequence[str], columns: Sequence[str], rows: Sequence[Sequence[object]]
+    ) -> None:
+        """Inside ``filling()``: set ``columns`` where ``key`` equals; a row holds the key's values, then the new ones. All or none."""
+
     def advance_counters(self) -> None:
         """Move every sequence past the rows that were written with explicit ids."""
 
