@@ -1,0 +1,98 @@
+"""Findings that state one fact from different sides, told as one. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from seatrial.model import Finding, Severity
+
+ANYWHERE = {
+    "up-failed": {"half-applied", "invalid-index"},
+    "down-failed": {"half-applied"},
+    "down-does-nothing": {
+        "collateral-schema-loss",
+        "column-order-changed",
+        "object-renamed",
+        "rows-left-behind",
+        "rows-lost",
+        "schema-not-restored",
+        "up-not-repeatable",
+        "values-lost",
+    },
+}
+"""Main rule -> rules that only say what follows from it, on whatever table."""
+
+SAME_PLACE = {
+    "rows-lost": {"collateral-change", "written-rows-lost"},
+    "values-lost": {"conversion-loss", "collateral-change", "written-rows-lost"},
+    "collateral-change": {"conversion-loss"},
+    "schema-not-restored": {"collateral-schema-loss", "next-insert-fails"},
+}
+"""Main rule -> rules that state the same, where table and rows, columns or objects overlap."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """The finding that says it best, and those that say the same from another side."""
+
+    main: Finding
+    also: tuple[Finding, ...] = ()
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        return (self.main, *self.also)
+
+    @property
+    def severity(self) -> Severity:
+        return max((f.severity for f in self.findings), key=lambda s: s.rank)
+
+    @property
+    def causes(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(c for f in self.findings for c in f.causes))
+
+    @property
+    def recommendations(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(f.recommendation for f in self.findings if f.recommendation))
+
+
+def facts(findings: Iterable[Finding]) -> tuple[Fact, ...]:
+    """Every finding in exactly one fact, in the order in which the main ones came."""
+    rest = list(findings)
+    also: dict[int, list[Finding]] = {i: [] for i in range(len(rest))}
+    for rules in (ANYWHERE, SAME_PLACE):
+        _gather(rest, also, rules)
+    return tuple(Fact(rest[i], tuple(others)) for i, others in also.items())
+
+
+def _gather(found: Sequence[Finding], also: dict[int, list[Finding]], rules: Mapping[str, set[str]]) -> None:
+    """Move every finding that one of the main rules accounts for under it, with what it had gathered itself."""
+    for rule, others in rules.items():
+        for main in [i for i in also if found[i].rule == rule]:
+            for i in [i for i in also if i != main and found[i].rule in others]:
+                if _one_cause(found[main], found[i], anywhere=rules is ANYWHERE):
+                    also[main] += [found[i], *also.pop(i)]
+
+
+def _one_cause(main: Finding, other: Finding, *, anywhere: bool) -> bool:
+    if (main.waived, main.preexisting) != (other.waived, other.preexisting):
+        return False
+    if anywhere:
+        return True
+    return main.table == other.table and (_overlap(main, other) or not (main.keys and other.keys))
+
+
+def _overlap(one: Finding, other: Finding) -> bool:
+    """Whether they name a row, a column or an object in common (rows lost whole have no columns)."""
+    if one.columns and other.columns and not set(one.columns) & set(other.columns):
+        return False
+    return bool(set(one.keys) & set(other.keys) or set(one.objects) & set(other.objects))
+
+
+def blocking(findings: Iterable[Finding], fail_on: Severity = Severity.HIGH) -> tuple[Fact, ...]:
+    """The facts that fail a migration: unwaived, not there before it, and of at least this severity."""
+    return tuple(
+        f
+        for f in facts(findings)
+        if f.severity.rank >= fail_on.rank and f.main.waived is None and not f.main.preexisting
+    )
