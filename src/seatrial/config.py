@@ -1,0 +1,175 @@
+"""seatrial.toml, [tool.seatrial] in pyproject.toml and flags, as one Config value."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import difflib
+import tomllib
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from seatrial.errors import ConfigError
+from seatrial.model import Severity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceConfig:
+    type: str = "auto"
+    path: str | None = None
+    python: str | None = None  # the project's own Python, for sources that run in it
+    url_env: str | None = None  # environment variable that the project reads its database URL from
+    x: tuple[str, ...] = ()  # Alembic's -x arguments; {url} stands for the throwaway database
+    timeout: float = 600.0  # seconds for one step
+    session: tuple[str, ...] = ()
+    trust: bool = False  # allow SQL that reaches outside its database
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeedConfig:
+    path: str | None = None
+    at: str | None = None
+    rows: int = 12  # generated rows a table
+    generate: bool = False  # top up tables that a given seed leaves empty
+    random: int = 20260101  # the generator's fixed start
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerConfig:
+    url: str | None = None
+    engine: str | None = None
+    setup: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LivedInConfig:
+    path: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InterruptConfig:
+    rerun: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Invariant:
+    name: str
+    sql: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Required:
+    table: str
+    column: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiver:
+    migration: str
+    rule: str
+    reason: str
+    until: datetime.date
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryConfig:
+    attempts: int = 3
+    pauses: tuple[float, ...] = (5.0, 10.0, 15.0)  # seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProductionConfig:
+    rows: Mapping[str, int] = field(default_factory=dict)  # table -> rows in production
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Everything that a run is told. ``project`` is a folder; paths in the settings are relative to it."""
+
+    project: Path = Path()
+    source: SourceConfig = SourceConfig()
+    seed: SeedConfig = SeedConfig()
+    server: ServerConfig = ServerConfig()
+    lived_in: LivedInConfig = LivedInConfig()
+    interrupt: InterruptConfig = InterruptConfig()
+    retry: RetryConfig = RetryConfig()
+    production: ProductionConfig = ProductionConfig()
+    invariants: tuple[Invariant, ...] = ()
+    required: tuple[Required, ...] = ()
+    waivers: tuple[Waiver, ...] = ()
+    fail_on: Severity = Severity.HIGH
+    only: tuple[str, ...] = ()
+    since: str | None = None
+    epic: str | None = None
+    jobs: int = 1
+    report: Path | None = None
+    format: tuple[str, ...] = ("markdown", "json")
+    max_keys: int = 1000  # keys and changes a finding
+    redact: bool = False
+
+    def replace(self, **changes: Any) -> Config:
+        return dataclasses.replace(self, **changes)
+
+
+FLAGS_ONLY = {"project", "only", "report"}
+
+
+def load(project: Path) -> Config:
+    """Read the project's settings. Raises ConfigError naming the file and the key."""
+    if not project.is_dir():
+        raise ConfigError(f"{project} is not a folder; give the project's folder: seatrial run PROJECT")
+    own, shared = project / "seatrial.toml", project / "pyproject.toml"
+    if own.is_file():
+        return parse(_read(own), project, str(own.name))
+    settings = _read(shared).get("tool", {}).get("seatrial", {}) if shared.is_file() else {}
+    return parse(settings, project, "pyproject.toml [tool.seatrial]")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path.name} cannot be read: {error}") from error
+
+
+def parse(settings: Mapping[str, Any], project: Path, where: str) -> Config:
+    """Settings as a Config; unknown and ill-typed keys are refused with the nearest known one."""
+    _known(settings, Config, where, "", skip=FLAGS_ONLY)
+    try:
+        config = msgspec.convert(dict(settings), Config)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{where}: {_plain(str(error))}") from error
+    return config.replace(project=project)
+
+
+def _known(value: Any, kind: Any, where: str, path: str, skip: set[str] = frozenset()) -> None:  # type: ignore[assignment]
+    if not (isinstance(value, Mapping) and dataclasses.is_dataclass(kind)):
+        return
+    hints = typing.get_type_hints(kind)
+    names = [f.name for f in dataclasses.fields(kind) if f.name not in skip]
+    for key, inner in value.items():
+        if key not in names:
+            near = difflib.get_close_matches(key, names, n=1, cutoff=0.5)
+            hint = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(names)}."
+            raise ConfigError(f"{where}: unknown key '{path}{key}'; {hint}")
+        for item in inner if isinstance(inner, list) else [inner]:
+            _known(item, _element(hints[key]), where, f"{path}{key}.")
+
+
+def _element(hint: Any) -> Any:
+    """The dataclass inside ``tuple[X, ...]`` or ``X | None``."""
+    if typing.get_origin(hint) in (tuple, types.UnionType):
+        return next((a for a in typing.get_args(hint) if dataclasses.is_dataclass(a)), hint)
+    return hint
+
+
+def _plain(message: str) -> str:
+    """``Expected `int`, got `str` - at `$.seed.rows``` -> ``seed.rows: expected int, got str``."""
+    text, _, path = message.replace("`", "").partition(" - at $.")
+    return f"'{path}': {text[0].lower()}{text[1:]}" if path else text

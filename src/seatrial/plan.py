@@ -1,0 +1,85 @@
+"""Which migrations are tried, in which order. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+from seatrial.errors import ConfigError
+from seatrial.model import Migration
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    index: int
+    migration: Migration
+    skipped: str = ""  # why it is applied untested
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Every migration in the order in which it is applied; those without a ``skipped`` are tried."""
+
+    steps: tuple[Planned, ...]
+    seed_at: int | None = None  # the given seed is loaded after the step of this index; -1: before the first
+
+    @property
+    def tried(self) -> tuple[Planned, ...]:
+        return tuple(s for s in self.steps if not s.skipped)
+
+
+def plan(
+    migrations: Sequence[Migration],
+    *,
+    only: Sequence[str] = (),
+    added: Collection[str] | None = None,
+    seed: bool = False,
+    seed_at: str | None = None,
+) -> Plan:
+    """Order and select. ``added``: ids that --since leaves; ``seed``: rows are given, at version ``seed_at``.
+
+    Raises ConfigError where nothing is selected, or a selection or the seed's version names no migration.
+    """
+    chosen = {select(migrations, text).id for text in only} if only else {m.id for m in migrations}
+    if added is not None:
+        chosen &= set(added)
+    if not chosen:
+        raise ConfigError("no migration is selected; check --only and --since")
+    why = "not selected (--only)" if only else "not selected (--since)"
+    steps = tuple(Planned(i, m, "" if m.id in chosen else why) for i, m in enumerate(migrations))
+    return Plan(steps, _seed_index(steps, migrations, seed_at) if seed else None)
+
+
+def select(migrations: Iterable[Migration], text: str) -> Migration:
+    """The migration with this id or version, or the only one whose id begins with it."""
+    known = list(migrations)
+    exact = [m for m in known if text in (m.id, m.version)]
+    found = exact or [m for m in known if m.id.startswith(text)]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise ConfigError(f"no migration '{text}'; the newest are {', '.join(m.id for m in known[-5:])}")
+    raise ConfigError(f"'{text}' may be any of {', '.join(m.id for m in found[:5])}; give more of the id")
+
+
+def after(migrations: Sequence[Migration], version: str) -> frozenset[str]:
+    """Ids of the migrations that come after a version: neither it nor anything that it needs."""
+    by_id = {m.id: m for m in migrations}
+    old: set[str] = set()
+    waiting = [select(migrations, version).id]
+    while waiting:
+        current = waiting.pop()
+        if current not in old and current in by_id:
+            old.add(current)
+            waiting += by_id[current].parents
+    return frozenset(m.id for m in migrations if m.id not in old)
+
+
+def _seed_index(steps: Sequence[Planned], migrations: Sequence[Migration], at: str | None) -> int:
+    if at is not None:
+        wanted = select(migrations, at).id
+        return next(s.index for s in steps if s.migration.id == wanted)
+    first = next(s.index for s in steps if not s.skipped)
+    if first == 0 and len(steps) > 1:
+        raise ConfigError('the seed does not say which version its rows belong to; set [seed] at = "VERSION"')
+    return first - 1

@@ -1,0 +1,113 @@
+"""The schema vocabulary's arithmetic: differences, orders, and which table is compared with which. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from seatrial.model import Attribute, Attributes, ObjectKey, Renames, Schema, Snapshot, TablePair, TableRef
+
+ORDER = "position"  # compared as an order within a table, never as a value
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One object that is missing, added, or defined otherwise."""
+
+    key: ObjectKey
+    old: Attributes | None
+    new: Attributes | None
+
+    @property
+    def attributes(self) -> dict[str, tuple[Attribute, Attribute]]:
+        """Attribute name -> (old, new) where both sides have the object and differ."""
+        if self.old is None or self.new is None:
+            return {}
+        names = sorted((self.old.keys() | self.new.keys()) - {ORDER})
+        return {n: (self.old.get(n), self.new.get(n)) for n in names if self.old.get(n) != self.new.get(n)}
+
+    def reversed(self) -> Difference:
+        return Difference(self.key, self.new, self.old)
+
+
+def diff(before: Schema, after: Schema) -> list[Difference]:
+    """What differs, in key order; a column's place in its table is left to ``reordered``."""
+    keys = sorted(before.keys() | after.keys())
+    found = (Difference(k, before.get(k), after.get(k)) for k in keys)
+    return [d for d in found if d.old is None or d.new is None or d.attributes]
+
+
+def reordered(before: Schema, after: Schema) -> list[TableRef]:
+    """Tables whose common columns stand in another order."""
+    return [t for t in before.tables() if _order(before, after, t) != _order(after, before, t)]
+
+
+def _order(schema: Schema, other: Schema, table: TableRef) -> list[str]:
+    known = other.columns(table)
+    return [c for c in schema.columns(table) if c in known]
+
+
+def renamed(differences: Iterable[Difference]) -> dict[ObjectKey, ObjectKey]:
+    """Missing objects that are there under another name with the same definition: old key -> new key."""
+    changes = list(differences)
+    added = {d.key: d.new for d in changes if d.old is None and d.new is not None}
+    found: dict[ObjectKey, ObjectKey] = {}
+    for change in changes:
+        if change.new is not None or change.old is None or change.key.kind in ("table", "column"):
+            continue
+        old = _nameless(change.key, change.old)
+        twin = next((k for k, a in added.items() if _alike(change.key, k) and _nameless(k, a) == old), None)
+        if twin is not None:
+            found[change.key] = twin
+            del added[twin]
+    return found
+
+
+def _alike(one: ObjectKey, other: ObjectKey) -> bool:
+    constraint = {"constraint", "primary key", "unique", "foreign key", "check"}
+    same_kind = one.kind == other.kind or {one.kind, other.kind} <= constraint
+    return same_kind and (one.namespace, one.table) == (other.namespace, other.table)
+
+
+def _nameless(key: ObjectKey, attributes: Attributes) -> dict[str, Attribute]:
+    """The attributes with the object's own name taken out of its definition."""
+    return {n: v.replace(key.name, "\0") if isinstance(v, str) else v for n, v in attributes.items() if n != ORDER}
+
+
+def pair_by_name(old: Snapshot, new: Snapshot) -> list[TablePair]:
+    """Every table of the older snapshot with its namesake, columns by name."""
+    return _pairs(old, new, {}, {})
+
+
+def pair_through(old: Snapshot, new: Snapshot, renames: Renames) -> list[TablePair]:
+    """Every table of the older snapshot with what it became; a table of the old name, where there is one, goes first."""
+    columns: dict[TableRef, dict[str, str]] = {}
+    for table, before, after in renames.columns:
+        columns.setdefault(table, {})[before] = after
+    return _pairs(old, new, dict(renames.tables), columns)
+
+
+def _pairs(
+    old: Snapshot, new: Snapshot, tables: Mapping[TableRef, TableRef], columns: Mapping[TableRef, Mapping[str, str]]
+) -> list[TablePair]:
+    there = set(new.schema.tables())
+    pairs = []
+    for state in old.tables:
+        if not state.compared:
+            continue
+        table = state.table
+        target = table if table in there else tables.get(table)
+        if target not in there:
+            target = None
+        mapped = _columns(old.schema, new.schema, table, target, columns.get(table, {}))
+        pairs.append(TablePair(old=table, new=target, columns=mapped, key=state.key))
+    return pairs
+
+
+def _columns(
+    old: Schema, new: Schema, table: TableRef, target: TableRef | None, names: Mapping[str, str]
+) -> tuple[tuple[str, str | None], ...]:
+    """Stored columns with their names on the other side; what is generated follows from the others."""
+    there = new.columns(target) if target else {}
+    stored = [c for c, a in old.columns(table).items() if not a.get("generated")]
+    return tuple((c, name if (name := names.get(c, c)) in there else None) for c in stored)

@@ -1,0 +1,200 @@
+"""One migration's up, down, up on one database: everything that happened, as a Trial."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from seatrial.config import Config, Invariant
+from seatrial.errors import DatabaseError
+from seatrial.model import (
+    CastBack,
+    Database,
+    ErrorKind,
+    Migration,
+    NotVerified,
+    Phase,
+    ProbeResult,
+    Runner,
+    Schema,
+    Snapshot,
+    Step,
+    TablePair,
+    Trial,
+)
+from seatrial.schema import diff, pair_by_name, pair_through, reordered
+from seatrial.sql.intent import Intent, probe_sql, read
+
+CONVERSION = ("type", "collation", "charset")  # column attributes whose change rewrites what is stored
+
+
+@dataclass(frozen=True, slots=True)
+class Observer:
+    """Carries out one trial; ``told`` hears of each step as it begins."""
+
+    database: Database
+    runner: Runner
+    config: Config
+    told: Callable[[str], None] = lambda _: None
+
+    def observe(self, index: int, migration: Migration, before: Snapshot) -> tuple[Trial, Snapshot]:
+        """Run up, down, up from ``before``; returns the trial and a snapshot of what stands now."""
+        trial = Trial(index=index, migration=migration, engine=self.database.engine, before=before)
+        trial, now = self._up(trial, before)
+        if trial.error or trial.up.error:
+            return trial, now
+        if migration.no_down is not None:
+            return trial, now
+        trial, now = self._down(trial, now)
+        if trial.error or trial.down.error:
+            return trial, now
+        return self._reup(trial, now)
+
+    def _up(self, trial: Trial, before: Snapshot) -> tuple[Trial, Snapshot]:
+        self.told("up")
+        asked_before = dict(self._invariants(Phase.UP))
+        step = self.runner.up(trial.migration)
+        if _outside(step):
+            return _error(trial, up=step), before
+        after = self.database.take(f"{trial.index}:B", since=before)
+        intent = read([s.sql for s in step.statements], self.database.engine, before.schema)
+        pairs = pair_through(before, after, intent.renames)
+        trial = dataclasses.replace(
+            trial, up=step, after_up=after, renames=intent.renames, up_changes=self.database.diff(before, after, pairs)
+        )
+        if step.error:
+            return trial, after
+        casts, doubts = self._cast_backs(before, after, pairs, intent)
+        probes = (*self._backfills(after, intent), *_since(asked_before, self._invariants(Phase.UP)))
+        return dataclasses.replace(trial, cast_backs=casts, probes=probes, not_verified=doubts), after
+
+    def _down(self, trial: Trial, up: Snapshot) -> tuple[Trial, Snapshot]:
+        self.told("down")
+        assert trial.before is not None
+        step = self.runner.down(trial.migration)
+        if _outside(step):
+            return _error(trial, down=step), up
+        after = self.database.take(f"{trial.index}:C", since=up, also=trial.before.schema)
+        trial = dataclasses.replace(trial, down=step, after_down=after)
+        if step.error:
+            return trial, after
+        changes = self.database.diff(trial.before, after, pair_by_name(trial.before, after))
+        same = same_schema(up.schema, after.schema)
+        undone = self.database.diff(up, after, pair_by_name(up, after)) if same else None
+        invariants = tuple(p for _, p in self._invariants(Phase.DOWN))
+        return (
+            dataclasses.replace(trial, down_changes=changes, undone=undone, probes=trial.probes + invariants),
+            after,
+        )
+
+    def _reup(self, trial: Trial, down: Snapshot) -> tuple[Trial, Snapshot]:
+        self.told("up again")
+        assert trial.after_up is not None
+        step = self.runner.up(trial.migration)
+        if _outside(step):
+            return _error(trial, reup=step), down
+        after = self.database.take(f"{trial.index}:D", since=down)
+        trial = dataclasses.replace(trial, reup=step, after_reup=after)
+        if step.error:
+            return trial, after
+        changes = self.database.diff(trial.after_up, after, pair_by_name(trial.after_up, after))
+        return dataclasses.replace(trial, reup_changes=changes), after
+
+    def _cast_backs(
+        self, before: Snapshot, after: Snapshot, pairs: list[TablePair], intent: Intent
+    ) -> tuple[tuple[CastBack, ...], tuple[NotVerified, ...]]:
+        """Converted columns whose new values do not cast back to the old ones; an UPDATE's work is not a conversion."""
+        zones = read(self.config.source.session, self.database.engine, before.schema).zones + intent.zones
+        found: list[CastBack] = []
+        doubts: list[NotVerified] = []
+        for pair in pairs:
+            columns = [
+                (old, new)
+                for old, new in converted(before.schema, after.schema, pair)
+                if not intent.assigns_column(pair.old, old)
+            ]
+            if not columns:
+                continue
+            try:
+                found += self.database.cast_backs(before, after, pair, columns, zones)
+            except DatabaseError as error:
+                names = ", ".join(old for old, _ in columns)
+                doubts.append(
+                    NotVerified(what=f"casting {pair.old}.{names} back", why=str(error), rule="conversion-loss")
+                )
+        return tuple(found), tuple(doubts)
+
+    def _backfills(self, after: Snapshot, intent: Intent) -> Iterator[ProbeResult]:
+        """The WHERE of each backfill, asked again at the end of up."""
+        for backfill in intent.backfills:
+            state = after.table(backfill.table)
+            if state is None:
+                continue
+            types = {c: str(a.get("type") or "") for c, a in after.schema.columns(backfill.table).items()}
+            key = state.key or tuple(types)
+            sql = probe_sql(backfill, key, self.database.quote, columns=types)
+            yield self._probe(
+                ProbeResult(
+                    name="backfill",
+                    phase=Phase.UP,
+                    sql=sql,
+                    table=backfill.table,
+                    columns=backfill.columns,
+                )
+            )
+
+    def _invariants(self, phase: Phase) -> Iterator[tuple[Invariant, ProbeResult]]:
+        for invariant in self.config.invariants:
+            yield (
+                invariant,
+                self._probe(ProbeResult(name=f"invariant {invariant.name}", phase=phase, sql=invariant.sql)),
+            )
+
+    def _probe(self, probe: ProbeResult) -> ProbeResult:
+        try:
+            rows = self.database.query(probe.sql)
+        except DatabaseError as error:
+            return dataclasses.replace(probe, error=str(error))
+        return dataclasses.replace(
+            probe, count=len(rows), keys=tuple(sorted(rows, key=_natural)[: self.config.max_keys])
+        )
+
+
+def _natural(row: tuple[str | None, ...]) -> tuple[tuple[int, int, str], ...]:
+    """Numbers as numbers, NULL first: the order of the keys in a finding."""
+    return tuple(
+        (0, 0, "") if v is None else (1, int(v), "") if v.lstrip("-").isdigit() and v.isascii() else (2, 0, v)
+        for v in row
+    )
+
+
+def _since(before: dict[Invariant, ProbeResult], now: Iterator[tuple[Invariant, ProbeResult]]) -> Iterator[ProbeResult]:
+    """Invariants after up, with how many of their rows were there before it."""
+    for invariant, probe in now:
+        old = before.get(invariant)
+        yield dataclasses.replace(probe, preexisting=len(set(old.keys) & set(probe.keys)) if old else 0)
+
+
+def converted(before: Schema, after: Schema, pair: TablePair) -> Iterator[tuple[str, str]]:
+    """Columns (old name, new name) whose stored form another declaration decides."""
+    if pair.new is None:
+        return
+    old, new = before.columns(pair.old), after.columns(pair.new)
+    for name, target in pair.columns:
+        if target is not None and any(old[name].get(a) != new[target].get(a) for a in CONVERSION):
+            yield name, target
+
+
+def same_schema(one: Schema, other: Schema) -> bool:
+    return not diff(one, other) and not reordered(one, other)
+
+
+def _outside(step: Step) -> bool:
+    return step.error is not None and step.error.kind is not ErrorKind.MIGRATION
+
+
+def _error(trial: Trial, **steps: Step) -> Trial:
+    step = next(iter(steps.values()))
+    assert step.error is not None
+    return dataclasses.replace(trial, error=step.error.message, error_kind=step.error.kind, **steps)  # type: ignore[arg-type]
