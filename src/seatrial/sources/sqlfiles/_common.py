@@ -1,0 +1,171 @@
+"""What all folders of SQL files share: reading, naming, ordering, and what counts as empty."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from seatrial.errors import SourceError
+from seatrial.model import Observed, Step, StepError
+
+_SKIPPED = {
+    ".git",
+    ".venv",
+    "venv",
+    "node_modules",
+    "__pycache__",
+    "site-packages",
+    "vendor",
+    "target",
+    "dist",
+    "build",
+}
+_DEPTH = 5  # folders below the project in which migrations are looked for
+
+
+def read(path: Path) -> str:
+    """A migration's text as it stands: no newline is translated, no byte order mark removed (the tools send both)."""
+    data = path.read_bytes()
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise SourceError(
+            f"{path} is not UTF-8: byte 0x{data[error.start]:02x} at offset {error.start}. Save the file as UTF-8."
+        ) from None
+
+
+def matching(folder: Path, pattern: re.Pattern[str], layout: str) -> list[tuple[Path, re.Match[str]]]:
+    """The folder's migrations, by file name. A ``.sql`` file of another name is an error, other files are not ours."""
+    if not folder.is_dir():
+        raise SourceError(f"{folder} is no folder; {layout} keeps its migrations in one.")
+    found, strange = [], []
+    for path in sorted(p for p in folder.iterdir() if p.is_file()):
+        if match := pattern.match(path.name):
+            found.append((path, match))
+        elif path.suffix == ".sql":
+            strange.append(path.name)
+    if strange:
+        raise SourceError(
+            f"{folder} holds files that {layout} would pass over: {', '.join(strange)} "
+            f"(it takes names that match {pattern.pattern}). Rename them or move them elsewhere."
+        )
+    if not found:
+        raise SourceError(f"{folder} holds no migrations of {layout} (files whose names match {pattern.pattern}).")
+    return found
+
+
+def refuse_twins(versions: Iterable[tuple[object, Path]], layout: str) -> None:
+    """Raise where two files carry one version."""
+    seen: dict[object, Path] = {}
+    for version, path in versions:
+        if version in seen:
+            raise SourceError(
+                f"{seen[version].name} and {path.name} in {path.parent} have the same version, {version}; "
+                f"{layout} can apply only one of them. Give one of them another version."
+            )
+        seen[version] = path
+
+
+def folders(project: Path) -> Iterator[Path]:
+    """The folders of a project in which migrations may be, nearest first, without those of tools and libraries."""
+    level = [project]
+    for _ in range(_DEPTH):
+        yield from level
+        below = (path for folder in level for path in _subfolders(folder))
+        level = [path for path in below if path.name not in _SKIPPED and not path.name.startswith(".")]
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    try:
+        return sorted(path for path in folder.iterdir() if path.is_dir() and not path.is_symlink())
+    except PermissionError:
+        return []  # what cannot be read holds no migrations that could be run
+
+
+def words(name: str) -> str:
+    """``create_users-table`` -> ``create users table``."""
+    return re.sub(r"[_\-\s]+", " ", name).strip()
+
+
+def describe(text: str, name: str) -> str:
+    """What the first comment of a script says, else the migration's name."""
+    said: list[str] = []
+    for line in text.splitlines():
+        line = line.strip()
+        comment = line.removeprefix("--").strip(" -=*#\t") if line.startswith("--") else ""
+        if re.match(r"migrate:(up|down)\b", comment):
+            continue
+        if comment:
+            said.append(comment)
+        elif said or (line and not line.startswith("--")):
+            break
+    return " ".join(said) or name
+
+
+def is_blank(sql: str) -> bool:
+    """Whether a script holds nothing but blanks, comments and semicolons (MySQL's ``/*! ... */`` is no comment)."""
+    rest = sql.lstrip("\ufeff")
+    while rest := rest.lstrip(" \t\r\n\f\v;"):
+        if rest.startswith(("--", "#")):
+            rest = rest.partition("\n")[2]
+        elif rest.startswith("/*") and not rest.startswith(("/*!", "/*M!")):
+            rest = rest[_comment_end(rest) :]
+        else:
+            return False
+    return True
+
+
+def _comment_end(text: str) -> int:
+    """Where the block comment at the start ends. PostgreSQL nests them; where one stays open so, it was not nested."""
+    depth = 0
+    for mark in re.finditer(r"/\*|\*/", text):
+        depth += 1 if mark.group() == "/*" else -1
+        if depth == 0:
+            return mark.end()
+    end = text.find("*/")
+    return len(text) if end < 0 else end + 2
+
+
+def line_of(text: str, offset: int) -> int:
+    """The 1-based line of a position."""
+    return text.count("\n", 0, offset) + 1
+
+
+def quoted(engine: str, name: str) -> str:
+    """An identifier as the tools write it: backticks for MySQL's family, double quotes for the others."""
+    mark = "`" if engine in ("mysql", "mariadb") else '"'
+    return mark + name.replace(mark, mark * 2) + mark
+
+
+def joined(steps: list[Step]) -> Step:
+    """Several scripts that were run one after the other, as one step."""
+    if len(steps) == 1:
+        return steps[0]
+    error: StepError | None = next((step.error for step in steps if step.error), None)
+    return Step(
+        duration_ms=sum(step.duration_ms for step in steps),
+        statements=tuple(statement for step in steps for statement in step.statements),
+        error=error,
+        locks_observed=steps[0].locks_observed if steps else Observed.NOT_OBSERVED,
+        locks_note=steps[0].locks_note if steps else "",
+        statements_observed=all(step.statements_observed for step in steps),
+    )
+
+
+def sql_text(value: str) -> str:
+    """A string literal of standard SQL."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+def foreign_keys(engine: str, tool: str, session: tuple[str, ...]) -> tuple[str, ...]:
+    """Whether foreign keys are enforced while this tool's scripts run: the sentence that decides many a verdict."""
+    if engine != "sqlite":
+        return ()
+    said = [s for s in session if re.search(r"\bforeign_keys\b", s, re.IGNORECASE)]
+    if said:
+        return (f"foreign keys follow the session setting `{said[-1]}`",)
+    return (
+        f"foreign keys are not enforced: SQLite's default, which {tool} keeps "
+        '(session = ["PRAGMA foreign_keys = ON"] in [source] switches them on)',
+    )
