@@ -769,6 +769,7 @@ class Report:
     history: History = History()
     notes: tuple[str, ...] = ()  # about the judgement itself: an expired or unused waiver
     files: tuple[str, ...] = ()  # where the report was written, for the terminal
+    redacted: bool = False  # no stored value stands in it (see reporters.redact)
 
     @property
     def environment(self) -> Environment:
