@@ -1,0 +1,201 @@
+"""What one step did to each table, in words: from the schemas before and after it and the differences of rows. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from seatrial.model import Snapshot, TableDiff, TableRef, TableState, Trial
+from seatrial.schema import Difference, diff, reordered
+
+VERBS = {
+    "table": ("created", "dropped", "altered"),
+    "column": ("added", "dropped", "altered"),
+    "index": ("created", "dropped", "altered"),
+    "trigger": ("created", "dropped", "altered"),
+    "row security": ("enabled", "disabled", "altered"),
+    "grant": ("granted", "revoked", "altered"),
+}
+PLURALS = {"index": "indexes", "primary key": "primary keys", "policy": "policies"}
+
+
+@dataclass(frozen=True, slots=True)
+class TableView:
+    """One table at the two ends of a step; ``before`` or ``after`` is None where it was not there."""
+
+    name: str
+    ref: TableRef
+    before: TableState | None
+    after: TableState | None
+    changes: tuple[str, ...]
+
+    @property
+    def same_rows(self) -> bool:
+        """Whether every stored value is proven to be what it was."""
+        if self.before is None or self.after is None:
+            return False
+        return (self.before.rows, self.before.checksum) == (self.after.rows, self.after.checksum)
+
+
+@dataclass(frozen=True, slots=True)
+class StepView:
+    """What lay between two snapshots."""
+
+    before: Snapshot | None
+    after: Snapshot | None
+    rows: tuple[TableDiff, ...] | None  # None: the rows were not compared, only counted and summed
+    tables: tuple[TableView, ...] = ()
+    objects: tuple[str, ...] = ()  # what belongs to no table: "function f created"
+
+    @property
+    def changed(self) -> tuple[TableView, ...]:
+        return tuple(t for t in self.tables if t.changes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """Tables and columns that kept their rows under another name."""
+
+    tables: Mapping[TableRef, TableRef] = field(default_factory=dict)
+    columns: tuple[tuple[TableRef, str, str], ...] = ()  # (table before, column before, column after)
+
+    def moved(self, ref: TableRef) -> bool:
+        return ref in self.tables or ref in self.tables.values()
+
+    @property
+    def back(self) -> _Names:
+        columns = tuple((self.tables.get(t, t), new, old) for t, old, new in self.columns)
+        return _Names({new: old for old, new in self.tables.items()}, columns)
+
+
+def up_view(trial: Trial) -> StepView:
+    """A to B; nothing to compare where up failed."""
+    return _view(trial.before, trial.after_up, trial.up_changes if trial.after_up else None, _names(trial))
+
+
+def down_view(trial: Trial) -> StepView:
+    """B to C: what down did."""
+    return _view(trial.after_up, trial.after_down, trial.undone, _names(trial).back)
+
+
+def return_view(trial: Trial) -> StepView:
+    """A to C: what up and down together left different."""
+    return _view(trial.before, trial.after_down, trial.down_changes if trial.after_down else None, _Names())
+
+
+def _names(trial: Trial) -> _Names:
+    return _Names(dict(trial.renames.tables), trial.renames.columns)
+
+
+def _view(
+    before: Snapshot | None, after: Snapshot | None, rows: tuple[TableDiff, ...] | None, names: _Names
+) -> StepView:
+    ends = [s for s in (before, after) if s is not None]
+    refs = sorted({t.table for s in ends for t in s.tables})
+    if before is None or after is None:
+        return StepView(before, after, None, tuple(_one_end(ref, before, after) for ref in refs))
+    by_table, others = _by_table(diff(before.schema, after.schema), set(refs))
+    reorder = set(reordered(before.schema, after.schema))
+    tables = []
+    for ref in refs:
+        old, new = before.table(ref), after.table(ref)
+        words = _schema_words(ref, by_table.get(ref, []), names) + ["columns reordered"] * (ref in reorder)
+        words += _row_words(ref, old, new, rows, moved=names.moved(ref), defined=bool(words))
+        tables.append(TableView(str(ref), ref, old, new, tuple(words)))
+    return StepView(before, after, rows, tuple(tables), tuple(f"{d.key.label} {_verb(d)}" for d in others))
+
+
+def _one_end(ref: TableRef, before: Snapshot | None, after: Snapshot | None) -> TableView:
+    return TableView(str(ref), ref, before.table(ref) if before else None, after.table(ref) if after else None, ())
+
+
+def _by_table(
+    differences: Iterable[Difference], tables: set[TableRef]
+) -> tuple[dict[TableRef, list[Difference]], list[Difference]]:
+    """The differences of each table, and those that belong to none (or to a view)."""
+    found: dict[TableRef, list[Difference]] = {}
+    others = []
+    for change in differences:
+        if change.key.owner in tables:
+            found.setdefault(change.key.owner, []).append(change)
+        else:
+            others.append(change)
+    return found, others
+
+
+def _schema_words(ref: TableRef, changes: list[Difference], names: _Names) -> list[str]:
+    """``table created`` alone, or ``1 column added, 2 indexes dropped``."""
+    own = next((d for d in changes if d.key.kind == "table"), None)
+    if own is not None and (own.old is None or own.new is None):
+        return [_named(ref, own, names)]
+    renamed = {c for t, old, new in names.columns if names.tables.get(t, t) == ref or t == ref for c in (old, new)}
+    moved = [d for d in changes if d.key.kind == "column" and d.key.name in renamed and _half(d)]
+    counted = Counter((d.key.kind, _verb(d)) for d in changes if d.key.kind != "table" and d not in moved)
+    words = ["table altered"] if own is not None else []
+    words += [f"{number(len(moved) // 2, 'column')} renamed"] if len(moved) > 1 else []
+    return words + [f"{number(n, kind)} {verb}" for (kind, verb), n in sorted(counted.items(), key=_kind_order)]
+
+
+def _half(change: Difference) -> bool:
+    return change.old is None or change.new is None
+
+
+def _named(ref: TableRef, own: Difference, names: _Names) -> str:
+    if own.new is None and ref in names.tables:
+        return f"renamed to {names.tables[ref]}"
+    former = next((old for old, new in names.tables.items() if new == ref), None)
+    if own.old is None and former is not None:
+        return f"renamed from {former}"
+    return f"table {_verb(own)}"
+
+
+def _kind_order(item: tuple[tuple[str, str], int]) -> tuple[bool, str, str]:
+    (kind, verb), _ = item
+    return kind != "column", kind, verb
+
+
+def _verb(change: Difference) -> str:
+    verbs = VERBS.get(change.key.kind, ("created", "dropped", "altered"))
+    return verbs[0] if change.old is None else verbs[1] if change.new is None else verbs[2]
+
+
+def number(count: int, noun: str) -> str:
+    """``1 row``, ``1,204 rows``, ``2 indexes``."""
+    return f"{count:,} {noun if count == 1 else PLURALS.get(noun, noun + 's')}"
+
+
+def _row_words(
+    ref: TableRef,
+    old: TableState | None,
+    new: TableState | None,
+    rows: tuple[TableDiff, ...] | None,
+    *,
+    moved: bool,
+    defined: bool,
+) -> list[str]:
+    found = [d for d in rows or () if d.table == ref and not (moved and d.new_table is None)]
+    if found:
+        return [w for d in found for w in diff_words(d)]
+    if old is None or new is None:
+        count = 0 if moved else (old or new or TableState(table=ref, rows=0, checksum="")).rows
+        return [f"{number(count, 'row')} {'deleted' if new is None else 'inserted'}"] if count else []
+    if rows is not None or (old.rows, old.checksum) == (new.rows, new.checksum):
+        return []
+    if old.rows != new.rows:
+        return [f"row count changed from {old.rows:,} to {new.rows:,}"]
+    return [] if defined else ["rows changed"]  # a new definition alone changes the checksum too
+
+
+def diff_words(change: TableDiff) -> list[str]:
+    """``3 rows updated``; a row that differs only in columns that were dropped is not an update."""
+    updated = sum(g.count for g in change.changed if set(g.columns) - set(change.missing_columns))
+    counted = ((change.added_count, "inserted"), (updated, "updated"), (change.lost_count, "deleted"))
+    return [f"{number(n, 'row')} {verb}" for n, verb in counted if n]
+
+
+def parts(view: StepView) -> Counter[tuple[str, str]]:
+    """How many objects of a kind were created, dropped or altered: {("column", "added"): 1}."""
+    if view.before is None or view.after is None:
+        return Counter()
+    return Counter((d.key.kind, _verb(d)) for d in diff(view.before.schema, view.after.schema))
