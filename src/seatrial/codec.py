@@ -92,7 +92,7 @@ def encode(value: Any, *, indent: int = 0) -> bytes:
         data = msgspec.json.encode(value)
     except UnicodeEncodeError:
         # SQLite's TEXT may hold bytes that are no UTF-8; they are read as lone surrogates, which only \udcXX can write
-        data = json.dumps(msgspec.to_builtins(value)).encode("ascii")
+        return json.dumps(msgspec.to_builtins(value), indent=indent or None).encode("ascii")
     return msgspec.json.format(data, indent=indent) if indent else data
 
 

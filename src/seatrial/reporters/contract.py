@@ -26,7 +26,7 @@ class ChangeJson(TypedDict):
 
 
 class FindingJson(TypedDict):
-    """One thing that is wrong. ``count`` is exact; ``keys_truncated`` says that ``keys`` and ``changes`` are not all."""
+    """One thing that is wrong; ``count`` is exact, ``keys`` and ``changes`` are cut where ``keys_truncated`` says so."""
 
     rule: str
     severity: Severity

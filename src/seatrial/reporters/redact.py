@@ -32,7 +32,7 @@ NUMBER = re.compile(r"(?<![\w.\"`])-?\d+(?:\.\d+)?(?![\w\"`])")
 WRITES = re.compile(r"\s*(?:insert|update|delete|replace|merge|with|select|copy|values)\b", re.IGNORECASE)
 QUOTED = (
     (re.compile(r"'[^']*'"), f"'{GONE}'"),
-    (re.compile(r"(=|contains )\(.*?\)(?=[\s.,;]|$)", re.DOTALL), rf"\1({GONE})"),
+    (re.compile(r"(=|contains )\(.*\)", re.DOTALL), rf"\1({GONE})"),  # a value may hold ")": to the last one
     (re.compile(r": \"[^\"]*\""), f': "{GONE}"'),
 )
 
