@@ -79,14 +79,13 @@ def _one_cause(main: Finding, other: Finding, *, anywhere: bool) -> bool:
         return False
     if anywhere:
         return True
-    return main.table == other.table and (_overlap(main, other) or not (main.keys and other.keys))
+    return main.table == other.table and _overlap(main, other)
 
 
 def _overlap(one: Finding, other: Finding) -> bool:
-    """Whether they name a row, a column or an object in common (rows lost whole have no columns)."""
-    if one.columns and other.columns and not set(one.columns) & set(other.columns):
-        return False
-    return bool(set(one.keys) & set(other.keys) or set(one.objects) & set(other.objects))
+    """Whether they name a row, a column or an object in common; what a side does not name keeps them not apart."""
+    sides = ((one.columns, other.columns), (one.keys, other.keys), (one.objects, other.objects))
+    return all(not a or not b or set(a) & set(b) for a, b in sides)
 
 
 def blocking(findings: Iterable[Finding], fail_on: Severity = Severity.HIGH) -> tuple[Fact, ...]:

@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping
 
 from seatrial.errors import ConfigError
 from seatrial.model import Report
-from seatrial.reporters import json
+from seatrial.reporters import json, terminal
 from seatrial.reporters.redact import redact
 
 Reporter = Callable[[Report], str]
 
 REPORTERS: Mapping[str, Reporter] = {
     "json": json.render,
+    "terminal": terminal.render,
 }
 
 FILES: Mapping[str, str] = {

@@ -26,7 +26,7 @@ class ChangeJson(TypedDict):
 
 
 class FindingJson(TypedDict):
-    """One thing that is wrong; ``count`` is exact, ``keys`` and ``changes`` are cut where ``keys_truncated`` says so."""
+    """One thing that is wrong; ``count`` is exact, ``keys`` and ``changes`` are cut where ``keys_truncated``."""
 
     rule: str
     severity: Severity

@@ -1,0 +1,198 @@
+"""The summary on a terminal: what happened to every migration, why it failed, what was not verified. Pure."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from rich.cells import cell_len
+
+from seatrial.facts import Fact, blocking, facts
+from seatrial.model import Finding, Judged, Report, Status, Step
+from seatrial.reporters import words
+
+MARKS = {Status.PASSED: "✅", Status.FAILED: "❌", Status.ERROR: "⚠️ ", Status.SKIPPED: "- "}
+PLAIN_MARKS = {Status.PASSED: "ok  ", Status.FAILED: "FAIL", Status.ERROR: "ERR ", Status.SKIPPED: "skip"}
+COLOURS = {Status.PASSED: "32", Status.FAILED: "31", Status.ERROR: "33", Status.SKIPPED: "2"}
+BOLD, DIM = "1", "2"
+CHANGES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What the terminal can show."""
+
+    width: int = 80
+    colour: bool = False
+    ascii: bool = False  # TERM=dumb, or an encoding without emoji
+
+    def mark(self, status: Status) -> str:
+        return (PLAIN_MARKS if self.ascii else MARKS)[status]
+
+    def paint(self, text: str, code: str) -> str:
+        return f"\x1b[{code}m{text}\x1b[0m" if self.colour and text else text
+
+    def arrow(self) -> str:
+        return "->" if self.ascii else "→"
+
+
+def render(report: Report, look: Look | None = None) -> str:
+    """The summary as lines of at most ``look.width`` columns where names allow it."""
+    look = look or Look()
+    parts = (
+        _head(report, look),
+        [x for m in report.migrations for x in _migration(m, look)],
+        _failures(report, look),
+        _remarks(report, look),
+        _retries(report, look),
+        _not_verified(report, look),
+        _section("Notes", report.notes, look),
+        _section("Reports", report.files, look),
+        _end(report, look),
+    )
+    text = "\n\n".join(t for p in parts if (t := "\n".join(x.rstrip() for x in p).strip("\n"))) + "\n"
+    return text.encode("ascii", "replace").decode() if look.ascii else text
+
+
+def _head(report: Report, look: Look) -> Iterator[str]:
+    found = report.environment
+    what = " ".join(x for x in ("Seatrial", report.trace.seatrial) if x)
+    where = f"{words.engine(found.engine)} {found.version}".strip()
+    source = f"{report.trace.project or 'project'} ({report.trace.source})" if report.trace.source else ""
+    yield look.paint(words.line(": ".join(x for x in (what, source) if x)), BOLD)
+    seed = f" from {found.seed}" if found.seed else ""
+    yield words.line(f"{where}, {found.tables:,} tables, {found.rows:,} rows{seed}")
+    yield from _wrapped("", "; ".join(found.settings), look)
+
+
+def _migration(judged: Judged, look: Look) -> Iterator[str]:
+    name = words.line(f"{judged.migration.version} {judged.migration.name}")
+    start = f"{look.mark(judged.status)} "
+    times = _times(judged)
+    room = look.width - cell_len(start) - len(times) - 2
+    yield look.paint(start, COLOURS[judged.status]) + _fitted(name, max(room, 20)) + "  " + look.paint(times, DIM)
+    if why := words.untested(judged):
+        yield from _wrapped("     ", why, look)
+    if judged.findings:
+        yield from _wrapped("     ", _verdict(judged), look)
+
+
+def _fitted(name: str, room: int) -> str:
+    """The name padded or cut to so many columns."""
+    while cell_len(name) > room:
+        name = name[:-2].rstrip("…") + "…"
+    return name + " " * (room - cell_len(name))
+
+
+def _times(judged: Judged) -> str:
+    if words.untested(judged):
+        return "not tested"
+    times = f"up {_time(judged.trial.up):>7}  down {_time(judged.trial.down):>7}"
+    return f"{times}  {_kind(judged):14}"
+
+
+def _kind(judged: Judged) -> str:
+    if judged.kind:
+        return judged.kind.value
+    return "failed" if judged.trial.up.error else "no change"
+
+
+def _time(step: Step) -> str:
+    return words.duration(step.duration_ms) if step.executed else "not run"
+
+
+def _verdict(judged: Judged) -> str:
+    """The rules, those that fail first, each with its severity once."""
+    parts = [
+        f"{severity.upper()}: {words.rule_list(found)}"
+        for severity in ("critical", "high", "medium", "low")
+        if (found := [f for f in judged.findings if f.severity == severity and f.waived is None])
+    ]
+    waived = words.rule_list(f for f in judged.findings if f.waived is not None)
+    return "; ".join([*parts, *([f"waived: {waived}"] if waived else [])])
+
+
+def _failures(report: Report, look: Look) -> Iterator[str]:
+    for judged in report.migrations:
+        for fact in blocking(judged.findings):
+            yield look.paint(f"{look.mark(Status.FAILED)} {_where(judged, fact.main)}", "1;31")
+            yield from _evidence(fact, look)
+            yield ""
+
+
+def _where(judged: Judged, finding: Finding) -> str:
+    name = f"{words.line(judged.migration.version)}: {finding.rule}"
+    at = words.line(words.place(finding))
+    return f"{name} ({finding.severity.upper()}, {finding.phase})" + (f" {at}" if at else "")
+
+
+def _evidence(fact: Fact, look: Look) -> Iterator[str]:
+    main = fact.main
+    yield from _wrapped("   ", main.message, look)
+    shown, rest = words.key_list(main, 10)
+    if shown:
+        yield from _wrapped("     ", f"rows: {', '.join(shown)}{words.more(rest)}", look)
+    for change in main.changes[:CHANGES]:
+        old, new = words.value(change.old), words.value(change.new)
+        yield from _wrapped("     ", f"{words.key(change.key)} {change.column}: {old} {look.arrow()} {new}", look)
+    if len(main.changes) > CHANGES:
+        yield f"     and {len(main.changes) - CHANGES:,} more values"
+    for label, texts in (("cause", fact.causes), ("fix", fact.recommendations)):
+        for text in texts:
+            yield from _wrapped("     ", f"{label}: {text}", look)
+    for other in fact.also:
+        yield from _wrapped("     ", f"also {other.rule} ({other.severity.upper()}): {other.message}", look)
+
+
+def _remarks(report: Report, look: Look) -> Iterable[str]:
+    """What does not fail a migration, one line each."""
+    found = []
+    for judged in report.migrations:
+        blockers = {f for fact in blocking(judged.findings) for f in fact.findings}
+        for fact in facts(f for f in judged.findings if f not in blockers):
+            why = f" [waived: {fact.main.waived}]" if fact.main.waived is not None else ""
+            why += " [there before the migration]" if fact.main.preexisting else ""
+            found.append(f"{_where(judged, fact.main)}: {fact.main.message}{why}")
+    return _section("Also seen", found, look)
+
+
+def _retries(report: Report, look: Look) -> Iterable[str]:
+    found = [
+        f"{r.migration}: {r.strategy} {'succeeded' if r.succeeded else 'failed'} (attempt {r.attempt}): {r.reason}"
+        for r in report.retries
+    ]
+    return _section("Retries", found, look)
+
+
+def _not_verified(report: Report, look: Look) -> Iterable[str]:
+    found = [f"{n.what}{f' ({n.migration})' if n.migration else ''}: {n.why}" for n in report.not_verified]
+    return _section("Not verified", found, look)
+
+
+def _section(name: str, entries: Iterable[str], look: Look) -> list[str]:
+    found = [x for e in entries for x in _wrapped("  ", e, look)]
+    return [look.paint(name, BOLD), *found] if found else []
+
+
+def _end(report: Report, look: Look) -> Iterator[str]:
+    status = Status.ERROR if report.status is Status.SKIPPED else report.status
+    count = len(report.blockers)
+    blockers = f", {count} blocker{'' if count == 1 else 's'}" if count else ""
+    tested = report.summary.tested
+    passed = f"{report.summary.passed} of {tested} tested migrations passed" if tested else "nothing was tested"
+    head = f"{look.mark(status)} {status.upper()}, exit code {report.exit_code}: {passed}{blockers}"
+    yield look.paint(head, f"1;{COLOURS[status]}")
+    yield from _wrapped("   ", words.next_action(report), look)
+
+
+def _wrapped(indent: str, text: str, look: Look) -> list[str]:
+    """The text on as many lines as it needs, continued a little further in."""
+    return textwrap.wrap(
+        words.line(text),
+        look.width,
+        initial_indent=indent,
+        subsequent_indent=indent + "  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

@@ -1,0 +1,174 @@
+"""Words that every reporter shares: durations, keys, values, what a rule is called. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from seatrial.model import Change, Finding, Judged, Key, Report, Severity, Status
+
+LONG = 80  # characters of a value that are shown
+MANY = 20  # keys that are shown
+
+ENGINES = {"sqlite": "SQLite", "postgresql": "PostgreSQL", "mysql": "MySQL", "mariadb": "MariaDB"}
+
+TITLES = {
+    "anomaly": "Values jumped",
+    "backfill-incomplete": "Backfill incomplete",
+    "blocks-reads": "Reads had to wait",
+    "blocks-writes": "Writes had to wait",
+    "breaks-running-app": "Running application breaks",
+    "check-violated": "Check violated",
+    "collateral-change": "Unasked change of data",
+    "collateral-schema-loss": "Unasked loss of schema",
+    "column-order-changed": "Column order changed",
+    "constraint-unenforced": "Constraint not enforced",
+    "conversion-loss": "Conversion loss",
+    "down-blocked-by-new-rows": "Rollback blocked by new rows",
+    "down-does-nothing": "Rollback does nothing",
+    "down-failed": "Rollback failed",
+    "down-missing": "No rollback",
+    "duplicate-keys": "Duplicate keys",
+    "flaky": "Attempts disagreed",
+    "half-applied": "Half applied",
+    "invalid-index": "Invalid index",
+    "invariant-broken": "Invariant broken",
+    "lock-queue": "Lock queue",
+    "long-running": "Long running",
+    "next-insert-fails": "Next insert fails",
+    "nondeterministic-up": "Upgrade not deterministic",
+    "nulls-in-required": "NULL in a required field",
+    "object-renamed": "Object renamed",
+    "orphaned-rows": "Orphaned rows",
+    "rows-left-behind": "Rows left behind",
+    "rows-lost": "Data loss",
+    "schema-not-restored": "Schema not restored",
+    "storage-growth": "Storage growth",
+    "table-rewrite": "Table rewrite",
+    "up-failed": "Upgrade failed",
+    "up-not-repeatable": "Upgrade not repeatable",
+    "values-lost": "Data loss",
+    "written-rows-lost": "New rows lost",
+}
+
+NEXT = {
+    Status.PASSED: "All migrations passed integrity checks - safe to deploy",
+    Status.FAILED: "Migration integrity failed - fix {blockers} critical {issues} before deployment",
+    Status.ERROR: "Migration integrity is not proven - {untested} could not be tested",
+}
+
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
+
+
+def title(rule: str) -> str:
+    """What a rule's finding is called in prose; a rule of a third party by its own name."""
+    return TITLES.get(rule, rule.replace("-", " ").capitalize())
+
+
+def engine(name: str) -> str:
+    return ENGINES.get(name, name)
+
+
+def visible(text: str) -> str:
+    """Control characters, line and direction marks and broken UTF-8 as escapes; line ends and tabs stay."""
+    return CONTROL.sub(_escape, text.replace("\r\n", "\n"))
+
+
+def _escape(found: re.Match[str]) -> str:
+    code = ord(found.group())
+    if 0xDC80 <= code <= 0xDCFF:  # a byte that is no UTF-8
+        return f"\\x{code - 0xDC00:02x}"
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def line(text: str) -> str:
+    """The text on one line."""
+    return " ".join(visible(text).split())
+
+
+def shorten(text: str, limit: int = LONG) -> str:
+    """The first characters of a long text and how long it is."""
+    return text if len(text) <= limit else f"{text[:limit]}… ({len(text):,} characters)"
+
+
+def value(text: str | None) -> str:
+    """A stored value as people read it: NULL, or the engine's text in quotes."""
+    return "NULL" if text is None else f"'{shorten(escaped(text))}'"
+
+
+def escaped(text: str) -> str:
+    """A stored text on one line with its line ends and tabs to be seen."""
+    return visible(text.replace("\r", "\\r")).replace("\n", "\\n").replace("\t", "\\t")
+
+
+def key(parts: Key) -> str:
+    """``17``, or ``(17, a)`` for a composite key."""
+    shown = [("NULL" if p is None else shorten(escaped(p)) or "''") for p in parts]
+    return shown[0] if len(shown) == 1 else f"({', '.join(shown)})"
+
+
+def key_list(finding: Finding, limit: int = MANY) -> tuple[list[str], int]:
+    """The first keys of a finding and how many rows more there are."""
+    shown = [key(k) for k in finding.keys[:limit]]
+    return shown, max(finding.count, len(finding.keys)) - len(shown)
+
+
+def more(count: int) -> str:
+    return f" and {count:,} more" if count > 0 else ""
+
+
+def changes(finding: Finding, limit: int = 5) -> Sequence[Change]:
+    """The first changes of a finding, one row's columns together."""
+    return finding.changes[:limit]
+
+
+def milliseconds(ms: float) -> str:
+    return f"{ms:.1f}" if ms < 1000 else f"{ms:.0f}"
+
+
+def duration(ms: float) -> str:
+    """``12.3ms``, ``65.4s``, ``4.0min``: the template's units."""
+    if ms < 1_000:
+        return f"{ms:.1f}ms"
+    return f"{ms / 1_000:.1f}s" if ms < 60_000 else f"{ms / 60_000:.1f}min"
+
+
+def rule_list(findings: Iterable[Finding]) -> str:
+    """``rows-lost (orders), values-lost (orders.total, 2 more columns)``."""
+    return ", ".join(dict.fromkeys(f"{f.rule} ({place(f)})" if place(f) else f.rule for f in findings))
+
+
+def place(finding: Finding) -> str:
+    """``orders.status``, ``orders``, or the objects where there is no table."""
+    if finding.table is None:
+        return ", ".join(finding.objects[:3])
+    shown = ", ".join(finding.columns[:3]) + more(len(finding.columns) - 3)
+    return f"{finding.table}.{shown}" if shown else finding.table
+
+
+def failing(judged: Judged) -> list[Finding]:
+    """The unwaived findings of HIGH and above that were not there before."""
+    return [f for f in standing(judged) if f.severity.rank >= Severity.HIGH.rank]
+
+
+def standing(judged: Judged) -> list[Finding]:
+    """The findings that are neither waived nor older than the migration."""
+    return [f for f in judged.findings if f.waived is None and not f.preexisting]
+
+
+def untested(judged: Judged) -> str:
+    """Why a migration was not tried, in words; empty where it was."""
+    return judged.trial.error or judged.trial.skipped
+
+
+def next_action(report: Report) -> str:
+    """What to do now: the judge's words, else the template's sentence."""
+    if report.next_action:
+        return report.next_action.lstrip("✅❌⚠️ ")
+    blockers = len(report.blockers)
+    errors = sum(m.status is Status.ERROR for m in report.migrations)
+    return NEXT.get(report.status, NEXT[Status.ERROR]).format(
+        blockers=blockers,
+        issues="issue" if blockers == 1 else "issues",
+        untested=f"{errors} migration{'' if errors == 1 else 's'}" if errors else "the migrations",
+    )
