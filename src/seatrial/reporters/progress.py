@@ -71,10 +71,9 @@ class Progress:
             bar.update(self._task, completed=bar.tasks[0].total or 0, step=words.line(event.text))
             return
         step = words.line(event.text)[:40] if event.kind == "step" else ""
-        changes = {"total": total} if total else {}
-        bar.update(
-            self._task, completed=event.index, step=" ".join((words.line(event.migration)[:40], step)), **changes
-        )
+        bar.update(self._task, completed=event.index, step=f"{words.line(event.migration)[:40]} {step}")
+        if total:
+            bar.update(self._task, total=total)
 
 
 def _bar(stream: TextIO) -> Bar:
