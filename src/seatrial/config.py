@@ -29,6 +29,7 @@ class SourceConfig:
     timeout: float = 600.0  # seconds for one step
     session: tuple[str, ...] = ()
     trust: bool = False  # allow SQL that reaches outside its database
+    options: Mapping[str, str] = field(default_factory=dict)  # the tool's own switches, by their own names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from seatrial.model import Attribute, Attributes, ObjectKey, Renames, Schema, Snapshot, TablePair, TableRef
+from seatrial.model import Attribute, Attributes, Key, ObjectKey, Renames, Schema, Snapshot, TablePair, TableRef
+
+
+def key_order(key: Key) -> tuple[tuple[int, int, str], ...]:
+    """Sorts keys as a reader expects: NULL first, whole numbers as numbers, the rest as text."""
+    return tuple(_rank(value) for value in key)
+
+
+def _rank(value: str | None) -> tuple[int, int, str]:
+    if value is None:
+        return 0, 0, ""
+    if value.isascii() and value.removeprefix("-").isdigit() and len(value) < 4000:
+        return 1, int(value), ""
+    return 2, 0, value
+
 
 ORDER = "position"  # compared as an order within a table, never as a value
 
@@ -40,6 +54,11 @@ def diff(before: Schema, after: Schema) -> list[Difference]:
 def reordered(before: Schema, after: Schema) -> list[TableRef]:
     """Tables whose common columns stand in another order."""
     return [t for t in before.tables() if _order(before, after, t) != _order(after, before, t)]
+
+
+def same_schema(one: Schema, other: Schema) -> bool:
+    """No object differs, nor the order of a table's columns."""
+    return not diff(one, other) and not reordered(one, other)
 
 
 def _order(schema: Schema, other: Schema, table: TableRef) -> list[str]:

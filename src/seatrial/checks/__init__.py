@@ -1,0 +1,54 @@
+"""One rule a file: a pure function from what a trial observed to findings; its docstring is the rule's page.
+
+``CHECKS`` holds every rule by its name in the order in which they are told; third parties add theirs under the entry
+point group ``seatrial.checks``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+
+from seatrial.checks.case import Case
+from seatrial.model import Finding, NotVerified, Severity
+
+Found = Iterator[Finding | NotVerified]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A rule: its name, the severity it has where nothing lessens it, its function and its page."""
+
+    rule: str
+    severity: Severity
+    run: Callable[[Case], Found]
+    order: int
+
+    @property
+    def page(self) -> str:
+        return self.run.__doc__ or ""
+
+
+CHECKS: dict[str, Check] = {}
+
+
+def check(rule: str, severity: Severity) -> Callable[[Callable[[Case], Found]], Callable[[Case], Found]]:
+    """Register a function as the check of ``rule``."""
+
+    def register(function: Callable[[Case], Found]) -> Callable[[Case], Found]:
+        CHECKS[rule] = Check(rule, severity, function, len(CHECKS))
+        return function
+
+    return register
+
+
+def load() -> dict[str, Check]:
+    """Every rule: ours and those of installed plug-ins."""
+    for module in sorted(m.name for m in pkgutil.iter_modules(__path__)):
+        importlib.import_module(f"{__name__}.{module}")
+    for plugin in entry_points(group="seatrial.checks"):
+        plugin.load()
+    return dict(sorted(CHECKS.items()))

@@ -23,7 +23,7 @@ from seatrial.model import (
     TablePair,
     Trial,
 )
-from seatrial.schema import diff, pair_by_name, pair_through, reordered
+from seatrial.schema import key_order, pair_by_name, pair_through, same_schema
 from seatrial.sql.intent import Intent, probe_sql, read
 
 CONVERSION = ("type", "collation", "charset")  # column attributes whose change rewrites what is stored
@@ -157,16 +157,8 @@ class Observer:
         except DatabaseError as error:
             return dataclasses.replace(probe, error=str(error))
         return dataclasses.replace(
-            probe, count=len(rows), keys=tuple(sorted(rows, key=_natural)[: self.config.max_keys])
+            probe, count=len(rows), keys=tuple(sorted(rows, key=key_order)[: self.config.max_keys])
         )
-
-
-def _natural(row: tuple[str | None, ...]) -> tuple[tuple[int, int, str], ...]:
-    """Numbers as numbers, NULL first: the order of the keys in a finding."""
-    return tuple(
-        (0, 0, "") if v is None else (1, int(v), "") if v.lstrip("-").isdigit() and v.isascii() else (2, 0, v)
-        for v in row
-    )
 
 
 def _since(before: dict[Invariant, ProbeResult], now: Iterator[tuple[Invariant, ProbeResult]]) -> Iterator[ProbeResult]:
@@ -184,10 +176,6 @@ def converted(before: Schema, after: Schema, pair: TablePair) -> Iterator[tuple[
     for name, target in pair.columns:
         if target is not None and any(old[name].get(a) != new[target].get(a) for a in CONVERSION):
             yield name, target
-
-
-def same_schema(one: Schema, other: Schema) -> bool:
-    return not diff(one, other) and not reordered(one, other)
 
 
 def _outside(step: Step) -> bool:

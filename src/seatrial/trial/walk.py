@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from seatrial.config import Config
 from seatrial.model import (
@@ -13,7 +12,6 @@ from seatrial.model import (
     Database,
     ErrorKind,
     Event,
-    Migration,
     NotVerified,
     Runner,
     Schema,
@@ -23,10 +21,10 @@ from seatrial.model import (
     Trial,
 )
 from seatrial.plan import Plan, Planned
-from seatrial.schema import pair_by_name
+from seatrial.schema import pair_by_name, same_schema
 from seatrial.seeds.generate import FillResult, topup, undo
 from seatrial.seeds.load import load
-from seatrial.trial.observe import Observer, same_schema
+from seatrial.trial.observe import Observer
 
 Watcher = Callable[[Event], None]
 CHAIN_BYTES = 8 << 30  # what the moments kept for the chain may weigh together
@@ -42,6 +40,7 @@ class Walked:
     tables: int
     rows: int
     size_bytes: int
+    checksum_sql: str = ""
 
 
 def walk(server: Server, source: Source, plan: Plan, config: Config, watch: Watcher) -> Walked:
@@ -66,6 +65,7 @@ def walk(server: Server, source: Source, plan: Plan, config: Config, watch: Watc
         tables=max(leg.tables for leg in walked),
         rows=max(leg.rows for leg in walked),
         size_bytes=max(leg.size_bytes for leg in walked),
+        checksum_sql=next((leg.checksum_sql for leg in walked if leg.checksum_sql), ""),
     )
 
 
@@ -99,6 +99,7 @@ class Leg:
     tables: int = 0
     rows: int = 0
     size_bytes: int = 0
+    checksum_sql: str = ""
     _database: Database = field(init=False)
     _runner: Runner = field(init=False)
     _standing: Snapshot | None = None  # what the database holds, where that is known
@@ -120,6 +121,7 @@ class Leg:
             if step.index == self.seed_at:
                 self._seed()
         self._go_down()
+        self.checksum_sql = getattr(database, "checksum_sql", "")
 
     def _step(self, step: Planned) -> None:
         why = next((self._broken[p] for p in step.migration.parents if p in self._broken), "")

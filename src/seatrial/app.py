@@ -1,0 +1,224 @@
+"""Wires it: a Config in, a Report out. Clock, disk and git are touched here and nowhere below."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import re
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version as installed
+from pathlib import Path
+
+from seatrial.codec import decode_trace, encode_trace
+from seatrial.config import Config
+from seatrial.errors import ConfigError, SourceError
+from seatrial.judge import judge
+from seatrial.model import (
+    Environment,
+    Event,
+    History,
+    HistoryEntry,
+    Migration,
+    NotVerified,
+    Report,
+    Server,
+    Source,
+    Trace,
+)
+from seatrial.plan import Plan, after, plan
+from seatrial.reporters import FILES, render
+from seatrial.servers import find_server, guess_engine
+from seatrial.sources import SourceSettings, find
+from seatrial.trial.walk import Walked, walk
+
+Watcher = Callable[[Event], None]
+STATE = ".seatrial"  # in the project: earlier outcomes and the newest report
+
+
+def run(config: Config, watch: Watcher = lambda _: None) -> Report:
+    """Test a project's migrations and judge what was observed.
+
+    Raises SeatrialError where nothing could be tested: no migrations, no server, settings that do not fit.
+    """
+    source = find(config.project, kind=config.source.type, path=config.source.path, settings=_settings(config))
+    migrations = source.discover()
+    if not migrations:
+        raise SourceError(f"{source.path} holds no migrations.")
+    chosen = _plan(config, source, migrations)
+    watch(Event("plan", f"{source.kind}: {len(chosen.tried)} of {len(migrations)} migrations", total=len(chosen.tried)))
+    engine = config.server.engine or guess_engine(config.server.url, config.project, source.path, source.kind)
+    with _server(config, engine, watch) as server:
+        walked = walk(server, source, chosen, config, watch)
+        environment = _environment(config, source, server, walked)
+    now = datetime.datetime.now(datetime.UTC)
+    trace = Trace(
+        seatrial=installed("seatrial"),
+        generated=now.isoformat(timespec="seconds"),
+        project=config.project.resolve().name,
+        source=source.kind,
+        epic=config.epic,
+        environment=environment,
+        trials=walked.trials,
+        chain=walked.chain,
+        not_verified=(*_not_built(config), *walked.not_verified),
+        history=_history(config, migrations, walked),
+    )
+    report = judge(trace, config, now.date())
+    _remember(config, report)
+    return report
+
+
+def rejudge(path: Path, config: Config) -> Report:
+    """A report from a trace that was written earlier, judged under today's settings."""
+    try:
+        trace = decode_trace(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path} is no trace of Seatrial's: {error}") from error
+    return judge(trace, config, datetime.datetime.now(datetime.UTC).date())
+
+
+def write(report: Report, folder: Path, formats: Sequence[str], *, redacted: bool = False) -> list[Path]:
+    """Write the report in each format, and the trace beside it; returns the files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name in dict.fromkeys((*formats, "json")):
+        path = folder / FILES[name]
+        path.write_text(render(report, name, redacted=redacted), encoding="utf-8")
+        written.append(path)
+    if not redacted:
+        trace = folder / "trace.json"
+        trace.write_bytes(encode_trace(report.trace))
+        written.append(trace)
+    return written
+
+
+def _settings(config: Config) -> SourceSettings:
+    source = config.source
+    return SourceSettings(
+        python=source.python,
+        url_env=source.url_env,
+        x_arguments=source.x,
+        timeout_s=source.timeout,
+        session=source.session,
+        trust=source.trust,
+        options=source.options,
+    )
+
+
+@contextmanager
+def _server(config: Config, engine: str, watch: Watcher) -> Iterator[Server]:
+    watch(Event("note", f"starting {engine}" if config.server.url is None else f"connecting to {engine}"))
+    server = find_server(engine, config.server.url, trust=config.source.trust, setup=config.server.setup)
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+def _plan(config: Config, source: Source, migrations: Sequence[Migration]) -> Plan:
+    return plan(
+        migrations,
+        only=config.only,
+        added=None if config.since is None else _since(config, source, migrations),
+        seed=config.seed.path is not None,
+        seed_at=config.seed.at,
+    )
+
+
+def _since(config: Config, source: Source, migrations: Sequence[Migration]) -> frozenset[str]:
+    """Ids after a version or, where no migration has that name, added since the merge base with a git ref."""
+    assert config.since is not None
+    try:
+        return after(migrations, config.since)
+    except ConfigError:
+        pass
+    base = _git(config.project, "merge-base", config.since, "HEAD").strip()
+    names = _git(config.project, "diff", "--name-only", "--relative", "--diff-filter=A", "-z", base, "--", ".")
+    names += _git(config.project, "ls-files", "--others", "--exclude-standard", "-z", "--", ".")
+    added = {(config.project / name).resolve() for name in names.split("\0") if name}
+    return frozenset(m.id for m in migrations if (config.project / m.path).resolve() in added)
+
+
+def _git(project: Path, *arguments: str) -> str:
+    try:
+        done = subprocess.run(["git", "-C", str(project), *arguments], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        said = getattr(error, "stderr", "") or str(error)
+        raise ConfigError(f"--since is neither a version nor a git ref here: {said.strip()}") from error
+    return done.stdout
+
+
+def _environment(config: Config, source: Source, server: Server, walked: Walked) -> Environment:
+    given = config.seed.path or f"generated by Seatrial, {config.seed.rows} rows a table, start {config.seed.random}"
+    return Environment(
+        engine=server.engine,
+        version=server.version,
+        storage_engine=getattr(server, "storage_engine", None),
+        tables=walked.tables,
+        rows=walked.rows,
+        size_bytes=walked.size_bytes,
+        seed=given,
+        settings=(*source.settings(server.engine), *config.source.session),
+        checksum_sql=walked.checksum_sql,
+    )
+
+
+def _not_built(config: Config) -> Iterator[NotVerified]:
+    """Settings that are accepted and not acted on yet."""
+    if config.lived_in.path is not None:
+        yield NotVerified(what="rows written after up", why="[lived_in] is not carried out yet")
+    if config.interrupt.rerun:
+        yield NotVerified(what="an up that runs twice without a down", why="[interrupt] rerun is not carried out yet")
+
+
+# --- what earlier runs said -------------------------------------------------------------------------------------------
+
+
+def _history(config: Config, migrations: Sequence[Migration], walked: Walked) -> History:
+    """The newest five migrations that the version table holds, with what this run or an earlier one said of them."""
+    earlier = _earlier(config.project)
+    trials = {t.migration.id: t for t in walked.trials}
+    applied = [m for m in migrations if (t := trials.get(m.id)) and not t.error and not (t.up.error and t.up.executed)]
+    newest = [m for m in reversed(applied) if m.id in earlier or trials[m.id].skipped][:5]
+    entries = tuple(
+        HistoryEntry(
+            version=m.version,
+            description=m.name,
+            status=earlier.get(m.id, {}).get("status", "applied, not tested"),
+            tested=earlier.get(m.id, {}).get("tested", ""),
+        )
+        for m in newest
+    )
+    return History(previous=entries, total_applied=len(applied), last_migration=_date(applied[-1]) if applied else "")
+
+
+def _date(migration: Migration) -> str:
+    """The day that a version of the usual form (20240131120000) says; else the version itself."""
+    found = re.match(r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])", migration.version)
+    text = found.group() if found else ""
+    return f"{text[:4]}-{text[4:6]}-{text[6:8]}" if text else f"version {migration.version}"
+
+
+def _earlier(project: Path) -> dict[str, dict[str, str]]:
+    try:
+        found = json.loads((project / STATE / "history.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _remember(config: Config, report: Report) -> None:
+    """Keep each migration's newest outcome in the project, out of git's sight."""
+    known = _earlier(config.project)
+    for judged in report.migrations:
+        if not judged.trial.skipped:
+            known[judged.migration.id] = {"status": judged.status.value, "tested": report.generated}
+    folder = config.project / STATE
+    try:
+        folder.mkdir(exist_ok=True)
+        (folder / ".gitignore").write_text("*\n")
+        (folder / "history.json").write_text(json.dumps(known, indent=1, sort_keys=True))
+    except OSError:  # a read-only project is tested all the same; only its history is not kept
+        return

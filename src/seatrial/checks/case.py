@@ -1,0 +1,246 @@
+"""What a check is given: one trial and what its statements asked for; and the few ways to make a finding of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from seatrial.model import (
+    Change,
+    ChangedRow,
+    Finding,
+    Key,
+    Phase,
+    Row,
+    Schema,
+    Severity,
+    Snapshot,
+    Step,
+    TableDiff,
+    TableRef,
+    Trial,
+)
+from seatrial.schema import key_order, same_schema
+from seatrial.sql.intent import Intent, read
+from seatrial.sql.tokens import quote_name, quote_string
+
+
+@dataclass(frozen=True)
+class Case:
+    """One trial, with the intents of its steps read once. ``limit``: keys and changes that a finding holds."""
+
+    trial: Trial
+    limit: int = 1000
+
+    @cached_property
+    def up(self) -> Intent:
+        return self._read(self.trial.up, self.trial.before)
+
+    @cached_property
+    def down(self) -> Intent:
+        return self._read(self.trial.down, self.trial.after_up)
+
+    @cached_property
+    def reup(self) -> Intent:
+        return self._read(self.trial.reup, self.trial.after_down)
+
+    def _read(self, step: Step, start: Snapshot | None) -> Intent:
+        schema = start.schema if start else Schema()
+        texts = [s.sql for s in step.statements]
+        return read(texts, self.trial.engine, schema, observed=step.statements_observed)
+
+    @property
+    def up_ran(self) -> bool:
+        return self.trial.up.executed and self.trial.up.error is None and self.trial.after_up is not None
+
+    @property
+    def down_ran(self) -> bool:
+        return (
+            self.up_ran
+            and self.trial.down.executed
+            and self.trial.down.error is None
+            and self.trial.after_down is not None
+        )
+
+    @property
+    def reup_ran(self) -> bool:
+        return self.down_ran and self.trial.reup.executed and self.trial.reup.error is None
+
+    @property
+    def before(self) -> Snapshot:
+        assert self.trial.before is not None
+        return self.trial.before
+
+    @property
+    def after_up(self) -> Snapshot:
+        assert self.trial.after_up is not None
+        return self.trial.after_up
+
+    @property
+    def after_down(self) -> Snapshot:
+        assert self.trial.after_down is not None
+        return self.trial.after_down
+
+    @cached_property
+    def up_changed_something(self) -> bool:
+        """Rows or schema; where a sequence stands is no change."""
+        before, after = self.before, self.after_up
+        if self.trial.up_changes or not same_schema(before.schema, after.schema):
+            return True
+        was = {t.table: t.rows for t in before.tables}
+        return any(was.get(t.table) != t.rows for t in after.tables)
+
+    @cached_property
+    def restored(self) -> bool:
+        """After down everything is as before up (C equals A)."""
+        return self.down_ran and not self.trial.down_changes and same_schema(self.before.schema, self.after_down.schema)
+
+    def up_diff(self, table: TableRef) -> TableDiff:
+        return next((d for d in self.trial.up_changes if d.table == table), TableDiff(table=table))
+
+    def down_diff(self, table: TableRef) -> TableDiff:
+        return next((d for d in self.trial.down_changes if d.table == table), TableDiff(table=table))
+
+    def key_of(self, table: TableRef) -> tuple[str, ...]:
+        state = self.before.table(table) or (self.trial.after_up and self.trial.after_up.table(table))
+        return state.key if state else ()
+
+    def rows_sql(self, table: TableRef, keys: Sequence[Key], columns: Iterable[str] = ()) -> str:
+        """A query that shows rows by their keys."""
+        key = self.key_of(table)
+        name = ".".join(self.quote(part) for part in (table.namespace, table.name) if part)
+        shown = ", ".join(self.quote(c) for c in dict.fromkeys((*key, *columns))) or "*"
+        if not key or not keys:
+            return f"SELECT {shown} FROM {name}"
+        values = [", ".join("NULL" if v is None else self._literal(v) for v in k) for k in keys[:20]]
+        left = ", ".join(self.quote(c) for c in key)
+        if len(key) == 1:
+            return f"SELECT {shown} FROM {name} WHERE {left} IN ({', '.join(values)})"
+        return f"SELECT {shown} FROM {name} WHERE ({left}) IN ({', '.join(f'({v})' for v in values)})"
+
+    def quote(self, name: str) -> str:
+        return quote_name(name, self.trial.engine)
+
+    def _literal(self, value: str) -> str:
+        number = (
+            value.isascii()
+            and value.removeprefix("-").isdigit()
+            and (value == "0" or not value.lstrip("-").startswith("0"))
+        )
+        return value if number else quote_string(value, self.trial.engine)
+
+
+@dataclass
+class Rows:
+    """Rows of one finding: their keys, how many there are, what changed in them."""
+
+    key: tuple[str, ...] = ()
+    count: int = 0
+    keys: set[Key] = field(default_factory=set)
+    changes: list[Change] = field(default_factory=list)
+    columns: list[str] = field(default_factory=list)
+
+    def add_rows(self, count: int, rows: Sequence[Row], columns: Sequence[str] = ()) -> None:
+        self.count += count
+        if self.key:
+            self.keys |= {r.key for r in rows}
+            return
+        for row in rows[:20]:  # without a key the row itself is all there is to show
+            self.changes += [
+                Change(key=(), column=c, old=v, new=None) for c, v in zip(columns, row.values, strict=False)
+            ]
+
+    def add_changes(self, diff: TableDiff, columns: Iterable[str]) -> None:
+        """The rows in which any of these columns changed."""
+        wanted = set(columns)
+        for group in diff.changed:
+            shown = [(i, c) for i, c in enumerate(group.columns) if c in wanted]
+            if shown:
+                self.count += group.count
+                self.columns += [c for _, c in shown if c not in self.columns]
+                for row in group.rows:
+                    self.add_changed(row, shown)
+
+    def add_changed(self, row: ChangedRow, columns: Sequence[tuple[int, str]]) -> None:
+        self.keys.add(row.key)
+        self.changes += [Change(key=row.key, column=c, old=row.old[i], new=row.new[i]) for i, c in columns]
+
+    def ordered(self, limit: int) -> tuple[Key, ...]:
+        return tuple(sorted(self.keys, key=key_order)[:limit])
+
+
+def finding(
+    case: Case,
+    rule: str,
+    severity: Severity,
+    phase: Phase,
+    message: str,
+    *,
+    table: TableRef | None = None,
+    rows: Rows | None = None,
+    columns: Sequence[str] = (),
+    objects: Sequence[str] = (),
+    causes: Sequence[str] = (),
+    recommendation: str = "",
+    sql: str = "",
+    count: int | None = None,
+    preexisting: bool = False,
+    inferred: bool = False,
+) -> Finding:
+    """A finding with its rows in key order and within the limit."""
+    rows = rows or Rows()
+    keys = rows.ordered(case.limit)
+    columns = columns or rows.columns
+    return Finding(
+        rule=rule,
+        severity=severity,
+        phase=phase,
+        message=message,
+        table=str(table) if table else None,
+        columns=tuple(columns),
+        objects=tuple(sorted(set(objects))),
+        count=rows.count if count is None else count,
+        keys=keys,
+        keys_truncated=bool(rows.key) and rows.count > len(keys),
+        changes=tuple(sorted(rows.changes, key=lambda c: (key_order(c.key), c.column)))[: case.limit],
+        causes=tuple(dict.fromkeys(causes)),
+        recommendation=recommendation,
+        sql=sql or (case.rows_sql(table, keys, columns) if table and (keys or rows.count) else ""),
+        preexisting=preexisting,
+        inferred=inferred,
+    )
+
+
+def n(count: int, noun: str, plural: str = "") -> str:
+    """``1 row``, ``2 rows``."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
+def listed(names: Iterable[str], most: int = 5) -> str:
+    """``a, b and c``; ``a, b, c, d, e and 4 more``."""
+    known = list(names)
+    if len(known) > most:
+        return f"{', '.join(known[:most])} and {len(known) - most} more"
+    return " and ".join([", ".join(known[:-1]), known[-1]]) if len(known) > 1 else "".join(known)
+
+
+def which(rows: Rows, limit: int = 5) -> str:
+    """`` (id 2, 5 and 3 more)``: the first keys of the rows, for a sentence."""
+    keys = rows.ordered(limit)
+    if not keys or not rows.key:
+        return ""
+    shown = [", ".join("NULL" if v is None else shorten(v, 30) for v in k) for k in keys]
+    shown = [f"({s})" for s in shown] if len(rows.key) > 1 else shown
+    more = f" and {rows.count - len(keys):,} more" if rows.count > len(keys) else ""
+    return f" ({', '.join(rows.key)} {', '.join(shown)}{more})"
+
+
+def shorten(text: str, most: int = 80) -> str:
+    """One line of SQL or a value, cut to a length that a sentence bears."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else line[: most - 1] + "…"
+
+
+def quoted(statements: Sequence[str]) -> str:
+    return f"`{shorten(statements[0])}`" if statements else ""

@@ -1,0 +1,84 @@
+"""What only the way all the way down shows: findings of the phase *chain*."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from seatrial.checks.case import Case, Rows, finding, listed, n, shorten, which
+from seatrial.checks.schema_restored import said
+from seatrial.model import ChainStep, Finding, Phase, Severity, TableDiff
+from seatrial.schema import diff, renamed
+
+CONTEXT = "On the way all the way down from the newest migration"
+WHY = "it shows only after later migrations were applied and taken back"
+
+
+def chain_findings(case: Case, chain: Sequence[ChainStep], known: Sequence[Finding]) -> Iterator[Finding]:
+    """What the chain's down of this migration left, where its own trial did not say so already."""
+    said_already = {(f.rule, f.table) for f in known}
+    for step in chain:
+        if step.migration == case.trial.migration.id:
+            yield from (f for f in _findings(case, step) if (f.rule, f.table) not in said_already)
+
+
+def _findings(case: Case, step: ChainStep) -> Iterator[Finding]:
+    error = step.down.error
+    if error:
+        yield finding(
+            case,
+            "down-failed",
+            Severity.CRITICAL,
+            Phase.CHAIN,
+            f"{CONTEXT}, down fails at `{shorten(error.statement)}`: {shorten(error.message, 300)}",
+            causes=[WHY],
+            recommendation="Run all downs in a row on rows, and let each one leave what the one before it needs.",
+            sql=error.statement,
+            count=1,
+        )
+        return
+    for change in step.changes:
+        yield from _rows(case, change, _drawn(case))
+    changes = diff(step.schema_then, step.schema_now)
+    twins = renamed(changes)
+    whole = {c.key.owner for c in changes if c.key.kind == "table" and (c.old is None or c.new is None)}
+    left = [
+        c
+        for c in changes
+        if c.key not in {*twins, *twins.values()} and (c.key.kind == "table" or c.key.owner not in whole)
+    ]
+    for table in sorted({c.key.owner for c in left}, key=lambda t: str(t or "")):
+        mine = [c for c in left if c.key.owner == table]
+        yield finding(
+            case,
+            "schema-not-restored",
+            Severity.HIGH,
+            Phase.CHAIN,
+            f"{CONTEXT}, after this down {listed((said(c) for c in mine), 8)}.",
+            table=table,
+            objects=[c.key.label for c in mine],
+            causes=[WHY],
+            recommendation="Let down restore what was there before up, whatever later migrations did.",
+            count=len(mine),
+        )
+
+
+def _drawn(case: Case) -> set[tuple[str, str]]:
+    """Columns whose values up draws anew: another up of the walk may have given them other values."""
+    return {(str(d.table), c) for d in case.trial.reup_changes for g in d.changed for c in g.columns}
+
+
+def _rows(case: Case, change: TableDiff, drawn: set[tuple[str, str]]) -> Iterator[Finding]:
+    advice = "Let down restore what was there before up, whatever later migrations did."
+    lost, left, values = Rows(key=change.key), Rows(key=change.key), Rows(key=change.key)
+    lost.add_rows(change.lost_count, change.lost, change.columns)
+    left.add_rows(max(0, change.added_count - (0 if change.key else change.lost_count)), change.added, change.columns)
+    values.add_changes(change, {c for g in change.changed for c in g.columns if (str(change.table), c) not in drawn})
+    if lost.count:
+        text = f"{CONTEXT}, {n(lost.count, 'row')} of {change.table} that stood here on the way up {'is' if lost.count == 1 else 'are'} missing{which(lost)}."
+        yield finding(case, "rows-lost", Severity.CRITICAL, Phase.CHAIN, text, table=change.table, rows=lost, causes=[WHY], recommendation=advice)
+    if left.count:
+        text = f"{CONTEXT}, {n(left.count, 'row')} of {change.table} {'is' if left.count == 1 else 'are'} left behind{which(left)}."
+        yield finding(case, "rows-left-behind", Severity.HIGH, Phase.CHAIN, text, table=change.table, rows=left, causes=[WHY], recommendation=advice)
+    if values.count:
+        text = f"{CONTEXT}, {n(values.count, 'row')} of {change.table} hold other values in {listed(values.columns)} than on the way up{which(values)}."
+        yield finding(case, "values-lost", Severity.CRITICAL, Phase.CHAIN, text, table=change.table, rows=values, causes=[WHY], recommendation=advice)

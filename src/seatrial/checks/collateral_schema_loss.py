@@ -1,0 +1,199 @@
+"""collateral-schema-loss."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from seatrial.checks import Found, check
+from seatrial.checks.case import Case, finding, listed, quoted, shorten
+from seatrial.checks.schema_restored import said
+from seatrial.model import Attribute, Attributes, NotVerified, ObjectKey, Phase, Schema, Severity, TableRef
+from seatrial.schema import Difference, diff, renamed
+from seatrial.sql.rename import rename_in
+from seatrial.sql.tokens import code
+
+KINDS = {
+    "column", "constraint", "primary key", "unique", "foreign key", "check", "index", "trigger", "view", "materialized view",
+    "policy", "row security", "grant", "rule", "function", "procedure", "table",
+}  # fmt: skip
+
+
+@check("collateral-schema-loss", Severity.HIGH)
+def collateral_schema_loss(case: Case) -> Found:
+    """Up lost or changed an object or an attribute that no statement names, while what it rests on is still there.
+
+    A table that is rebuilt forgets its triggers, grants and policies; MODIFY forgets DEFAULT, COMMENT and AUTO_INCREMENT; DROP COLUMN takes a composite
+    index with it and, with CASCADE, a view. An equal definition under another name is not lost.
+    """
+    if not case.up_ran:
+        return
+    groups: dict[TableRef | None, list[Difference]] = {}
+    for change in _lost(case):
+        groups.setdefault(_owner(case, change.key), []).append(change)
+    for table, changes in sorted(groups.items(), key=lambda item: str(item[0] or "")):
+        if case.up.opaque:
+            why = f"what this statement does cannot be told from its text: {shorten(case.up.opaque[0])}"
+            labels = listed(c.key.label for c in changes)
+            yield NotVerified(
+                what=f"whether the change of {labels} was asked for", why=why, rule="collateral-schema-loss"
+            )
+            continue
+        yield finding(
+            case,
+            "collateral-schema-loss",
+            Severity.HIGH,
+            Phase.UP,
+            f"After up {listed((said(c) for c in changes), 8)}, although no statement says so.",
+            table=table,
+            columns=[c.key.name for c in changes if c.key.kind == "column"],
+            objects=[c.key.label for c in changes],
+            causes=list(dict.fromkeys(_why(case, c) for c in changes)),
+            recommendation=f"Create {listed((c.key.label for c in changes), 4)} again as it was in the same migration, or say in a statement that it is to go.",
+            count=len(changes),
+        )
+
+
+def _owner(case: Case, key: ObjectKey) -> TableRef | None:
+    if key.owner is not None:
+        return key.owner
+    return None
+
+
+def _lost(case: Case) -> Iterator[Difference]:
+    """Objects of before up, under their names after up, that are missing or otherwise and that nothing asked to change."""
+    before, after = case.before.schema, case.after_up.schema
+    expected = _followed(case)
+    moved = Schema({new: attributes for new, attributes in expected.values()})
+    changes = {d.key: d for d in diff(moved, after)}
+    twins = renamed(changes.values())
+    for old, (new, _) in expected.items():
+        change = changes.get(new)
+        if change is None or new in twins or old.kind not in KINDS or not _rests(case, old, before[old]):
+            continue
+        if change.new is None and old.kind not in ("table", "column") and not case.up.names_object(old):
+            yield Difference(old, before[old], None)
+        elif change.new is not None and (unsaid := _unsaid(case, old, change)):
+            yield Difference(old, *({**before[old], **{n: side[i] for n, side in unsaid.items()}} for i in (0, 1)))
+
+
+def _unsaid(case: Case, key: ObjectKey, change: Difference) -> dict[str, tuple[Attribute, Attribute]]:
+    """Attributes that differ without a statement about them."""
+    if key.kind not in ("column", "table"):
+        return {} if case.up.names_object(key) else change.attributes
+    return {n: v for n, v in change.attributes.items() if not case.up.states_attribute(key, n)}
+
+
+def _followed(case: Case) -> dict[ObjectKey, tuple[ObjectKey, Attributes]]:
+    """Every object of before up with the key and attributes that it has once tables and columns are renamed."""
+    there = set(case.after_up.schema.tables())
+    tables = {a: b for a, b in case.trial.renames.tables if a not in there}
+    columns: dict[TableRef, dict[str, str]] = {}
+    for table, old, new in case.trial.renames.columns:
+        columns.setdefault(table, {})[old] = new
+    schema = case.before.schema
+    if not tables and not columns:
+        return {k: (k, a) for k, a in schema.items()}
+    return {k: _moved(case, k, a, tables, columns) for k, a in schema.items()}
+
+
+def _moved(
+    case: Case,
+    key: ObjectKey,
+    attributes: Attributes,
+    tables: Mapping[TableRef, TableRef],
+    columns: Mapping[TableRef, Mapping[str, str]],
+) -> tuple[ObjectKey, Attributes]:
+    owner = key.owner
+    names = {a.name: b.name for a, b in tables.items()}
+    mine = dict(columns.get(owner, {})) if owner else {c: d for known in columns.values() for c, d in known.items()}
+    referenced = next((t for t in columns if str(t) == attributes.get("references")), None)
+    other = dict(columns.get(referenced, {})) if referenced else {}
+
+    def text(value: str) -> str:
+        return rename_in(value, case.trial.engine, names, {**other, **mine})
+
+    def attribute(name: str, value: Attribute) -> Attribute:
+        if isinstance(value, tuple):
+            known = other if name == "referenced_columns" else mine
+            return tuple(known.get(v, v) for v in value)
+        if name == "references":
+            return next((str(b) for a, b in tables.items() if str(a) == value), value)
+        return text(value) if isinstance(value, str) and name in TEXTS else value
+
+    new_owner = tables.get(owner, owner) if owner else None
+    namespace = new_owner.namespace if new_owner else key.namespace
+    table = new_owner.name if new_owner and key.table else key.table
+    if key.kind == "column":
+        name = mine.get(key.name, key.name)
+    elif key.kind == "table" and new_owner:
+        name = new_owner.name
+    elif key.kind in ("grant", "row security", "primary key", "unique", "foreign key", "check") and owner:
+        name = _carried(key.name, owner.name, new_owner.name if new_owner else owner.name, text)
+    else:
+        name = key.name
+    return ObjectKey(key.kind, namespace, table, name), {n: attribute(n, v) for n, v in attributes.items()}
+
+
+TEXTS = {"definition", "expression", "predicate", "default", "generated", "partition_key"}
+
+
+def _carried(name: str, old: str, new: str, text: object) -> str:
+    """``orders(status)`` or ``orders.status`` under the names of after up."""
+    rest = name[len(old) :] if name.startswith(old) else None
+    if rest is None:
+        return name
+    return new + text(rest) if callable(text) and rest else new
+
+
+def _rests(case: Case, key: ObjectKey, attributes: Attributes) -> bool:
+    """Whether the object's table, and one column at least that it rests on, is still there after up."""
+    after = case.after_up.schema
+    there = set(after.tables())
+    tables = dict(case.trial.renames.tables)
+    owner = key.owner
+    if owner is None:
+        return _reads_what_is_left(case, attributes) if key.kind in ("view", "materialized view") else True
+    target = owner if owner in there else tables.get(owner, owner)
+    if target not in there:
+        return key.kind == "trigger" and any(k.kind == "view" and k.name == owner.name for k in after)
+    if key.kind == "column":
+        return True
+    names = {a: b for t, a, b in case.trial.renames.columns if t == owner}
+    columns = attributes.get("columns")
+    known = [c for c in columns if c] if isinstance(columns, tuple) else []
+    if key.kind == "grant" and key.name.startswith(f"{key.table}."):
+        known = [key.name[len(key.table) + 1 :]]
+    left = after.columns(target)
+    parent = attributes.get("references")
+    if (
+        isinstance(parent, str)
+        and not any(str(t) == parent or str(tables.get(t)) == parent for t in there)
+        and parent not in {str(t) for t in there}
+    ):
+        return any(str(a) == parent for a in tables)
+    return not known or any(names.get(c, c) in left for c in known)
+
+
+def _reads_what_is_left(case: Case, attributes: Attributes) -> bool:
+    words = {t.value for t in code(str(attributes.get("definition") or ""), case.trial.engine)}
+    named = [t for t in case.before.schema.tables() if t.name in words]
+    there = set(case.after_up.schema.tables())
+    return any(t in there for t in named) or not named
+
+
+def _why(case: Case, change: Difference) -> str:
+    table = change.key.owner
+    if table is not None and case.up.rebuilds(table):
+        return f"up rebuilds {table} and the new table is made without it ({quoted(case.up.rebuilds(table))})"
+    attributes = change.old or {}
+    columns = attributes.get("columns")
+    gone = [c for c in columns if table and case.up.drops_column(table, c)] if isinstance(columns, tuple) else []
+    if table is not None and gone:
+        return f"dropping the column {listed(gone)} takes it along"
+    if change.key.kind == "column" and table is not None and case.up.alters_column_type(table, change.key.name):
+        stated = quoted(case.up.alters_column_type(table, change.key.name))
+        return f"the column is defined anew without {listed(sorted(change.attributes))} ({stated})"
+    cascades = [s.sql for s in case.trial.up.statements if "cascade" in s.sql.lower()]
+    if cascades and change.new is None:
+        return f"CASCADE takes what depends on the object that is dropped ({quoted(cascades)})"
+    return "cause not determined"

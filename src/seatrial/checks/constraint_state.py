@@ -1,0 +1,67 @@
+"""constraint-unenforced and invalid-index."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from seatrial.checks import Found, check
+from seatrial.checks.case import Case, finding, listed
+from seatrial.model import ObjectKey, Phase, Severity, Snapshot, TableRef
+
+
+@check("constraint-unenforced", Severity.MEDIUM)
+def constraint_unenforced(case: Case) -> Found:
+    """A constraint is declared and does not protect the stored rows: NOT VALID, NOT ENFORCED, disabled, or on an engine that ignores it."""
+    for phase, table, objects in _new(case, lambda a: a.get("validated") is False or a.get("enforced") is False):
+        yield finding(
+            case,
+            "constraint-unenforced",
+            Severity.MEDIUM,
+            phase,
+            f"After {phase.value} {listed(objects)} of {table} {'is' if len(objects) == 1 else 'are'} declared but not held over the rows that are stored.",
+            table=table,
+            objects=objects,
+            causes=["it was added NOT VALID and never validated, or is not enforced"],
+            recommendation="Correct the rows, then VALIDATE CONSTRAINT (it does not block writes).",
+            count=len(objects),
+        )
+
+
+@check("invalid-index", Severity.HIGH)
+def invalid_index(case: Case) -> Found:
+    """An index is left invalid: it costs every write and serves no read, and with IF NOT EXISTS a second run takes it for the real one."""
+    for phase, table, objects in _new(case, lambda a: a.get("valid") is False):
+        yield finding(
+            case,
+            "invalid-index",
+            Severity.HIGH,
+            phase,
+            f"After {phase.value} {listed(objects)} on {table} is there but invalid.",
+            table=table,
+            objects=objects,
+            causes=["building it concurrently failed half-way and left it behind"]
+            if case.trial.up.error
+            else ["the engine's own check says that it does not hold"],
+            recommendation="Drop it (DROP INDEX CONCURRENTLY), correct the rows, and build it again; do not rely on IF NOT EXISTS.",
+            count=len(objects),
+        )
+
+
+def _new(case: Case, bad) -> Iterator[tuple[Phase, TableRef, list[str]]]:  # type: ignore[no-untyped-def]
+    """Objects in that state after up or down that were not in it before up, by table."""
+    seen: set[ObjectKey] = {k for k, a in case.before.schema.items() if bad(a)} if case.trial.before else set()
+    for phase, snapshot in _moments(case):
+        found: dict[TableRef, list[str]] = {}
+        for key, attributes in snapshot.schema.items():
+            if key.owner and key not in seen and bad(attributes):
+                seen.add(key)
+                found.setdefault(key.owner, []).append(key.label)
+        for table, objects in sorted(found.items()):
+            yield phase, table, objects
+
+
+def _moments(case: Case) -> Iterator[tuple[Phase, Snapshot]]:
+    if case.trial.after_up:
+        yield Phase.UP, case.trial.after_up
+    if case.down_ran:
+        yield Phase.DOWN, case.after_down

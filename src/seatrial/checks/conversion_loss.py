@@ -1,0 +1,90 @@
+"""conversion-loss."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from seatrial.checks import Found, check
+from seatrial.checks.case import Case, Rows, finding, listed, n, which
+from seatrial.model import CastBack, Phase, Severity, TableDiff, TableRef
+from seatrial.schema import diff as schema_diff
+
+CONVERSION = ("type", "collation", "charset")
+
+
+@check("conversion-loss", Severity.HIGH)
+def conversion_loss(case: Case) -> Found:
+    """A change of a column's type, precision, charset or collation altered the stored value.
+
+    Looked at twice: whether the value after up casts back to what it was (no such cast counts), and whether it is the same after down.
+    Where down restores the value from elsewhere the finding is LOW. What an UPDATE rewrites is no conversion.
+    """
+    if not case.up_ran:
+        return
+    for table in dict.fromkeys([d.table for d in case.trial.down_changes] + [c.table for c in case.trial.cast_backs]):
+        rows = Rows(key=case.key_of(table))
+        down = case.down_diff(table) if case.down_ran else TableDiff(table=table)
+        columns = [c for c in _converted(case, table) if c not in down.missing_columns]
+        rows.add_changes(down, columns)
+        restored = Rows(key=rows.key)
+        for cast in (c for c in case.trial.cast_backs if c.table == table):
+            _add(cast, restored if case.down_ran else rows)
+        worst = rows if rows.count else restored
+        if worst.count:
+            yield _finding(case, table, worst, Severity.HIGH if rows.count else Severity.LOW)
+
+
+def _converted(case: Case, table: TableRef) -> Iterator[str]:
+    """Columns that up or down declared otherwise and that no UPDATE assigned."""
+    before, up, down = case.before.schema, case.after_up.schema, case.after_down.schema if case.down_ran else None
+    target = table if table in up.tables() else dict(case.trial.renames.tables).get(table, table)
+    names = {a: b for t, a, b in case.trial.renames.columns if t == table}
+    for column, old in before.columns(table).items():
+        new = up.columns(target).get(names.get(column, column))
+        again = down.columns(table).get(column) if down else None
+        if new is None or case.up.drops_column(table, column):
+            continue
+        differs = any(
+            old.get(a) != new.get(a) or (again is not None and again.get(a) != new.get(a)) for a in CONVERSION
+        )
+        if (
+            differs
+            and not case.up.assigns_column(table, column)
+            and not case.down.assigns_column(target, names.get(column, column))
+        ):
+            yield column
+
+
+def _add(cast: CastBack, rows: Rows) -> None:
+    fresh = [r for r in cast.rows if r.key not in rows.keys]
+    rows.count += max(0, cast.count - (len(cast.rows) - len(fresh)))
+    rows.columns += [cast.column] if cast.column not in rows.columns else []
+    for row in cast.rows:
+        rows.add_changed(row, [(0, cast.column)])
+
+
+def _finding(case: Case, table: TableRef, rows: Rows, severity: Severity):  # type: ignore[no-untyped-def]
+    how = listed(_said(case, table, c) for c in rows.columns)
+    kept = "; down restores them" if severity is Severity.LOW else ""
+    verb = "does" if rows.count == 1 else "do"
+    return finding(
+        case,
+        "conversion-loss",
+        severity,
+        Phase.UP,
+        f"{n(rows.count, 'value')} {verb} not survive the conversion of {how}{which(rows)}{kept}.",
+        table=table,
+        rows=rows,
+        causes=[f"the conversion of {_said(case, table, c)} does not keep every value" for c in rows.columns],
+        recommendation=f"Add a new column beside {listed(rows.columns)}, fill it, compare the two, and drop the old one only when no value differs.",
+    )
+
+
+def _said(case: Case, table: TableRef, column: str) -> str:
+    """``fees.amount (numeric(10,2) to numeric(10,0))``."""
+    changes = [d for s in (case.after_up.schema,) for d in schema_diff(case.before.schema, s)]
+    mine = next((d for d in changes if d.key.kind == "column" and d.key.owner == table and d.key.name == column), None)
+    if mine is None or "type" not in mine.attributes:
+        return f"{table}.{column}"
+    old, new = mine.attributes["type"]
+    return f"{table}.{column} ({old} to {new})"

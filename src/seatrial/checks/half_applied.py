@@ -1,0 +1,73 @@
+"""half-applied."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from seatrial.checks import Found, check
+from seatrial.checks.case import Case, Rows, finding, listed, n, shorten
+from seatrial.model import Finding, Phase, Severity, Snapshot, Step, TableDiff
+from seatrial.schema import diff, reordered
+
+
+@check("half-applied", Severity.MEDIUM)
+def half_applied(case: Case) -> Found:
+    """A step that failed left a state that is neither before nor after.
+
+    Where DDL is not transactional (MySQL, MariaDB, CONCURRENTLY, scripts run outside a transaction) the statements before the failing one stay: the second
+    attempt stops at them, and down does not fit either.
+    """
+    trial = case.trial
+    if trial.up.error and trial.after_up and trial.before:
+        yield from _left(case, Phase.UP, trial.up, trial.before, trial.after_up, trial.up_changes)
+    if trial.down.error and trial.after_down and trial.after_up:
+        back = _differs(trial.after_up, trial.after_down) and _differs(case.before, trial.after_down)
+        if back:
+            yield from _left(case, Phase.DOWN, trial.down, trial.after_up, trial.after_down, ())
+
+
+def _differs(one: Snapshot, other: Snapshot) -> bool:
+    rows = {t.table: (t.rows, t.checksum) for t in one.tables} != {t.table: (t.rows, t.checksum) for t in other.tables}
+    return rows or bool(diff(one.schema, other.schema) or reordered(one.schema, other.schema))
+
+
+def _left(
+    case: Case, phase: Phase, step: Step, start: Snapshot, now: Snapshot, changes: Sequence[TableDiff]
+) -> list[Finding]:
+    objects = diff(start.schema, now.schema)
+    whole = {d.key.owner for d in objects if d.key.kind == "table" and d.old is None}
+    labels = [d.key.label for d in objects if d.key.kind == "table" or d.key.owner not in whole]
+    touched = [d for d in changes if d]
+    if not labels and not touched:
+        return []
+    table = next((d.key.owner for d in objects if d.key.owner), touched[0].table if touched else None)
+    rows = Rows(key=touched[0].key if len(touched) == 1 else ())
+    for change in touched:
+        rows.count += change.lost_count + change.added_count + change.changed_count
+        if rows.key:
+            rows.keys |= {r.key for r in (*change.lost, *change.added)} | {
+                r.key for g in change.changed for r in g.rows
+            }
+    reached = shorten(step.error.statement) if step.error else ""
+    parts = ([listed(labels, 6)] if labels else []) + [f"{n(_count(d), 'row')} of {d.table}" for d in touched]
+    return [
+        finding(
+            case,
+            "half-applied",
+            Severity.MEDIUM,
+            phase,
+            f"{phase.value.capitalize()} stopped at `{reached}` and left a part of its work: {listed(parts, 8)}.",
+            table=table,
+            rows=rows,
+            objects=labels,
+            causes=[
+                "the statements before the failing one are not undone: they did not run in one transaction with it"
+            ],
+            recommendation="Put each statement that cannot be rolled back into a migration of its own, so that a second attempt begins where the first stopped.",
+            count=rows.count or len(labels),
+        )
+    ]
+
+
+def _count(change: TableDiff) -> int:
+    return change.lost_count + change.added_count + change.changed_count

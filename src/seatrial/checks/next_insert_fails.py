@@ -1,0 +1,110 @@
+"""next-insert-fails."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from seatrial.checks import Found, check
+from seatrial.checks.case import Case, finding
+from seatrial.model import Counter, Finding, Phase, Severity, Snapshot, TableRef
+
+
+@check("next-insert-fails", Severity.HIGH)
+def next_insert_fails(case: Case) -> Found:
+    """After up or down, the next INSERT without an id would fail or take an id that was given out before.
+
+    A sequence that starts again below the stored ids collides with them; one that was set back reuses ids of deleted rows, which other systems may
+    still refer to; a key that was generated and no longer is stops every INSERT that relied on it.
+    """
+    if not case.up_ran:
+        return
+    seen: set[tuple[TableRef, str]] = set()
+    moments: list[tuple[Phase, Snapshot]] = [(Phase.UP, case.after_up)]
+    if case.down_ran:
+        moments.append((Phase.DOWN, case.after_down))
+    old = {(c.table, c.column): c for c in case.before.counters}
+    for phase, snapshot in moments:
+        now = {(c.table, c.column): c for c in snapshot.counters}
+        names = _names(case, snapshot) if phase is Phase.UP else {}
+        for place, counter in old.items():
+            here = names.get(place, place)
+            if place not in seen and (why := _worse(counter, now.get(here), snapshot, here)):
+                seen.add(place)
+                yield _finding(case, phase, place, why)
+        for place, counter in now.items():
+            if place not in seen and place not in old and place not in names.values() and _collides(counter):
+                seen.add(place)
+                yield _finding(case, phase, place, _collision(counter))
+
+
+def _names(case: Case, after: Snapshot) -> Mapping[tuple[TableRef, str], tuple[TableRef, str]]:
+    """Where the column of a counter is to be found after up."""
+    there = set(after.schema.tables())
+    tables = dict(case.trial.renames.tables)
+    columns = {(t, a): b for t, a, b in case.trial.renames.columns}
+    return {
+        (c.table, c.column): (
+            c.table if c.table in there else tables.get(c.table, c.table),
+            columns.get((c.table, c.column), c.column),
+        )
+        for c in case.before.counters
+    }
+
+
+def _worse(old: Counter, new: Counter | None, snapshot: Snapshot, place: tuple[TableRef, str]) -> str:
+    table, column = place
+    attributes = snapshot.schema.columns(table).get(column)
+    if attributes is None:
+        return ""
+    if new is None:
+        generated = any(attributes.get(a) for a in ("default", "identity", "auto_increment", "generated"))
+        return (
+            ""
+            if generated
+            else f"{table}.{column} was generated ({old.mechanism}) and no longer is: an INSERT without it fails or stores nothing"
+        )
+    if _collides(new) and not _collides(old):
+        return _collision(new)
+    back = (
+        old.next_value is not None
+        and new.next_value is not None
+        and old.increment > 0
+        and new.next_value < old.next_value
+    )
+    if back and not _collides(old):
+        return f"the next id of {table} is {new.next_value}, and {old.next_value} before up: ids from {new.next_value} to {(old.next_value or 0) - 1} are given out again"
+    return ""
+
+
+def _collides(counter: Counter) -> bool:
+    if counter.next_value is None or counter.highest is None:
+        return False
+    return counter.next_value <= counter.highest if counter.increment > 0 else counter.next_value >= counter.highest
+
+
+def _collision(counter: Counter) -> str:
+    return f"the next id of {counter.table} is {counter.next_value}, and {counter.highest} is stored already: the next INSERT collides"
+
+
+def _finding(case: Case, phase: Phase, place: tuple[TableRef, str], why: str) -> Finding:
+    table, column = place
+    lost = "no longer is" in why
+    return finding(
+        case,
+        "next-insert-fails",
+        Severity.HIGH,
+        phase,
+        f"After {phase.value} {why}.",
+        table=table,
+        columns=[column],
+        causes=[
+            "the column is defined anew without what generated it"
+            if lost
+            else "the counter does not carry over to what generates the key now"
+        ],
+        recommendation=f"Let {phase.value} keep what generates {table}.{column}."
+        if lost
+        else f"In {phase.value}, set the counter of {table}.{column} past the largest id that was ever given out.",
+        sql=f"SELECT max({case.quote(column)}) FROM {case.quote(table.name)}",
+        count=1,
+    )

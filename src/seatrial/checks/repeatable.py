@@ -1,0 +1,181 @@
+"""up-not-repeatable and nondeterministic-up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+
+from seatrial.checks import Found, check
+from seatrial.checks.case import Case, Rows, finding, listed, n, shorten, which
+from seatrial.model import Finding, Phase, Severity, TableDiff, TableRef
+from seatrial.schema import diff, reordered
+
+
+@check("up-not-repeatable", Severity.HIGH)
+def up_not_repeatable(case: Case) -> Found:
+    """The second up fails or, where down had restored everything, gives other data.
+
+    After a rollback the fixed version is deployed again: up has to run on what down left. With [interrupt] rerun, an up that runs twice without a down
+    between and silently gives other data is found here as well.
+    """
+    error = case.trial.reup.error
+    if error:
+        yield finding(
+            case,
+            "up-not-repeatable",
+            Severity.HIGH,
+            Phase.REUP,
+            f"After down, up cannot run again: {shorten(error.message, 300)}.",
+            causes=[
+                f"down left something that stops `{shorten(error.statement)}`"
+                if not case.restored
+                else "up does not run on the state that it ran on before"
+            ],
+            recommendation="Let down remove everything that up made, so that up finds what it found the first time.",
+            sql=error.statement,
+            count=1,
+        )
+    elif case.reup_ran and case.restored:
+        yield from _other_data(case)
+    for change in case.trial.rerun_changes:
+        yield _rerun(case, change)
+
+
+@check("nondeterministic-up", Severity.LOW)
+def nondeterministic_up(case: Case) -> Found:
+    """The second up differs only in random, time or sequence-given values: two environments never hold the same rows."""
+    if not case.reup_ran:
+        return
+    drawn = _drawn(case)
+    for change in case.trial.reup_changes:
+        rows = _rows(change, drawn, wanted=True)
+        if rows.count:
+            yield finding(
+                case,
+                "nondeterministic-up",
+                Severity.LOW,
+                Phase.REUP,
+                f"Each up gives {n(rows.count, 'row')} of {change.table} other values in {listed(rows.columns)}{which(rows)}.",
+                table=change.table,
+                rows=rows,
+                causes=["they are drawn anew each time: random, time or sequence-given values"],
+                recommendation="Derive the values from what is stored, or generate them once outside the migration, where they have to agree between environments.",
+            )
+
+
+def _other_data(case: Case) -> Iterator[Finding]:
+    drawn = _drawn(case)
+    for change in case.trial.reup_changes:
+        rows = _rows(change, drawn, wanted=False)
+        if rows.count:
+            yield finding(
+                case,
+                "up-not-repeatable",
+                Severity.HIGH,
+                Phase.REUP,
+                f"The second up gives {n(rows.count, 'row')} of {change.table} other data than the first{which(rows)}, although down had restored everything.",
+                table=change.table,
+                rows=rows,
+                causes=[
+                    "up depends on something that is no stored data: the order of rows, or state outside the database"
+                ],
+                recommendation="Order every LIMIT and window by a unique key, and read nothing but stored data.",
+            )
+    after = case.trial.after_reup
+    objects = [d.key.label for d in diff(case.after_up.schema, after.schema)] if after else []
+    if after and (objects or reordered(case.after_up.schema, after.schema)):
+        yield finding(
+            case,
+            "up-not-repeatable",
+            Severity.HIGH,
+            Phase.REUP,
+            f"The second up leaves another schema than the first: {listed(objects)}.",
+            objects=objects,
+            causes=["up depends on something that down does not restore"],
+            recommendation="Let up say every name and attribute itself.",
+            count=len(objects),
+        )
+
+
+def _rerun(case: Case, change: TableDiff) -> Finding:
+    rows = Rows(key=change.key)
+    rows.add_rows(change.lost_count, change.lost, change.columns)
+    rows.add_rows(change.added_count, change.added, change.columns)
+    rows.add_changes(change, {c for g in change.changed for c in g.columns})
+    return finding(
+        case,
+        "up-not-repeatable",
+        Severity.HIGH,
+        Phase.INTERRUPTED,
+        f"Up run a second time, without a down between, ends without an error and leaves {n(rows.count, 'row')} of {change.table} with other data{which(rows)}.",
+        table=change.table,
+        rows=rows,
+        causes=["the data step does not notice that it was done already"],
+        recommendation="Guard the step by what it leaves behind (a marker column, WHERE on the old form), or make it one transaction with the version record.",
+    )
+
+
+def _rows(change: TableDiff, drawn: frozenset[tuple[TableRef, str]], *, wanted: bool) -> Rows:
+    """The differing rows whose values were drawn anew (``wanted``), or the others."""
+    rows = Rows(key=change.key)
+    columns = [
+        c for c in dict.fromkeys(c for g in change.changed for c in g.columns) if ((change.table, c) in drawn) is wanted
+    ]
+    rows.add_changes(change, columns)
+    by_key = [c for c in (change.key or change.columns) if (change.table, c) in drawn]
+    swapped = bool(by_key) and change.lost_count == change.added_count
+    if (change.lost_count or change.added_count) and swapped is wanted:
+        rows.add_rows(max(change.lost_count, change.added_count), change.added or change.lost, change.columns)
+        rows.columns += [c for c in by_key if wanted and c not in rows.columns]
+    return rows
+
+
+@lru_cache(maxsize=64)
+def _drawn(case: Case) -> frozenset[tuple[TableRef, str]]:
+    """Columns of the schema after up whose values are drawn anew by each up, and what refers to them."""
+    columns = set(case.up.nondeterministic_columns)
+    columns |= {(c.table, c.column) for c in case.after_up.counters}
+    for table in case.after_up.schema.tables():
+        for name, attributes in case.after_up.schema.columns(table).items():
+            if (
+                attributes.get("identity")
+                or attributes.get("auto_increment")
+                or is_drawn(str(attributes.get("default") or ""), case.trial.engine)
+            ):
+                columns.add((table, name))
+    columns |= _sent_otherwise(case)
+    size = -1
+    while size != len(columns):
+        size = len(columns)
+        columns |= set(_referring(case, columns))
+    return frozenset(columns)
+
+
+def is_drawn(expression: str, engine: str) -> bool:
+    from seatrial.sql.intent import is_nondeterministic
+
+    return bool(expression) and is_nondeterministic(expression, engine)
+
+
+def _sent_otherwise(case: Case) -> set[tuple[TableRef, str]]:
+    """Columns of tables named by statements that the two ups sent with other texts or values: drawn by the migration's own code."""
+    first, second = ([(s.sql, s.parameters) for s in step.statements] for step in (case.trial.up, case.trial.reup))
+    other = {text for (text, values) in first if (text, values) not in second}
+    if not other:
+        return set()
+    return {
+        (table, column)
+        for table in case.after_up.schema.tables()
+        if any(table.name in text for text in other)
+        for column in case.after_up.schema.columns(table)
+    }
+
+
+def _referring(case: Case, columns: set[tuple[TableRef, str]]) -> Iterator[tuple[TableRef, str]]:
+    for key, attributes in case.after_up.schema.items():
+        if attributes.get("type") != "foreign key" or key.owner is None:
+            continue
+        parent = next((t for t in case.after_up.schema.tables() if str(t) == attributes.get("references")), None)
+        mine, theirs = attributes.get("columns"), attributes.get("referenced_columns")
+        if parent and isinstance(mine, tuple) and isinstance(theirs, tuple):
+            yield from ((key.owner, a) for a, b in zip(mine, theirs, strict=False) if (parent, b) in columns)

@@ -1,0 +1,38 @@
+"""rows-left-behind."""
+
+from __future__ import annotations
+
+from seatrial.checks import Found, causes, check
+from seatrial.checks.case import Case, Rows, finding, n, which
+from seatrial.model import Phase, Severity
+
+
+@check("rows-left-behind", Severity.HIGH)
+def rows_left_behind(case: Case) -> Found:
+    """After down there are rows that were not there before up.
+
+    Down has to take back what up added, by name: rows that stay behind are found again by the next up, by reports and by whoever
+    counts. In a table without a key, the new form of a changed row is not counted here as well.
+    """
+    if not case.down_ran:
+        return
+    for diff in case.trial.down_changes:
+        surplus = diff.added_count if diff.key else diff.added_count - diff.lost_count
+        if surplus <= 0:
+            continue
+        rows = Rows(key=diff.key)
+        rows.add_rows(surplus, diff.added if diff.key else (), diff.columns)
+        why, advice = causes.told(causes.added(case, diff.table))
+        verb = "is" if surplus == 1 else "are"
+        text = f"{n(surplus, 'row')} of {diff.table} {verb} there after down that {'was' if surplus == 1 else 'were'} not there before up{which(rows)}."
+        yield finding(
+            case,
+            "rows-left-behind",
+            Severity.HIGH,
+            Phase.DOWN,
+            text,
+            table=diff.table,
+            rows=rows,
+            causes=why,
+            recommendation=advice,
+        )

@@ -1,0 +1,158 @@
+"""schema-not-restored, column-order-changed and object-renamed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from seatrial.checks import Found, check
+from seatrial.checks.case import Case, finding, listed, n
+from seatrial.model import ObjectKey, Phase, Severity, TableRef
+from seatrial.schema import Difference, diff, renamed, reordered
+
+
+@check("schema-not-restored", Severity.HIGH)
+def schema_not_restored(case: Case) -> Found:
+    """After down an object is missing, left behind or defined otherwise than before up.
+
+    Every object counts with every attribute: defaults, comments, grants, predicates of indexes, actions of foreign keys. An extension that stays
+    behind is LOW. What belongs to a table that is itself missing or left behind is not listed again.
+    """
+    if not case.down_ran:
+        return
+    groups: dict[TableRef | None, list[Difference]] = {}
+    for change in _unrestored(case):
+        groups.setdefault(change.key.owner, []).append(change)
+    for table, changes in sorted(groups.items(), key=lambda item: str(item[0] or "")):
+        only_extensions = all(c.key.kind == "extension" and c.old is None for c in changes)
+        yield finding(
+            case,
+            "schema-not-restored",
+            Severity.LOW if only_extensions else Severity.HIGH,
+            Phase.DOWN,
+            f"After down {listed((said(c) for c in changes), 8)}.",
+            table=table,
+            columns=[c.key.name for c in changes if c.key.kind == "column"],
+            objects=[c.key.label for c in changes],
+            causes=list(dict.fromkeys(_why(case, c) for c in changes)),
+            recommendation=_advice(changes),
+            count=len(changes),
+        )
+
+
+def _unrestored(case: Case) -> list[Difference]:
+    changes = diff(case.before.schema, case.after_down.schema)
+    twins = renamed(changes)
+    moved = {*twins, *twins.values()}
+    whole = {c.key.owner for c in changes if c.key.kind == "table" and (c.old is None or c.new is None)}
+    return [c for c in changes if c.key not in moved and (c.key.kind == "table" or c.key.owner not in whole)]
+
+
+def said(change: Difference) -> str:
+    """``index a_idx is missing``, ``column t.c has another default (none instead of 'new')``."""
+    label = change.key.label
+    if change.new is None:
+        return f"{label} is missing"
+    if change.old is None:
+        return f"{label} is left behind"
+    parts = [
+        f"{name.replace('_', ' ')} {_value(new)} instead of {_value(old)}"
+        for name, (old, new) in change.attributes.items()
+    ]
+    return f"{label} has {listed(parts, 3)}"
+
+
+def _value(value: object) -> str:
+    if value is None or value == ():
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    text = ", ".join(value) if isinstance(value, tuple) else str(value)
+    return text if len(text) <= 60 else text[:59] + "…"
+
+
+def _why(case: Case, change: Difference) -> str:
+    label = change.key.label
+    up_has, before_has = change.key in case.after_up.schema, change.old is not None
+    if before_has and change.new is None:
+        return (
+            f"up removes {label} and down does not create it again"
+            if not up_has
+            else f"down removes {label}, which was there before up"
+        )
+    if not before_has:
+        return (
+            f"up creates {label} and down does not remove it"
+            if up_has
+            else f"down creates {label}, which was not there before up"
+        )
+    same_as_up = up_has and not _changed(case.after_up.schema[change.key], change)
+    return (
+        f"up redefines {label} and down leaves it so"
+        if same_as_up
+        else f"down defines {label} otherwise than it was before up"
+    )
+
+
+def _changed(up: object, change: Difference) -> bool:
+    assert isinstance(up, dict) and change.new is not None
+    return any(up.get(name) != change.new.get(name) for name in change.attributes)
+
+
+def _advice(changes: Iterable[Difference]) -> str:
+    def names(wanted: Iterator[ObjectKey]) -> str:
+        return listed((k.label for k in wanted), 4)
+
+    parts = []
+    if missing := names(c.key for c in changes if c.new is None):
+        parts.append(f"create {missing} again as it was")
+    if left := names(c.key for c in changes if c.old is None):
+        parts.append(f"remove {left}")
+    if other := names(c.key for c in changes if c.old is not None and c.new is not None):
+        parts.append(f"give {other} the definition of before up")
+    return f"In down, {listed(parts)}." if parts else ""
+
+
+@check("column-order-changed", Severity.LOW)
+def column_order_changed(case: Case) -> Found:
+    """Only the order of a table's columns differs after down: it matters to SELECT * and to INSERT without a column list."""
+    if not case.down_ran:
+        return
+    for table in reordered(case.before.schema, case.after_down.schema):
+        old, new = (listed(s.schema.columns(table), 12) for s in (case.before, case.after_down))
+        yield finding(
+            case,
+            "column-order-changed",
+            Severity.LOW,
+            Phase.DOWN,
+            f"The columns of {table} stand in another order after down: {new}; before up: {old}.",
+            table=table,
+            columns=[c for c in case.before.schema.columns(table) if c in case.after_down.schema.columns(table)],
+            objects=[f"table {table}"],
+            causes=["a column that is dropped and added again goes to the end"],
+            recommendation="Name columns in every SELECT and INSERT that depends on their order.",
+            count=1,
+        )
+
+
+@check("object-renamed", Severity.LOW)
+def object_renamed(case: Case) -> Found:
+    """An object came back with the same definition under another name: a later migration that drops it by name fails."""
+    if not case.down_ran:
+        return
+    twins = renamed(diff(case.before.schema, case.after_down.schema))
+    groups: dict[TableRef | None, list[tuple[ObjectKey, ObjectKey]]] = {}
+    for old, new in twins.items():
+        groups.setdefault(old.owner, []).append((old, new))
+    for table, pairs in sorted(groups.items(), key=lambda item: str(item[0] or "")):
+        yield finding(
+            case,
+            "object-renamed",
+            Severity.LOW,
+            Phase.DOWN,
+            f"{n(len(pairs), 'object')} came back under another name: {listed(f'{a.label} is now {b.name}' for a, b in pairs)}.",
+            table=table,
+            objects=[a.label for a, _ in pairs],
+            causes=["down creates it without its name, or under another"],
+            recommendation="Name the object in down as it was named before up.",
+            count=len(pairs),
+        )

@@ -1,0 +1,50 @@
+"""up-failed and down-failed."""
+
+from __future__ import annotations
+
+from seatrial.checks import Found, check
+from seatrial.checks.case import Case, finding, shorten
+from seatrial.model import Finding, Phase, Severity, Step
+
+
+@check("up-failed", Severity.CRITICAL)
+def up_failed(case: Case) -> Found:
+    """Up ended in an error: on rows like yours, the deployment stops here.
+
+    Many migrations run on an empty database and fail on the first real row: a NOT NULL over NULLs, a unique index over duplicates,
+    a cast that one value refuses.
+    """
+    if case.trial.up.error:
+        yield _failed(case, "up-failed", Phase.UP, case.trial.up)
+
+
+@check("down-failed", Severity.CRITICAL)
+def down_failed(case: Case) -> Found:
+    """Down ended in an error: the way back is there in the file and does not work."""
+    if case.trial.down.error:
+        yield _failed(case, "down-failed", Phase.DOWN, case.trial.down)
+
+
+def _failed(case: Case, rule: str, phase: Phase, step: Step) -> Finding:
+    error = step.error
+    assert error is not None
+    where = f" (line {error.line})" if error.line else ""
+    what = f" at `{shorten(error.statement)}`{where}" if error.statement else where
+    code = f" [{error.code}]" if error.code else ""
+    return finding(
+        case,
+        rule,
+        Severity.CRITICAL,
+        phase,
+        f"{phase.value.capitalize()} failed{what}: {shorten(error.message, 300)}{code}",
+        causes=[f"the database refused the statement: {shorten(error.message, 200)}"],
+        recommendation=_advice(phase),
+        sql=error.statement,
+        count=1,
+    )
+
+
+def _advice(phase: Phase) -> str:
+    if phase is Phase.DOWN:
+        return "Make down the exact inverse of up and run it on rows before you need it."
+    return "Bring the stored rows into the form that the statement needs first (a backfill, a clean-up), then run it."

@@ -1,0 +1,162 @@
+"""orphaned-rows, duplicate-keys, check-violated and nulls-in-required."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+from seatrial.checks import Found, check
+from seatrial.checks.case import Case, Rows, finding, listed, n, which
+from seatrial.model import Finding, Integrity, NotVerified, Phase, Severity, Snapshot, TableRef
+
+
+@check("orphaned-rows", Severity.HIGH)
+def orphaned_rows(case: Case) -> Found:
+    """Rows refer to a parent that is not there: the foreign key does not hold over the stored rows, enforced or not.
+
+    Foreign keys that were switched off, added NOT VALID, or never enforced (SQLite, MyISAM) let such rows in without a word. MEDIUM where the
+    relationship was only inferred; LOW and not held against the migration where the same row broke the same key before up.
+    """
+    yield from _judge(case, "orphaned-rows", Severity.HIGH)
+
+
+@check("duplicate-keys", Severity.HIGH)
+def duplicate_keys(case: Case) -> Found:
+    """Several rows hold a value that a unique rule declares to be unique."""
+    yield from _judge(case, "duplicate-keys", Severity.HIGH)
+
+
+@check("check-violated", Severity.HIGH)
+def check_violated(case: Case) -> Found:
+    """Stored rows break a CHECK that the schema declares: added NOT VALID, not enforced, or bypassed."""
+    yield from _judge(case, "check-violated", Severity.HIGH)
+
+
+@check("nulls-in-required", Severity.MEDIUM)
+def nulls_in_required(case: Case) -> Found:
+    """NULL is stored where the schema or [[required]] says that none may be."""
+    yield from _judge(case, "nulls-in-required", Severity.MEDIUM)
+
+
+def _judge(case: Case, rule: str, severity: Severity) -> Iterator[Finding | NotVerified]:
+    found: dict[TableRef, list[tuple[Phase, Integrity]]] = {}
+    for phase, snapshot in _moments(case):
+        for result in snapshot.integrity:
+            if result.rule != rule:
+                continue
+            if not result.observed:
+                yield NotVerified(what=f"{result.object} after {phase.value}", why=result.why_not, rule=rule)
+            elif result.count:
+                found.setdefault(result.table, []).append((phase, result))
+    for table, results in sorted(found.items()):
+        yield from _finding(case, rule, severity, table, results)
+
+
+def _moments(case: Case) -> Iterator[tuple[Phase, Snapshot]]:
+    if case.trial.after_up:
+        yield Phase.UP, case.trial.after_up
+    if case.down_ran:
+        yield Phase.DOWN, case.after_down
+
+
+def _finding(
+    case: Case, rule: str, severity: Severity, table: TableRef, results: list[tuple[Phase, Integrity]]
+) -> Iterator[Finding]:
+    new = [(phase, fresh) for phase, result in results if (fresh := _new(case, result, phase)).count]
+    shown = new or results
+    rows = _rows(case, table, shown)
+    inferred = all(r.inferred for _, r in shown)
+    if not new:
+        severity = Severity.LOW
+    elif inferred:
+        severity = Severity.MEDIUM
+    phase, first = shown[0]
+    labels = list(dict.fromkeys(r.object for _, r in shown))
+    yield finding(
+        case,
+        rule,
+        severity,
+        phase,
+        _text(rule, table, first, rows, phase, bool(new)),
+        table=table,
+        rows=rows,
+        columns=list(dict.fromkeys(c for _, r in shown for c in r.columns)),
+        objects=labels,
+        causes=_causes(case, rule, table, first, bool(new)),
+        recommendation=_advice(rule, table, first),
+        sql=first.sql,
+        preexisting=not new,
+        inferred=inferred,
+    )
+
+
+def _rows(case: Case, table: TableRef, results: list[tuple[Phase, Integrity]]) -> Rows:
+    snapshot = case.after_up
+    state = snapshot.table(table) or case.before.table(table)
+    rows = Rows(key=state.key if state else ())
+    for _, result in results:
+        rows.keys |= set(result.keys)
+    complete = all(r.count == len(r.keys) for _, r in results)
+    rows.count = len(rows.keys) if complete and rows.keys else max(r.count for _, r in results)
+    if not rows.key:
+        rows.keys = set()
+    return rows
+
+
+def _new(case: Case, result: Integrity, phase: Phase) -> Integrity:
+    """The rows that did not break the same constraint before up."""
+    back = {b: a for a, b in case.trial.renames.tables}
+    table = result.table if phase is Phase.DOWN else back.get(result.table, result.table)
+    same = (result.rule, table, result.references, result.expression)
+    old = next(
+        (
+            i
+            for i in case.before.integrity
+            if (i.rule, i.table, i.references, i.expression) == same
+            and (i.columns == result.columns or i.object == result.object)
+        ),
+        None,
+    )
+    if old is None or not old.count:
+        return result
+    fresh = tuple(k for k in result.keys if k not in set(old.keys))
+    count = len(fresh) if result.count == len(result.keys) else max(len(fresh), result.count - old.count)
+    return dataclasses.replace(result, keys=fresh, count=count)
+
+
+def _text(rule: str, table: TableRef, result: Integrity, rows: Rows, phase: Phase, new: bool) -> str:
+    columns = listed(result.columns)
+    what = {
+        "orphaned-rows": f"{n(rows.count, 'row')} of {table} {'refers' if rows.count == 1 else 'refer'} by {columns} to a row of"
+        f" {result.references or 'its parent'} that does not exist",
+        "duplicate-keys": f"{n(rows.count, 'row')} of {table} share their {columns or 'key'}, which {result.object} declares to be unique",
+        "check-violated": f"{n(rows.count, 'row')} of {table} {'breaks' if rows.count == 1 else 'break'} {result.object} ({result.expression})",
+        "nulls-in-required": f"{n(rows.count, 'row')} of {table} {'holds' if rows.count == 1 else 'hold'} NULL in {columns}, where none may be",
+    }[rule]
+    return f"After {phase.value} {what}{which(rows)}{'' if new else '; they did so before this migration'}."
+
+
+def _causes(case: Case, rule: str, table: TableRef, result: Integrity, new: bool) -> list[str]:
+    if not new:
+        return ["the rows broke it before this migration"]
+    before = {k.label for k in case.before.schema}
+    parent = result.references.split("(")[0]
+    if rule == "orphaned-rows" and result.object in before:
+        gone = next((d for d in case.trial.up_changes if str(d.table) == parent and d.lost_count), None)
+        if gone:
+            return [f"up removed {n(gone.lost_count, 'row')} of {parent} while the foreign key was not enforced"]
+    if result.object not in before:
+        return [f"{result.object} was declared over rows that break it, without being checked against them"]
+    changed = case.up_diff(table)
+    if changed:
+        return [f"up changed rows of {table} while {result.object} was not enforced"]
+    return ["cause not determined"]
+
+
+def _advice(rule: str, table: TableRef, result: Integrity) -> str:
+    return {
+        "orphaned-rows": f"Delete or re-attach the orphans of {table} in the same migration, then have the foreign key validated.",
+        "duplicate-keys": f"Decide which of the duplicates stays before {result.object} is declared.",
+        "check-violated": f"Correct the rows, then validate {result.object}.",
+        "nulls-in-required": f"Fill {table}.{listed(result.columns)} before it is declared as required.",
+    }[rule]

@@ -1,0 +1,45 @@
+"""values-lost."""
+
+from __future__ import annotations
+
+from seatrial.checks import Found, causes, check
+from seatrial.checks.case import Case, Rows, finding, listed, n, which
+from seatrial.model import Phase, Severity
+
+
+@check("values-lost", Severity.CRITICAL)
+def values_lost(case: Case) -> Found:
+    """A row is there after down, but a column's value is not what it was before up.
+
+    Values are compared exactly as they are stored: microseconds, trailing blanks, NULL against an empty string, the scale of a decimal.
+    A column that is missing after down has lost the value of every row that held one.
+    """
+    if not case.down_ran:
+        return
+    for diff in case.trial.down_changes:
+        if not diff.changed:
+            continue
+        rows = Rows(key=diff.key)
+        rows.add_changes(diff, {c for g in diff.changed for c in g.columns})
+        columns = [c for c in diff.columns if c in rows.columns] or rows.columns
+        why, advice = causes.told(causes.values_lost(case, diff.table, columns))
+        held = "holds" if rows.count == 1 else "hold"
+        names = listed(f"{diff.table}.{c}" for c in columns)
+        gone = set(columns) <= set(diff.missing_columns)
+        text = (
+            f"{n(rows.count, 'value')} of {names} {'is' if rows.count == 1 else 'are'} gone with the column{which(rows)}."
+            if gone
+            else f"{n(rows.count, 'row')} {held} another value in {names} after down than before up{which(rows)}."
+        )
+        yield finding(
+            case,
+            "values-lost",
+            Severity.CRITICAL,
+            Phase.DOWN,
+            text,
+            table=diff.table,
+            rows=rows,
+            columns=columns,
+            causes=why,
+            recommendation=advice,
+        )

@@ -1,0 +1,209 @@
+"""Traces and checks and the project's policy -> report. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from collections.abc import Iterable, Iterator, Sequence
+
+from seatrial import checks
+from seatrial.checks.case import Case
+from seatrial.checks.chain import chain_findings
+from seatrial.config import Config, Waiver
+from seatrial.errors import ConfigError
+from seatrial.facts import blocking
+from seatrial.model import (
+    Blocker,
+    Finding,
+    Impact,
+    Judged,
+    Kind,
+    NotVerified,
+    ObjectKey,
+    Phase,
+    Report,
+    Severity,
+    Status,
+    Summary,
+    Trace,
+    Trial,
+)
+from seatrial.plan import select
+from seatrial.schema import diff, reordered
+
+CORRUPTION = {
+    "rows-lost", "values-lost", "collateral-change", "conversion-loss", "orphaned-rows", "duplicate-keys", "check-violated",
+}  # fmt: skip
+GUARANTEES = {"constraint", "primary key", "unique", "foreign key", "check", "trigger", "policy", "row security", "grant"}
+UNDOING = (Phase.DOWN, Phase.REUP, Phase.CHAIN)
+
+
+def judge(trace: Trace, config: Config, today: datetime.date) -> Report:
+    """What a run's trace says about its migrations, under the project's waivers and threshold."""
+    rules = checks.load()
+    waived = [_judge(trial, trace, config, rules.values(), today) for trial in trace.trials]
+    migrations = tuple(judged for judged, _ in waived)
+    blockers = tuple(b for m in migrations for b in _blockers(m, config.fail_on))
+    status = _status(m.status for m in migrations)
+    doubts = (*trace.not_verified, *(d for _, found in waived for d in found))
+    return Report(
+        generated=trace.generated,
+        epic=config.epic or trace.epic,
+        status=status,
+        exit_code={Status.PASSED: 0, Status.FAILED: 1}.get(status, 2),
+        trace=trace,
+        migrations=migrations,
+        summary=_summary(migrations),
+        blockers=blockers,
+        retries=trace.retries,
+        not_verified=tuple(dict.fromkeys(doubts)),
+        history=trace.history,
+        notes=tuple(_waiver_notes(config.waivers, migrations, today)),
+    )
+
+
+def _judge(
+    trial: Trial, trace: Trace, config: Config, rules: Iterable[checks.Check], today: datetime.date
+) -> tuple[Judged, list[NotVerified]]:
+    findings: list[Finding] = []
+    doubts = [dataclasses.replace(d, migration=trial.migration.id) for d in trial.not_verified]
+    case = Case(trial, config.max_keys)
+    if trial.before is not None and not trial.error and not trial.skipped:
+        for rule in rules:
+            for found in rule.run(case):
+                if isinstance(found, Finding):
+                    findings.append(found)
+                else:
+                    doubts.append(dataclasses.replace(found, migration=trial.migration.id))
+        findings += chain_findings(case, trace.chain, findings)
+    findings = [_waive(f, trial, config.waivers, trace, today) for f in findings]
+    findings.sort(key=lambda f: (-f.severity.rank, f.rule, f.table or "", f.phase))
+    status = _verdict(trial, findings, config.fail_on)
+    impact, basis, predicted = _impact(trial)
+    return (
+        Judged(
+            migration=trial.migration,
+            kind=_kind(case),
+            status=status,
+            rollback_safe=_rollback_safe(case, findings),
+            impact=impact,
+            impact_basis=basis,
+            findings=tuple(findings),
+            trial=trial,
+            predicted_ms=predicted,
+        ),
+        doubts,
+    )
+
+
+def _verdict(trial: Trial, findings: Sequence[Finding], fail_on: Severity) -> Status:
+    if trial.skipped:
+        return Status.SKIPPED
+    if any(f.waived is None and f.severity.rank >= fail_on.rank for f in findings):
+        return Status.FAILED
+    return Status.ERROR if trial.error else Status.PASSED
+
+
+def _status(found: Iterable[Status]) -> Status:
+    """Failed before error before passed; a run in which nothing was tested could not test."""
+    known = set(found) - {Status.SKIPPED}
+    return next((s for s in (Status.FAILED, Status.ERROR, Status.PASSED) if s in known), Status.ERROR)
+
+
+def _summary(migrations: Sequence[Judged]) -> Summary:
+    tested = [m for m in migrations if m.status in (Status.PASSED, Status.FAILED)]
+    safe = [m.rollback_safe for m in tested if m.rollback_safe is not None]
+    return Summary(
+        total=len(migrations),
+        tested=len(tested),
+        passed=sum(m.status is Status.PASSED for m in tested),
+        failed=sum(m.status is Status.FAILED for m in tested),
+        data_corruption=any(
+            f.rule in CORRUPTION and f.waived is None and f.severity.rank >= Severity.HIGH.rank
+            for m in migrations
+            for f in m.findings
+        ),
+        rollback_safe=all(safe) if safe else None,
+    )
+
+
+def _rollback_safe(case: Case, findings: Sequence[Finding]) -> bool | None:
+    """Down ran and nothing HIGH stands against it; None where it was not tested."""
+    trial = case.trial
+    if trial.error or trial.skipped or trial.before is None or not case.up_ran:
+        return None
+    if not trial.down.executed:
+        return None if trial.migration.no_down is None else not case.up_changed_something
+    grave = (f for f in findings if f.waived is None and f.severity.rank >= Severity.HIGH.rank)
+    return case.down_ran and not any(f.phase in UNDOING for f in grave)
+
+
+def _kind(case: Case) -> Kind | None:
+    """Additive, transformative or destructive, from what up was seen to do."""
+    if not case.up_ran or not case.up_changed_something:
+        return None
+    changes = diff(case.before.schema, case.after_up.schema)
+    renames = case.trial.renames
+    moved = {t for t, _ in renames.tables}
+    columns = {(t, c) for t, c, _ in renames.columns}
+    gone = [d for d in changes if d.new is None and not _renamed(d.key, moved, columns)]
+    lost = any(c.missing_columns or c.lost_count for c in case.trial.up_changes if c.table not in moved)
+    if lost or any(d.key.kind in GUARANTEES | {"table", "column"} or (d.old or {}).get("unique") for d in gone):
+        return Kind.DESTRUCTIVE
+    altered = any(d.old is not None and d.new is not None for d in changes) or bool(gone) or bool(moved or columns)
+    rewritten = any(c.changed for c in case.trial.up_changes)
+    added = any(c.added_count for c in case.trial.up_changes)
+    if altered or rewritten or added or reordered(case.before.schema, case.after_up.schema):
+        return Kind.TRANSFORMATIVE
+    return Kind.ADDITIVE
+
+
+def _renamed(key: ObjectKey, tables: set, columns: set) -> bool:  # type: ignore[type-arg]
+    owner = key.owner
+    return owner in tables or (owner, key.name) in columns or (key.kind != "table" and any(t == owner for t, _ in columns))
+
+
+def _impact(trial: Trial) -> tuple[Impact, str, float | None]:
+    if not trial.up.executed:
+        return Impact.LOW, "not tested", None
+    longest = max(trial.up.duration_ms, trial.down.duration_ms)
+    impact = Impact.LOW if longest < 1_000 else Impact.MEDIUM if longest <= 60_000 else Impact.HIGH
+    return impact, "measured", None
+
+
+def _blockers(judged: Judged, fail_on: Severity) -> Iterator[Blocker]:
+    for fact in blocking(judged.findings, fail_on):
+        yield Blocker(migration=judged.migration.id, findings=fact.findings)
+
+
+# --- waivers ----------------------------------------------------------------------------------------------------------
+
+
+def _waive(finding: Finding, trial: Trial, waivers: Sequence[Waiver], trace: Trace, today: datetime.date) -> Finding:
+    for waiver in waivers:
+        if waiver.rule == finding.rule and today <= waiver.until and _means(waiver, trial, trace):
+            return dataclasses.replace(finding, waived=waiver.reason)
+    return finding
+
+
+def _means(waiver: Waiver, trial: Trial, trace: Trace) -> bool:
+    try:
+        return select((t.migration for t in trace.trials), waiver.migration).id == trial.migration.id
+    except ConfigError:
+        return False
+
+
+def _waiver_notes(waivers: Sequence[Waiver], migrations: Sequence[Judged], today: datetime.date) -> Iterator[str]:
+    """Waivers that no longer hold, or that nothing needed."""
+    tested = [m for m in migrations if m.status in (Status.PASSED, Status.FAILED)]
+    for waiver in waivers:
+        mine = [m for m in tested if m.migration.id.startswith(waiver.migration) or m.migration.version == waiver.migration]
+        rules = {f.rule for m in mine for f in m.findings}
+        if today > waiver.until:
+            yield f"The waiver of {waiver.rule} for {waiver.migration} expired on {waiver.until}: {waiver.reason}"
+        elif waiver.rule not in checks.load():
+            yield f"The waiver for {waiver.migration} names no rule of ours: {waiver.rule}"
+        elif mine and waiver.rule not in rules:
+            yield f"The waiver of {waiver.rule} for {waiver.migration} was not needed: {waiver.reason}"
+        elif not mine and len(tested) == len(migrations):
+            yield f"The waiver of {waiver.rule} names no migration: {waiver.migration}"
