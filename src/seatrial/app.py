@@ -178,7 +178,7 @@ def _not_built(config: Config) -> Iterator[NotVerified]:
 
 def _history(config: Config, migrations: Sequence[Migration], walked: Walked) -> History:
     """The newest five migrations that the version table holds, with what this run or an earlier one said of them."""
-    earlier = _earlier(config.project)
+    earlier = earlier(config.project)
     trials = {t.migration.id: t for t in walked.trials}
     applied = [m for m in migrations if (t := trials.get(m.id)) and not t.error and not (t.up.error and t.up.executed)]
     newest = [m for m in reversed(applied) if m.id in earlier or trials[m.id].skipped][:5]
@@ -201,7 +201,7 @@ def _date(migration: Migration) -> str:
     return f"{text[:4]}-{text[4:6]}-{text[6:8]}" if text else f"version {migration.version}"
 
 
-def _earlier(project: Path) -> dict[str, dict[str, str]]:
+def earlier(project: Path) -> dict[str, dict[str, str]]:
     try:
         found = json.loads((project / STATE / "history.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -211,7 +211,7 @@ def _earlier(project: Path) -> dict[str, dict[str, str]]:
 
 def _remember(config: Config, report: Report) -> None:
     """Keep each migration's newest outcome in the project, out of git's sight."""
-    known = _earlier(config.project)
+    known = earlier(config.project)
     for judged in report.migrations:
         if not judged.trial.skipped:
             known[judged.migration.id] = {"status": judged.status.value, "tested": report.generated}

@@ -34,7 +34,17 @@ from seatrial.schema import diff, reordered
 CORRUPTION = {
     "rows-lost", "values-lost", "collateral-change", "conversion-loss", "orphaned-rows", "duplicate-keys", "check-violated",
 }  # fmt: skip
-GUARANTEES = {"constraint", "primary key", "unique", "foreign key", "check", "trigger", "policy", "row security", "grant"}
+GUARANTEES = {
+    "constraint",
+    "primary key",
+    "unique",
+    "foreign key",
+    "check",
+    "trigger",
+    "policy",
+    "row security",
+    "grant",
+}
 UNDOING = (Phase.DOWN, Phase.REUP, Phase.CHAIN)
 
 
@@ -160,7 +170,9 @@ def _kind(case: Case) -> Kind | None:
 
 def _renamed(key: ObjectKey, tables: set, columns: set) -> bool:  # type: ignore[type-arg]
     owner = key.owner
-    return owner in tables or (owner, key.name) in columns or (key.kind != "table" and any(t == owner for t, _ in columns))
+    return (
+        owner in tables or (owner, key.name) in columns or (key.kind != "table" and any(t == owner for t, _ in columns))
+    )
 
 
 def _impact(trial: Trial) -> tuple[Impact, str, float | None]:
@@ -197,7 +209,9 @@ def _waiver_notes(waivers: Sequence[Waiver], migrations: Sequence[Judged], today
     """Waivers that no longer hold, or that nothing needed."""
     tested = [m for m in migrations if m.status in (Status.PASSED, Status.FAILED)]
     for waiver in waivers:
-        mine = [m for m in tested if m.migration.id.startswith(waiver.migration) or m.migration.version == waiver.migration]
+        mine = [
+            m for m in tested if m.migration.id.startswith(waiver.migration) or m.migration.version == waiver.migration
+        ]
         rules = {f.rule for m in mine for f in m.findings}
         if today > waiver.until:
             yield f"The waiver of {waiver.rule} for {waiver.migration} expired on {waiver.until}: {waiver.reason}"

@@ -1,0 +1,253 @@
+"""The command line: a thin face over app.run."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.resources
+import inspect
+import shutil
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from seatrial import app, checks, config, doctor
+from seatrial.config import Config
+from seatrial.errors import SeatrialError
+from seatrial.model import Report
+from seatrial.reporters import FILES
+from seatrial.reporters.progress import Progress, look
+from seatrial.reporters.terminal import render as summary
+from seatrial.servers import ENGINES
+from seatrial.sources import kinds
+
+FORMATS = tuple(FILES)
+DEFAULT_REPORT = f"{app.STATE}/report"
+
+
+def _guarded(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Errors as one message that says what to do; a traceback only with --debug."""
+
+    @click.option("--debug", is_flag=True, help="Show a traceback when something goes wrong.")
+    def guarded(*args: Any, debug: bool, **flags: Any) -> None:
+        try:
+            command(*args, **flags)
+        except SeatrialError as error:
+            _stop(str(error), debug)
+        except KeyboardInterrupt:
+            _stop("interrupted; everything that Seatrial made is removed", debug)
+        except (click.exceptions.Exit, click.ClickException, SystemExit):
+            raise
+        except Exception as error:
+            _stop(f"unexpected {type(error).__name__}: {error} (this is a bug in Seatrial; --debug shows where)", debug)
+
+    guarded.__name__, guarded.__doc__ = command.__name__, command.__doc__
+    guarded.__click_params__ = [*guarded.__click_params__, *getattr(command, "__click_params__", [])]  # type: ignore[attr-defined]
+    return guarded
+
+
+def _stop(message: str, debug: bool) -> NoReturn:
+    if debug:
+        traceback.print_exc()
+    click.echo(f"seatrial: {message}", err=True)
+    sys.exit(2)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="seatrial")
+def main() -> None:
+    """Prove that database migrations are safe before production finds out that they are not."""
+
+
+@main.command()
+@click.argument("project", type=click.Path(path_type=Path), default=".")
+@click.option("--server", metavar="URL", help="Make the throwaway databases on this server.")
+@click.option("--engine", type=click.Choice(ENGINES), help="Start a throwaway server of this engine.")
+@click.option("--source", type=click.Choice(("auto", *kinds())), help="What the migrations are written for.")
+@click.option("--migrations", metavar="DIR", help="Where the migrations are.")
+@click.option("--seed", metavar="PATH", help="Rows to start from: an SQL script, a pg_dump, a SQLite file.")
+@click.option("--generate", is_flag=True, help="Make rows for the tables that the seed leaves empty.")
+@click.option("--rows", type=click.IntRange(2), metavar="N", help="Rows to make for each table.")
+@click.option("--since", metavar="REF|VERSION", help="Only migrations after a version, or added since a git ref.")
+@click.option(
+    "--only", multiple=True, metavar="ID", help="Only this migration (may be repeated; a unique prefix will do)."
+)
+@click.option("--jobs", type=click.IntRange(1), metavar="N", help="Trials at a time.")
+@click.option("--epic", metavar="SLUG", help="What the report is about.")
+@click.option(
+    "--report", type=click.Path(path_type=Path), metavar="DIR", help=f"Where to write the report [{DEFAULT_REPORT}]."
+)
+@click.option("--format", "formats", metavar="LIST", help=f"What to write: {','.join(FORMATS)}.")
+@click.option("--redact", is_flag=True, help="Keys only: no stored value in any report.")
+@_guarded
+def run(project: Path, **flags: Any) -> None:
+    """Test the migrations of PROJECT: every one up, down and up again on a throwaway database.
+
+    Exit code 0: all passed; 1: one failed; 2: could not be tested.
+    """
+    settings = _with_flags(config.load(project), flags)
+    sys.exit(_run(settings, settings.report or project / DEFAULT_REPORT))
+
+
+def _run(settings: Config, folder: Path) -> int:
+    with Progress() as progress:
+        report = app.run(settings, progress)
+    return _tell(report, folder, settings)
+
+
+def _tell(report: Report, folder: Path, settings: Config) -> int:
+    files = app.write(report, folder, settings.format, redacted=settings.redact)
+    report = dataclasses.replace(report, files=tuple(str(f) for f in files))
+    click.echo(summary(report, look(sys.stdout)))
+    return report.exit_code
+
+
+def _with_flags(settings: Config, flags: dict[str, Any]) -> Config:
+    """Flags win over the file; one that was not given changes nothing."""
+    if flags["server"] and flags["engine"]:
+        raise SeatrialError("--server names its engine itself; give --server or --engine, not both.")
+    server = dataclasses.replace(settings.server, **_given(url=flags["server"], engine=flags["engine"]))
+    if flags["engine"]:
+        server = dataclasses.replace(server, url=None)
+    if flags["server"]:
+        server = dataclasses.replace(server, engine=None)
+    seed = dataclasses.replace(
+        settings.seed,
+        **_given(path=_from(settings.project, flags["seed"]), rows=flags["rows"], generate=flags["generate"] or None),
+    )
+    source = dataclasses.replace(settings.source, **_given(type=flags["source"], path=flags["migrations"]))
+    rest = _given(
+        since=flags["since"],
+        only=flags["only"] or None,
+        jobs=flags["jobs"],
+        epic=flags["epic"],
+        report=flags["report"],
+        format=_formats(flags["formats"]),
+        redact=flags["redact"] or None,
+    )
+    return settings.replace(server=server, seed=seed, source=source, **rest)
+
+
+def _given(**flags: Any) -> dict[str, Any]:
+    return {name: value for name, value in flags.items() if value is not None}
+
+
+def _from(project: Path, path: str | None) -> str | None:
+    """A path given on the command line is meant from here, one in the file from the project."""
+    return str(Path(path).resolve()) if path else None
+
+
+def _formats(text: str | None) -> tuple[str, ...] | None:
+    if text is None:
+        return None
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    for name in names:
+        if name not in FORMATS:
+            raise SeatrialError(f"there is no report format '{name}'; choose from {', '.join(FORMATS)}.")
+    return names
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path), default="seatrial-demo")
+@_guarded
+def demo(folder: Path) -> None:
+    """Try it: a small shop with good and bad migrations, in FOLDER, on SQLite; every section of the report in seconds."""
+    if folder.exists() and any(folder.iterdir()) and not (folder / ".seatrial-demo").exists():
+        raise SeatrialError(f"{folder} holds other files; give an empty folder: seatrial demo FOLDER")
+    with importlib.resources.as_file(importlib.resources.files("seatrial") / "shop") as shop:
+        shutil.copytree(shop, folder, dirs_exist_ok=True)
+    (folder / ".seatrial-demo").touch()
+    settings = config.load(folder)
+    code = _run(settings.replace(format=("markdown", "json", "html")), folder / "report")
+    click.echo(
+        f"\nThis was a demonstration: three of the shop's migrations are bad on purpose (exit code {code} in a pipeline)."
+    )
+    click.echo(f"Open {folder / 'report' / FILES['markdown']}, or {folder / 'report' / FILES['html']} in a browser.")
+
+
+@main.command()
+@click.argument("project", type=click.Path(path_type=Path), default=".")
+@_guarded
+def init(project: Path) -> None:
+    """Write a seatrial.toml for PROJECT with what was found there."""
+    path = project / "seatrial.toml"
+    if path.exists():
+        raise SeatrialError(f"{path} is there already; nothing was changed.")
+    path.write_text(doctor.first_settings(project), encoding="utf-8")
+    click.echo(f"Wrote {path}. Next: seatrial run {project}")
+
+
+@main.command("doctor")
+@click.argument("project", type=click.Path(path_type=Path), default=".")
+@click.option("--clean", is_flag=True, help="Remove what killed runs left behind.")
+@_guarded
+def doctor_(project: Path, clean: bool) -> None:
+    """Say what was found, what is missing and how to get it."""
+    lines, complete = doctor.examine(project, clean=clean)
+    for line in lines:
+        click.echo(line)
+    sys.exit(0 if complete else 2)
+
+
+@main.command()
+@click.argument("rule", required=False)
+@_guarded
+def explain(rule: str | None) -> None:
+    """What RULE means, when it holds and what to do; without RULE, the list of all."""
+    rules = checks.load()
+    if rule is None:
+        for name, known in rules.items():
+            click.echo(f"{name:24} {known.severity.value:9} {inspect.cleandoc(known.page).splitlines()[0]}")
+        return
+    if rule not in rules:
+        raise SeatrialError(f"there is no rule '{rule}'; seatrial explain lists them all.")
+    known = rules[rule]
+    click.echo(f"{rule} ({known.severity.value})\n\n{inspect.cleandoc(known.page)}")
+
+
+@main.command()
+@click.argument("trace", type=click.Path(path_type=Path))
+@click.option("--format", "formats", default="markdown", metavar="LIST", help=f"{','.join(FORMATS)}, or terminal.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Write files there instead of printing.")
+@click.option("--project", type=click.Path(path_type=Path), default=".", help="Whose waivers and threshold hold.")
+@click.option("--redact", is_flag=True, help="Keys only: no stored value.")
+@_guarded
+def report(trace: Path, formats: str, out: Path | None, project: Path, redact: bool) -> None:
+    """Judge a TRACE again and write its report; needs no database."""
+    result = app.rejudge(trace, config.load(project))
+    if out is not None:
+        for path in app.write(result, out, _formats(formats) or (), redacted=redact):
+            click.echo(path)
+    elif formats == "terminal":
+        click.echo(summary(result, look(sys.stdout)))
+    else:
+        for name in _formats(formats) or ():
+            click.echo(app.render(result, name, redacted=redact))
+    sys.exit(result.exit_code)
+
+
+@main.command()
+@click.argument("project", type=click.Path(path_type=Path), default=".")
+@_guarded
+def history(project: Path) -> None:
+    """What earlier runs said of each migration of PROJECT."""
+    for migration, entry in sorted(app.earlier(project).items()):
+        click.echo(f"{migration:24} {entry.get('status', ''):8} {entry.get('tested', '')}")
+
+
+@main.command()
+@click.argument("shell", type=click.Choice(("bash", "zsh", "fish")))
+def completion(shell: str) -> None:
+    """Print the completion script of a SHELL: eval "$(seatrial completion bash)"."""
+    from click.shell_completion import get_completion_class
+
+    kind = get_completion_class(shell)
+    assert kind is not None
+    click.echo(kind(main, {}, "seatrial", "_SEATRIAL_COMPLETE").source())
+
+
+if __name__ == "__main__":
+    main()

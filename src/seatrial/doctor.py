@@ -1,0 +1,123 @@
+"""What is there, what is missing and how to get it; and a first seatrial.toml."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from seatrial import config
+from seatrial.errors import SeatrialError
+from seatrial.servers import guess_engine
+from seatrial.sources import find
+
+DRIVERS = {
+    "postgresql": ("psycopg", "pip install 'seatrial[postgresql]'"),
+    "mysql": ("pymysql", "pip install 'seatrial[mysql]'"),
+    "mariadb": ("pymysql", "pip install 'seatrial[mysql]'"),
+}
+PROGRAMS = {
+    "mysql": ("mysqld", "install your system's MySQL server package, or give --server URL"),
+    "mariadb": ("mariadbd", "install your system's MariaDB server package, or give --server URL"),
+}
+
+
+def examine(project: Path, *, clean: bool = False) -> tuple[list[str], bool]:
+    """Lines to show, and whether the project can be tested as it stands."""
+    lines, complete = _project(project)
+    lines += ["", "Engines:", f"  sqlite      {sqlite3.sqlite_version}, always there"]
+    lines += [f"  {line}" for line in _engines()]
+    removed = _clean() if clean else []
+    if clean:
+        lines += [
+            "",
+            "Removed:" if removed else "Nothing was left behind by earlier runs.",
+            *(f"  {r}" for r in removed),
+        ]
+    return lines, complete
+
+
+def _project(project: Path) -> tuple[list[str], bool]:
+    try:
+        settings = config.load(project)
+        source = find(project, kind=settings.source.type, path=settings.source.path)
+        migrations = source.discover()
+    except SeatrialError as error:
+        return [f"Project {project}: {error}"], False
+    engine = settings.server.engine or guess_engine(settings.server.url, project, source.path, source.kind)
+    without = sum(m.no_down is not None for m in migrations)
+    lines = [
+        f"Project {project}:",
+        f"  migrations  {len(migrations)}, {source.kind}, in {source.path}"
+        + (f"; {without} without a down" if without else ""),
+        f"  engine      {engine}"
+        + ("" if settings.server.engine or settings.server.url else " (by what the project says; --engine overrides)"),
+        f"  rows        {settings.seed.path or 'generated'}",
+    ]
+    return lines, _driver(engine) == ""
+
+
+def _driver(engine: str) -> str:
+    """What is missing to talk to an engine, empty when nothing is."""
+    module, advice = DRIVERS.get(engine, ("sqlite3", ""))
+    return "" if importlib.util.find_spec(module) else f"driver {module} is missing: {advice}"
+
+
+def _engines() -> Iterator[str]:
+    yield f"postgresql  {_driver('postgresql') or _postgresql()}"
+    for engine, (program, advice) in PROGRAMS.items():
+        place = shutil.which(program, path="/usr/sbin:/usr/local/sbin:/usr/local/bin:/usr/bin") or shutil.which(program)
+        yield f"{engine:11} {_driver(engine) or (place or f'no {program} found: {advice}')}"
+
+
+def _postgresql() -> str:
+    from seatrial.servers.postgresql import find_programs
+
+    try:
+        return f"programs in {find_programs()}"
+    except SeatrialError as error:
+        return str(error)
+
+
+def _clean() -> list[str]:
+    removed: list[str] = []
+    for module in ("files", "postgresql", "mysql"):
+        if importlib.util.find_spec(f"seatrial.servers.{module}") is None:
+            continue
+        found = importlib.import_module(f"seatrial.servers.{module}")
+        removed += found.clean()
+    return removed
+
+
+def first_settings(project: Path) -> str:
+    """A seatrial.toml with what was found in the project and the rest as comments."""
+    source = find(project)
+    engine = guess_engine(None, project, source.path, source.kind)
+    path = source.path.relative_to(project) if source.path.is_relative_to(project) else source.path
+    return f"""# Settings of Seatrial. Flags win over this file; `seatrial run --help` lists them.
+
+[source]
+type = "{source.kind}"
+path = "{path.as_posix()}"
+
+[server]
+engine = "{engine}"          # a throwaway server; or url = "..." of one where databases may be made
+
+[seed]
+rows = 12                    # rows made for each table
+# path = "seed.sql"          # or rows of your own: an SQL script, a pg_dump, a SQLite file
+# at = "0001"                # the version that they belong to
+
+# [[invariants]]             # what must always hold: a query that returns nothing
+# name = "completed orders have a date"
+# sql = "SELECT id FROM orders WHERE status = 'completed' AND completed_at IS NULL"
+
+# [[waivers]]                # what is accepted, why, and until when
+# migration = "0007"
+# rule = "values-lost"
+# reason = "column unused"
+# until = 2027-01-31
+"""
