@@ -1,0 +1,309 @@
+"""Given rows: an SQL script, a plain dump, or a SQLite file, loaded into the schema that stands.
+
+A script runs as it is. Of a dump only the rows are taken, with foreign keys off, as its own tool would restore them:
+the schema is what the migrations made. Whatever does not fit is a SeedError that names the file's line and the engine's
+words.
+"""
+
+from __future__ import annotations
+
+import gzip
+import re
+import sqlite3
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from seatrial.errors import DatabaseError, SeedError
+from seatrial.model import Attributes, Database, Schema, StepError, TableRef
+from seatrial.sql.split import SourceStatement, split
+from seatrial.sql.tokens import OPERATOR, Token, code
+
+_GZIP = b"\x1f\x8b"
+_SQLITE = b"SQLite format 3\x00"
+_ARCHIVE = b"PGDMP"
+_DUMP = re.compile(
+    r"^-- (PostgreSQL database dump|MySQL dump|MariaDB dump)|\APRAGMA foreign_keys=OFF;\s+BEGIN TRANSACTION;",
+    re.MULTILINE,
+)
+_META = re.compile(r"^\\(?:un)?restrict \w+$", re.MULTILINE)  # psql's, written by pg_dump since 2025
+_BATCH = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadResult:
+    """What a seed held. ``skipped`` names tables whose rows were left out, and why."""
+
+    kind: str  # "sql", "dump", "sqlite" or "empty"
+    rows: int | None = None  # None: not counted, a script inserted them
+    skipped: tuple[str, ...] = ()
+
+
+def load(database: Database, path: Path) -> LoadResult:
+    """Load the rows in ``path``; an empty file is a seed without rows. Raises SeedError."""
+    content = _read(path)
+    if not content.strip():
+        return LoadResult(kind="empty", rows=0)
+    if content.startswith(_SQLITE):
+        return _load_sqlite(database, path, content)
+    if content.startswith(_ARCHIVE):
+        raise SeedError(f"{path.name} is a pg_dump archive; make plain SQL of it: pg_restore -f seed.sql {path.name}")
+    text = _decode(path, content)
+    if _DUMP.search(text[:4000]):
+        return _Dump(database, path).load(text)
+    error = database.load(text)
+    if error is not None:
+        raise SeedError(_refusal(path, error))
+    database.advance_counters()
+    return LoadResult(kind="sql")
+
+
+def _read(path: Path) -> bytes:
+    try:
+        content = path.read_bytes()
+        return gzip.decompress(content) if content.startswith(_GZIP) else content
+    except (OSError, EOFError) as error:
+        raise SeedError(f"The seed {path.name} cannot be read: {error}. Check [seed] path.") from error
+
+
+def _decode(path: Path, content: bytes) -> str:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        byte = content[error.start]
+        raise SeedError(
+            f"{path.name}, line {line}: byte 0x{byte:02x} is not UTF-8. Convert the file, for example: "
+            f"iconv -f latin1 -t utf-8 {path.name} > seed.sql"
+        ) from None
+
+
+def _refusal(path: Path, error: StepError) -> str:
+    line = f", line {error.line}" if error.line else ""
+    statement = f" ({_short(error.statement)})" if error.statement else ""
+    return (
+        f"{path.name}{line}: {error.message}{statement}. The rows must fit the schema at the version that [seed] at "
+        "names: correct the row, or the version."
+    )
+
+
+def _short(text: str) -> str:
+    flat = " ".join(text.split())
+    return flat if len(flat) <= 120 else flat[:117] + "..."
+
+
+def _find(schema: Schema, table: TableRef) -> TableRef | None:
+    """The table that a dump names: the default schema may be named or not."""
+    known = schema.tables()
+    return next((t for t in (table, TableRef("", table.name)) if t in known), None)
+
+
+# --- dumps ---
+
+
+class _Dump:
+    """Rows of a plain dump: COPY blocks and INSERT statements; everything else belongs to the schema."""
+
+    def __init__(self, database: Database, path: Path) -> None:
+        self.database, self.path = database, path
+        self.schema = database.inspect()
+        self.rows = 0
+        self.skipped: dict[str, str] = {}
+
+    def load(self, text: str) -> LoadResult:
+        blank = _META.sub("", text)
+        with self.database.filling() as session:
+            for statement in split(blank, self.database.engine):
+                self._take(session, statement)
+        self.database.advance_counters()
+        skipped = tuple(f"{table}: {why}" for table, why in self.skipped.items())
+        return LoadResult(kind="dump", rows=self.rows, skipped=skipped)
+
+    def _take(self, session: Any, statement: SourceStatement) -> None:
+        head = code(statement.text[:2000], self.database.engine)
+        words = [t.word for t in head[:3]]
+        if words[:1] == ["COPY"] and statement.copy_data is not None:
+            self._copy(statement, head)
+        elif words[:1] in (["INSERT"], ["REPLACE"]) and "INTO" in words:
+            self._insert(session, statement, head)
+
+    def _target(self, tokens: Sequence[Token]) -> TableRef | None:
+        """The table that the tokens begin with; None (and noted) where its rows are left out."""
+        names = [tokens[0].name] + [
+            t.name for dot, t in zip(tokens[1:3:2], tokens[2:4:2], strict=False) if dot.text == "."
+        ]
+        named = TableRef(names[0] if len(names) > 1 else "", names[-1])
+        if named.name in self.database.bookkeeping or named.name == "sqlite_sequence":
+            self.skipped.setdefault(str(named), "bookkeeping")
+            return None
+        found = _find(self.schema, named)
+        if found is None:
+            self.skipped.setdefault(str(named), "no such table at this version")
+        return found
+
+    def _insert(self, session: Any, statement: SourceStatement, head: Sequence[Token]) -> None:
+        into = next(i for i, t in enumerate(head) if t.word == "INTO")
+        if self._target(head[into + 1 :]) is None:
+            return
+        try:
+            session.execute(statement.text)
+        except DatabaseError as error:
+            failed = StepError(message=str(error), statement=statement.text, line=statement.line)
+            raise SeedError(_refusal(self.path, failed)) from error
+        self.rows += 1
+
+    def _copy(self, statement: SourceStatement, head: Sequence[Token]) -> None:
+        table = self._target(head[1:])
+        lines = (statement.copy_data or "").split("\n")
+        rows = [
+            [_unescape(cell) for cell in line.rstrip("\r").split("\t")] for line in lines if line not in ("", "\\.")
+        ]
+        if table is None or not rows:
+            return
+        columns = [t.name for t in _parenthesised(head)] or list(self.schema.columns(table))
+        _insert_rows(self.database, table, columns, rows, lambda i: f"{self.path.name}, line {statement.line + 1 + i}")
+        self.rows += len(rows)
+
+
+def _parenthesised(tokens: Sequence[Token]) -> Iterator[Token]:
+    inside = False
+    for token in tokens:
+        if token.text == ")":
+            return
+        if inside and token.kind != OPERATOR:
+            yield token
+        inside = inside or token.text == "("
+
+
+_ESCAPED = re.compile(r"\\(?:([0-7]{1,3})|x([0-9a-fA-F]{1,2})|(.))", re.DOTALL)
+_LETTERS = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
+
+
+def _unescape(cell: str) -> str | None:
+    """A field of COPY's text format (PostgreSQL manual, COPY, "Text Format")."""
+    if cell == "\\N":
+        return None
+    if "\\" not in cell:
+        return cell
+
+    def plain(found: re.Match[str]) -> str:
+        octal, hexadecimal, letter = found.groups()
+        if letter is not None:
+            return _LETTERS.get(letter, letter)
+        return chr(int(octal, 8) if octal else int(hexadecimal, 16))
+
+    return _ESCAPED.sub(plain, cell)
+
+
+def _insert_rows(
+    database: Database, table: TableRef, columns: Sequence[str], rows: Sequence[Sequence[object]], where: Any
+) -> None:
+    """Insert in batches; a refused one is narrowed down to its row, which ``where`` names. Raises SeedError."""
+    for start in range(0, len(rows), _BATCH):
+        _narrow(database, table, columns, rows[start : start + _BATCH], start, where)
+
+
+def _narrow(
+    database: Database,
+    table: TableRef,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    first: int,
+    where: Any,
+) -> None:
+    try:
+        database.fill(table, columns, rows)
+        return
+    except DatabaseError as error:
+        if len(rows) == 1:
+            shown = ", ".join(f"{c}={v!r}" for c, v in zip(columns, rows[0], strict=False))
+            raise SeedError(
+                f"{where(first)}: {table} refuses the row {_short(shown)}: {error}. The rows must fit the schema at the "
+                "version that [seed] at names: correct the row, or the version."
+            ) from error
+    middle = len(rows) // 2
+    _narrow(database, table, columns, rows[:middle], first, where)
+    _narrow(database, table, columns, rows[middle:], first + middle, where)
+
+
+# --- SQLite files ---
+
+
+def _load_sqlite(database: Database, path: Path, content: bytes) -> LoadResult:
+    schema = database.inspect()
+    total, skipped = 0, []
+    with _opened(path, content) as source, database.filling():
+        for name in _tables(source):
+            table = _find(schema, TableRef("", name))
+            if name in database.bookkeeping:
+                skipped.append(f"{name}: bookkeeping")
+            elif table is None:
+                skipped.append(f"{name}: no such table at this version")
+            else:
+                total += _copy_table(database, path, source, table, schema.columns(table))
+    database.advance_counters()
+    return LoadResult(kind="sqlite", rows=total, skipped=tuple(skipped))
+
+
+@contextmanager
+def _opened(path: Path, content: bytes) -> Iterator[sqlite3.Connection]:
+    """The file, read only. A compressed one is unpacked first; one with a write-ahead log is read with it."""
+    with tempfile.TemporaryDirectory() as folder:
+        plain = path
+        if path.read_bytes()[:2] == _GZIP:
+            plain = Path(folder, "seed.sqlite")
+            plain.write_bytes(content)
+        try:
+            with closing(sqlite3.connect(f"{plain.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+                yield connection
+        except sqlite3.Error as error:
+            said = f"The SQLite file {path.name} cannot be read: {error}. Check it with PRAGMA integrity_check."
+            raise SeedError(said) from error
+
+
+def _tables(source: sqlite3.Connection) -> list[str]:
+    sql = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name"
+    return [name for (name,) in source.execute(sql)]
+
+
+def _copy_table(
+    database: Database, path: Path, source: sqlite3.Connection, table: TableRef, columns: dict[str, Attributes]
+) -> int:
+    quoted = _quote(table.name)
+    held = [name for _, name, _, _, _, _, hidden in source.execute(f"PRAGMA table_xinfo({quoted})") if not hidden]
+    known = {c.lower(): c for c in columns}
+    chosen = [c for c in held if c.lower() in known and not columns[known[c.lower()]].get("generated")]
+    listed = ", ".join(_quote(c) for c in chosen) or "NULL"
+    rows = source.execute(f"SELECT {listed} FROM {quoted}").fetchall()
+    if rows:
+        _refuse_misfits(path, table, columns, held, chosen)
+        names = [known[c.lower()] for c in chosen]
+        _insert_rows(database, table, names, rows, lambda i: f"{path.name}, row {i + 1} of {table}")
+    return len(rows)
+
+
+def _refuse_misfits(
+    path: Path, table: TableRef, columns: dict[str, Attributes], held: Sequence[str], chosen: Sequence[str]
+) -> None:
+    have, lower = {c.lower() for c in held}, {c.lower() for c in columns}
+    extra = [c for c in held if c.lower() not in lower]
+    missing = [c for c, a in columns.items() if c.lower() not in have and _must_be_given(a)]
+    words = [f"it has {table}.{c}, which the schema does not" for c in extra]
+    words += [f"it lacks {table}.{c}, which must not be NULL and has no default" for c in missing]
+    if words or not chosen:
+        said = "; ".join(words) or f"no column of {table} is known"
+        raise SeedError(
+            f"{path.name} does not fit the schema: {said}. Set [seed] at to the version that it was made at."
+        )
+
+
+def _must_be_given(attributes: Attributes) -> bool:
+    given = any(attributes.get(k) for k in ("identity", "generated", "auto_increment"))
+    return attributes.get("nullable") is False and attributes.get("default") is None and not given
+
+
+def _quote(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

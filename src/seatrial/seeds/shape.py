@@ -1,0 +1,333 @@
+"""What a table asks of its rows, read from the schema: columns with their families, keys, references, conditions."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from seatrial.model import Attributes, ObjectKey, Schema, TableRef
+from seatrial.seeds.conditions import Condition, condition
+from seatrial.seeds.families import Family, family
+from seatrial.sql.tokens import quote_name
+
+_UNIQUE = ("primary key", "unique", "exclusion")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    name: str
+    family: Family
+    nullable: bool
+    default: str | None
+    by_engine: bool  # a generated column: the engine gives its values
+    type: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unique:
+    columns: tuple[str, ...]
+    names: tuple[str, ...]  # the constraint's own name, to find it in the engine's refusal
+    plain: bool = True  # False: over an expression, or an exclusion: only the engine can tell
+    predicate: Condition | None = None
+    nulls_differ: bool = True
+    primary: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    columns: tuple[str, ...]
+    table: TableRef
+    referenced: tuple[str, ...]
+    whole: bool = False  # MATCH FULL: all columns NULL, or none
+    name: str = ""
+    declared: bool = True  # False: inferred from the column's name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    table: TableRef
+    columns: Mapping[str, Column]
+    uniques: tuple[Unique, ...]
+    references: tuple[Reference, ...]
+    conditions: tuple[tuple[str, Condition], ...]  # with the constraint's name
+    holders: tuple[TableRef, ...] = ()  # partitions that store its rows
+    unfit: str = ""  # why its rows are not ours to make
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What tells rows apart: the primary key, else a unique key without NULLs."""
+        keys = [u for u in self.uniques if u.plain and u.predicate is None and u.columns]
+        required = [u for u in keys if not any(self.columns[c].nullable for c in u.columns)]
+        chosen = next((u for u in keys if u.primary), next(iter(required), None))
+        return chosen.columns if chosen else ()
+
+
+def shapes(schema: Schema, dialect: str) -> dict[TableRef, Shape]:
+    """The shape of every table; one walk over the schema."""
+    objects: defaultdict[TableRef, dict[ObjectKey, Attributes]] = defaultdict(dict)
+    for key, attributes in schema.items():
+        if key.owner is not None:
+            objects[key.owner][key] = attributes
+    known = _known_types(schema)
+    bare = {t: _shape(t, objects[t], known, dialect) for t in schema.tables()}
+    return _with_relations(bare, objects, dialect)
+
+
+def _known_types(schema: Schema) -> dict[str, Family]:
+    """Enums and domains by every name that a column's type text may give them."""
+    types = [(k, a) for k, a in schema.items() if k.kind in ("type", "domain")]
+    found: dict[str, Family] = {}
+    for key, attributes in sorted(types, key=lambda item: item[0].kind, reverse=True):  # a domain's base may be an enum
+        made = _user_type(attributes, found)
+        if made:
+            names = {key.name, f'"{key.name}"'}
+            found |= {f"{key.namespace}.{n}": made for n in names} if key.namespace else dict.fromkeys(names, made)
+            found |= {f'"{key.namespace}"."{key.name}"': made, f'{key.namespace}."{key.name}"': made}
+    return found
+
+
+def _user_type(attributes: Attributes, found: Mapping[str, Family]) -> Family | None:
+    if labels := _names(attributes.get("labels")):
+        return Family(name="enum", labels=labels)
+    if members := _names(attributes.get("attributes")):
+        parts = (m.partition(" ")[2].partition(" collate ")[0].partition(" comment ")[0] for m in members)
+        return Family(name="composite", elements=tuple(family(p, found) for p in parts))
+    if span := attributes.get("range"):
+        return Family(name="range", element=family(str(span), found))
+    base = attributes.get("type")
+    if not isinstance(base, str) or base in ("composite", "range", "enum", "base", "shell"):
+        return None
+    checks = tuple(_bare(text) for text in _names(attributes.get("checks")))
+    own = family(base, found)
+    required = own.required or attributes.get("nullable") is False
+    return replace(own, checks=(*own.checks, *checks), required=required)
+
+
+def _names(value: object) -> tuple[str, ...]:
+    return tuple(str(v) for v in value) if isinstance(value, tuple) else ()
+
+
+def _shape(
+    table: TableRef, objects: Mapping[ObjectKey, Attributes], known: Mapping[str, Family], dialect: str
+) -> Shape:
+    cells = sorted(
+        ((a.get("position") or 0, k.name, a) for k, a in objects.items() if k.kind == "column"), key=lambda c: c[:2]
+    )
+    columns = {name: _column(name, a, known) for _, name, a in cells}
+    constraints = [(k, a, _kind(k, a)) for k, a in objects.items() if k.kind not in ("table", "column")]
+    whole = objects.get(ObjectKey("table", table.namespace, "", table.name), {})
+    shape = Shape(
+        table=table,
+        columns=columns,
+        uniques=tuple(u for k, a, kind in constraints if (u := _unique(k, a, kind, columns, dialect))),
+        references=tuple(r for k, a, kind in constraints if kind == "foreign key" and (r := _reference(k, a))),
+        conditions=(*_checks(constraints, columns, dialect), *_domain_checks(columns, dialect)),
+        unfit="a foreign table" if whole.get("foreign_server") else "a virtual table" if whole.get("virtual") else "",
+    )
+    key = {c for u in shape.uniques if u.primary for c in u.columns}
+    return replace(shape, columns={n: replace(c, nullable=c.nullable and n not in key) for n, c in columns.items()})
+
+
+def _kind(key: ObjectKey, attributes: Attributes) -> str:
+    return str(attributes.get("type") or "") if key.kind == "constraint" else key.kind
+
+
+def _column(name: str, attributes: Attributes, known: Mapping[str, Family]) -> Column:
+    text = str(attributes.get("type") or "")
+    made = family(text, known)
+    made = replace(made, charset=str(attributes.get("charset") or ""))
+    default = attributes.get("default")
+    return Column(
+        name=name,
+        family=made,
+        nullable=attributes.get("nullable") is not False and not made.required,
+        default=None if default is None else str(default),
+        by_engine=bool(attributes.get("generated") or attributes.get("hidden")),
+        type=text,
+    )
+
+
+def _unique(
+    key: ObjectKey, attributes: Attributes, kind: str, columns: Mapping[str, Column], dialect: str
+) -> Unique | None:
+    if kind not in _UNIQUE and not (kind == "index" and attributes.get("unique")):
+        return None
+    listed = _names(attributes.get("columns"))
+    predicate = attributes.get("predicate")
+    plain = bool(listed) and kind != "exclusion" and all(c in columns for c in listed)
+    if not plain:
+        listed = condition(str(attributes.get("definition") or ""), list(columns), dialect).columns
+    return Unique(
+        columns=tuple(c for c in listed if c in columns),
+        names=(key.name,),
+        plain=plain,
+        predicate=condition(str(predicate), list(columns), dialect) if predicate else None,
+        nulls_differ=not attributes.get("nulls_not_distinct"),
+        primary=kind == "primary key",
+    )
+
+
+def _reference(key: ObjectKey, attributes: Attributes) -> Reference | None:
+    target = attributes.get("references")
+    if not isinstance(target, str) or not target:
+        return None
+    namespace, _, name = target.rpartition(".")
+    return Reference(
+        columns=_names(attributes.get("columns")),
+        table=TableRef(namespace, name),
+        referenced=_names(attributes.get("referenced_columns")),
+        whole=str(attributes.get("match") or "").upper() in ("FULL", "F"),
+        name=key.name,
+    )
+
+
+def _checks(
+    constraints: Iterable[tuple[ObjectKey, Attributes, str]], columns: Mapping[str, Column], dialect: str
+) -> list[tuple[str, Condition]]:
+    found = []
+    for key, attributes, kind in constraints:
+        if kind == "check":
+            text = attributes.get("expression") or _bare(str(attributes.get("definition") or ""))
+            found.append((key.name, condition(str(text), list(columns), dialect)))
+    return found
+
+
+def _bare(text: str) -> str:
+    """The condition in ``name CHECK (condition) NOT VALID``."""
+    text = re.sub(r"^.*?\bCHECK\s*(?=\()", "", text, count=1, flags=re.IGNORECASE | re.DOTALL)
+    return re.sub(
+        r"\)\s*(NOT VALID|NO INHERIT|NOT ENFORCED|comment .*)+\s*$", ")", text, flags=re.IGNORECASE | re.DOTALL
+    )
+
+
+def _domain_checks(columns: Mapping[str, Column], dialect: str) -> list[tuple[str, Condition]]:
+    """A domain's conditions, with VALUE read as the column."""
+    found = []
+    for column in columns.values():
+        for text in column.family.checks:
+            named = re.sub(r"\bVALUE\b", lambda _: quote_name(column.name, dialect), text)  # noqa: B023
+            found.append((column.type, condition(named, list(columns), dialect)))
+    return found
+
+
+# --- between tables ---
+
+
+def _with_relations(
+    bare: Mapping[TableRef, Shape], objects: Mapping[TableRef, Mapping[ObjectKey, Attributes]], dialect: str
+) -> dict[TableRef, Shape]:
+    leaves: defaultdict[str, list[TableRef]] = defaultdict(list)
+    found: dict[TableRef, Shape] = {}
+    for table, shape in bare.items():
+        own = objects[table].get(ObjectKey("table", table.namespace, "", table.name), {})
+        if parent := own.get("partition_of"):
+            leaves[str(parent).replace('"', "")].append(table)
+            shape = _bounded(shape, own, _partition_key(objects, str(parent)), dialect)
+        found[table] = replace(shape, references=tuple(_resolved(shape.references, bare)))
+    for table, shape in found.items():
+        partitions = tuple(leaves.get(str(table), ()))
+        if not partitions and objects[table].get(ObjectKey("table", table.namespace, "", table.name), {}).get(
+            "partition_key"
+        ):
+            shape = replace(shape, unfit="it has no partition to store rows")
+        found[table] = replace(shape, holders=partitions, references=(*shape.references, *_inferred(shape, found)))
+    return _narrowed(found)
+
+
+def _narrowed(tables: dict[TableRef, Shape]) -> dict[TableRef, Shape]:
+    """Keys that fit the columns that refer to them: an integer may refer to a bigint."""
+    for shape in list(tables.values()):
+        for reference in shape.references:
+            parent = tables.get(reference.table)
+            for own, other in zip(reference.columns, reference.referenced, strict=True) if parent else ():
+                if parent and own in shape.columns and other in parent.columns:
+                    parent = _narrow(parent, other, shape.columns[own].family)
+                    tables[reference.table] = parent
+    return tables
+
+
+def _narrow(parent: Shape, name: str, by: Family) -> Shape:
+    column = parent.columns[name]
+    own = column.family
+    if own.name != by.name:
+        return parent
+    length = min((n for n in (own.length, by.length) if n is not None), default=None)
+    fitting = replace(own, low=max(own.low, by.low), high=min(own.high, by.high), length=length)
+    return replace(parent, columns={**parent.columns, name: replace(column, family=fitting)})
+
+
+def _partition_key(objects: Mapping[TableRef, Mapping[ObjectKey, Attributes]], parent: str) -> str:
+    own = (
+        a
+        for t, held in objects.items()
+        if str(t) == parent.replace('"', "")
+        for k, a in held.items()
+        if k.kind == "table"
+    )
+    return str(next(own, {}).get("partition_key") or "")
+
+
+_BOUND = re.compile(r"FROM \((?P<low>.*)\) TO \((?P<high>.*)\)|IN \((?P<values>.*)\)", re.IGNORECASE | re.DOTALL)
+
+
+def _bounded(shape: Shape, own: Attributes, key: str, dialect: str) -> Shape:
+    """A partition's bound as a condition, for a key of one column (PostgreSQL manual, CREATE TABLE, PARTITION BY)."""
+    columns = condition(key, list(shape.columns), dialect).columns
+    bound = _BOUND.search(str(own.get("partition_bound")))
+    if len(columns) != 1 or bound is None:
+        return shape
+    name = quote_name(columns[0], dialect)
+    parts = [f"{name} IS NOT NULL"]
+    if bound["values"] is not None:
+        parts = [f"{name} IN ({bound['values']})"]
+    for value, sign in ((bound["low"], ">="), (bound["high"], "<")):
+        if value and value not in ("MINVALUE", "MAXVALUE"):
+            parts.append(f"{name} {sign} {value}")
+    made = condition(" AND ".join(parts), list(shape.columns), dialect)
+    return replace(shape, conditions=(*shape.conditions, ("partition constraint", made)))
+
+
+def _resolved(references: Iterable[Reference], tables: Mapping[TableRef, Shape]) -> Iterable[Reference]:
+    """References with the columns that they mean: without a list, the primary key."""
+    by_text = {str(t): t for t in tables} | {str(t).lower(): t for t in reversed(list(tables))}
+    for reference in references:
+        text = str(reference.table)
+        table = reference.table if reference.table in tables else by_text.get(text, by_text.get(text.lower()))
+        if table is None:
+            yield reference
+            continue
+        referenced = reference.referenced or tables[table].key
+        if len(referenced) == len(reference.columns) and set(referenced) <= set(tables[table].columns):
+            yield replace(reference, table=table, referenced=referenced)
+
+
+def _inferred(shape: Shape, tables: Mapping[TableRef, Shape]) -> list[Reference]:
+    """``user_id`` means the row of ``users`` or ``user``, declared or not: joins in migrations rely on it."""
+    taken = {c for r in shape.references for c in r.columns} | set(shape.key if len(shape.key) == 1 else ())
+    found = []
+    for column in shape.columns.values():
+        stem = column.name.lower().removesuffix("_id")
+        if column.name in taken or stem == column.name.lower():
+            continue
+        wanted = [stem, f"{stem}s", f"{stem}es", f"{stem[:-1]}ies"]
+        target = next((t for t in tables if t.namespace == shape.table.namespace and t.name.lower() in wanted), None)
+        if target and len(key := tables[target].key) == 1 and _alike(column, tables[target].columns[key[0]]):
+            found.append(Reference(columns=(column.name,), table=target, referenced=key, declared=False))
+    return found
+
+
+def _alike(one: Column, other: Column) -> bool:
+    return one.family.name == other.family.name and not one.by_engine
+
+
+def columns_named(text: str, shape: Shape) -> Sequence[str]:
+    """The columns that an engine's refusal speaks of, by their own names or by a constraint's."""
+    words = set(re.findall(r"[\w$]+", text)) | set(re.findall(r'["`\']([^"`\']+)["`\']', text))
+    named = [c for c in shape.columns if c in words]
+    for unique in shape.uniques:
+        named += unique.columns if set(unique.names) & words else ()
+    for name, check in shape.conditions:
+        named += check.columns if name and name in words else ()
+    return list(dict.fromkeys(named))
