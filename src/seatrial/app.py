@@ -21,7 +21,6 @@ from seatrial.model import (
     History,
     HistoryEntry,
     Migration,
-    NotVerified,
     Report,
     Server,
     Source,
@@ -29,7 +28,7 @@ from seatrial.model import (
 )
 from seatrial.plan import Plan, after, plan
 from seatrial.reporters import FILES, render
-from seatrial.servers import find_server, guess_engine
+from seatrial.servers import ENGINES, guess_engine
 from seatrial.sources import SourceSettings, find
 from seatrial.trial.walk import Walked, walk
 
@@ -62,7 +61,7 @@ def run(config: Config, watch: Watcher = lambda _: None) -> Report:
         environment=environment,
         trials=walked.trials,
         chain=walked.chain,
-        not_verified=(*_not_built(config), *walked.not_verified),
+        not_verified=walked.not_verified,
         history=_history(config, migrations, walked),
     )
     report = judge(trace, config, now.date())
@@ -110,11 +109,37 @@ def _settings(config: Config) -> SourceSettings:
 @contextmanager
 def _server(config: Config, engine: str, watch: Watcher) -> Iterator[Server]:
     watch(Event("note", f"starting {engine}" if config.server.url is None else f"connecting to {engine}"))
-    server = find_server(engine, config.server.url, trust=config.source.trust, setup=config.server.setup)
+    server = open_server(engine, config.server.url, trust=config.source.trust)
     try:
         yield server
     finally:
         server.close()
+
+
+def open_server(engine: str, url: str | None, *, trust: bool = False) -> Server:
+    """A server for an engine: at a URL, or a throwaway one of our own. Drivers are imported only where they are needed.
+
+    Raises ServerError, NotOurs.
+    """
+    if engine == "sqlite":
+        from seatrial.servers.files import SqliteServer
+
+        return SqliteServer(trust=trust)
+    if engine == "postgresql":
+        from seatrial.engines.postgresql import PostgresqlDatabase
+        from seatrial.servers.postgresql import PostgresqlServer
+
+        if url is None:
+            return PostgresqlServer.local(PostgresqlDatabase, trust=trust)
+        return PostgresqlServer.at(url, PostgresqlDatabase, trust=trust)
+    if engine in ("mysql", "mariadb"):
+        from seatrial.engines.mariadb import open_database
+        from seatrial.servers.mysql import MysqlServer
+
+        if url is None:
+            return MysqlServer.local(engine, open_database, trust=trust)
+        return MysqlServer.at(url, open_database, trust=trust)
+    raise ConfigError(f"there is no engine {engine}; choose one of {', '.join(ENGINES)}")
 
 
 def _plan(config: Config, source: Source, migrations: Sequence[Migration]) -> Plan:
@@ -165,29 +190,21 @@ def _environment(config: Config, source: Source, server: Server, walked: Walked)
     )
 
 
-def _not_built(config: Config) -> Iterator[NotVerified]:
-    """Settings that are accepted and not acted on yet."""
-    if config.lived_in.path is not None:
-        yield NotVerified(what="rows written after up", why="[lived_in] is not carried out yet")
-    if config.interrupt.rerun:
-        yield NotVerified(what="an up that runs twice without a down", why="[interrupt] rerun is not carried out yet")
-
-
 # --- what earlier runs said -------------------------------------------------------------------------------------------
 
 
 def _history(config: Config, migrations: Sequence[Migration], walked: Walked) -> History:
     """The newest five migrations that the version table holds, with what this run or an earlier one said of them."""
-    earlier = earlier(config.project)
+    known = earlier(config.project)
     trials = {t.migration.id: t for t in walked.trials}
     applied = [m for m in migrations if (t := trials.get(m.id)) and not t.error and not (t.up.error and t.up.executed)]
-    newest = [m for m in reversed(applied) if m.id in earlier or trials[m.id].skipped][:5]
+    newest = [m for m in reversed(applied) if m.id in known or trials[m.id].skipped][:5]
     entries = tuple(
         HistoryEntry(
             version=m.version,
             description=m.name,
-            status=earlier.get(m.id, {}).get("status", "applied, not tested"),
-            tested=earlier.get(m.id, {}).get("tested", ""),
+            status=known.get(m.id, {}).get("status", "applied, not tested"),
+            tested=known.get(m.id, {}).get("tested", ""),
         )
         for m in newest
     )

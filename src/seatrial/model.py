@@ -671,6 +671,9 @@ class Runner(Protocol):
 
     def down(self, migration: Migration) -> Step: ...
 
+    def forget(self, migration: Migration) -> None:
+        """Take the migration's record out of the version table, as if the tool had died before writing it."""
+
     def close(self) -> None: ...
 
 

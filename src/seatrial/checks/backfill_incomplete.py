@@ -11,8 +11,8 @@ from seatrial.model import NotVerified, Phase, Severity
 def backfill_incomplete(case: Case) -> Found:
     """At the end of up, rows that a backfill meant to reach do not hold its values.
 
-    The UPDATE's WHERE is asked again at the end of up, without its LIMIT (and without the key range where several batches write the same
-    SET): rows that still match and do not hold the value were left out.
+    The UPDATE's WHERE is asked again at the end of up, without its LIMIT (and without the key range where several
+    batches write the same SET): rows that still match and do not hold the value were left out.
     """
     if not case.up_ran:
         return
@@ -37,6 +37,7 @@ def backfill_incomplete(case: Case) -> Found:
             table=probe.table,
             rows=rows,
             causes=["the batches of the backfill end before the last row"],
-            recommendation="Repeat the batch until it changes no row, or backfill outside the migration and check that nothing is left.",
+            recommendation="Repeat the batch until it changes no row, or backfill outside the migration and check "
+            "that nothing is left.",
             sql=probe.sql,
         )

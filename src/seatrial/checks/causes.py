@@ -1,8 +1,8 @@
 """Why rows or values did not come back, derived from what happened in the trial.
 
-Each function looks for one thing that really happened (a cascade whose parents were deleted, a column that up dropped and
-down added empty, a cast, a trigger whose table was written ...) and says it in a sentence with the advice that goes with it. Where none
-did, the cause is *not determined*: never guessed.
+Each function looks for one thing that really happened (a cascade whose parents were deleted, a column that up dropped
+and down added empty, a cast, a trigger whose table was written ...) and says it in a sentence with the advice that
+goes with it. Where none did, the cause is *not determined*: never guessed.
 """
 
 from __future__ import annotations
@@ -107,7 +107,8 @@ def _removed_by_down(case: Case, table: TableRef) -> Iterator[Cause]:
         )
     elif down.rebuilds(table) or down.drops_table(table):
         yield Cause(
-            f"down puts another table in the place of {table} ({quoted(down.rebuilds(table) or down.drops_table(table))})",
+            f"down puts another table in the place of {table} "
+            f"({quoted(down.rebuilds(table) or down.drops_table(table))})",
             "Carry every row over before the old table is dropped.",
         )
     elif down.truncates(table) or down.deletes_from(table):
@@ -152,8 +153,10 @@ def _cascades(case: Case, table: TableRef, action: str) -> Iterator[Cause]:
             )
         elif dropped:
             yield Cause(
-                f"dropping {parent} deletes its rows first, and ON DELETE {action} of {key.label} {effect} ({quoted(dropped)})",
-                f"Switch foreign keys off (outside a transaction) while {parent} is rebuilt, and check them afterwards.",
+                f"dropping {parent} deletes its rows first, and ON DELETE {action} of {key.label} {effect} "
+                f"({quoted(dropped)})",
+                f"Switch foreign keys off (outside a transaction) while {parent} is rebuilt, and check "
+                "them afterwards.",
             )
         elif action == "CASCADE" and any(True for _ in _cascades(case, ref, action) if ref != table):
             yield Cause(
@@ -233,7 +236,10 @@ def values_lost(case: Case, table: TableRef, columns: Sequence[str]) -> Iterator
 def _dropped(case: Case, table: TableRef, column: str) -> Cause:
     statements = case.up.drops_column(table, column)
     how = f" ({quoted(statements)})" if statements else ""
-    keep = f"Keep the values of {table}.{column} (rename the column, or copy it to a side table by key) until the rollback window is over."
+    keep = (
+        f"Keep the values of {table}.{column} (rename the column, or copy it to a side table by "
+        "key) until the rollback window is over."
+    )
     if column not in case.after_down.schema.columns(table):
         return Cause(f"up drops the column {column}{how} and down does not bring it back", keep)
     filled = case.down.assigns_column(table, column)
@@ -247,10 +253,12 @@ def _dropped(case: Case, table: TableRef, column: str) -> Cause:
 def changed_by_up(case: Case, table: TableRef, column: str) -> Iterator[Cause]:
     """Why up changed what a column holds, in rows that stayed."""
     up = case.up
-    wrote = [s for s in up.updates(table)] if up.assigns_column(table, column) else []
+    wrote = list(up.updates(table)) if up.assigns_column(table, column) else []
     if wrote:
         yield Cause(
-            f"up overwrites {column} ({quoted([s for s in wrote if column.lower() in s.lower()] or wrote)}) and nothing keeps what it was",
+            f"up overwrites {column} "
+            f"({quoted([s for s in wrote if column.lower() in s.lower()] or wrote)}) and nothing keeps "
+            "what it was",
             f"Copy {column} to a new column before overwriting it, and let down copy it back.",
         )
         return
@@ -258,7 +266,8 @@ def changed_by_up(case: Case, table: TableRef, column: str) -> Iterator[Cause]:
     if kind:
         yield Cause(
             f"up converts {column} from {kind[0]} to {kind[1]}, which cannot hold every value as it was",
-            f"Add a new column of type {kind[1]} beside {column}, fill it, and drop the old one only when no value differs.",
+            f"Add a new column of type {kind[1]} beside {column}, fill it, and drop the old one only "
+            "when no value differs.",
         )
         return
     nulls = [*_cascades(case, table, "SET NULL"), *_cascades(case, table, "SET DEFAULT")]

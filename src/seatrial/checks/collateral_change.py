@@ -11,9 +11,9 @@ from seatrial.model import NotVerified, Phase, Severity, TableDiff
 def collateral_change(case: Case) -> Found:
     """Up changed rows or values that no statement of the migration asked for.
 
-    A change is asked for where a statement names the table, reads included, and, for a column of a row that stays, mentions or assigns
-    that column. What happens beside it - rows taken by a cascade, rows added by a trigger, a time stamp that moves by itself - is what
-    reviewers cannot see in the text and what nobody plans to undo.
+    A change is asked for where a statement names the table, reads included, and, for a column of a row that stays,
+    mentions or assigns that column. What happens beside it - rows taken by a cascade, rows added by a trigger, a time
+    stamp that moves by itself - is what reviewers cannot see in the text and what nobody plans to undo.
     """
     if not case.up_ran:
         return

@@ -13,8 +13,8 @@ from seatrial.sql.rename import rename_in
 from seatrial.sql.tokens import code
 
 KINDS = {
-    "column", "constraint", "primary key", "unique", "foreign key", "check", "index", "trigger", "view", "materialized view",
-    "policy", "row security", "grant", "rule", "function", "procedure", "table",
+    "table", "column", "constraint", "primary key", "unique", "foreign key", "check", "index", "trigger", "view",
+    "materialized view", "policy", "row security", "grant", "rule", "function", "procedure",
 }  # fmt: skip
 
 
@@ -22,8 +22,9 @@ KINDS = {
 def collateral_schema_loss(case: Case) -> Found:
     """Up lost or changed an object or an attribute that no statement names, while what it rests on is still there.
 
-    A table that is rebuilt forgets its triggers, grants and policies; MODIFY forgets DEFAULT, COMMENT and AUTO_INCREMENT; DROP COLUMN takes a composite
-    index with it and, with CASCADE, a view. An equal definition under another name is not lost.
+    A table that is rebuilt forgets its triggers, grants and policies; MODIFY forgets DEFAULT, COMMENT and
+    AUTO_INCREMENT; DROP COLUMN takes a composite index with it and, with CASCADE, a view. An equal definition under
+    another name is not lost.
     """
     if not case.up_ran:
         return
@@ -48,7 +49,8 @@ def collateral_schema_loss(case: Case) -> Found:
             columns=[c.key.name for c in changes if c.key.kind == "column"],
             objects=[c.key.label for c in changes],
             causes=list(dict.fromkeys(_why(case, c) for c in changes)),
-            recommendation=f"Create {listed((c.key.label for c in changes), 4)} again as it was in the same migration, or say in a statement that it is to go.",
+            recommendation=f"Create {listed((c.key.label for c in changes), 4)} again as it was in the same "
+            "migration, or say in a statement that it is to go.",
             count=len(changes),
         )
 
@@ -60,10 +62,10 @@ def _owner(case: Case, key: ObjectKey) -> TableRef | None:
 
 
 def _lost(case: Case) -> Iterator[Difference]:
-    """Objects of before up, under their names after up, that are missing or otherwise and that nothing asked to change."""
+    """Objects of before up, followed to their names after up, that are missing or otherwise without being asked for."""
     before, after = case.before.schema, case.after_up.schema
     expected = _followed(case)
-    moved = Schema({new: attributes for new, attributes in expected.values()})
+    moved = Schema(dict(expected.values()))
     changes = {d.key: d for d in diff(moved, after)}
     twins = renamed(changes.values())
     for old, (new, _) in expected.items():

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from seatrial.checks import Found, check
 from seatrial.checks.case import Case, finding, listed
-from seatrial.model import ObjectKey, Phase, Severity, Snapshot, TableRef
+from seatrial.model import Attributes, ObjectKey, Phase, Severity, Snapshot, TableRef
 
 
 @check("constraint-unenforced", Severity.MEDIUM)
 def constraint_unenforced(case: Case) -> Found:
-    """A constraint is declared and does not protect the stored rows: NOT VALID, NOT ENFORCED, disabled, or on an engine that ignores it."""
+    """A constraint is declared and does not protect the stored rows.
+
+    It was added NOT VALID and never validated, is NOT ENFORCED or disabled, or stands on an engine that ignores it.
+    """
     for phase, table, objects in _new(case, lambda a: a.get("validated") is False or a.get("enforced") is False):
         yield finding(
             case,
             "constraint-unenforced",
             Severity.MEDIUM,
             phase,
-            f"After {phase.value} {listed(objects)} of {table} {'is' if len(objects) == 1 else 'are'} declared but not held over the rows that are stored.",
+            f"After {phase.value} {listed(objects)} of {table} {'is' if len(objects) == 1 else 'are'} "
+            "declared but not held over the rows that are stored.",
             table=table,
             objects=objects,
             causes=["it was added NOT VALID and never validated, or is not enforced"],
@@ -29,7 +33,10 @@ def constraint_unenforced(case: Case) -> Found:
 
 @check("invalid-index", Severity.HIGH)
 def invalid_index(case: Case) -> Found:
-    """An index is left invalid: it costs every write and serves no read, and with IF NOT EXISTS a second run takes it for the real one."""
+    """An index is left invalid.
+
+    It costs every write and serves no read, and with IF NOT EXISTS a second run takes it for the real one.
+    """
     for phase, table, objects in _new(case, lambda a: a.get("valid") is False):
         yield finding(
             case,
@@ -42,12 +49,13 @@ def invalid_index(case: Case) -> Found:
             causes=["building it concurrently failed half-way and left it behind"]
             if case.trial.up.error
             else ["the engine's own check says that it does not hold"],
-            recommendation="Drop it (DROP INDEX CONCURRENTLY), correct the rows, and build it again; do not rely on IF NOT EXISTS.",
+            recommendation="Drop it (DROP INDEX CONCURRENTLY), correct the rows, and build it again; do not rely on "
+            "IF NOT EXISTS.",
             count=len(objects),
         )
 
 
-def _new(case: Case, bad) -> Iterator[tuple[Phase, TableRef, list[str]]]:  # type: ignore[no-untyped-def]
+def _new(case: Case, bad: Callable[[Attributes], bool]) -> Iterator[tuple[Phase, TableRef, list[str]]]:
     """Objects in that state after up or down that were not in it before up, by table."""
     seen: set[ObjectKey] = {k for k, a in case.before.schema.items() if bad(a)} if case.trial.before else set()
     for phase, snapshot in _moments(case):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from seatrial.checks import Found, check
 from seatrial.checks.case import Case, Rows, finding, listed, n, which
-from seatrial.model import CastBack, Phase, Severity, TableDiff, TableRef
+from seatrial.model import CastBack, Finding, Phase, Severity, TableDiff, TableRef
 from seatrial.schema import diff as schema_diff
 
 CONVERSION = ("type", "collation", "charset")
@@ -16,8 +16,9 @@ CONVERSION = ("type", "collation", "charset")
 def conversion_loss(case: Case) -> Found:
     """A change of a column's type, precision, charset or collation altered the stored value.
 
-    Looked at twice: whether the value after up casts back to what it was (no such cast counts), and whether it is the same after down.
-    Where down restores the value from elsewhere the finding is LOW. What an UPDATE rewrites is no conversion.
+    Looked at twice: whether the value after up casts back to what it was (no such cast counts), and whether it is the
+    same after down. Where down restores the value from elsewhere the finding is LOW. What an UPDATE rewrites is no
+    conversion.
     """
     if not case.up_ran:
         return
@@ -63,7 +64,7 @@ def _add(cast: CastBack, rows: Rows) -> None:
         rows.add_changed(row, [(0, cast.column)])
 
 
-def _finding(case: Case, table: TableRef, rows: Rows, severity: Severity):  # type: ignore[no-untyped-def]
+def _finding(case: Case, table: TableRef, rows: Rows, severity: Severity) -> Finding:
     how = listed(_said(case, table, c) for c in rows.columns)
     kept = "; down restores them" if severity is Severity.LOW else ""
     verb = "does" if rows.count == 1 else "do"
@@ -76,7 +77,8 @@ def _finding(case: Case, table: TableRef, rows: Rows, severity: Severity):  # ty
         table=table,
         rows=rows,
         causes=[f"the conversion of {_said(case, table, c)} does not keep every value" for c in rows.columns],
-        recommendation=f"Add a new column beside {listed(rows.columns)}, fill it, compare the two, and drop the old one only when no value differs.",
+        recommendation=f"Add a new column beside {listed(rows.columns)}, fill it, compare the two, and drop the "
+        "old one only when no value differs.",
     )
 
 

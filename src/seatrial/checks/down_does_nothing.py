@@ -12,7 +12,8 @@ from seatrial.schema import same_schema
 def down_does_nothing(case: Case) -> Found:
     """Up changed something, down ran without an error, and everything is as it was after up.
 
-    Such a down is worse than none: the rollback reports success, and the next deployment runs up over what is still there.
+    Such a down is worse than none: the rollback reports success, and the next deployment runs up over what is still
+    there.
     """
     if not case.down_ran or case.trial.undone is None or case.trial.undone or not case.up_changed_something:
         return

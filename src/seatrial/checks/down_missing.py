@@ -11,8 +11,8 @@ from seatrial.model import Phase, Severity
 def down_missing(case: Case) -> Found:
     """The project's migrations have downs by convention, and this one has none.
 
-    None, a blank one, one of comments only, and one that declares itself impossible (NotImplementedError) are all no way back.
-    Not reported where up changed nothing.
+    None, a blank one, one of comments only, and one that declares itself impossible (NotImplementedError) are all no
+    way back. Not reported where up changed nothing.
     """
     why = case.trial.migration.no_down
     if why is None or not case.up_ran or not case.up_changed_something:
@@ -24,6 +24,7 @@ def down_missing(case: Case) -> Found:
         Phase.DOWN,
         f"There is no way back from {case.trial.migration.name}: {why}.",
         causes=[why],
-        recommendation="Write a down that takes back what up did; where that cannot be, say so in a waiver with an end date.",
+        recommendation="Write a down that takes back what up did; where that cannot be, say so in a waiver with "
+        "an end date.",
         count=1,
     )

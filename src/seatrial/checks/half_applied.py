@@ -14,8 +14,8 @@ from seatrial.schema import diff, reordered
 def half_applied(case: Case) -> Found:
     """A step that failed left a state that is neither before nor after.
 
-    Where DDL is not transactional (MySQL, MariaDB, CONCURRENTLY, scripts run outside a transaction) the statements before the failing one stay: the second
-    attempt stops at them, and down does not fit either.
+    Where DDL is not transactional (MySQL, MariaDB, CONCURRENTLY, scripts run outside a transaction) the statements
+    before the failing one stay: the second attempt stops at them, and down does not fit either.
     """
     trial = case.trial
     if trial.up.error and trial.after_up and trial.before:
@@ -63,7 +63,8 @@ def _left(
             causes=[
                 "the statements before the failing one are not undone: they did not run in one transaction with it"
             ],
-            recommendation="Put each statement that cannot be rolled back into a migration of its own, so that a second attempt begins where the first stopped.",
+            recommendation="Put each statement that cannot be rolled back into a migration of its own, so that a "
+            "second attempt begins where the first stopped.",
             count=rows.count or len(labels),
         )
     ]

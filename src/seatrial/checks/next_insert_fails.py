@@ -13,8 +13,9 @@ from seatrial.model import Counter, Finding, Phase, Severity, Snapshot, TableRef
 def next_insert_fails(case: Case) -> Found:
     """After up or down, the next INSERT without an id would fail or take an id that was given out before.
 
-    A sequence that starts again below the stored ids collides with them; one that was set back reuses ids of deleted rows, which other systems may
-    still refer to; a key that was generated and no longer is stops every INSERT that relied on it.
+    A sequence that starts again below the stored ids collides with them; one that was set back reuses ids of deleted
+    rows, which other systems may still refer to; a key that was generated and no longer is stops every INSERT that
+    relied on it.
     """
     if not case.up_ran:
         return
@@ -61,7 +62,8 @@ def _worse(old: Counter, new: Counter | None, snapshot: Snapshot, place: tuple[T
         return (
             ""
             if generated
-            else f"{table}.{column} was generated ({old.mechanism}) and no longer is: an INSERT without it fails or stores nothing"
+            else f"{table}.{column} was generated ({old.mechanism}) and no longer is: an INSERT without it "
+            "fails or stores nothing"
         )
     if _collides(new) and not _collides(old):
         return _collision(new)
@@ -72,7 +74,10 @@ def _worse(old: Counter, new: Counter | None, snapshot: Snapshot, place: tuple[T
         and new.next_value < old.next_value
     )
     if back and not _collides(old):
-        return f"the next id of {table} is {new.next_value}, and {old.next_value} before up: ids from {new.next_value} to {(old.next_value or 0) - 1} are given out again"
+        return (
+            f"the next id of {table} is {new.next_value}, and {old.next_value} before up: ids from "
+            f"{new.next_value} to {(old.next_value or 0) - 1} are given out again"
+        )
     return ""
 
 
@@ -83,7 +88,10 @@ def _collides(counter: Counter) -> bool:
 
 
 def _collision(counter: Counter) -> str:
-    return f"the next id of {counter.table} is {counter.next_value}, and {counter.highest} is stored already: the next INSERT collides"
+    return (
+        f"the next id of {counter.table} is {counter.next_value}, and {counter.highest} is stored "
+        "already: the next INSERT collides"
+    )
 
 
 def _finding(case: Case, phase: Phase, place: tuple[TableRef, str], why: str) -> Finding:

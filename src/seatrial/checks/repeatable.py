@@ -15,8 +15,8 @@ from seatrial.schema import diff, reordered
 def up_not_repeatable(case: Case) -> Found:
     """The second up fails or, where down had restored everything, gives other data.
 
-    After a rollback the fixed version is deployed again: up has to run on what down left. With [interrupt] rerun, an up that runs twice without a down
-    between and silently gives other data is found here as well.
+    After a rollback the fixed version is deployed again: up has to run on what down left. With [interrupt] rerun, an
+    up that runs twice without a down between and silently gives other data is found here as well.
     """
     error = case.trial.reup.error
     if error:
@@ -43,7 +43,10 @@ def up_not_repeatable(case: Case) -> Found:
 
 @check("nondeterministic-up", Severity.LOW)
 def nondeterministic_up(case: Case) -> Found:
-    """The second up differs only in random, time or sequence-given values: two environments never hold the same rows."""
+    """The second up differs only in random, time or sequence-given values.
+
+    Two environments never hold the same rows; no stored data is harmed.
+    """
     if not case.reup_ran:
         return
     drawn = _drawn(case)
@@ -55,11 +58,13 @@ def nondeterministic_up(case: Case) -> Found:
                 "nondeterministic-up",
                 Severity.LOW,
                 Phase.REUP,
-                f"Each up gives {n(rows.count, 'row')} of {change.table} other values in {listed(rows.columns)}{which(rows)}.",
+                f"Each up gives {n(rows.count, 'row')} of {change.table} other values in "
+                f"{listed(rows.columns)}{which(rows)}.",
                 table=change.table,
                 rows=rows,
                 causes=["they are drawn anew each time: random, time or sequence-given values"],
-                recommendation="Derive the values from what is stored, or generate them once outside the migration, where they have to agree between environments.",
+                recommendation="Derive the values from what is stored, or generate them once outside the migration, "
+                "where they have to agree between environments.",
             )
 
 
@@ -73,7 +78,8 @@ def _other_data(case: Case) -> Iterator[Finding]:
                 "up-not-repeatable",
                 Severity.HIGH,
                 Phase.REUP,
-                f"The second up gives {n(rows.count, 'row')} of {change.table} other data than the first{which(rows)}, although down had restored everything.",
+                f"The second up gives {n(rows.count, 'row')} of {change.table} other data than the "
+                f"first{which(rows)}, although down had restored everything.",
                 table=change.table,
                 rows=rows,
                 causes=[
@@ -107,11 +113,13 @@ def _rerun(case: Case, change: TableDiff) -> Finding:
         "up-not-repeatable",
         Severity.HIGH,
         Phase.INTERRUPTED,
-        f"Up run a second time, without a down between, ends without an error and leaves {n(rows.count, 'row')} of {change.table} with other data{which(rows)}.",
+        "Up run a second time, without a down between, ends without an error and leaves "
+        f"{n(rows.count, 'row')} of {change.table} with other data{which(rows)}.",
         table=change.table,
         rows=rows,
         causes=["the data step does not notice that it was done already"],
-        recommendation="Guard the step by what it leaves behind (a marker column, WHERE on the old form), or make it one transaction with the version record.",
+        recommendation="Guard the step by what it leaves behind (a marker column, WHERE on the old form), or "
+        "make it one transaction with the version record.",
     )
 
 
@@ -158,7 +166,7 @@ def is_drawn(expression: str, engine: str) -> bool:
 
 
 def _sent_otherwise(case: Case) -> set[tuple[TableRef, str]]:
-    """Columns of tables named by statements that the two ups sent with other texts or values: drawn by the migration's own code."""
+    """Columns of tables in statements that the two ups sent with other texts or values: drawn by its own code."""
     first, second = ([(s.sql, s.parameters) for s in step.statements] for step in (case.trial.up, case.trial.reup))
     other = {text for (text, values) in first if (text, values) not in second}
     if not other:

@@ -11,8 +11,8 @@ from seatrial.model import Phase, Severity
 def rows_left_behind(case: Case) -> Found:
     """After down there are rows that were not there before up.
 
-    Down has to take back what up added, by name: rows that stay behind are found again by the next up, by reports and by whoever
-    counts. In a table without a key, the new form of a changed row is not counted here as well.
+    Down has to take back what up added, by name: rows that stay behind are found again by the next up, by reports and
+    by whoever counts. In a table without a key, the new form of a changed row is not counted here as well.
     """
     if not case.down_ran:
         return
@@ -24,7 +24,10 @@ def rows_left_behind(case: Case) -> Found:
         rows.add_rows(surplus, diff.added if diff.key else (), diff.columns)
         why, advice = causes.told(causes.added(case, diff.table))
         verb = "is" if surplus == 1 else "are"
-        text = f"{n(surplus, 'row')} of {diff.table} {verb} there after down that {'was' if surplus == 1 else 'were'} not there before up{which(rows)}."
+        text = (
+            f"{n(surplus, 'row')} of {diff.table} {verb} there after down that "
+            f"{'was' if surplus == 1 else 'were'} not there before up{which(rows)}."
+        )
         yield finding(
             case,
             "rows-left-behind",

@@ -11,9 +11,9 @@ from seatrial.model import Phase, Severity
 def rows_lost(case: Case) -> Found:
     """Rows that were there before up are missing after down.
 
-    Every row of every table is looked for by its key, or as a whole where the table has none. A rollback that deletes rows
-    is worse than no rollback: the rows were there before the deployment and nobody asked for their removal. Keep what up
-    removes in a side table until the rollback window is over, and let down put it back.
+    Every row of every table is looked for by its key, or as a whole where the table has none. A rollback that deletes
+    rows is worse than no rollback: the rows were there before the deployment and nobody asked for their removal. Keep
+    what up removes in a side table until the rollback window is over, and let down put it back.
     """
     if not case.down_ran:
         return
@@ -25,7 +25,10 @@ def rows_lost(case: Case) -> Found:
         state = case.before.table(diff.table)
         every = "all " if state and state.rows == diff.lost_count and state.rows > 1 else ""
         why, advice = causes.told(causes.rows_lost(case, diff.table))
-        text = f"{every}{n(rows.count, 'row')} of {diff.table} that were there before up are missing after down{which(rows)}."
+        text = (
+            f"{every}{n(rows.count, 'row')} of {diff.table} that were there before up are missing "
+            f"after down{which(rows)}."
+        )
         if rows.count == 1:
             text = f"1 row of {diff.table} that was there before up is missing after down{which(rows)}."
         if not diff.key:

@@ -14,8 +14,9 @@ from seatrial.schema import Difference, diff, renamed, reordered
 def schema_not_restored(case: Case) -> Found:
     """After down an object is missing, left behind or defined otherwise than before up.
 
-    Every object counts with every attribute: defaults, comments, grants, predicates of indexes, actions of foreign keys. An extension that stays
-    behind is LOW. What belongs to a table that is itself missing or left behind is not listed again.
+    Every object counts with every attribute: defaults, comments, grants, predicates of indexes, actions of foreign
+    keys. An extension that stays behind is LOW. What belongs to a table that is itself missing or left behind is not
+    listed again.
     """
     if not case.down_ran:
         return
@@ -114,7 +115,10 @@ def _advice(changes: Iterable[Difference]) -> str:
 
 @check("column-order-changed", Severity.LOW)
 def column_order_changed(case: Case) -> Found:
-    """Only the order of a table's columns differs after down: it matters to SELECT * and to INSERT without a column list."""
+    """Only the order of a table's columns differs after down.
+
+    It matters to SELECT * and to INSERT without a column list.
+    """
     if not case.down_ran:
         return
     for table in reordered(case.before.schema, case.after_down.schema):
@@ -136,7 +140,10 @@ def column_order_changed(case: Case) -> Found:
 
 @check("object-renamed", Severity.LOW)
 def object_renamed(case: Case) -> Found:
-    """An object came back with the same definition under another name: a later migration that drops it by name fails."""
+    """An object came back with the same definition under another name.
+
+    A later migration that drops it by its name fails.
+    """
     if not case.down_ran:
         return
     twins = renamed(diff(case.before.schema, case.after_down.schema))
@@ -149,7 +156,8 @@ def object_renamed(case: Case) -> Found:
             "object-renamed",
             Severity.LOW,
             Phase.DOWN,
-            f"{n(len(pairs), 'object')} came back under another name: {listed(f'{a.label} is now {b.name}' for a, b in pairs)}.",
+            f"{n(len(pairs), 'object')} came back under another name: "
+            f"{listed(f'{a.label} is now {b.name}' for a, b in pairs)}.",
             table=table,
             objects=[a.label for a, _ in pairs],
             causes=["down creates it without its name, or under another"],

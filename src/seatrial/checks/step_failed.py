@@ -11,8 +11,8 @@ from seatrial.model import Finding, Phase, Severity, Step
 def up_failed(case: Case) -> Found:
     """Up ended in an error: on rows like yours, the deployment stops here.
 
-    Many migrations run on an empty database and fail on the first real row: a NOT NULL over NULLs, a unique index over duplicates,
-    a cast that one value refuses.
+    Many migrations run on an empty database and fail on the first real row: a NOT NULL over NULLs, a unique index
+    over duplicates, a cast that one value refuses.
     """
     if case.trial.up.error:
         yield _failed(case, "up-failed", Phase.UP, case.trial.up)

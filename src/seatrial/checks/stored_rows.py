@@ -14,8 +14,9 @@ from seatrial.model import Finding, Integrity, NotVerified, Phase, Severity, Sna
 def orphaned_rows(case: Case) -> Found:
     """Rows refer to a parent that is not there: the foreign key does not hold over the stored rows, enforced or not.
 
-    Foreign keys that were switched off, added NOT VALID, or never enforced (SQLite, MyISAM) let such rows in without a word. MEDIUM where the
-    relationship was only inferred; LOW and not held against the migration where the same row broke the same key before up.
+    Foreign keys that were switched off, added NOT VALID, or never enforced (SQLite, MyISAM) let such rows in without
+    a word. MEDIUM where the relationship was only inferred; LOW and not held against the migration where the same row
+    broke the same key before up.
     """
     yield from _judge(case, "orphaned-rows", Severity.HIGH)
 
@@ -127,11 +128,15 @@ def _new(case: Case, result: Integrity, phase: Phase) -> Integrity:
 def _text(rule: str, table: TableRef, result: Integrity, rows: Rows, phase: Phase, new: bool) -> str:
     columns = listed(result.columns)
     what = {
-        "orphaned-rows": f"{n(rows.count, 'row')} of {table} {'refers' if rows.count == 1 else 'refer'} by {columns} to a row of"
+        "orphaned-rows": f"{n(rows.count, 'row')} of {table} {'refers' if rows.count == 1 else 'refer'} by "
+        f"{columns} to a row of"
         f" {result.references or 'its parent'} that does not exist",
-        "duplicate-keys": f"{n(rows.count, 'row')} of {table} share their {columns or 'key'}, which {result.object} declares to be unique",
-        "check-violated": f"{n(rows.count, 'row')} of {table} {'breaks' if rows.count == 1 else 'break'} {result.object} ({result.expression})",
-        "nulls-in-required": f"{n(rows.count, 'row')} of {table} {'holds' if rows.count == 1 else 'hold'} NULL in {columns}, where none may be",
+        "duplicate-keys": f"{n(rows.count, 'row')} of {table} share their {columns or 'key'}, which {result.object} "
+        "declares to be unique",
+        "check-violated": f"{n(rows.count, 'row')} of {table} {'breaks' if rows.count == 1 else 'break'} "
+        f"{result.object} ({result.expression})",
+        "nulls-in-required": f"{n(rows.count, 'row')} of {table} {'holds' if rows.count == 1 else 'hold'} NULL in "
+        f"{columns}, where none may be",
     }[rule]
     return f"After {phase.value} {what}{which(rows)}{'' if new else '; they did so before this migration'}."
 
@@ -155,7 +160,8 @@ def _causes(case: Case, rule: str, table: TableRef, result: Integrity, new: bool
 
 def _advice(rule: str, table: TableRef, result: Integrity) -> str:
     return {
-        "orphaned-rows": f"Delete or re-attach the orphans of {table} in the same migration, then have the foreign key validated.",
+        "orphaned-rows": f"Delete or re-attach the orphans of {table} in the same migration, then have the foreign "
+        "key validated.",
         "duplicate-keys": f"Decide which of the duplicates stays before {result.object} is declared.",
         "check-violated": f"Correct the rows, then validate {result.object}.",
         "nulls-in-required": f"Fill {table}.{listed(result.columns)} before it is declared as required.",

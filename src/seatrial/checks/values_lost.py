@@ -11,8 +11,8 @@ from seatrial.model import Phase, Severity
 def values_lost(case: Case) -> Found:
     """A row is there after down, but a column's value is not what it was before up.
 
-    Values are compared exactly as they are stored: microseconds, trailing blanks, NULL against an empty string, the scale of a decimal.
-    A column that is missing after down has lost the value of every row that held one.
+    Values are compared exactly as they are stored: microseconds, trailing blanks, NULL against an empty string, the
+    scale of a decimal. A column that is missing after down has lost the value of every row that held one.
     """
     if not case.down_ran:
         return
@@ -27,7 +27,8 @@ def values_lost(case: Case) -> Found:
         names = listed(f"{diff.table}.{c}" for c in columns)
         gone = set(columns) <= set(diff.missing_columns)
         text = (
-            f"{n(rows.count, 'value')} of {names} {'is' if rows.count == 1 else 'are'} gone with the column{which(rows)}."
+            f"{n(rows.count, 'value')} of {names} {'is' if rows.count == 1 else 'are'} gone with the "
+            f"column{which(rows)}."
             if gone
             else f"{n(rows.count, 'row')} {held} another value in {names} after down than before up{which(rows)}."
         )

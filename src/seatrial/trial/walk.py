@@ -24,6 +24,7 @@ from seatrial.plan import Plan, Planned
 from seatrial.schema import pair_by_name, same_schema
 from seatrial.seeds.generate import FillResult, topup, undo
 from seatrial.seeds.load import load
+from seatrial.trial.extra import Extra
 from seatrial.trial.observe import Observer
 
 Watcher = Callable[[Event], None]
@@ -74,6 +75,7 @@ def _leg(server: Server, source: Source, leg: Leg) -> Leg:
     try:
         database.bookkeeping = source.bookkeeping
         database.limit = leg.config.max_keys
+        database.execute(*leg.config.server.setup)
         runner = source.runner(database)
         try:
             leg.walk(database, runner)
@@ -159,8 +161,9 @@ class Leg:
             self._keep()
         observer = Observer(self._database, self._runner, self.config, lambda text: self._tell("step", step, text))
         trial, now = observer.observe(step.index, step.migration, before)
-        self.trials[step.index] = trial
         self._settle(step, trial, now)
+        self.trials[step.index] = self._extra(step, trial)
+        self._forget(step.index)
         self._tell("tried", step, step.migration.name)
 
     def _settle(self, step: Planned, trial: Trial, now: Snapshot) -> None:
@@ -172,14 +175,39 @@ class Leg:
         else:
             self._remember(step, trial.up.duration_ms)
             wanted = trial.after_up
-        last = step.index == self.steps[-1].index
-        if last and len(self._held) == 1:
+        if self._is_all(step) and not self._extras(step, trial):
             return
         if wanted is not None and (self._is(now, wanted) or _varies_only(trial)):
             self._standing = now
         else:
             self._restore()
-        self._forget(step.index)
+
+    def _is_all(self, step: Planned) -> bool:
+        """Nothing comes after this step, neither up nor down: what it leaves is of no interest."""
+        return step.index == self.steps[-1].index and len(self._held) == 1
+
+    def _extras(self, step: Planned, trial: Trial) -> list[str]:
+        """What else is to be tried of a migration whose up works: [interrupt] rerun, [lived_in] for the newest."""
+        if trial.error or trial.up.error:
+            return []
+        newest = max((s.index for s in self.steps if not s.skipped), default=-1) == step.index
+        back = trial.down.executed and not trial.down.error
+        wanted = {"rerun": self.config.interrupt.rerun, "lived-in": bool(self.config.lived_in.path) and newest and back}
+        return [name for name, is_wanted in wanted.items() if is_wanted]
+
+    def _extra(self, step: Planned, trial: Trial) -> Trial:
+        extra = Extra(self._database, self._runner)
+        for name in self._extras(step, trial):
+            self._tell("step", step, name)
+            start = self._take(f"{step.index}:S")
+            if name == "rerun":
+                trial = extra.rerun(trial, start)
+            else:
+                path = self.config.project / str(self.config.lived_in.path)
+                trial = extra.lived_in(trial, start, path.read_text(encoding="utf-8"))
+            self._restore()
+            self._database.release(start.moment)
+        return trial
 
     def _is(self, now: Snapshot, wanted: Snapshot) -> bool:
         if now is wanted:
