@@ -1,20 +1,382 @@
-"""Alembic (in work)."""
+"""Alembic (1.7 and later): a project's own env.py and revisions, run by its own Python, kept to the throwaway database.
+
+Facts about Alembic from its sources at 1.20 (alembic/command.py, runtime/environment.py, runtime/migration.py,
+script/base.py), about its command line from alembic/config.py.
+"""
 
 from __future__ import annotations
 
+import configparser
+import contextlib
+import os
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
-from seatrial.errors import SourceError
-from seatrial.model import Source
-from seatrial.sources.settings import Layout, SourceSettings
+from seatrial.errors import NotOurs, SourceError
+from seatrial.model import (
+    Database,
+    ErrorKind,
+    Lock,
+    Migration,
+    Observed,
+    Runner,
+    Source,
+    Statement,
+    Step,
+    StepError,
+)
+from seatrial.sources import _alembic_client as client
+from seatrial.sources import _sqlalchemy_url as sqlalchemy_url
+from seatrial.sources.settings import Layout, SourceSettings, relative
+from seatrial.sources.sqlfiles import _common as common
+
+# What tells one server's database from any other: asked through Seatrial's own connection and through the project's.
+_IDENTITY = {
+    "postgresql": "SELECT pg_catalog.current_database()::text,"
+    " extract(epoch FROM pg_catalog.pg_postmaster_start_time())::text,"
+    " coalesce((SELECT pg_catalog.shobj_description(oid, 'pg_database') FROM pg_catalog.pg_database"
+    " WHERE datname = pg_catalog.current_database()), '')",
+    "mysql": "SELECT coalesce(database(), ''), concat_ws('|', @@hostname, @@port, @@datadir)",
+}
+_ENVIRONMENT = re.compile(
+    r"08|53|57P|58|F0|XX|(?:40P01|40001|55P03|57014|25P03|25006|28000|28P01)$"
+    r"|SQLITE_(?:BUSY|LOCKED|FULL|IOERR|NOMEM|CANTOPEN|CORRUPT|NOTADB|READONLY)"
+    r"|(?:1021|1037|1038|1040|1041|1053|1114|1129|1130|1152|1158|1159|1160|1161|1203|1205|1206|1213|1226)$|2\d\d\d$"
+)
+
+
+class AlembicSource:
+    """A project's Alembic environment. ``path`` is the ini file, the pyproject.toml, or the folder with env.py."""
+
+    def __init__(self, path: Path, project: Path, settings: SourceSettings | None = None) -> None:
+        self.kind = "alembic"
+        self.has_downs = True
+        self.path = path
+        self.project = project
+        self.config = settings or SourceSettings()
+        self.bookkeeping = frozenset({"alembic_version"})
+        self._found: dict[str, Any] | None = None
+        self._spare: client.Worker | None = None  # the one that discovered, for the first runner
+        self._heads: tuple[str, ...] = ()
+
+    def discover(self) -> tuple[Migration, ...]:
+        """Every revision, parents first, each branch in one piece. Raises SourceError."""
+        worker, found = self.open_worker({})
+        self._found = found
+        self.bookkeeping = frozenset({found["version_table"]})
+        if self.config.url_env:
+            worker.close()  # what it has imported may have read the variable already
+        else:
+            self._spare = worker
+        return tuple(self._migration(revision) for revision in _ordered(found["revisions"], found["heads"]))
+
+    def open_worker(self, environ: Mapping[str, str]) -> tuple[client.Worker, dict[str, Any]]:
+        """A process with the project loaded, and what it says of itself."""
+        worker = client.start(self.project, self.config.python, environ)
+        try:
+            found = worker.ask(self._open_request())
+        except (client.Died, client.TookTooLong) as error:
+            worker.close()
+            raise SourceError(f"The revisions of {self.path} could not be read: {error}") from None
+        _refuse(found, self)
+        if "problem" in found:
+            worker.close()
+            raise SourceError(f"The revisions of {self.path} could not be read: {client.redact(found['problem'])}")
+        return worker, {**worker.hello, **found}
+
+    def take_worker(self, environ: Mapping[str, str]) -> client.Worker:
+        worker, self._spare = self._spare, None
+        if worker is not None and worker.alive and not environ:
+            return worker
+        return self.open_worker(environ)[0]
+
+    @property
+    def found(self) -> dict[str, Any]:
+        if self._found is None:
+            self.discover()
+        assert self._found is not None
+        return self._found
+
+    def _open_request(self) -> dict[str, Any]:
+        place = self.path.resolve()
+        request: dict[str, Any] = {"do": "open", "folder": str(place.parent if place.is_file() else self.project)}
+        if place.is_dir():
+            request["script_location"] = str(place)
+        elif place.suffix == ".toml":
+            request["toml"] = str(place)
+            ini = place.with_name("alembic.ini")
+            request["ini"] = str(ini) if ini.is_file() else None
+        else:
+            request["ini"] = str(place)
+            toml = place.with_name("pyproject.toml")
+            request["toml"] = str(toml) if _toml_section(toml) else None
+        return {**request, "section": self.config.options.get("name")}
+
+    def _migration(self, revision: Mapping[str, Any]) -> Migration:
+        lines = [line.strip() for line in revision["doc"].splitlines() if line.strip()]
+        name = lines[0] if lines else common.words(revision["slug"]) or revision["id"]
+        return Migration(
+            id=revision["id"],
+            version=revision["id"],
+            name=name,
+            path=relative(Path(revision["path"]), self.project),
+            description=name,
+            parents=tuple(dict.fromkeys([*revision["down"], *revision["needs"]])),
+            no_down=revision["no_down"],
+        )
+
+    def runner(self, database: Database) -> Runner:
+        return AlembicRunner(self, database)
+
+    def settings(self, engine: str) -> tuple[str, ...]:
+        said = []
+        if engine == "sqlite":
+            said.append("foreign keys are enforced only where the project's env.py or session settings switch them on")
+        if len(heads := self.found["heads"]) > 1:
+            said.append(f"the revisions have {len(heads)} heads ({', '.join(sorted(heads))}); all are tested")
+        return tuple(said)
+
+
+class AlembicRunner:
+    """Steps on one database, in one process of the project's Python; a process that died is replaced."""
+
+    def __init__(self, source: AlembicSource, database: Database) -> None:
+        self._source = source
+        self._database = database
+        self._settings = source.config
+        self._url = self._sqlalchemy_url()
+        variable = source.config.url_env
+        self._environ = {variable: self._url} if variable else {}
+        self._worker: client.Worker | None = None
+
+    def up(self, migration: Migration) -> Step:
+        return self._step("up", migration)
+
+    def down(self, migration: Migration) -> Step:
+        return self._step("down", migration)
+
+    def close(self) -> None:
+        if self._worker is not None:
+            self._worker.close()
+            self._worker = None
+
+    def _step(self, way: str, migration: Migration) -> Step:
+        if self._worker is None:
+            self._worker = self._source.take_worker(self._environ)
+        try:
+            answer = self._worker.ask(self._request(way, migration), self._settings.timeout_s)
+        except client.TookTooLong as error:
+            return self._lost(f"{way} of {migration.id} took too long: {error}")
+        except client.Died as error:
+            return self._lost(f"{way} of {migration.id}: {self._clean(str(error))}")
+        _refuse(answer, self._source)
+        if "problem" in answer:
+            raise SourceError(self._clean(answer["problem"]))
+        return self._read(answer)
+
+    def _lost(self, message: str) -> Step:
+        self.close()
+        return Step(
+            error=StepError(message=message, kind=ErrorKind.ENVIRONMENT),
+            statements_observed=False,
+            locks_note="the project's Python did not answer",
+        )
+
+    def _request(self, way: str, migration: Migration) -> dict[str, Any]:
+        return {
+            "do": "step",
+            "way": way,
+            "revision": migration.id,
+            "url": self._url,
+            "x": [argument.replace("{url}", self._url) for argument in self._settings.x_arguments],
+            "environ": self._environ,
+            "target": self._target(),
+        }
+
+    def _target(self) -> dict[str, Any]:
+        """What the guard holds every connection against; asked anew, for a restore may have moved the database."""
+        engine = sqlalchemy_url.dialect(self._database.engine)
+        target = {"engine": engine, "session": list(self._settings.session), "trust": self._settings.trust}
+        if engine == "sqlite":
+            return {**target, "file": _sqlite_file(self._database.url)}
+        row = self._database.query(_IDENTITY[engine])[0]
+        return {**target, "name": row[0], "identity_sql": _IDENTITY[engine], "identity": list(row)}
+
+    def _sqlalchemy_url(self) -> str:
+        found, settings = self._source.found, self._settings
+        held = os.environ.get(settings.url_env or "", "") or found["url"]
+        driver = sqlalchemy_url.choose(
+            self._database.engine,
+            found["drivers"],
+            wanted=settings.options.get("driver"),
+            given=held.partition("://")[0],
+            is_async=found["async"],
+        )
+        return sqlalchemy_url.with_driver(self._database.url, self._database.engine, driver)
+
+    def _clean(self, text: str) -> str:
+        return client.redact(text.replace(self._url, client.redact(self._url)))
+
+    # --- what the worker says, as a Step ---
+
+    def _read(self, answer: Mapping[str, Any]) -> Step:
+        error = self._error(answer["error"]) if answer["error"] else None
+        exact = bool(answer["locks_exact"])
+        return Step(
+            duration_ms=answer["duration_ms"],
+            statements=tuple(_statement(entry) for entry in answer["statements"]),
+            error=error,
+            locks_observed=Observed.EXACT if exact else Observed.NOT_OBSERVED,
+            locks_note="" if exact else _no_locks(answer["engine"]),
+            statements_observed=answer["observed"],
+            in_transaction=answer["in_transaction"],
+        )
+
+    def _error(self, error: Mapping[str, Any]) -> StepError:
+        message, place = self._clean(error["message"]), error["place"]
+        if not error["database"]:
+            if error["stage"] == "before":
+                raise SourceError(f"{place or self._source.path}: {message}")
+            return StepError(message=f"{message} ({place})" if place else message, line=error["line"])
+        environment = error["stage"] == "before" or _ENVIRONMENT.match(error["code"]) or _lost(error)
+        return StepError(
+            message=message,
+            kind=ErrorKind.ENVIRONMENT if environment else ErrorKind.MIGRATION,
+            code=error["code"],
+            statement=error["statement"],
+            line=error["line"],
+        )
+
+
+def _lost(error: Mapping[str, Any]) -> bool:
+    """A driver that gave up by itself: no code, and the class that DB-API has for operation, not for programming."""
+    return not error["code"] and error["type"] in ("OperationalError", "InterfaceError")
+
+
+def _statement(entry: Mapping[str, Any]) -> Statement:
+    return Statement(
+        sql=entry["sql"],
+        duration_ms=entry["duration_ms"],
+        rows=entry["rows"],
+        parameters=entry["parameters"],
+        locks=tuple(Lock(table=k["table"], mode=k["mode"], held_ms=k.get("held_ms")) for k in entry.get("locks", ())),
+        rewrites=tuple(entry.get("rewrites", ())),
+    )
+
+
+def _no_locks(engine: str) -> str:
+    if engine == "postgresql":
+        return "statements in autocommit give their locks back before they can be read"
+    if engine == "sqlite":
+        return "SQLite locks the whole database"
+    return "the server shows other sessions' locks only while they are held"
+
+
+def _refuse(answer: Mapping[str, Any], source: AlembicSource) -> None:
+    if "refused" not in answer:
+        return
+    what = client.redact(str(answer["refused"]))
+    if "://" not in what:
+        raise NotOurs(
+            f"A migration of {source.path} reaches outside the throwaway database ({what}). "
+            "Nothing was run there; trust = true in [source] allows it."
+        )
+    raise NotOurs(
+        f"{source.path}: the project connects to {what}, which is not Seatrial's throwaway database; it was refused. "
+        "Let env.py take its URL from sqlalchemy.url, or say where it reads it: url_env (an environment variable) "
+        'or x = ["name={url}"] (-x arguments) in [source].'
+    )
+
+
+def _sqlite_file(url: str) -> str:
+    return url.partition(":///")[2].partition("?")[0] if ":///" in url else url
+
+
+def _ordered(revisions: Iterable[Mapping[str, Any]], heads: Iterable[str]) -> list[Mapping[str, Any]]:
+    """Parents before children; a branch is walked to its end before the next begins. The same on every machine."""
+    by_id = {revision["id"]: revision for revision in revisions}
+    order: dict[str, None] = {}
+    stack = [(head, False) for head in sorted(heads, reverse=True)]
+    while stack:
+        name, ready = stack.pop()
+        if ready:
+            order[name] = None
+        elif name not in order:
+            stack.append((name, True))
+            parents = [*by_id[name]["down"], *by_id[name]["needs"]]
+            stack += [(parent, False) for parent in reversed(parents) if parent not in order]
+    return [by_id[name] for name in order]
+
+
+# --- detection ----------------------------------------------------------------------------------------------------------
 
 
 def _detect(place: Path) -> list[Path]:
-    return [place / "alembic.ini"] if (place / "alembic.ini").is_file() else []
+    """Ini files and pyproject tables; folders with env.py and versions/ that none of them names."""
+    if place.is_file():
+        return [place] if place.suffix in (".ini", ".toml", ".cfg") else []
+    folders = list(common.folders(place))
+    files = [file for folder in folders if (file := _settings_file(folder))]
+    covered = {_script_location(file) for file in files}
+    loose = [folder for folder in folders if _is_environment(folder) and folder.resolve() not in covered]
+    return [*files, *(_named_by(folder) or folder for folder in loose)]
+
+
+def _settings_file(folder: Path) -> Path | None:
+    ini, toml = folder / "alembic.ini", folder / "pyproject.toml"
+    if ini.is_file():
+        return ini
+    return toml if _toml_section(toml) else None
+
+
+def _is_environment(folder: Path) -> bool:
+    env = folder / "env.py"
+    return env.is_file() and (folder / "versions").is_dir() and b"alembic" in env.read_bytes()
+
+
+def _named_by(folder: Path) -> Path | None:
+    """The settings file further up that names a folder as its script location."""
+    for parent in list(folder.resolve().parents)[:4]:
+        file = _settings_file(parent)
+        if file is not None and _script_location(file) == folder.resolve():
+            return file
+    return None
+
+
+def _script_location(file: Path) -> Path | None:
+    found = _toml_section(file).get("script_location") if file.suffix == ".toml" else _ini_script_location(file)
+    if not isinstance(found, str):
+        return None
+    return (file.parent / found.replace("%(here)s", str(file.parent))).resolve()
+
+
+def _ini_script_location(file: Path) -> str | None:
+    parser = configparser.RawConfigParser()
+    with contextlib.suppress(configparser.Error, UnicodeDecodeError):  # Alembic itself will say what is wrong
+        parser.read(file, encoding="utf-8")
+    return parser.get("alembic", "script_location", fallback=None)
+
+
+def _toml_section(file: Path) -> Mapping[str, Any]:
+    if not file.is_file():
+        return {}
+    try:
+        table = tomllib.loads(file.read_text(encoding="utf-8")).get("tool", {}).get("alembic", {})
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
+        return {}
+    return table if isinstance(table, dict) else {}
 
 
 def _open(project: Path, path: Path, settings: SourceSettings) -> Source:
-    raise SourceError("Alembic is not supported yet.")
+    return AlembicSource(path, project, settings)
 
 
-LAYOUT = Layout(kind="alembic", looked_for="alembic.ini", detect=_detect, open=_open)
+LAYOUT = Layout(
+    kind="alembic",
+    looked_for="alembic.ini, [tool.alembic] in pyproject.toml, or a folder with env.py and versions/",
+    detect=_detect,
+    open=_open,
+)

@@ -1,0 +1,155 @@
+"""The process in which a project's Alembic runs: found, started, spoken to, ended. Its other end: _alembic_worker.py."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from seatrial.errors import SourceError
+
+_WORKER = Path(__file__).with_name("_alembic_worker.py")
+_PATIENCE_S = 120.0  # for starting and for reading a project's revisions; a step has its own limit
+_TAIL = 2000  # characters of what the project printed that an error shows
+
+
+class TookTooLong(Exception):
+    """The worker did not answer in time and was ended."""
+
+
+class Died(Exception):
+    """The worker ended without an answer; what it said last is the message."""
+
+
+class Worker:
+    """One process of the project's Python; answers one request at a time."""
+
+    def __init__(self, python: str, environ: Mapping[str, str]) -> None:
+        self.python = python
+        self._output: IO[bytes] = tempfile.TemporaryFile()
+        try:
+            self._process = subprocess.Popen(
+                [python, "-B", str(_WORKER)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._output,
+                env={**os.environ, **environ},
+                text=True,
+                encoding="utf-8",
+                start_new_session=True,  # Ctrl-C is for us: we end it in order
+            )
+        except OSError as error:
+            raise SourceError(f"{python} cannot be started: {error.strerror}. Name a Python in [source].") from None
+        self._answers: queue.Queue[str] = queue.Queue()
+        threading.Thread(target=self._listen, daemon=True).start()
+        self.hello = self._answer(_PATIENCE_S)
+
+    def ask(self, request: Mapping[str, Any], patience_s: float = _PATIENCE_S) -> dict[str, Any]:
+        """Send a request and wait. Raises TookTooLong or Died; either way the process is gone."""
+        assert self._process.stdin is not None
+        self._output.truncate(0)
+        try:
+            self._process.stdin.write(json.dumps(request) + "\n")
+            self._process.stdin.flush()
+        except OSError:
+            raise self._death() from None
+        return self._answer(patience_s)
+
+    @property
+    def printed(self) -> str:
+        """The end of what the project printed since the last request."""
+        self._output.seek(0)
+        text = self._output.read().replace(b"\0", b"").decode("utf-8", "replace").strip()
+        return redact(text[-_TAIL:])
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def close(self) -> None:
+        """End the process; asked to first, then made to."""
+        for pipe in (self._process.stdin, self._process.stdout):
+            with contextlib.suppress(OSError, ValueError):
+                assert pipe is not None
+                if pipe is self._process.stdin:
+                    pipe.close()
+        try:
+            self._process.wait(timeout=1)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._output.close()
+
+    def _listen(self) -> None:
+        assert self._process.stdout is not None
+        with contextlib.suppress(ValueError):  # closed under us
+            for line in self._process.stdout:
+                self._answers.put(line)
+        self._answers.put("")
+
+    def _answer(self, patience_s: float) -> dict[str, Any]:
+        try:
+            line = self._answers.get(timeout=patience_s)
+        except queue.Empty:
+            self._process.kill()
+            self._process.wait()
+            raise TookTooLong(f"it was ended after {patience_s:g} s") from None
+        if not line:
+            raise self._death()
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def _death(self) -> Died:
+        code = self._process.wait()
+        how = f"signal {-code}" if code < 0 else f"exit code {code}"
+        said = self.printed
+        return Died(f"the project's Python ({self.python}) ended with {how}" + (f": {said}" if said else ""))
+
+
+def start(project: Path, python: str | None, environ: Mapping[str, str]) -> Worker:
+    """A worker in the first Python that has Alembic. Raises SourceError where none has."""
+    tried = []
+    for candidate in [python] if python else pythons(project):
+        worker = _started(candidate, environ)
+        missing = worker.hello.get("missing")
+        if not missing:
+            return worker
+        worker.close()
+        tried.append(f"{candidate} ({missing})")
+    raise SourceError(
+        f"No Python with Alembic was found for {project}; tried {', '.join(tried)}. "
+        "Install Alembic there, or name the project's Python with `python` in [source]."
+    )
+
+
+def _started(python: str, environ: Mapping[str, str]) -> Worker:
+    try:
+        return Worker(python, environ)
+    except (Died, TookTooLong) as error:
+        raise SourceError(f"{python} cannot run Alembic: {error}") from None
+
+
+def pythons(project: Path) -> Iterator[str]:
+    """Where the project's Python may be: its own environment, the active one, ours."""
+    seen = set()
+    places = [project / name for name in (".venv", "venv", "env")]
+    places += [Path(os.environ["VIRTUAL_ENV"])] if os.environ.get("VIRTUAL_ENV") else []
+    binaries = [place / part for place in places for part in ("bin/python", "Scripts/python.exe")]
+    for python in (*(str(path) for path in binaries if path.exists()), sys.executable):
+        if python not in seen:
+            seen.add(python)
+            yield python
+
+
+def redact(text: str) -> str:
+    """Passwords in URLs, out of whatever a project prints."""
+    return re.sub(r"(://[^:/@\s'\"]*):[^@/\s'\"]+@", r"\1:***@", text)

@@ -1,0 +1,316 @@
+"""Keeps a project's Python to one database. Runs inside the project's interpreter (3.8+), beside _alembic_worker.py.
+
+A project's env.py may ignore the URL that it is given and connect where it always does: to production. So every
+connection that this process opens is held against the throwaway database: SQLite's before the file is opened (the
+interpreter's own audit event names it), a server's by its database name before connecting where that is known, and
+always by what the server says it is before anything else is sent. Whatever is not the throwaway database is refused.
+
+Standard library only; SQLAlchemy and the drivers are met where the project imports them.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.machinery
+import importlib.util
+import os
+import re
+import sys
+import urllib.parse
+from collections.abc import Callable
+from typing import Any
+
+SQLITE_DENY, SQLITE_OK, SQLITE_ATTACH = 1, 0, 24
+
+
+class Refused(BaseException):
+    """A connection to another database, or a statement that reaches outside. No ``except Exception`` may swallow it."""
+
+
+class Target:
+    """The throwaway database: its engine, its file or name, and what its server says it is (``identity``)."""
+
+    def __init__(self, facts: dict[str, Any]) -> None:
+        self.engine: str = facts["engine"]
+        self.file: str = facts.get("file") or ""
+        self.name: str = facts.get("name") or ""
+        self.identity_sql: str = facts.get("identity_sql") or ""
+        self.identity: list[str] = [str(value) for value in facts.get("identity") or ()]
+        self.session: list[str] = list(facts.get("session") or ())
+        self.trust = bool(facts.get("trust"))
+
+
+class Guard:
+    """Checks every connection of this process; without a target, all are refused."""
+
+    def __init__(self) -> None:
+        self.target: Target | None = None
+        self.refused = ""  # why, even where the project's code caught the exception
+        self.on_sqlite: Callable[[Any], None] = lambda connection: None  # told of each SQLite connection
+
+    def install(self) -> None:
+        sys.addaudithook(self._audit)
+        self._patch_sqlite3()
+        patches = {name: getattr(self, "_patch_" + name) for name in DRIVERS}
+        for name in [name for name in DRIVERS if name in sys.modules]:
+            patches.pop(name)(sys.modules[name])
+        sys.meta_path.insert(0, _AfterImport(patches))
+
+    def refuse(self, what: str) -> None:
+        self.refused = self.refused or what
+        raise Refused(what)
+
+    # --- SQLite ---
+
+    def _audit(self, event: str, args: Any) -> None:
+        if event == "sqlite3.connect":
+            self._check_file(args[0])
+
+    def _patch_sqlite3(self) -> None:
+        """The audit event comes too early to set anything on the connection itself."""
+
+        def connect(original: Callable[..., Any], *args: Any, **settings: Any) -> Any:
+            connection = original(*args, **settings)
+            self.tame(connection)
+            return connection
+
+        try:
+            import sqlite3
+        except ImportError:  # a Python that was built without it cannot open such a file either
+            return
+        sqlite3.connect = sqlite3.dbapi2.connect = _wrapped(sqlite3.connect, connect)
+
+    def _check_file(self, database: Any) -> None:
+        name = os.fsdecode(database)
+        path = sqlite_path(name)
+        if path and not (self.target and self.target.engine == "sqlite" and same_file(path, self.target.file)):
+            self.refuse("sqlite:///" + path)
+
+    def tame(self, connection: Any) -> None:
+        """Deny ATTACH of files to a SQLite connection (VACUUM attaches one without a name)."""
+        if self.target and not self.target.trust and hasattr(connection, "set_authorizer"):
+            connection.set_authorizer(self._authorize)
+        self.on_sqlite(connection)
+
+    def _authorize(self, action: int, first: Any, second: Any, schema: Any, trigger: Any) -> int:
+        if action == SQLITE_ATTACH and first not in (None, "", ":memory:"):
+            self.refused = self.refused or "ATTACH " + str(first)
+            return SQLITE_DENY
+        return SQLITE_OK
+
+    def reaches(self, statement: str) -> str:
+        """Where a statement would leave the throwaway database, in words; empty where it stays inside."""
+        return reaches_outside(statement, self.target.engine) if self.target else ""
+
+    # --- servers ---
+
+    def before(self, engine: str, name: str | None, place: str) -> None:
+        """Refuse before connecting where the engine or the database's name is another."""
+        target = self.target
+        if target is None or target.engine != engine or (name and name != target.name):
+            self.refuse(engine + "://" + place + "/" + (name or ""))
+
+    def check(self, engine: str, ask: Callable[[str], Any], place: str = "") -> None:
+        """Refuse where the server does not say that it is the one, and the database the one, that we were given."""
+        target = self.target
+        if target is None or target.engine != engine:
+            self.refuse(engine + "://" + place)
+            return
+        try:
+            answer = ask(target.identity_sql)
+        except Exception as error:  # whatever it is, it does not answer as the throwaway database does
+            self.refuse(f"{engine}://{place} (which answers {type(error).__name__})")
+            return
+        if [str(value) for value in (answer or ())] != target.identity:
+            self.refuse("{}://{}/{}".format(engine, place, (answer or ["?"])[0]))
+
+    def check_sync(self, engine: str, connection: Any, place: str = "") -> None:
+        """As ``check``, through a DBAPI connection; leaves no transaction open."""
+
+        def ask(sql: str) -> Any:
+            cursor = connection.cursor()
+            cursor.execute(sql)
+            row = cursor.fetchone()
+            cursor.close()
+            connection.rollback()
+            return row
+
+        self.check(engine, ask, place)
+
+    # --- drivers, patched as soon as they are imported ---
+
+    def _patch_psycopg(self, module: Any) -> None:
+        plain, in_loop = module.Connection.connect.__func__, module.AsyncConnection.connect.__func__
+
+        @classmethod  # type: ignore[misc]
+        def connect(cls: Any, conninfo: str = "", *args: Any, **settings: Any) -> Any:
+            self.before("postgresql", *named(conninfo, settings))
+            connection = plain(cls, conninfo, *args, **settings)
+            self.check_sync("postgresql", connection, named(conninfo, settings)[1])
+            return connection
+
+        @classmethod  # type: ignore[misc]
+        async def connect_async(cls: Any, conninfo: str = "", *args: Any, **settings: Any) -> Any:
+            self.before("postgresql", *named(conninfo, settings))
+            connection = await in_loop(cls, conninfo, *args, **settings)
+            if self.target:
+                cursor = await connection.execute(self.target.identity_sql)
+                row = await cursor.fetchone()
+                await connection.rollback()
+                self.check("postgresql", lambda _: row, named(conninfo, settings)[1])
+            return connection
+
+        module.Connection.connect, module.AsyncConnection.connect = connect, connect_async
+        module.connect = module.Connection.connect
+
+    def _patch_psycopg2(self, module: Any) -> None:
+        def connect(original: Callable[..., Any], dsn: Any = None, *args: Any, **settings: Any) -> Any:
+            self.before("postgresql", *named(dsn or "", settings))
+            connection = original(dsn, *args, **settings)
+            if not settings.get("async") and not settings.get("async_"):
+                self.check_sync("postgresql", connection, named(dsn or "", settings)[1])
+            return connection
+
+        module.connect = _wrapped(module.connect, connect)
+
+    def _patch_asyncpg(self, module: Any) -> None:
+        async def connect(original: Callable[..., Any], dsn: Any = None, *args: Any, **settings: Any) -> Any:
+            self.before("postgresql", *named(dsn or "", settings))
+            connection = await original(dsn, *args, **settings)
+            if self.target:
+                row = await connection.fetchrow(self.target.identity_sql)
+                self.check("postgresql", lambda _: list(row), named(dsn or "", settings)[1])
+            return connection
+
+        module.connect = module.connection.connect = _wrapped(module.connect, connect)
+
+    def _patch_pg8000(self, module: Any) -> None:
+        import pg8000.dbapi as dbapi  # type: ignore[import-not-found,import-untyped,unused-ignore]
+
+        def connect(original: Callable[..., Any], *args: Any, **settings: Any) -> Any:
+            self.before("postgresql", *named("", settings))
+            connection = original(*args, **settings)
+            self.check_sync("postgresql", connection, named("", settings)[1])
+            return connection
+
+        dbapi.connect = _wrapped(dbapi.connect, connect)
+        if hasattr(module, "connect"):
+            module.connect = _wrapped(module.connect, connect)
+
+    def _patch_pymysql(self, module: Any) -> None:
+        def connect(original: Callable[..., Any], connection: Any, *args: Any, **settings: Any) -> Any:
+            name = connection.db.decode() if isinstance(connection.db, bytes) else connection.db
+            place = f"{connection.host}:{connection.port}"
+            self.before("mysql", name, place)
+            result = original(connection, *args, **settings)
+            self.check_sync("mysql", connection, place)
+            return result
+
+        cls = module.connections.Connection
+        cls.connect = _wrapped(cls.connect, connect)
+
+    def _patch_MySQLdb(self, module: Any) -> None:
+        def connect(original: Callable[..., Any], *args: Any, **settings: Any) -> Any:
+            self.before("mysql", *named("", settings))
+            connection = original(*args, **settings)
+            self.check_sync("mysql", connection, named("", settings)[1])
+            return connection
+
+        module.connect = module.Connect = module.Connection = _wrapped(module.connect, connect)
+
+
+DRIVERS = ("psycopg", "psycopg2", "asyncpg", "pg8000", "pymysql", "MySQLdb")
+
+
+def _wrapped(original: Callable[..., Any], around: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def call(*args: Any, **settings: Any) -> Any:
+        return around(original, *args, **settings)
+
+    return call
+
+
+class _AfterImport:
+    """Calls a function with a module right after the module was imported."""
+
+    def __init__(self, wanted: dict[str, Callable[[Any], None]]) -> None:
+        self._wanted = wanted
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+        if name not in self._wanted or path is not None:
+            return None
+        then = self._wanted.pop(name)
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.loader is not None:
+            load = spec.loader.exec_module
+
+            def exec_module(module: Any) -> None:
+                load(module)
+                then(module)
+
+            spec.loader.exec_module = exec_module  # type: ignore[method-assign]
+        return spec
+
+    def invalidate_caches(self) -> None:
+        """Nothing is cached."""
+
+
+def sqlite_path(name: str) -> str:
+    """The file that SQLite would open for a name or a ``file:`` URI; empty for a database in memory."""
+    if name.startswith("file:"):
+        parts = urllib.parse.urlsplit(name)
+        if "memory" in urllib.parse.parse_qs(parts.query).get("mode", ()):
+            return ""
+        name = urllib.parse.unquote(parts.path)
+    return "" if name in ("", ":memory:") else name
+
+
+def same_file(one: str, other: str) -> bool:
+    return bool(one and other) and os.path.realpath(one) == os.path.realpath(other)
+
+
+def named(conninfo: Any, settings: dict[str, Any]) -> Any:
+    """The database's name (None where it is not said) and the place, from a connection string and keywords."""
+    text = conninfo if isinstance(conninfo, str) else ""
+    found = dict(re.findall(r"(\w+)\s*=\s*('(?:[^'\\]|\\.)*'|\S+)", text)) if "://" not in text else _from_url(text)
+    found = {key: value.strip("'") for key, value in found.items()}
+    found.update({key: str(value) for key, value in settings.items() if isinstance(value, (str, int)) and value != ""})
+    name = next((str(found[key]) for key in ("dbname", "database", "db") if found.get(key)), None)
+    place = str(found.get("host") or found.get("unix_socket") or found.get("unix_sock") or "")
+    return name, place + (":{}".format(found["port"]) if found.get("port") else "")
+
+
+def _from_url(text: str) -> dict[str, str]:
+    parts = urllib.parse.urlsplit(text)
+    found = dict(urllib.parse.parse_qsl(parts.query))
+    found.update(host=found.get("host") or parts.netloc.rpartition("@")[2])
+    if len(parts.path) > 1:
+        found["dbname"] = urllib.parse.unquote(parts.path[1:])
+    return found
+
+
+# --- statements that reach outside the database ----------------------------------------------------------------------
+
+_TEXT = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|`[^`]*`|--[^\n]*|/\*.*?\*/|\$(\w*)\$.*?\$\1\$", re.DOTALL)
+_REACHES = {
+    "postgresql": re.compile(
+        r"\bcopy\b[^;]*\b(?:from|to)\s+(?:program\b|'')|\b(?:dblink\w*|lo_import|lo_export|pg_read_(?:binary_)?file|"
+        r"pg_ls_dir)\s*\(|\bimport\s+foreign\s+schema\b|\balter\s+system\b|\b(?:create|drop|alter)\s+database\b",
+        re.IGNORECASE,
+    ),
+    "mysql": re.compile(
+        r"\bload\s+(?:data|xml)\b|\binto\s+(?:outfile|dumpfile)\b|\bload_file\s*\(|\b(?:create|drop)\s+(?:database|schema)\b"
+        r"|^\s*use\s",
+        re.IGNORECASE,
+    ),
+}
+
+
+def reaches_outside(statement: str, engine: str) -> str:
+    """The words of a statement with which it would leave its database; empty where there are none."""
+    pattern = _REACHES.get(engine)
+    if pattern is None:
+        return ""
+    blanked = _TEXT.sub(lambda m: "''" if m.group()[0] == "'" else " ", statement)
+    found = pattern.search(blanked)
+    return " ".join(found.group().split()) if found else ""

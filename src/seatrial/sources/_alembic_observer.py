@@ -1,0 +1,334 @@
+"""Writes down what one Alembic step sends to the database. Runs in the project's interpreter (3.8+).
+
+SQLAlchemy's events tell of every statement on every engine; SQLite's trace callback also of those that went past
+SQLAlchemy. Only what runs inside the revision's own upgrade() or downgrade() is the migration's: env.py, the version
+table and SQLAlchemy's first look at a server are not. On PostgreSQL the locks of the same backend are read after each
+statement while its transaction is open, which is exact.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+# Locks on relations of this database, with the file that holds each: another file after a statement is a rewrite.
+_LOCKS = """
+SELECT c.oid::text, CASE WHEN n.nspname = 'public' THEN '' ELSE n.nspname || '.' END || c.relname, l.mode,
+       coalesce(pg_catalog.pg_relation_filenode(c.oid)::text, '')
+  FROM pg_catalog.pg_locks l
+  JOIN pg_catalog.pg_class c ON c.oid = l.relation
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ WHERE l.pid = pg_catalog.pg_backend_pid() AND l.granted AND l.locktype = 'relation'
+   AND c.relkind IN ('r', 'p', 'm', 'f')
+   AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
+   AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
+ ORDER BY 2, 3
+"""
+_FILES = """
+SELECT c.oid::text, pg_catalog.pg_relation_filenode(c.oid)::text
+  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ WHERE c.relkind IN ('r', 'm') AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
+"""
+_READS = re.compile(r"\s*(?:SELECT|PRAGMA|EXPLAIN|SHOW|VALUES|DESCRIBE)\b", re.IGNORECASE)
+_CONTROL = re.compile(r"\s*(?:--|BEGIN|COMMIT|ROLLBACK|SAVEPOINT|RELEASE|END)", re.IGNORECASE)
+_UNSEEN = re.compile(r"\bcursor\s*\(|\braw_connection\s*\(|\bdriver_connection\b|\bdbapi_connection\b|\bsubprocess\b")
+_SHORT = 300
+
+
+class Observer:
+    """What happened in one step; begin() forgets the one before."""
+
+    def __init__(self, guard: Any) -> None:
+        self._guard = guard
+        self._engine = ""
+        self._pools: list[Any] = []
+        self.begin()
+        guard.on_sqlite = self._trace
+
+    def install(self) -> None:
+        """Listen to every engine and pool that is ever made."""
+        from sqlalchemy import event
+        from sqlalchemy.engine import Engine
+        from sqlalchemy.pool import Pool
+
+        event.listen(Pool, "connect", self._connected)
+        event.listen(Engine, "before_cursor_execute", self._before)
+        event.listen(Engine, "after_cursor_execute", self._after)
+        event.listen(Engine, "handle_error", self._erred)
+        event.listen(Engine, "commit", self._ended)
+        event.listen(Engine, "rollback", self._ended)
+
+    # --- one step ---
+
+    def begin(self) -> None:
+        self.ran = False
+        self._recording = False
+        self._inside = False  # a statement is on its way through SQLAlchemy
+        self._statements: list[dict[str, Any]] = []
+        self._error: dict[str, Any] | None = None
+        self._last = ""  # the statement that failed
+        self._files: dict[str, str] = {}
+        self._held: dict[tuple[str, str], dict[str, Any]] = {}
+        self._exact = False  # every statement so far ran inside a transaction whose locks were read
+        self._in_one = True
+        self._ends = 0
+        self._overhead = 0.0
+        self._begun = self._stopped = 0.0
+
+    def attach(self, context: Any) -> None:
+        """Called by Alembic just before the revision runs, with the connection that it will run on."""
+        connection = context.connection
+        self._engine = connection.dialect.name
+        if self._engine == "sqlite":
+            self._is_ours(connection)
+        elif self._engine == "postgresql":
+            self._files = dict(self._ask(connection, _FILES))
+            self._held = {(row[1], row[2]): {} for row in self._ask(connection, _LOCKS)}
+            self._exact = True
+
+    def _is_ours(self, connection: Any) -> None:
+        """A database in memory is nobody's, so it may be opened; but to migrate it would prove nothing."""
+        files = [row[2] for row in self._ask(connection, "PRAGMA database_list") if row[1] == "main"]
+        if not files or not files[0]:
+            self._guard.refuse("sqlite:///:memory:")
+
+    def watched(self, act: Callable[..., Any]) -> Callable[..., Any]:
+        """The revision's function, recorded while it runs."""
+
+        def run(**settings: Any) -> Any:
+            self.ran = self._recording = True
+            self._begun = time.perf_counter()
+            source = getattr(act, "__code__", None)
+            self._unseen = bool(source and self._engine != "sqlite" and _UNSEEN.search(_text(source.co_filename)))
+            try:
+                return act(**settings)
+            finally:
+                self._recording = False
+                self._stopped = time.perf_counter()
+
+        run.__name__ = getattr(act, "__name__", "run")  # Alembic logs it
+        return run
+
+    def end(self) -> None:
+        """Close what is open, so that the next step starts with fresh connections."""
+        now = time.perf_counter()
+        self._ended(None)
+        self._stopped = now if self.ran else self._stopped
+        for pool in self._pools:
+            with contextlib.suppress(Exception):  # an async driver cannot be closed from here; it is dropped
+                pool.dispose()
+        self._pools = []
+
+    def result(self) -> dict[str, Any]:
+        spent = max(0.0, self._stopped - self._begun - self._overhead) if self.ran else 0.0
+        return {
+            "statements": self._statements,
+            "error": self._error,
+            "duration_ms": spent * 1000,
+            "engine": self._engine,
+            "locks_exact": self._exact and bool(self._statements),
+            "observed": not (self.ran and self._unseen),
+            "in_transaction": self._in_one and any(not _READS.match(s["sql"]) for s in self._statements),
+        }
+
+    def failed(self, error: BaseException, path: str, env: str) -> None:
+        """Note why a step failed: the database's words where it was the database."""
+        refusal = database_error(error)
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [frame.lineno for frame in frames if frame.filename == path]
+        own = [frame for frame in frames if frame.filename in (path, env)]
+        self._error = {
+            "stage": "migration" if self.ran else "before",
+            "database": refusal is not None,
+            "message": words(refusal) if refusal is not None else f"{type(error).__name__}: {error}",
+            "code": code(refusal) if refusal is not None else "",
+            "type": type(refusal or error).__name__,
+            "statement": (getattr(error, "statement", None) or self._last) if refusal is not None else "",
+            "line": lines[-1] if lines else None,
+            "place": f"{own[-1].filename}, line {own[-1].lineno}" if own else "",
+        }
+
+    # --- SQLAlchemy's events ---
+
+    def _connected(self, connection: Any, record: Any) -> None:
+        """A pool has opened a connection, and nothing was sent over it yet."""
+        pool = getattr(record, "_ConnectionRecord__pool", None)
+        if pool is not None and pool not in self._pools:
+            self._pools.append(pool)
+        name = getattr(getattr(pool, "_dialect", None), "name", "")
+        if name != "sqlite":
+            self._guard.check_sync({"mariadb": "mysql"}.get(name, name), connection)
+        self._set_up(connection)
+
+    def _set_up(self, connection: Any) -> None:
+        """The session statements of seatrial.toml, each committed by itself."""
+        for statement in self._guard.target.session if self._guard.target else ():
+            cursor = connection.cursor()
+            cursor.execute(statement)
+            cursor.close()
+            connection.commit()
+
+    def _before(self, conn: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
+        self._inside = True
+        if self._guard.target and not self._guard.target.trust:
+            found = self._guard.reaches(statement)
+            if found:
+                self._guard.refuse(found)
+        self._last = statement
+        self._started = time.perf_counter()
+
+    def _after(self, conn: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
+        now = time.perf_counter()
+        self._inside = False
+        if not self._recording:
+            return
+        rows = getattr(cursor, "rowcount", -1)
+        entry = {
+            "sql": statement.strip(),
+            "duration_ms": (now - self._started) * 1000,
+            "rows": rows if isinstance(rows, int) and rows >= 0 else None,
+            "parameters": short(parameters) if parameters else "",
+            "locks": [],
+            "rewrites": [],
+        }
+        self._statements.append(entry)
+        self._note_transaction(conn, statement)
+        if self._engine == "postgresql":
+            self._note_locks(conn, entry, now)
+        self._overhead += time.perf_counter() - now
+
+    def _erred(self, context: Any) -> None:
+        """A statement that the database refused is a statement of the step, too."""
+        self._inside = False
+        if self._recording and context.statement:
+            spent = (time.perf_counter() - self._started) * 1000
+            parameters = short(context.parameters) if context.parameters else ""
+            self._statements.append(
+                {"sql": context.statement.strip(), "duration_ms": spent, "rows": None, "parameters": parameters}
+            )
+
+    def _ended(self, conn: Any) -> None:
+        """A transaction ends: its locks were held until now."""
+        now = time.perf_counter()
+        for lock in self._held.values():
+            if lock:
+                lock["held_ms"] = (now - lock.pop("since")) * 1000
+        self._held = {}
+        if self._recording:
+            self._ends += 1
+            self._in_one = self._in_one and not self._statements
+
+    # --- looking closer ---
+
+    def _note_transaction(self, conn: Any, statement: str) -> None:
+        if not in_transaction(conn) and not _READS.match(statement):
+            self._in_one = False
+
+    def _note_locks(self, conn: Any, entry: dict[str, Any], now: float) -> None:
+        if not in_transaction(conn):
+            self._exact = False  # they were gone before they could be read
+            return
+        if re.match(r"\s*SET\b", entry["sql"], re.IGNORECASE):
+            return  # SET TRANSACTION has to come before any query
+        for oid, table, mode, file in self._ask(conn, _LOCKS):
+            if (table, mode) not in self._held:
+                lock = {"table": table, "mode": mode, "since": now}
+                self._held[table, mode] = lock
+                entry["locks"].append(lock)
+            if self._files.setdefault(oid, file) != file:
+                self._files[oid] = file
+                entry["rewrites"].append(table)
+
+    def _ask(self, connection: Any, sql: str) -> list[Any]:
+        """A query of ours on the step's own connection, past SQLAlchemy."""
+        cursor = connection.connection.cursor()
+        try:
+            cursor.execute(sql)
+            return list(cursor.fetchall())
+        finally:
+            cursor.close()
+
+    def _trace(self, connection: Any) -> None:
+        if hasattr(connection, "set_trace_callback"):
+            connection.set_trace_callback(self._traced)
+
+    def _traced(self, statement: str) -> None:
+        """SQLite ran a statement; where SQLAlchemy did not send it, the migration used the driver itself."""
+        if self._recording and not self._inside and not _CONTROL.match(statement):
+            self._statements.append({"sql": statement.strip(), "duration_ms": 0.0, "rows": None, "parameters": ""})
+
+
+def in_transaction(conn: Any) -> bool:
+    """Whether the server has a transaction open on this connection, as far as its driver knows."""
+    fairy = conn.connection
+    driver: Any = getattr(fairy, "driver_connection", None) or getattr(fairy, "connection", None)
+    for name in ("in_transaction", "is_in_transaction", "_in_transaction"):
+        state = getattr(driver, name, None)  # sqlite3 and aiosqlite, asyncpg, pg8000
+        if state is not None:
+            return bool(state() if callable(state) else state)
+    if hasattr(driver, "info") and hasattr(driver.info, "transaction_status"):  # psycopg, psycopg2: 2 is INTRANS
+        return int(driver.info.transaction_status) == 2
+    if hasattr(driver, "server_status"):  # pymysql: SERVER_STATUS_IN_TRANS
+        return bool(driver.server_status & 1)
+    return not getattr(driver, "autocommit", False)
+
+
+def database_error(error: BaseException | None) -> BaseException | None:
+    """The driver's exception behind an exception, where it was the database that refused."""
+    seen = 0
+    while error is not None and seen < 10:
+        original = getattr(error, "orig", None)
+        if original is not None:
+            return original  # type: ignore[no-any-return]
+        if (
+            any(cls.__name__ == "DatabaseError" for cls in type(error).__mro__)
+            and "sqlalchemy" not in type(error).__module__
+        ):
+            return error
+        error, seen = error.__cause__, seen + 1
+    return None
+
+
+def words(error: BaseException) -> str:
+    """The server's own words: message, detail and hint."""
+    diagnosis = getattr(error, "diag", None)
+    if diagnosis is not None and diagnosis.message_primary:
+        parts = [diagnosis.message_primary]
+        parts += ["DETAIL: " + diagnosis.message_detail] if diagnosis.message_detail else []
+        parts += ["HINT: " + diagnosis.message_hint] if diagnosis.message_hint else []
+        return "\n".join(parts)
+    first = error.args[0] if error.args else ""
+    if isinstance(first, dict):  # pg8000
+        return str(first.get("M", first))
+    if isinstance(first, int) and len(error.args) > 1:  # MySQL's drivers
+        return str(error.args[1])
+    return re.sub(r"^<class '[^']*'>: ", "", str(error)).strip()
+
+
+def code(error: BaseException) -> str:
+    """SQLSTATE, SQLite's name of the error (Python 3.11 and later), or MySQL's number."""
+    for name in ("sqlstate", "pgcode", "sqlite_errorname"):
+        if getattr(error, name, None):
+            return str(getattr(error, name))
+    first = error.args[0] if error.args else ""
+    if isinstance(first, dict):
+        return str(first.get("C", ""))
+    return str(first) if isinstance(first, int) else ""
+
+
+def short(parameters: Any) -> str:
+    """Bound values as text, cut where they are long."""
+    many = isinstance(parameters, list) and len(parameters) > 1
+    text = repr(parameters[0] if many else parameters)
+    text = text if len(text) <= _SHORT else text[:_SHORT] + " ..."
+    return "%s and %d more" % (text, len(parameters) - 1) if many else text
+
+
+def _text(path: str) -> str:
+    with contextlib.suppress(OSError), open(path, "rb") as file:
+        return file.read().decode("utf-8", "replace")
+    return ""

@@ -1,0 +1,363 @@
+"""Runs a project's Alembic migrations, one step at a time, in the project's own Python (3.8+). A script, not a module.
+
+Speaks JSON lines with _alembic_client.py: one request, one answer, over the standard input and output that it was started
+with; whatever the project prints goes to standard error's file. The project is imported once and its revisions stay
+loaded, but every step has what a new ``alembic upgrade`` would have: a fresh run of env.py, a fresh run of the revision's
+module, and new connections.
+
+Standard library, and the project's own alembic and sqlalchemy.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import contextlib
+import importlib.util
+import io
+import json
+import os
+import re
+import sys
+import time
+import traceback
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+def sibling(name: str) -> Any:
+    """A module beside this file. This folder must not be on sys.path: its alembic.py would hide the project's Alembic."""
+    spec = importlib.util.spec_from_file_location("seatrial_" + name, os.path.join(HERE, name + ".py"))
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry or ".") != HERE]
+guard_module = sibling("_alembic_guard")
+observer_module = sibling("_alembic_observer")
+guard = guard_module.Guard()
+observer = observer_module.Observer(guard)
+
+
+class Problem(Exception):
+    """The project's set-up keeps its migrations from being read or run."""
+
+
+class Project:
+    """A project's Alembic environment, loaded."""
+
+    def __init__(self, facts: dict[str, Any]) -> None:
+        from alembic.config import Config
+        from alembic.script import ScriptDirectory
+
+        self.facts = facts
+        settings: dict[str, Any] = {"ini_section": facts.get("section") or "alembic"}
+        if facts.get("toml"):
+            settings["toml_file"] = facts["toml"]
+        self.config = Config(facts.get("ini"), **settings)
+        if facts.get("script_location"):
+            self.config.set_main_option("script_location", facts["script_location"])
+        self.script = ScriptDirectory.from_config(self.config)
+        self.env = os.path.join(str(self.script.dir), "env.py")
+        self._code: dict[str, Any] = {}
+
+    # --- discovery ---
+
+    def describe(self) -> dict[str, Any]:
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            scripts = list(self.script.walk_revisions())
+        self._complain([str(w.message) for w in said])
+        return {
+            "revisions": [self._revision(script) for script in scripts],
+            "heads": list(self.script.get_heads()),
+            "script_location": str(self.script.dir),
+            "async": bool(
+                re.search(r"\bcreate_async_engine\b|\basync_engine_from_config\b|\bAsyncEngine\b", self._text())
+            ),
+            "url": self._given_url(),
+            "version_table": self._version_table(),
+        }
+
+    def _complain(self, said: list[str]) -> None:
+        """Alembic only warns about two revisions of one name and about unknown parents."""
+        for message in said:
+            twin = re.search(r"Revision (\S+) is present more than once", message)
+            if twin:
+                files = ", ".join(sorted(self._files_of(twin.group(1))))
+                raise Problem(
+                    f"Revision {twin.group(1)} is there more than once: {files}. Give one of them another id."
+                )
+            orphan = re.search(r"Revision (\S+) referenced from (.*) is not present", message)
+            if orphan:
+                raise Problem(
+                    f"{orphan.group(2)} names {orphan.group(1)} as its parent, and no file has that revision."
+                )
+
+    def _files_of(self, revision: str) -> Iterator[str]:
+        pattern = re.compile(rf"^revision\s*(?::[^=]*)?=\s*['\"]{re.escape(revision)}['\"]", re.MULTILINE)
+        for place in self._version_locations():
+            for folder, _, names in os.walk(place):
+                for name in names:
+                    path = os.path.join(folder, name)
+                    if name.endswith(".py") and pattern.search(read(path)):
+                        yield path
+
+    def _version_locations(self) -> list[str]:
+        found = getattr(self.script, "_version_locations", None)
+        return [str(place) for place in found] if found else [str(self.script.versions)]
+
+    def _revision(self, script: Any) -> dict[str, Any]:
+        path = str(script.path)
+        return {
+            "id": script.revision,
+            "path": path,
+            "doc": script.doc or "",
+            "slug": re.sub(rf"^{re.escape(script.revision)}[_\-]", "", os.path.splitext(os.path.basename(path))[0]),
+            "down": list(tupled(getattr(script, "_versioned_down_revisions", None) or script.down_revision)),
+            "needs": list(tupled(getattr(script, "_resolved_dependencies", None) or script.dependencies)),
+            "labels": sorted(script.branch_labels or ()),
+            "no_down": no_down(script, path),
+        }
+
+    def _text(self) -> str:
+        return read(self.env) if os.path.exists(self.env) else ""
+
+    def _given_url(self) -> str:
+        """The driver that the project itself names, without anything secret."""
+        try:
+            url = self.config.get_main_option("sqlalchemy.url") or ""
+        except Exception:  # an interpolation that needs the environment
+            url = ""
+        return url.partition("://")[0]
+
+    def _version_table(self) -> str:
+        found = re.search(r"version_table\s*=\s*['\"]([^'\"]+)['\"]", self._text())
+        return found.group(1) if found else "alembic_version"
+
+    # --- steps ---
+
+    def step(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Run one revision up or down; what happened, as plain data."""
+        revision = self.script.get_revision(request["revision"])
+        observer.begin()
+        try:
+            self._environment(revision, request["way"] == "up", request)
+            if not observer.ran:
+                raise Problem(f"{self.env} ended without running any migration.")
+        except guard_module.Refused:
+            pass  # said below, also where the project caught it
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt):
+                raise
+            observer.failed(error, str(revision.path), self.env)
+        finally:
+            observer.end()
+        return {"refused": guard.refused} if guard.refused else observer.result()
+
+    def _environment(self, revision: Any, up: bool, request: dict[str, Any]) -> None:
+        from alembic.runtime.environment import EnvironmentContext
+        from alembic.runtime.migration import MigrationStep
+
+        def one_step(heads: Any, context: Any) -> list[Any]:
+            observer.attach(context)
+            make = MigrationStep.upgrade_from_script if up else MigrationStep.downgrade_from_script
+            step = make(self.script.revision_map, revision)
+            act = getattr(self._fresh(revision), "upgrade" if up else "downgrade")
+            step.migration_fn = observer.watched(act)
+            return [step]
+
+        self._configure(revision, up, request)
+        with EnvironmentContext(self.config, self.script, fn=one_step, destination_rev=revision.revision):
+            self._run_env()
+
+    def _configure(self, revision: Any, up: bool, request: dict[str, Any]) -> None:
+        """What the command line would have set (alembic/config.py: CommandLine)."""
+        from alembic import command
+
+        self.config.set_main_option("sqlalchemy.url", request["url"].replace("%", "%%"))
+        self.config.cmd_opts = argparse.Namespace(
+            config=self.config.config_file_name,
+            name=self.config.config_ini_section,
+            x=list(request["x"]) or None,
+            raiseerr=False,
+            quiet=False,
+            cmd=(command.upgrade if up else command.downgrade, ["revision"], ["sql", "tag"]),
+            revision=revision.revision,
+            sql=False,
+            tag=None,
+        )
+
+    def _run_env(self) -> None:
+        """As ScriptDirectory.run_env(), which compiles env.py anew every time."""
+        self._execute("env_py", self.env)
+
+    def _fresh(self, revision: Any) -> Any:
+        """The revision's module, executed anew: what it holds (a MetaData, a list) starts as in a new process."""
+        path = str(revision.path)
+        if not path.endswith(".py"):
+            return revision.module
+        return self._execute(re.sub(r"\W", "_", os.path.basename(path)), path)
+
+    def _execute(self, name: str, path: str) -> Any:
+        if path not in self._code:
+            with open(path, "rb") as file:
+                self._code[path] = compile(file.read(), path, "exec")
+        spec = importlib.util.spec_from_file_location(name, path)
+        assert spec is not None
+        module = importlib.util.module_from_spec(spec)
+        exec(self._code[path], module.__dict__)
+        return module
+
+
+def no_down(script: Any, path: str) -> str | None:
+    """Why a revision has no way back, or None: its downgrade is not there, or does nothing but raise."""
+    if not hasattr(script.module, "downgrade"):
+        return "it has no downgrade()"
+    if not path.endswith(".py"):
+        return None
+    for node in ast.parse(read(path)).body:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name == "downgrade":
+            return raises_only(node)
+    return None
+
+
+def raises_only(function: Any) -> str | None:
+    body = [node for node in function.body if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))]
+    if len(body) != 1 or not isinstance(body[0], ast.Raise) or body[0].exc is None:
+        return None
+    error = body[0].exc
+    called = error.func if isinstance(error, ast.Call) else error
+    name = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "an error")
+    words = words_of(error.args[0]) if isinstance(error, ast.Call) and error.args else ""
+    return f"its downgrade raises {name}" + (": " + words if words else "")
+
+
+def words_of(node: Any) -> str:
+    if isinstance(node, ast.Constant):
+        return str(node.value)
+    if isinstance(node, ast.JoinedStr):
+        return "".join(words_of(part) if isinstance(part, ast.Constant) else "..." for part in node.values)
+    return ""
+
+
+def tupled(value: Any) -> tuple[str, ...]:
+    return () if value is None else (value,) if isinstance(value, str) else tuple(value)
+
+
+def read(path: str) -> str:
+    with open(path, "rb") as file:
+        source = file.read()
+    return source.decode("utf-8", "replace")
+
+
+# --- the conversation ---------------------------------------------------------------------------------------------------
+
+_PARTS = ("alembic", "sqlalchemy")
+_DRIVERS = (
+    *("psycopg2", "psycopg", "asyncpg", "pg8000", "psycopg2cffi"),
+    *("MySQLdb", "pymysql", "mysql.connector", "asyncmy", "aiomysql"),
+    *("sqlite3", "aiosqlite", "pysqlcipher3"),
+)
+
+
+def hello() -> dict[str, Any]:
+    """Who we are; answers even where the project's Python has no Alembic."""
+    found: dict[str, Any] = {"python": sys.version.split()[0], "executable": sys.executable}
+    for name in _PARTS:
+        try:
+            module = __import__(name)
+            found[name] = getattr(module, "__version__", "?")
+        except ImportError as error:
+            found["missing"] = str(error)
+    found["drivers"] = [name for name in _DRIVERS if is_there(name)]
+    return found
+
+
+def is_there(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+class Worker:
+    """Answers requests one after the other."""
+
+    def __init__(self) -> None:
+        self.project: Project | None = None
+
+    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        guard.refused = ""
+        os.environ.update(request.get("environ") or {})
+        guard.target = guard_module.Target(request["target"]) if request.get("target") else None
+        if request["do"] == "open":
+            return self._open(request)
+        assert self.project is not None
+        return self.project.step(request)
+
+    def _open(self, request: dict[str, Any]) -> dict[str, Any]:
+        os.chdir(request["folder"])
+        sys.path.append(request["folder"])  # behind everything else: only what `alembic` itself would not find
+        observer.install()
+        self.project = Project(request)
+        return self.project.describe()
+
+    def safely(self, request: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return self.answer(request)
+        except Problem as error:
+            return {"problem": str(error)}
+        except guard_module.Refused:
+            return {"refused": guard.refused}
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # the end of a worker: whatever the project's modules raise is an answer
+            return {"refused": guard.refused} if guard.refused else {"problem": told(error)}
+
+
+def told(error: BaseException) -> str:
+    """An exception as one sentence with its place: the innermost frame that is the project's own file."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}, line {error.lineno}: {type(error).__name__}: {error.msg}"
+    own = [f for f in traceback.extract_tb(error.__traceback__) if not foreign(f.filename)]
+    words = f"{type(error).__name__}: {error}"
+    return f"{own[-1].filename}, line {own[-1].lineno}: {words}" if own else words
+
+
+def foreign(path: str) -> bool:
+    """A library's file or one of ours."""
+    return "site-packages" in path or path.startswith((HERE, "<", os.path.dirname(os.__file__)))
+
+
+def main() -> None:
+    requests, answers = os.fdopen(os.dup(0), "r", encoding="utf-8"), os.fdopen(os.dup(1), "w", encoding="utf-8")
+    quiet = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(quiet, 0)
+    os.dup2(2, 1)  # what the project prints goes where its errors go
+    sys.stdin, sys.stdout = open(os.devnull), io.TextIOWrapper(io.FileIO(1, "w"), line_buffering=True, errors="replace")
+    guard.install()
+    worker = Worker()
+
+    def send(answer: dict[str, Any]) -> None:
+        with contextlib.suppress(Exception):
+            sys.stdout.flush()
+        answers.write(json.dumps(answer, default=str) + "\n")
+        answers.flush()
+
+    send(hello())
+    for line in requests:
+        begun = time.perf_counter()
+        answer = worker.safely(json.loads(line))
+        answer["total_ms"] = (time.perf_counter() - begun) * 1000
+        send(answer)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""The URL of a throwaway database as SQLAlchemy wants it: with the driver that the project's Python has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from seatrial.errors import SourceError
+
+
+@dataclass(frozen=True, slots=True)
+class Driver:
+    """A SQLAlchemy driver: its name in a URL, the module it needs, and whether it is for async engines."""
+
+    name: str
+    module: str
+    is_async: bool = False
+
+
+# SQLAlchemy's own default first (dialects/postgresql, mysql, sqlite: __init__.py), then what projects use.
+DRIVERS: dict[str, tuple[Driver, ...]] = {
+    "postgresql": (
+        Driver("psycopg2", "psycopg2"),
+        Driver("psycopg", "psycopg"),
+        Driver("pg8000", "pg8000"),
+        Driver("asyncpg", "asyncpg", is_async=True),
+        Driver("psycopg", "psycopg", is_async=True),
+    ),
+    "mysql": (
+        Driver("mysqldb", "MySQLdb"),
+        Driver("pymysql", "pymysql"),
+        Driver("mysqlconnector", "mysql.connector"),
+        Driver("asyncmy", "asyncmy", is_async=True),
+        Driver("aiomysql", "aiomysql", is_async=True),
+    ),
+    "sqlite": (Driver("", "sqlite3"), Driver("aiosqlite", "aiosqlite", is_async=True)),
+}
+_DIALECT = {"mariadb": "mysql", "postgres": "postgresql"}
+
+
+def dialect(scheme: str) -> str:
+    """``postgresql+asyncpg`` -> postgresql."""
+    name = scheme.partition("+")[0]
+    return _DIALECT.get(name, name)
+
+
+def choose(engine: str, installed: Sequence[str], *, wanted: str | None, given: str, is_async: bool) -> str:
+    """The driver's name for a URL, empty for SQLAlchemy's default.
+
+    ``wanted`` is the user's word (``default`` for none), ``given`` the scheme of a URL that the project itself holds.
+    Raises SourceError where the project's Python has no driver for the engine.
+    """
+    if wanted is not None:
+        return "" if wanted == "default" else wanted
+    name = dialect(engine)
+    there = [driver for driver in DRIVERS[name] if driver.module in installed]
+    own = given.partition("+")[2]
+    if own and dialect(given) == name and own in [driver.name for driver in there]:
+        return own
+    fitting = [driver for driver in there if driver.is_async == is_async]
+    if not fitting:
+        kind = "async driver" if is_async else "driver"
+        names = ", ".join(dict.fromkeys(d.module for d in DRIVERS[name] if d.is_async == is_async))
+        raise SourceError(
+            f"The project's Python has no {kind} for {engine} ({names}). Install one there, "
+            "or name another Python with `python` in [source]."
+        )
+    return fitting[0].name
+
+
+def with_driver(url: str, engine: str, driver: str) -> str:
+    """``postgresql://...`` -> ``postgresql+psycopg://...``."""
+    _, separator, rest = url.partition("://")
+    return dialect(engine) + (f"+{driver}" if driver else "") + separator + rest
