@@ -128,6 +128,9 @@ class DbmateRunner:
         downs = [down for _, down in self._files[migration.id].sections if down]
         return self._all(downs, self._table.delete(migration.version)) if downs else Step(executed=False)
 
+    def forget(self, migration: Migration) -> None:
+        self._database.execute(self._table.delete(migration.version))
+
     def close(self) -> None:
         """Every script has its own connection; nothing stays open."""
 

@@ -130,6 +130,9 @@ class GolangMigrateRunner:
     def down(self, migration: Migration) -> Step:
         return self._run(self._pairs[migration.id].down, target=self._before[migration.id])
 
+    def forget(self, migration: Migration) -> None:
+        self._set_version(self._before[migration.id], dirty=False)
+
     def close(self) -> None:
         """Every script has its own connection; nothing stays open."""
 
