@@ -1,4 +1,4 @@
-"""The process in which a project's Alembic runs: found, started, spoken to, ended. Its other end: _alembic_worker.py."""
+"""The process in which a project's Alembic runs: found, started, spoken to, ended. Its other end is the worker."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _PATIENCE_S = 120.0  # for starting and for reading a project's revisions; a ste
 _TAIL = 2000  # characters of what the project printed that an error shows
 
 
-class TookTooLong(Exception):
+class TookTooLong(Exception):  # noqa: N818
     """The worker did not answer in time and was ended."""
 
 
-class Died(Exception):
+class Died(Exception):  # noqa: N818
     """The worker ended without an answer; what it said last is the message."""
 
 
@@ -35,7 +35,7 @@ class Worker:
 
     def __init__(self, python: str, environ: Mapping[str, str]) -> None:
         self.python = python
-        self._output: IO[bytes] = tempfile.TemporaryFile()
+        self._output: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the process
         try:
             self._process = subprocess.Popen(
                 [python, "-B", str(_WORKER)],

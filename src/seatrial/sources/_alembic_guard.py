@@ -209,7 +209,7 @@ class Guard:
         cls = module.connections.Connection
         cls.connect = _wrapped(cls.connect, connect)
 
-    def _patch_MySQLdb(self, module: Any) -> None:
+    def _patch_MySQLdb(self, module: Any) -> None:  # noqa: N802 - the module's own name
         def connect(original: Callable[..., Any], *args: Any, **settings: Any) -> Any:
             self.before("mysql", *named("", settings))
             connection = original(*args, **settings)

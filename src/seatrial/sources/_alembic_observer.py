@@ -13,6 +13,7 @@ import re
 import time
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 # Locks on relations of this database, with the file that holds each: another file after a statement is a rewrite.
@@ -325,10 +326,10 @@ def short(parameters: Any) -> str:
     many = isinstance(parameters, list) and len(parameters) > 1
     text = repr(parameters[0] if many else parameters)
     text = text if len(text) <= _SHORT else text[:_SHORT] + " ..."
-    return "%s and %d more" % (text, len(parameters) - 1) if many else text
+    return f"{text} and {len(parameters) - 1} more" if many else text
 
 
 def _text(path: str) -> str:
-    with contextlib.suppress(OSError), open(path, "rb") as file:
-        return file.read().decode("utf-8", "replace")
+    with contextlib.suppress(OSError):
+        return Path(path).read_bytes().decode("utf-8", "replace")
     return ""

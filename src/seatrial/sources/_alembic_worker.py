@@ -1,9 +1,9 @@
 """Runs a project's Alembic migrations, one step at a time, in the project's own Python (3.8+). A script, not a module.
 
-Speaks JSON lines with _alembic_client.py: one request, one answer, over the standard input and output that it was started
-with; whatever the project prints goes to standard error's file. The project is imported once and its revisions stay
-loaded, but every step has what a new ``alembic upgrade`` would have: a fresh run of env.py, a fresh run of the revision's
-module, and new connections.
+Speaks JSON lines with _alembic_client.py: one request, one answer, over the standard input and output that it was
+started with; whatever the project prints goes to standard error's file. The project is imported once and its revisions
+stay loaded, but every step has what a new ``alembic upgrade`` would have: a fresh run of env.py, a fresh run of the
+revision's module, and new connections.
 
 Standard library, and the project's own alembic and sqlalchemy.
 """
@@ -23,14 +23,15 @@ import time
 import traceback
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-HERE = os.path.dirname(os.path.abspath(__file__))
+HERE = Path(__file__).resolve().parent
 
 
 def sibling(name: str) -> Any:
-    """A module beside this file. This folder must not be on sys.path: its alembic.py would hide the project's Alembic."""
-    spec = importlib.util.spec_from_file_location("seatrial_" + name, os.path.join(HERE, name + ".py"))
+    """A module beside this file. This folder is kept off sys.path: its alembic.py would hide the project's Alembic."""
+    spec = importlib.util.spec_from_file_location("seatrial_" + name, HERE / (name + ".py"))
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
@@ -38,14 +39,14 @@ def sibling(name: str) -> Any:
     return module
 
 
-sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry or ".") != HERE]
+sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != HERE]
 guard_module = sibling("_alembic_guard")
 observer_module = sibling("_alembic_observer")
 guard = guard_module.Guard()
 observer = observer_module.Observer(guard)
 
 
-class Problem(Exception):
+class Problem(Exception):  # noqa: N818 - it is the project's
     """The project's set-up keeps its migrations from being read or run."""
 
 
@@ -64,7 +65,7 @@ class Project:
         if facts.get("script_location"):
             self.config.set_main_option("script_location", facts["script_location"])
         self.script = ScriptDirectory.from_config(self.config)
-        self.env = os.path.join(str(self.script.dir), "env.py")
+        self.env = str(Path(str(self.script.dir)) / "env.py")
         self._code: dict[str, Any] = {}
 
     # --- discovery ---
@@ -105,7 +106,7 @@ class Project:
         for place in self._version_locations():
             for folder, _, names in os.walk(place):
                 for name in names:
-                    path = os.path.join(folder, name)
+                    path = str(Path(folder) / name)
                     if name.endswith(".py") and pattern.search(read(path)):
                         yield path
 
@@ -119,7 +120,7 @@ class Project:
             "id": script.revision,
             "path": path,
             "doc": script.doc or "",
-            "slug": re.sub(rf"^{re.escape(script.revision)}[_\-]", "", os.path.splitext(os.path.basename(path))[0]),
+            "slug": re.sub(rf"^{re.escape(script.revision)}[_\-]", "", Path(path).stem),
             "down": list(tupled(getattr(script, "_versioned_down_revisions", None) or script.down_revision)),
             "needs": list(tupled(getattr(script, "_resolved_dependencies", None) or script.dependencies)),
             "labels": sorted(script.branch_labels or ()),
@@ -127,7 +128,7 @@ class Project:
         }
 
     def _text(self) -> str:
-        return read(self.env) if os.path.exists(self.env) else ""
+        return read(self.env) if Path(self.env).exists() else ""
 
     def _given_url(self) -> str:
         """The driver that the project itself names, without anything secret."""
@@ -148,7 +149,7 @@ class Project:
         revision = self.script.get_revision(request["revision"])
         observer.begin()
         try:
-            self._environment(revision, request["way"] == "up", request)
+            self._environment(revision, request["way"], request)
             if not observer.ran:
                 raise Problem(f"{self.env} ended without running any migration.")
         except guard_module.Refused:
@@ -161,15 +162,18 @@ class Project:
             observer.end()
         return {"refused": guard.refused} if guard.refused else observer.result()
 
-    def _environment(self, revision: Any, up: bool, request: dict[str, Any]) -> None:
+    def _environment(self, revision: Any, way: str, request: dict[str, Any]) -> None:
+        """Run env.py with one step to make. ``forget`` takes a revision off the version table and runs nothing of it."""
         from alembic.runtime.environment import EnvironmentContext
         from alembic.runtime.migration import MigrationStep
+
+        up = way == "up"
 
         def one_step(heads: Any, context: Any) -> list[Any]:
             observer.attach(context)
             make = MigrationStep.upgrade_from_script if up else MigrationStep.downgrade_from_script
             step = make(self.script.revision_map, revision)
-            act = getattr(self._fresh(revision), "upgrade" if up else "downgrade")
+            act = nothing if way == "forget" else getattr(self._fresh(revision), "upgrade" if up else "downgrade")
             step.migration_fn = observer.watched(act)
             return [step]
 
@@ -203,17 +207,20 @@ class Project:
         path = str(revision.path)
         if not path.endswith(".py"):
             return revision.module
-        return self._execute(re.sub(r"\W", "_", os.path.basename(path)), path)
+        return self._execute(re.sub(r"\W", "_", Path(path).name), path)
 
     def _execute(self, name: str, path: str) -> Any:
         if path not in self._code:
-            with open(path, "rb") as file:
-                self._code[path] = compile(file.read(), path, "exec")
+            self._code[path] = compile(Path(path).read_bytes(), path, "exec")
         spec = importlib.util.spec_from_file_location(name, path)
         assert spec is not None
         module = importlib.util.module_from_spec(spec)
         exec(self._code[path], module.__dict__)
         return module
+
+
+def nothing(**settings: Any) -> None:
+    """A downgrade that leaves everything as it is."""
 
 
 def no_down(script: Any, path: str) -> str | None:
@@ -252,12 +259,10 @@ def tupled(value: Any) -> tuple[str, ...]:
 
 
 def read(path: str) -> str:
-    with open(path, "rb") as file:
-        source = file.read()
-    return source.decode("utf-8", "replace")
+    return Path(path).read_bytes().decode("utf-8", "replace")
 
 
-# --- the conversation ---------------------------------------------------------------------------------------------------
+# --- the conversation -------------------------------------------------------------------------------------------------
 
 _PARTS = ("alembic", "sqlalchemy")
 _DRIVERS = (
@@ -333,7 +338,7 @@ def told(error: BaseException) -> str:
 
 def foreign(path: str) -> bool:
     """A library's file or one of ours."""
-    return "site-packages" in path or path.startswith((HERE, "<", os.path.dirname(os.__file__)))
+    return "site-packages" in path or path.startswith((str(HERE), str(Path(os.__file__).parent), "<"))
 
 
 def main() -> None:
@@ -341,7 +346,8 @@ def main() -> None:
     quiet = os.open(os.devnull, os.O_RDONLY)
     os.dup2(quiet, 0)
     os.dup2(2, 1)  # what the project prints goes where its errors go
-    sys.stdin, sys.stdout = open(os.devnull), io.TextIOWrapper(io.FileIO(1, "w"), line_buffering=True, errors="replace")
+    sys.stdin = os.fdopen(0, "r", closefd=False)
+    sys.stdout = io.TextIOWrapper(io.FileIO(1, "w"), line_buffering=True, errors="replace")
     guard.install()
     worker = Worker()
 

@@ -158,6 +158,18 @@ class AlembicRunner:
     def down(self, migration: Migration) -> Step:
         return self._step("down", migration)
 
+    def forget(self, migration: Migration) -> None:
+        """As if the revision had been reached and its parents still stood in the version table."""
+        (table,) = self._source.bookkeeping
+        name = self._database.quote(table)
+        inserts = (f"INSERT INTO {name} (version_num) VALUES ('{parent}')" for parent in migration.parents)
+        self._database.execute(f"DELETE FROM {name} WHERE version_num = '{migration.id}'", *inserts)
+
+    def forget(self, migration: Migration) -> None:
+        step = self._step("forget", migration)
+        if step.error:
+            raise SourceError(f"{migration.id} could not be taken off the version table: {step.error.message}")
+
     def close(self) -> None:
         if self._worker is not None:
             self._worker.close()
@@ -311,7 +323,7 @@ def _ordered(revisions: Iterable[Mapping[str, Any]], heads: Iterable[str]) -> li
     return [by_id[name] for name in order]
 
 
-# --- detection ----------------------------------------------------------------------------------------------------------
+# --- detection --------------------------------------------------------------------------------------------------------
 
 
 def _detect(place: Path) -> list[Path]:

@@ -131,6 +131,9 @@ class DbmateRunner:
     def forget(self, migration: Migration) -> None:
         self._database.execute(self._table.delete(migration.version))
 
+    def forget(self, migration: Migration) -> None:
+        self._database.execute(self._table.delete(migration.version))
+
     def close(self) -> None:
         """Every script has its own connection; nothing stays open."""
 

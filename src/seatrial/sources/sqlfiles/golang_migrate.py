@@ -133,6 +133,10 @@ class GolangMigrateRunner:
     def forget(self, migration: Migration) -> None:
         self._set_version(self._before[migration.id], dirty=False)
 
+    def forget(self, migration: Migration) -> None:
+        """As ``migrate force`` to the version before, without which the tool would not go on."""
+        self._set_version(self._before[migration.id], dirty=False)
+
     def close(self) -> None:
         """Every script has its own connection; nothing stays open."""
 
