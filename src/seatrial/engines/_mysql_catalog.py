@@ -1,0 +1,509 @@
+"""A database's objects as a Schema, from information_schema and SHOW CREATE."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from seatrial.engines import _mysql_catalog_sql as sql
+from seatrial.engines._mysql_columns import Column
+from seatrial.engines._mysql_dialect import Dialect
+from seatrial.engines._mysql_link import Link, TextRow, literal, quote
+from seatrial.engines._mysql_show import Shown, lacks_default, parse
+from seatrial.errors import DatabaseError
+from seatrial.model import Attribute, Attributes, Counter, ObjectKey, Schema, TableRef
+from seatrial.sql.tokens import Token, code
+
+_INVALID_VIEW = frozenset({"1356", "1146", "1054", "1305"})
+_KNOWN_EXTRAS = re.compile(
+    r"auto_increment|DEFAULT_GENERATED|on update \S+|VIRTUAL GENERATED|STORED GENERATED|PERSISTENT|INVISIBLE|,",
+    re.IGNORECASE,
+)
+
+Objects = dict[ObjectKey, Attributes]
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    name: str
+    unique: bool
+    columns: tuple[str, ...]  # "" for an expression
+    plain: bool  # whole columns in ascending order, a BTREE
+    attributes: Attributes
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """What one reading of the catalog found."""
+
+    schema: Schema
+    columns: Mapping[str, list[Column]]
+    keys: Mapping[str, tuple[str, ...]]  # primary key, else a unique not-null key, else nothing
+    engines: Mapping[str, str]
+    bytes: Mapping[str, int]
+    counters: tuple[Counter, ...] = ()
+
+
+@dataclass(slots=True)
+class Reader:
+    """Reads one database. ``engine_made`` remembers, between readings, the indexes that the server made for foreign keys."""
+
+    link: Link
+    database: str
+    dialect: Dialect
+    hidden: frozenset[str] = frozenset()  # tables that are not looked at: bookkeeping
+    engine_made: set[tuple[str, str, tuple[str, ...]]] = field(default_factory=set)
+
+    def read(self) -> Catalog:
+        tables = [r for r in self._rows(sql.TABLES) if r[0] not in self.hidden]
+        base = [r for r in tables if r[1] in ("BASE TABLE", self.dialect.versioned)]
+        shown = {str(r[0]): self._shown(str(r[0])) for r in base}
+        columns = self._columns()
+        foreign = self._foreign_keys()
+        indexes = self._indexes(shown)
+        objects: Objects = {}
+        objects.update(self._database())
+        objects.update(self._tables(base, shown))
+        for name, parts in shown.items():
+            objects.update(_columns(name, columns.get(name, []), parts, self.dialect))
+            objects.update(_checks(name, parts, self.dialect))
+        objects.update(self._foreign_objects(foreign, shown))
+        objects.update(self._index_objects(indexes, foreign, shown))
+        objects.update(self._others(tables))
+        kept = {k: a for k, a in objects.items() if not (k.owner and k.owner.name in self.hidden)}
+        facts = {t: [_column(r) for r in columns.get(t, [])] for t in shown}
+        return Catalog(
+            schema=Schema(self._without_name(kept)),
+            columns=facts,
+            keys={t: _key(facts[t], indexes.get(t, [])) for t in shown},
+            engines={str(r[0]): str(r[2]) for r in base},
+            bytes={str(r[0]): int(r[8] or 0) + int(r[9] or 0) for r in base},
+            counters=tuple(self._counters(base, columns)),
+        )
+
+    def _rows(self, query: str) -> list[TextRow]:
+        facts = self.dialect
+        return self.link.rows(
+            query.format(
+                db=literal(self.database),
+                pattern=literal(self.database.replace("_", "\\_")),
+                COLUMN_SRID=facts.column_srid,
+                INDEX_VISIBLE=facts.index_visible,
+                INDEX_EXPRESSION=facts.index_expression,
+            )
+        )
+
+    def _shown(self, table: str) -> Shown:
+        return parse(str(self.link.rows(f"SHOW CREATE TABLE {quote(table)}")[0][1]), self.dialect.name)
+
+    def _columns(self) -> dict[str, list[TextRow]]:
+        return _grouped(self._rows(sql.COLUMNS))
+
+    def _without_name(self, objects: Objects) -> Objects:
+        """Definitions without the database's own name, which is another one in every run."""
+        spelled = re.compile(rf"`{re.escape(self.database)}`\s*\.\s*|\b{re.escape(self.database)}\s*\.\s*")
+
+        def bare(value: Attribute) -> Attribute:
+            return spelled.sub("", value) if isinstance(value, str) else value
+
+        return {k: {n: bare(v) for n, v in a.items()} for k, a in objects.items()}
+
+    def _database(self) -> Objects:
+        charset, collation = self._rows(sql.DATABASE)[0]
+        return {ObjectKey("schema", "", "", "default"): {"charset": charset, "collation": collation}}
+
+    def _tables(self, rows: list[TextRow], shown: Mapping[str, Shown]) -> Objects:
+        partitions = _grouped(self._rows(sql.PARTITIONS))
+        objects: Objects = {}
+        for name, kind, engine, row_format, collation, options, comment, *_, charset in rows:
+            attributes: dict[str, Attribute] = {
+                "engine": engine,
+                "row_format": row_format,
+                "charset": charset,
+                "collation": collation,
+                "comment": comment or None,
+                "options": _options(options),
+            }
+            if kind == self.dialect.versioned:
+                attributes["system_versioned"] = True
+            attributes.update(_partitioning(partitions.get(str(name), [])))
+            objects[ObjectKey("table", "", "", str(name))] = attributes
+        return objects
+
+    def _foreign_keys(self) -> dict[tuple[str, str], list[TextRow]]:
+        found: dict[tuple[str, str], list[TextRow]] = {}
+        for row in self._rows(sql.FOREIGN_KEYS):
+            found.setdefault((str(row[0]), str(row[1])), []).append(row)
+        return found
+
+    def _foreign_objects(self, foreign: Mapping[tuple[str, str], list[TextRow]], shown: Mapping[str, Shown]) -> Objects:
+        objects: Objects = {}
+        for (table, name), rows in foreign.items():
+            if table not in shown:
+                continue
+            _, _, on_update, on_delete, match, schema, referenced, *_ = rows[0]
+            columns = tuple(str(r[7]) for r in rows)
+            target = TableRef("" if schema == self.database else str(schema), str(referenced))
+            attributes: dict[str, Attribute] = {
+                "type": "foreign key",
+                "columns": columns,
+                "references": str(target),
+                "referenced_columns": tuple(str(r[8]) for r in rows),
+                "on_update": on_update,
+                "on_delete": on_delete,
+                "match": match,
+                "validated": True,
+                "enforced": True,
+                "definition": shown[table].constraints.get(name, ""),
+            }
+            made = re.fullmatch(rf"({re.escape(table)}_ibfk_)?\d+", name)
+            key = _unnamed("foreign key", table, ", ".join(columns), objects) if made else _named(table, name)
+            objects[key] = attributes
+        return objects
+
+    def _indexes(self, shown: Mapping[str, Shown]) -> dict[str, list[Index]]:
+        found: dict[str, list[Index]] = {}
+        for (table, name), group in itertools.groupby(self._rows(sql.INDEXES), lambda r: (str(r[0]), str(r[1]))):
+            if table in shown:
+                found.setdefault(table, []).append(_index(name, list(group), shown[table].keys.get(name, "")))
+        return found
+
+    def _index_objects(
+        self,
+        indexes: Mapping[str, list[Index]],
+        foreign: Mapping[tuple[str, str], list[TextRow]],
+        shown: Mapping[str, Shown],
+    ) -> Objects:
+        objects: Objects = {}
+        for table, group in indexes.items():
+            keys = {n: tuple(str(r[7]) for r in rows) for (t, n), rows in foreign.items() if t == table}
+            self.engine_made |= {(table, i.name, i.columns) for i in group if _made_for(i, keys)}
+            for index in group:
+                if (table, index.name, index.columns) in self.engine_made and index.plain and not index.unique:
+                    continue
+                objects[_index_key(table, index)] = index.attributes
+        return objects
+
+    def _others(self, tables: list[TextRow]) -> Objects:
+        return {
+            **self._triggers(),
+            **self._views(),
+            **self._routines(),
+            **self._events(),
+            **self._grants(),
+            **(self._sequences(tables) if self.dialect.sequences else {}),
+        }
+
+    def _triggers(self) -> Objects:
+        objects: Objects = {}
+        for name, table, timing, event, statement, definer, mode, order in self._rows(sql.TRIGGERS):
+            objects[ObjectKey("trigger", "", str(table), str(name))] = {
+                "definition": f"{timing} {event} {statement}",
+                "definer": definer,
+                "sql_mode": mode,
+                "order": int(order or 0),
+                "enabled": True,
+            }
+        return objects
+
+    def _views(self) -> Objects:
+        objects: Objects = {}
+        for name, body, check, definer, security in self._rows(sql.VIEWS):
+            shown = str(self.link.rows(f"SHOW CREATE VIEW {quote(str(name))}")[0][1])
+            algorithm = re.search(r"ALGORITHM\s*=\s*(\w+)", shown)
+            objects[ObjectKey("view", "", "", str(name))] = {
+                "definition": shown.partition(" VIEW ")[2] or body,
+                "check_option": check,
+                "definer": definer,
+                "security": security,
+                "algorithm": algorithm[1] if algorithm else None,
+                "valid": self._is_valid(str(name)),
+            }
+        return objects
+
+    def _is_valid(self, view: str) -> bool:
+        """A view stays when what it reads is dropped, and fails only when it is used (manual, 15.1.23)."""
+        try:
+            self.link.rows(f"SELECT * FROM {quote(view)} LIMIT 0")
+        except DatabaseError as error:
+            if error.code in _INVALID_VIEW:
+                return False
+            raise
+        return True
+
+    def _routines(self) -> Objects:
+        parameters: dict[tuple[str, str], list[str]] = {}
+        for name, kind, mode, parameter, type_ in self._rows(sql.PARAMETERS):
+            parameters.setdefault((str(kind), str(name)), []).append(f"{mode} {quote(str(parameter))} {type_}")
+        objects: Objects = {}
+        for name, kind, body, returns, deterministic, access, security, mode, comment, definer in self._rows(
+            sql.ROUTINES
+        ):
+            objects[ObjectKey(str(kind).lower(), "", "", str(name))] = {
+                "definition": body,
+                "parameters": tuple(parameters.get((str(kind), str(name)), ())),
+                "returns": returns,
+                "deterministic": deterministic,
+                "data_access": access,
+                "security": security,
+                "sql_mode": mode,
+                "comment": comment or None,
+                "definer": definer,
+            }
+        return objects
+
+    def _events(self) -> Objects:
+        objects: Objects = {}
+        for row in self._rows(sql.EVENTS):
+            (
+                name,
+                definer,
+                zone,
+                body,
+                kind,
+                at,
+                every,
+                unit,
+                mode,
+                starts,
+                ends,
+                status,
+                completion,
+                comment,
+                created,
+            ) = row
+            objects[ObjectKey("event", "", "", str(name))] = {
+                "definition": body,
+                "schedule": f"{kind} {at}" if at else f"{kind} EVERY {every} {unit}",
+                # Without STARTS the server writes the time of creation, which is another one after every down.
+                "starts": None if starts == created else starts,
+                "ends": ends,
+                "status": status,
+                "on_completion": completion,
+                "time_zone": zone,
+                "sql_mode": mode,
+                "comment": comment or None,
+                "definer": definer,
+            }
+        return objects
+
+    def _grants(self) -> Objects:
+        found: dict[ObjectKey, list[str]] = {}
+        for grantee, table, column, privilege, grantable in self._rows(sql.GRANTS):
+            name = ".".join(part for part in (table, column) if part) or "default"
+            key = ObjectKey("grant", "", str(table), name)
+            found.setdefault(key, []).append(f"{grantee}: {privilege}{'*' if grantable == 'YES' else ''}")
+        return {k: {"privileges": tuple(sorted(v))} for k, v in found.items()}
+
+    def _sequences(self, tables: list[TextRow]) -> Objects:
+        objects: Objects = {}
+        for name in (str(r[0]) for r in tables if r[1] == "SEQUENCE"):
+            row = self.link.rows(
+                "SELECT start_value, minimum_value, maximum_value, increment, cache_size, cycle_option"
+                f" FROM {quote(name)}"
+            )[0]
+            names = ("start", "minimum", "maximum", "increment", "cache", "cycle")
+            objects[ObjectKey("sequence", "", "", name)] = dict(zip(names, row, strict=True))
+        return objects
+
+    def _counters(self, base: list[TextRow], columns: Mapping[str, list[TextRow]]) -> Iterator[Counter]:
+        for row in base:
+            table = str(row[0])
+            column = next((str(c[1]) for c in columns.get(table, []) if "auto_increment" in str(c[7]).lower()), None)
+            if column is None:
+                continue
+            highest = self.link.value(f"SELECT MAX({quote(column)}) FROM {quote(table)}")
+            yield Counter(
+                table=TableRef("", table),
+                column=column,
+                mechanism="auto_increment",
+                next_value=int(row[7] or 1),
+                highest=int(float(highest)) if highest is not None else None,
+            )
+
+
+def _grouped(rows: Iterable[TextRow]) -> dict[str, list[TextRow]]:
+    found: dict[str, list[TextRow]] = {}
+    for row in rows:
+        found.setdefault(str(row[0]), []).append(row)
+    return found
+
+
+def _column(row: TextRow) -> Column:
+    extra = str(row[7]).upper()
+    return Column(
+        name=str(row[1]),
+        base="geometry" if row[3] == "geomcollection" else str(row[3]),
+        type=str(row[4]),
+        charset=row[9],
+        collation=row[10],
+        nullable=row[5] == "YES",
+        generated="GENERATED" in extra.replace("DEFAULT_GENERATED", "") or "PERSISTENT" in extra,
+        bits=int(row[12] or 1) if row[3] == "bit" else 1,
+    )
+
+
+def _columns(table: str, rows: list[TextRow], shown: Shown, dialect: Dialect) -> Objects:
+    return {
+        ObjectKey("column", "", table, str(row[1])): _column_attributes(
+            row, shown.columns.get(str(row[1]), ""), dialect
+        )
+        for row in rows
+    }
+
+
+def _column_attributes(row: TextRow, shown: str, dialect: Dialect) -> Attributes:
+    extra, facts = str(row[7]), _column(row)
+    on_update = re.search(r"on update (\S+)", extra, re.IGNORECASE)
+    attributes: dict[str, Attribute] = {
+        "position": int(row[2] or 0),
+        "type": row[4],
+        "nullable": facts.nullable,
+        "default": None if facts.generated else _default(row, dialect),
+        "comment": row[8] or None,
+        "auto_increment": "auto_increment" in extra.lower(),
+        "on_update": on_update[1] if on_update else None,
+        "charset": row[9],
+        "collation": row[10],
+    }
+    if facts.generated:
+        attributes["generated"] = row[11]
+        attributes["generated_kind"] = "virtual" if "VIRTUAL" in extra.upper() else "stored"
+    elif facts.nullable and dialect.shows_null_default and lacks_default(shown, dialect.name):
+        attributes["no_default"] = True
+    if "INVISIBLE" in extra.upper():
+        attributes["invisible"] = True
+    if row[13] is not None:
+        attributes["srid"] = int(row[13])
+    if rest := _KNOWN_EXTRAS.sub("", extra).strip():
+        attributes["options"] = rest
+    return attributes
+
+
+def _default(row: TextRow, dialect: Dialect) -> str | None:
+    """The default as SQL: a literal in quotes, an expression in parentheses; None where there is none or it is NULL."""
+    value, extra = row[6], str(row[7])
+    if value is None or dialect.default_is_sql:
+        return None if value == "NULL" else value
+    if "DEFAULT_GENERATED" not in extra:
+        return value if row[3] == "bit" else literal(value)
+    return value if re.match(r"(CURRENT_TIMESTAMP|NOW)\b", value, re.IGNORECASE) else f"({value})"
+
+
+def _checks(table: str, shown: Shown, dialect: Dialect) -> Objects:
+    objects: Objects = {}
+    for name, text in shown.constraints.items():
+        if not text.upper().startswith("CHECK"):
+            continue
+        expression, rest = _condition(text, dialect)
+        made = re.fullmatch(rf"{re.escape(table)}_chk_\d+|CONSTRAINT_\d+", name)
+        key = _unnamed("check", table, expression, objects) if made else _named(table, name)
+        objects[key] = _check(expression, enforced="NOT ENFORCED" not in rest.upper())
+    for text in shown.columns.values():
+        expression, _ = _condition(text, dialect)
+        if expression:
+            objects[_unnamed("check", table, expression, objects)] = _check(expression, enforced=True)
+    return objects
+
+
+def _check(expression: str, *, enforced: bool) -> Attributes:
+    return {
+        "type": "check",
+        "expression": expression,
+        "definition": f"CHECK ({expression})",
+        "validated": True,
+        "enforced": enforced,
+    }
+
+
+def _condition(text: str, dialect: Dialect) -> tuple[str, str]:
+    """What stands in the parentheses behind CHECK, and the rest; nothing where there is no CHECK."""
+    tokens = code(text, dialect.name)
+    depth, start = 0, None
+    for i, token in enumerate(tokens):
+        depth += (token.word == "(") - (token.word == ")")
+        if token.word == "CHECK" and depth == 0:
+            start = i
+        elif start is not None and depth == 0 and token.word == ")":
+            return text[_end_of(tokens, start + 1) : token.start].strip(), text[token.end :]
+    return "", ""
+
+
+def _end_of(tokens: list[Token], index: int) -> int:
+    return tokens[index].end
+
+
+def _index(name: str, rows: list[TextRow], shown: str) -> Index:
+    columns = tuple(str(r[3]) if r[3] is not None else "" for r in rows)
+    kind = str(rows[0][6])
+    unique = rows[0][2] == "0"
+    plain = kind == "BTREE" and all(r[4] is None and r[5] == "A" and r[3] is not None for r in rows)
+    attributes: dict[str, Attribute] = {
+        "columns": columns,
+        "definition": shown,
+        "kind": kind,
+        "visible": rows[0][8] == "YES",
+        "comment": rows[0][7] or None,
+    }
+    if name == "PRIMARY":
+        attributes = {"type": "primary key", "columns": columns, "definition": f"PRIMARY KEY {_list(rows)}"}
+    elif unique:
+        attributes |= {"type": "unique", "nulls_not_distinct": False, "validated": True, "enforced": True}
+    else:
+        attributes |= {"unique": False, "predicate": None, "valid": True}
+    return Index(name, unique, columns, plain, attributes)
+
+
+def _list(rows: list[TextRow]) -> str:
+    parts = [quote(str(r[3])) + (f"({r[4]})" if r[4] else "") + (" DESC" if r[5] == "D" else "") for r in rows]
+    return f"({', '.join(parts)})"
+
+
+def _index_key(table: str, index: Index) -> ObjectKey:
+    if index.name == "PRIMARY":
+        return ObjectKey("primary key", "", table, f"{table}({', '.join(index.columns)})")
+    return ObjectKey("constraint" if index.unique else "index", "", table, index.name)
+
+
+def _made_for(index: Index, foreign_keys: Mapping[str, tuple[str, ...]]) -> bool:
+    """Whether the server made this index for a foreign key: over its columns, under its name or its first column's."""
+    if index.unique or not index.plain:
+        return False
+    for name, columns in foreign_keys.items():
+        named = index.name == name or re.fullmatch(rf"{re.escape(columns[0])}(_\d+)?", index.name, re.IGNORECASE)
+        if named and index.columns == columns:
+            return True
+    return False
+
+
+def _named(table: str, name: str) -> ObjectKey:
+    return ObjectKey("constraint", "", table, name)
+
+
+def _unnamed(kind: str, table: str, what: str, taken: Mapping[ObjectKey, object]) -> ObjectKey:
+    """A constraint whose name the server made up; a second one of the same content gets a number."""
+    names: Callable[[int], str] = lambda n: f"{table}({what})" + (f" #{n}" if n > 1 else "")  # noqa: E731
+    return next(k for n in itertools.count(1) if (k := ObjectKey(kind, "", table, names(n))) not in taken)
+
+
+def _key(columns: list[Column], indexes: list[Index]) -> tuple[str, ...]:
+    """The primary key, else the first unique key over whole not-null columns, else nothing."""
+    required = {c.name for c in columns if not c.nullable}
+    unique = [i for i in indexes if i.unique and set(i.columns) <= required and i.attributes.get("kind") != "FULLTEXT"]
+    best = sorted(unique, key=lambda i: (i.name != "PRIMARY", len(i.columns), i.name))
+    return best[0].columns if best else ()
+
+
+def _options(text: str | None) -> tuple[str, ...]:
+    return tuple(sorted(o for o in (text or "").split() if o != "partitioned"))
+
+
+def _partitioning(rows: list[TextRow]) -> dict[str, Attribute]:
+    if not rows:
+        return {}
+    _, _, sub, method, sub_method, expression, sub_expression, *_ = rows[0]
+    key = f"{method} ({expression})" + (f" / {sub_method} ({sub_expression})" if sub else "")
+    bounds = [f"{r[1]}{'/' + str(r[2]) if r[2] else ''}: {r[7] or ''}{' ' + str(r[8]) if r[8] else ''}" for r in rows]
+    return {"partition_key": key, "partitions": tuple(b.rstrip(": ") for b in bounds)}

@@ -1,0 +1,108 @@
+"""What is stored in a column, as text that is exact, and as bytes to be hashed."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+INTEGERS = frozenset({"tinyint", "smallint", "mediumint", "int", "bigint"})
+TEXTS = frozenset({"char", "varchar", "tinytext", "text", "mediumtext", "longtext"})
+BINARIES = frozenset({"binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob", "vector"})
+SPATIAL = frozenset(
+    {
+        *("geometry", "point", "linestring", "polygon", "multipoint", "multilinestring", "multipolygon"),
+        *("geometrycollection", "geomcollection"),
+    }
+)
+UNPRINTED = BINARIES | SPATIAL
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """What reading a column exactly needs to know of it."""
+
+    name: str
+    base: str  # DATA_TYPE: "varchar"
+    type: str  # COLUMN_TYPE: "varchar(20)"
+    charset: str | None = None
+    collation: str | None = None
+    nullable: bool = True
+    generated: bool = False
+    bits: int = 1
+
+    @property
+    def stored_as(self) -> tuple[str, str, str | None]:
+        """Two columns of the same name and form keep the same value in the same bytes."""
+        return self.name, self.type, self.charset
+
+    @property
+    def is_integer(self) -> bool:
+        return self.base in INTEGERS
+
+    @property
+    def is_text(self) -> bool:
+        return self.base in TEXTS or self.base in ("enum", "set", "json")
+
+
+def as_text(column: Column, expression: str) -> str:
+    """SQL of the value's exact text, in utf8mb4.
+
+    FLOAT prints six digits, so it is read as DOUBLE, which prints the shortest text that gives the same number back (manual,
+    14.17). A geometry is its SRID and WKB. CHAR has no trailing blanks by definition (manual, 13.3.2).
+    """
+    if column.base in ("float", "double"):
+        return f"CAST(CAST({expression} AS DOUBLE) AS CHAR)"
+    if column.base == "bit":
+        return f"LPAD(BIN({expression} + 0), {column.bits}, '0')"
+    if column.base in UNPRINTED:
+        return f"CONCAT('\\\\x', LOWER(HEX({expression})))"
+    if column.is_integer:
+        return f"CAST({expression} + 0 AS CHAR)" if "zerofill" in column.type else f"CAST({expression} AS CHAR)"
+    if column.is_text:
+        return f"CONVERT({expression} USING utf8mb4)"
+    return f"CAST({expression} AS CHAR)"
+
+
+def as_bytes(column: Column, expression: str) -> str:
+    """SQL of bytes that differ where the text differs; compared only between columns stored alike."""
+    return f"CAST({as_text(column, expression)} AS BINARY)"
+
+
+def fingerprint(columns: list[Column], names: list[str]) -> str:
+    """SQL of a row's SHA-256 over the columns in the order of their names.
+
+    A field that can hold any byte goes in behind its length, and NULL has a mark of its own, so that no two rows give the same
+    text. Only rows whose columns are stored alike are compared by it, so a cheap form of the value is enough.
+    """
+    ordered = sorted(zip(columns, names, strict=True), key=lambda pair: pair[0].name)
+    parts = [part for column, name in ordered for part in _field(column, name)]
+    head = "\x1f".join(f"{c.name}\x1e{c.type}" for c, _ in ordered)
+    return f"UNHEX(SHA2(CONCAT({', '.join([_mark(head), *parts])}), 256))"
+
+
+def _mark(text: str) -> str:
+    """A short mark of the column list: a table with other columns is another table, even where the fields are the same."""
+    return f"'{hashlib.sha256(text.encode()).hexdigest()[:16]}'"
+
+
+def _field(column: Column, name: str) -> list[str]:
+    if column.base in TEXTS or column.base in UNPRINTED:
+        return [_measured(f"CAST({name} AS BINARY)", name, column.nullable)]
+    if column.base == "json":
+        text = f"CAST(CAST({name} AS CHAR) AS BINARY)"
+        return [_measured(text, text, column.nullable)]
+    value = _plain(column, name)
+    return [f"IFNULL({value}, 'N')" if column.nullable else value, "','"]
+
+
+def _measured(value: str, name: str, nullable: bool) -> str:
+    whole = f"LENGTH({name}), ':', {value}"
+    return f"IFNULL(CONCAT({whole}), 'N')" if nullable else whole
+
+
+def _plain(column: Column, name: str) -> str:
+    if column.base in ("enum", "set", "bit"):
+        return f"{name} + 0"
+    if column.base in ("float", "double"):
+        return f"CAST({name} AS DOUBLE)"
+    return name

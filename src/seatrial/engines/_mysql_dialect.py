@@ -1,0 +1,66 @@
+"""What MySQL and MariaDB do otherwise, as facts to read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dialect:
+    """One engine's facts; the SQL fragments stand in queries of information_schema."""
+
+    name: str
+    session: tuple[str, ...]  # settings of our own sessions beside the common ones
+    index_visible: str  # STATISTICS: "YES" where the optimizer uses the index
+    index_expression: str
+    column_srid: str
+    default_is_sql: bool  # COLUMN_DEFAULT is SQL text ('a''b', NULL), else a literal's bare value
+    shows_null_default: bool  # SHOW CREATE TABLE tells DEFAULT NULL from no default
+    sequences: bool
+    versioned: str  # TABLES.TABLE_TYPE of a table with system versioning
+    innodb_files: str  # query of (table id, file name without .ibd, page size in the file)
+    encodes_names: bool  # CONVERT(name USING filename) gives the name of a table's file
+    mode_of_copies: str = "MyISAM"  # cheaper than InnoDB to fill: no log, no undo, no clustering
+
+
+MYSQL = Dialect(
+    name="mysql",
+    session=(
+        "SET SESSION information_schema_stats_expiry = 0, internal_tmp_mem_storage_engine = TempTable,"
+        " show_create_table_skip_secondary_engine = OFF",
+    ),
+    index_visible="s.IS_VISIBLE",
+    index_expression="s.EXPRESSION",
+    column_srid="c.SRS_ID",
+    default_is_sql=False,
+    shows_null_default=True,
+    sequences=False,
+    versioned="",
+    innodb_files=(
+        "SELECT t.TABLE_ID, t.NAME, IF(s.ZIP_PAGE_SIZE > 0, s.ZIP_PAGE_SIZE, s.PAGE_SIZE)"
+        " FROM information_schema.INNODB_TABLES t JOIN information_schema.INNODB_TABLESPACES s ON s.SPACE = t.SPACE"
+        " WHERE t.NAME LIKE {pattern} AND s.SPACE_TYPE = 'Single' AND s.ENCRYPTION = 'N'"
+    ),
+    encodes_names=False,
+)
+
+MARIADB = Dialect(
+    name="mariadb",
+    session=(
+        "SET SESSION join_cache_level = 8, join_buffer_space_limit = 536870912,"
+        " optimizer_switch = 'join_cache_hashed=on,join_cache_bka=on,optimize_join_buffer_size=off',"
+        " use_stat_tables = 'never'",
+    ),
+    index_visible="IF(s.IGNORED = 'YES', 'NO', 'YES')",
+    index_expression="NULL",
+    column_srid="NULL",
+    default_is_sql=True,
+    shows_null_default=False,
+    sequences=True,
+    versioned="SYSTEM VERSIONED",
+    innodb_files=(
+        "SELECT t.TABLE_ID, t.NAME, IF(t.ZIP_PAGE_SIZE > 0, t.ZIP_PAGE_SIZE, @@innodb_page_size)"
+        " FROM information_schema.INNODB_SYS_TABLES t WHERE t.NAME LIKE {pattern} AND t.SPACE > 0"
+    ),
+    encodes_names=True,
+)

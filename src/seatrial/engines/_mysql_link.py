@@ -1,0 +1,148 @@
+"""Connections to MySQL and MariaDB: one fixed session for our own reading and writing, errors as values of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from seatrial.errors import DatabaseError
+from seatrial.model import ErrorKind
+
+Dial = Callable[[str | None], Any]
+"""Opens a raw driver connection (autocommit, every value as text or bytes) with the named default database."""
+
+TextRow = tuple[str | None, ...]
+
+# Not strict about dates, so that what is stored can be copied as it is: zero dates are valid data of older schemas.
+MODES = (
+    "STRICT_TRANS_TABLES,ALLOW_INVALID_DATES,ERROR_FOR_DIVISION_BY_ZERO,NO_AUTO_VALUE_ON_ZERO,NO_ENGINE_SUBSTITUTION"
+)
+SESSION = (
+    f"SET SESSION sql_mode = '{MODES}', time_zone = '+00:00', group_concat_max_len = 4294967295,"
+    " foreign_key_checks = 0, lock_wait_timeout = 60, innodb_lock_wait_timeout = 60,"
+    " tmp_table_size = 268435456, max_heap_table_size = 268435456, join_buffer_size = 134217728"
+)
+
+_BIT, _FLOAT = 16, 4  # field types of the wire protocol
+_ENVIRONMENT = frozenset(
+    {
+        *(1021, 1037, 1038, 1040, 1041, 1053, 1077, 1105, 1114, 1119, 1135, 1152, 1153, 1158, 1159, 1160, 1161, 1184),
+        *(1044, 1045, 1130, 1142, 1143, 1203, 1205, 1206, 1213, 1226, 1227, 1290, 1317, 1370, 1410, 1419, 1836, 1927),
+        *(2000, 2002, 2003, 2005, 2006, 2008, 2013, 2014, 2055, 3024, 3572, 3636, 1286, 1524, 1396, 1298, 4031),
+    }
+)
+"""Error numbers of connections, resources, rights, and of what is missing on the server (Server Error Message Reference)."""
+LOST = frozenset({2006, 2013, 2014, 2055, 1053, 1927, 4031, 0})
+
+
+def error_kind(code: int) -> ErrorKind:
+    return ErrorKind.ENVIRONMENT if code in _ENVIRONMENT or code == 0 else ErrorKind.MIGRATION
+
+
+def code_and_message(error: Exception) -> tuple[int, str]:
+    """The server's error number and words; 0 where the driver itself gave up."""
+    arguments = error.args
+    if len(arguments) >= 2 and isinstance(arguments[0], int):
+        return arguments[0], str(arguments[1])
+    return 0, str(error) or type(error).__name__
+
+
+def database_error(error: Exception, statement: str = "") -> DatabaseError:
+    code, message = code_and_message(error)
+    shown = f"{message} in: {_shortened(statement)}" if statement else message
+    return DatabaseError(shown, code=str(code), kind=error_kind(code))
+
+
+def _shortened(statement: str, most: int = 300) -> str:
+    return statement if len(statement) <= most else statement[:most] + " ..."
+
+
+class Link:
+    """Our own connection to one server: a fixed session, reconnected when the server has closed it."""
+
+    def __init__(self, dial: Dial, database: str, settings: tuple[str, ...]) -> None:
+        self._dial = dial
+        self._database = database
+        self._settings = (SESSION, *settings)
+        self._raw: Any = None
+
+    def execute(self, statement: str) -> int:
+        """Run one statement; returns the number of affected rows. Raises DatabaseError."""
+        with self._cursor(statement) as cursor:
+            return int(cursor.rowcount)
+
+    def rows(self, statement: str) -> list[TextRow]:
+        """All rows of a query as text. Raises DatabaseError."""
+        with self._cursor(statement) as cursor:
+            described = cursor.description or ()
+            found = cursor.fetchall()
+        if not any(isinstance(v, bytes) for row in found[:1] for v in row) and not _has_bytes(described):
+            return list(found)
+        return [tuple(text(v, d) for v, d in zip(row, described, strict=True)) for row in found]
+
+    def value(self, statement: str) -> str | None:
+        """The first value of the first row, None where there is none."""
+        found = self.rows(statement)
+        return found[0][0] if found else None
+
+    def use(self, database: str) -> None:
+        """Make another database the default one."""
+        self._database = database
+        self.execute(f"USE `{database}`")
+
+    def close(self) -> None:
+        if self._raw is not None and self._raw.open:
+            self._raw.close()
+        self._raw = None
+
+    def _cursor(self, statement: str) -> Any:
+        raw = self._connected()
+        cursor = raw.cursor()
+        try:
+            cursor.execute(statement)
+        except Exception as error:
+            raise self._refused(error, statement) from error
+        return cursor
+
+    def _connected(self) -> Any:
+        if self._raw is None or not self._raw.open:
+            self._raw = self._dial(self._database)
+            for setting in self._settings:
+                self._raw.cursor().execute(setting)
+        return self._raw
+
+    def _refused(self, error: Exception, statement: str) -> Exception:
+        if not is_driver_error(error):
+            return error
+        if code_and_message(error)[0] in LOST:
+            self.close()
+        return database_error(error, statement)
+
+
+def is_driver_error(error: Exception) -> bool:
+    import pymysql.err
+
+    return isinstance(error, (pymysql.err.MySQLError, OSError))
+
+
+def _has_bytes(described: tuple[Any, ...]) -> bool:
+    return any(d[1] in (_BIT, *range(249, 256)) for d in described)
+
+
+def text(value: Any, description: Any) -> str | None:
+    """A value as text: bits as digits, other binary as ``\\x`` hex."""
+    if not isinstance(value, bytes):
+        return None if value is None else str(value)
+    if description[1] == _BIT:
+        return format(int.from_bytes(value, "big"), "b").zfill(int(description[3] or 1))
+    return "\\x" + value.hex()
+
+
+def quote(name: str) -> str:
+    """An identifier (manual, 9.2: a backtick inside is doubled)."""
+    return "`" + name.replace("`", "``") + "`"
+
+
+def literal(value: str) -> str:
+    """A string literal of the fixed session, which has backslash escapes."""
+    return "'" + value.replace("\\", "\\\\").replace("'", "''").replace("\0", "\\0") + "'"

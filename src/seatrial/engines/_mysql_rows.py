@@ -1,0 +1,417 @@
+"""The rows of moments: copies in a database beside the trial's, and the exact difference of two of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from seatrial.engines._mysql_columns import Column, as_bytes, as_text, fingerprint
+from seatrial.engines._mysql_dialect import Dialect
+from seatrial.engines._mysql_link import Link, TextRow, literal, quote
+from seatrial.model import ChangedRow, ChangeGroup, Row, TableDiff, TablePair, TableRef
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copy:
+    """One table's rows at one moment: column ``c0``, ``c1`` ... as they were stored, ``k`` the key, ``h`` the row's hash."""
+
+    name: str  # quoted, with its database
+    table: TableRef
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+    rows: int
+    checksum: str
+
+    def at(self, column: str, alias: str) -> str:
+        """The stored value of a column."""
+        return f"{alias}.c{self._place(column)}"
+
+    def text(self, column: str, alias: str) -> str:
+        return as_text(self.column(column), self.at(column, alias))
+
+    def column(self, name: str) -> Column:
+        return self.columns[self._place(name)]
+
+    def _place(self, column: str) -> int:
+        return next(i for i, c in enumerate(self.columns) if c.name == column)
+
+    @property
+    def stored_as(self) -> frozenset[tuple[str, str, str | None]]:
+        """What the row's hash is over."""
+        return frozenset(c.stored_as for c in self.columns if not c.generated)
+
+
+def _digest(columns: Sequence[Column], values: Sequence[str]) -> str:
+    """SQL of a key of any types as 32 bytes, equal where the exact texts are."""
+    parts = (
+        f"IFNULL(CONCAT(LENGTH({t}), ':', {t}), 'N')"
+        for c, v in zip(columns, values, strict=True)
+        for t in [as_bytes(c, v)]
+    )
+    return f"UNHEX(SHA2(CONCAT({', '.join(parts)}), 256))"
+
+
+def _is_number(columns: Sequence[Column]) -> bool:
+    return len(columns) == 1 and columns[0].is_integer
+
+
+class Shadows:
+    """Makes copies and compares them. ``space`` is the database that holds them."""
+
+    def __init__(self, link: Link, space: str, dialect: Dialect) -> None:
+        self._link, self._space, self._dialect = link, space, dialect
+        self._made = 0
+
+    def copy(self, table: TableRef, columns: Sequence[Column], key: tuple[str, ...]) -> Copy:
+        """Copy a table's rows as they are now, with their hashes."""
+        name = self._new("r")
+        stored = [c for c in columns if not c.generated or c.name in key]
+        self._link.execute(self._copying(name, table, stored, key))
+        rows, checksum = self._sum(name)
+        return Copy(name=name, table=table, columns=tuple(stored), key=key, rows=rows, checksum=checksum)
+
+    def drop(self, name: str) -> None:
+        self._link.execute(f"DROP TABLE IF EXISTS {name}")
+
+    def checksum_sql(self, table: TableRef, columns: Sequence[Column]) -> str:
+        """The query behind a checksum, as it is run."""
+        plain = [c for c in columns if not c.generated]
+        return f"SELECT COUNT(*), {_SUMS} FROM (SELECT {self._hash(plain)} AS h FROM {quote(table.name)}) r"
+
+    def _copying(self, name: str, table: TableRef, stored: Sequence[Column], key: tuple[str, ...]) -> str:
+        fields = [f"{quote(c.name)} AS c{i}" for i, c in enumerate(stored)]
+        keyed = [c for k in key for c in stored if c.name == k]
+        if keyed and not _is_number(keyed):
+            fields.append(f"{_digest(keyed, [quote(c.name) for c in keyed])} AS k")
+        fields.append(f"{self._hash([c for c in stored if not c.generated])} AS h")
+        return f"CREATE TABLE {name} ENGINE={self._dialect.mode_of_copies} AS SELECT {', '.join(fields)} FROM {quote(table.name)}"
+
+    def _hash(self, columns: Sequence[Column]) -> str:
+        return fingerprint(list(columns), [quote(c.name) for c in columns])
+
+    def _sum(self, name: str) -> tuple[int, str]:
+        count, *sums = self._link.rows(f"SELECT COUNT(*), {_SUMS} FROM {name}")[0]
+        return int(count or 0), "".join(f"{int(float(s or 0)) if 'e' in str(s) else int(s or 0):012x}" for s in sums)
+
+    def _new(self, prefix: str) -> str:
+        self._made += 1
+        return f"{quote(self._space)}.{prefix}{self._made}"
+
+    # --- differences --------------------------------------------------------------------------------------------------
+
+    def diff(self, old: Copy | None, new: Copy | None, pair: TablePair, limit: int) -> TableDiff | None:
+        """How the rows differ; None where they do not."""
+        if old is None and new is None:
+            return None
+        if old is None or new is None:
+            return self._one_sided(old, new, pair, limit)
+        missing = any(b is None for _, b in pair.columns)
+        same = old.stored_as == new.stored_as and not missing and _complete(old, pair)
+        if same and (old.rows, old.checksum) == (new.rows, new.checksum):
+            return None
+        comparison = _Comparison(self, self._link, old, new, pair, limit, hashes=same)
+        found = comparison.keyed() if _has_key(old, new, pair) else comparison.multiset()
+        return found if found else None
+
+    def _one_sided(self, old: Copy | None, new: Copy | None, pair: TablePair, limit: int) -> TableDiff | None:
+        copy, lost = (old, True) if old is not None else (new, False)
+        assert copy is not None
+        if not copy.rows:
+            return None
+        names = (
+            [c.name for c in copy.columns if not c.generated]
+            if not pair.columns
+            else [a if lost else (b or a) for a, b in pair.columns]
+        )
+        key = [k for k in (pair.key or copy.key) if any(c.name == k for c in copy.columns)]
+        rows = self.rows(copy, f"{copy.name} r", names, key, limit)
+        return TableDiff(
+            table=pair.old,
+            new_table=pair.new,
+            key=tuple(key),
+            columns=tuple(names),
+            lost_count=copy.rows if lost else 0,
+            lost=rows if lost else (),
+            added_count=0 if lost else copy.rows,
+            added=() if lost else rows,
+        )
+
+    def rows(self, copy: Copy, source: str, names: Sequence[str], key: Sequence[str], limit: int) -> tuple[Row, ...]:
+        """Rows of a copy (``r`` in ``source``) as text, in key order."""
+        texts = [copy.text(n, "r") for n in (*key, *names)]
+        order = [copy.at(n, "r") for n in key] + [copy.text(n, "r") for n in (key or names)]
+        found = self._link.rows(f"SELECT {', '.join(texts)} FROM {source} ORDER BY {', '.join(order)} LIMIT {limit}")
+        return tuple(_row(f, len(key)) for f in found)
+
+    def materialised(self, copy: Copy, key: Sequence[str]) -> str:
+        """A copy with ``k`` over other columns than its own key; repeated keys are told apart by a number."""
+        name = self._new("k")
+        columns = [copy.column(k) for k in key]
+        digest = _digest(columns, [copy.at(k, "r") for k in key])
+        fields = ", ".join(f"r.c{i}" for i in range(len(copy.columns)))
+        self._link.execute(
+            f"CREATE TABLE {name} ENGINE={self._dialect.mode_of_copies} AS SELECT {fields}, r.h,"
+            f" UNHEX(SHA2(CONCAT(HEX({digest}), ' ', ROW_NUMBER() OVER (PARTITION BY {digest} ORDER BY r.h)), 256)) AS k"
+            f" FROM {copy.name} r"
+        )
+        return name
+
+    def scratch(self, query: str) -> str:
+        name = self._new("w")
+        self._link.execute(f"CREATE TABLE {name} ENGINE={self._dialect.mode_of_copies} AS {query}")
+        return name
+
+
+_SUMS = ", ".join(f"SUM(CRC32(SUBSTR(h, {start}, 8)))" for start in (1, 9, 17, 25))
+"""Four sums of 32 independent bits a row: order does not matter, repeated rows count, and nothing cancels."""
+
+
+def _complete(copy: Copy, pair: TablePair) -> bool:
+    """Whether the pair compares every stored column under the same name."""
+    return {a for a, b in pair.columns if a == b} >= {c.name for c in copy.columns if not c.generated}
+
+
+def _has_key(old: Copy, new: Copy, pair: TablePair) -> bool:
+    names = dict(pair.columns)
+    there = {c.name for c in new.columns}
+    return (
+        bool(pair.key)
+        and all(names.get(k, k) in there for k in pair.key)
+        and {*pair.key} <= {c.name for c in old.columns}
+    )
+
+
+def _row(found: TextRow, keys: int) -> Row:
+    return Row(key=found[:keys] if keys else found, values=found[keys:])
+
+
+class _Comparison:
+    """One pair of copies."""
+
+    def __init__(
+        self, shadows: Shadows, link: Link, old: Copy, new: Copy, pair: TablePair, limit: int, *, hashes: bool
+    ) -> None:
+        self._shadows, self._link = shadows, link
+        self._old, self._new, self._pair, self._limit = old, new, pair, limit
+        self._hashes = hashes
+        self._renamed = dict(pair.columns)
+        self._scratch: list[str] = []
+        self._ok = self._nk = ""
+
+    def keyed(self) -> TableDiff:
+        try:
+            old, new = self._sources()
+            return self._by_key(old, new)
+        finally:
+            for name in self._scratch:
+                self._shadows.drop(name)
+
+    def multiset(self) -> TableDiff:
+        try:
+            return self._as_multisets()
+        finally:
+            for name in self._scratch:
+                self._shadows.drop(name)
+
+    # --- with a key ---------------------------------------------------------------------------------------------------
+
+    def _sources(self) -> tuple[str, str]:
+        """The tables of both copies with a comparable key, whose SQL is left in ``_ok`` and ``_nk``."""
+        old_key, new_key = self._pair.key, self._new_key
+        own = self._old.key == old_key and self._new.key == new_key
+        numbers = [_is_number([c.column(n) for n in k]) for c, k in ((self._old, old_key), (self._new, new_key))]
+        if own and all(numbers):
+            self._ok, self._nk = self._old.at(old_key[0], "o"), self._new.at(new_key[0], "n")
+            return self._old.name, self._new.name
+        self._ok, self._nk = "o.k", "n.k"
+        if own and not any(numbers):
+            return self._old.name, self._new.name
+        return self._keyed_by(self._old, old_key), self._keyed_by(self._new, new_key)
+
+    @property
+    def _new_key(self) -> tuple[str, ...]:
+        return tuple(self._renamed.get(k, k) or k for k in self._pair.key)
+
+    def _keyed_by(self, copy: Copy, key: tuple[str, ...]) -> str:
+        name = self._shadows.materialised(copy, key)
+        self._scratch.append(name)
+        return name
+
+    def _by_key(self, old: str, new: str) -> TableDiff:
+        join = f"{old} o JOIN {new} n ON {self._ok} = {self._nk}"
+        matched, differing = self._link.rows(f"SELECT COUNT(*), SUM({self._differs()}) FROM {join}")[0]
+        both = int(matched or 0)
+        work = []
+        if int(float(differing or 0)):
+            work.append(self._table(f"{self._changed()} FROM {join} WHERE {self._differs()}"))
+        lost = self._missing(old, new, "o", both < self._old.rows)
+        added = self._missing(new, old, "n", both < self._new.rows)
+        if lost and added and (twins := self._twins(lost, added)):
+            work.append(twins)
+        return TableDiff(
+            table=self._pair.old,
+            new_table=self._pair.new,
+            key=self._pair.key,
+            columns=tuple(a for a, _ in self._pair.columns),
+            missing_columns=tuple(a for a, b in self._pair.columns if b is None),
+            lost_count=self._count(lost),
+            lost=self._taken(self._old, lost, [a for a, _ in self._pair.columns], self._pair.key),
+            added_count=self._count(added),
+            added=self._added(added),
+            changed=self._groups(work),
+        )
+
+    def _differs(self) -> str:
+        if self._hashes:
+            return "(o.h <> n.h)"
+        return "NOT (" + " AND ".join(f"({self._equal(a, b)})" for a, b in self._pair.columns) + ")"
+
+    def _equal(self, a: str, b: str | None) -> str:
+        """Whether two values are the same, to the last bit and blank."""
+        old = self._old.column(a)
+        if b is None:
+            return f"{self._old.at(a, 'o')} IS NULL"
+        new = self._new.column(b)
+        if old.is_integer and new.is_integer:
+            return f"{self._old.at(a, 'o')} <=> {self._new.at(b, 'n')}"
+        return f"{as_bytes(old, self._old.at(a, 'o'))} <=> {as_bytes(new, self._new.at(b, 'n'))}"
+
+    def _changed(self) -> str:
+        """The select list of a table of changed rows: raw key, both texts, and a mask of what differs."""
+        key = [f"{self._old.at(k, 'o')} AS q{i}" for i, k in enumerate(self._pair.key)]
+        olds = [f"{self._old.text(k, 'o')} AS t{i}" for i, k in enumerate(self._pair.key)]
+        before = [f"{self._old.text(a, 'o')} AS o{i}" for i, (a, _) in enumerate(self._pair.columns)]
+        after = [
+            f"{self._new.text(b, 'n') if b is not None else 'CONVERT(NULL USING utf8mb4)'} AS n{i}"
+            for i, (_, b) in enumerate(self._pair.columns)
+        ]
+        marks = ", ".join(f"IF({self._equal(a, b)}, '0', '1')" for a, b in self._pair.columns)
+        return f"SELECT {', '.join([*key, *olds, *before, *after])}, CONCAT({marks}) AS m"
+
+    def _missing(self, one: str, other: str, alias: str, some: bool) -> str:
+        """A table of the rows of one side whose key is not on the other; no name where there are none."""
+        if not some:
+            return ""
+        o, n = (self._ok, self._nk) if alias == "o" else (self._nk, self._ok)
+        partner = "n" if alias == "o" else "o"
+        return self._table(
+            f"SELECT {alias}.* FROM {one} {alias} LEFT JOIN {other} {partner} ON {o} = {n} WHERE {n} IS NULL"
+        )
+
+    def _twins(self, lost: str, added: str) -> str:
+        """Rows whose key only changed within what its collation takes for equal: changed rows, and no longer lost or added."""
+        texts = [k for k in self._pair.key if self._old.column(k).collation]
+        if not texts:
+            return ""
+        same = [self._alike(k) for k in self._pair.key]
+        work = self._table(f"{self._changed()} FROM {lost} o JOIN {added} n ON {' AND '.join(same)}")
+        if not self._count(work):
+            return ""
+        condition = " AND ".join(same)
+        keys = [self._table(f"SELECT {a}.k FROM {lost} o JOIN {added} n ON {condition}") for a in "on"]
+        for name, found in zip((lost, added), keys, strict=True):  # both lists were read before either table loses rows
+            self._link.execute(f"DELETE FROM {name} WHERE k IN (SELECT k FROM {found})")
+        return work
+
+    def _alike(self, key: str) -> str:
+        old, new = self._old.column(key), self._renamed.get(key, key) or key
+        if not old.collation:
+            return self._equal(key, new)
+        one, other = self._old.at(key, "o"), self._new.at(new, "n")
+        return f"CONVERT({one} USING {old.charset}) COLLATE {old.collation} = CONVERT({other} USING {old.charset}) COLLATE {old.collation}"
+
+    def _groups(self, work: Sequence[str]) -> tuple[ChangeGroup, ...]:
+        counts: dict[str, int] = {}
+        for table in work:
+            for mask, count in self._link.rows(f"SELECT m, COUNT(*) FROM {table} GROUP BY m"):
+                counts[str(mask)] = counts.get(str(mask), 0) + int(count or 0)
+        return tuple(self._group(work, mask, counts[mask]) for mask in sorted(counts, reverse=True) if "1" in mask)
+
+    def _group(self, work: Sequence[str], mask: str, count: int) -> ChangeGroup:
+        places = [i for i, mark in enumerate(mask) if mark == "1"]
+        keys = len(self._pair.key)
+        fields = [f"t{i}" for i in range(keys)] + [f"o{i}" for i in places] + [f"n{i}" for i in places]
+        order = [f"q{i}" for i in range(keys)] + [f"t{i}" for i in range(keys)]
+        found: list[TextRow] = []
+        for table in work:
+            found += self._link.rows(
+                f"SELECT {', '.join(fields)} FROM {table} WHERE m = {literal(mask)} ORDER BY {', '.join(order)} LIMIT {self._limit}"
+            )
+        rows = tuple(
+            ChangedRow(key=f[:keys], old=f[keys : keys + len(places)], new=f[keys + len(places) :])
+            for f in found[: self._limit]
+        )
+        return ChangeGroup(columns=tuple(self._pair.columns[i][0] for i in places), count=count, rows=rows)
+
+    def _added(self, table: str) -> tuple[Row, ...]:
+        """Rows that are new, in the order of the old columns."""
+        names = [b for _, b in self._pair.columns]
+        there = [b for b in names if b is not None]
+        rows = self._taken(self._new, table, there, self._new_key)
+        if len(there) == len(names):
+            return rows
+        return tuple(Row(key=r.key, values=_spread(r.values, names)) for r in rows)
+
+    def _taken(self, copy: Copy, table: str, names: Sequence[str], key: Sequence[str]) -> tuple[Row, ...]:
+        return self._shadows.rows(copy, f"{table} r", names, key, self._limit) if table else ()
+
+    def _table(self, query: str) -> str:
+        name = self._shadows.scratch(query)
+        self._scratch.append(name)
+        return name
+
+    def _count(self, table: str) -> int:
+        return int(self._link.value(f"SELECT COUNT(*) FROM {table}") or 0) if table else 0
+
+    # --- without a key ------------------------------------------------------------------------------------------------
+
+    def _as_multisets(self) -> TableDiff:
+        names = [a for a, _ in self._pair.columns]
+        old = self._hashed(self._old, [(a, a) for a in names])
+        new = self._hashed(self._new, [(b, a) for a, b in self._pair.columns])
+        surplus = self._table(
+            f"SELECT h, SUM(d) AS d FROM (SELECT h, COUNT(*) AS d FROM {old} GROUP BY h"
+            f" UNION ALL SELECT h, -COUNT(*) FROM {new} GROUP BY h) u GROUP BY h HAVING SUM(d) <> 0"
+        )
+        lost, added = (self._surplus(surplus, sign) for sign in (1, -1))
+        return TableDiff(
+            table=self._pair.old,
+            new_table=self._pair.new,
+            columns=tuple(names),
+            missing_columns=tuple(a for a, b in self._pair.columns if b is None),
+            lost_count=lost,
+            lost=self._examples(old, surplus, 1, len(names)) if lost else (),
+            added_count=added,
+            added=self._examples(new, surplus, -1, len(names)) if added else (),
+        )
+
+    def _hashed(self, copy: Copy, columns: Sequence[tuple[str | None, str]]) -> str:
+        """Rows as texts ``t0`` ... with a hash of the exact texts."""
+        texts = [copy.text(c, "r") if c is not None else "CONVERT(NULL USING utf8mb4)" for c, _ in columns]
+        parts = [f"IFNULL(CONCAT(LENGTH({b}), ':', {b}), 'N')" for t in texts for b in [f"CAST({t} AS BINARY)"]]
+        fields = ", ".join(f"{t} AS t{i}" for i, t in enumerate(texts))
+        return self._table(f"SELECT {fields}, UNHEX(SHA2(CONCAT({', '.join(parts)}), 256)) AS h FROM {copy.name} r")
+
+    def _surplus(self, table: str, sign: int) -> int:
+        return int(float(self._link.value(f"SELECT IFNULL(SUM(ABS(d)), 0) FROM {table} WHERE SIGN(d) = {sign}") or 0))
+
+    def _examples(self, rows: str, surplus: str, sign: int, width: int) -> tuple[Row, ...]:
+        """Each surplus row as often as it is surplus."""
+        fields = ", ".join(f"MIN(t{i}) AS t{i}" for i in range(width))
+        texts = ", ".join(f"t{i}" for i in range(width))
+        found = self._link.rows(
+            f"SELECT d, {texts} FROM (SELECT r.h, ABS(MIN(s.d)) AS d, {fields} FROM {rows} r JOIN {surplus} s ON s.h = r.h"
+            f" WHERE SIGN(s.d) = {sign} GROUP BY r.h) g ORDER BY {texts} LIMIT {self._limit}"
+        )
+        return tuple(_repeated(found))[: self._limit]
+
+
+def _repeated(found: Sequence[TextRow]) -> Iterator[Row]:
+    for count, *values in found:
+        for _ in range(int(float(count or 1))):
+            yield Row(key=tuple(values), values=tuple(values))
+
+
+def _spread(values: tuple[str | None, ...], names: Sequence[str | None]) -> tuple[str | None, ...]:
+    rest = iter(values)
+    return tuple(next(rest) if n is not None else None for n in names)

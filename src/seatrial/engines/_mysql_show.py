@@ -1,0 +1,101 @@
+"""``SHOW CREATE TABLE`` cut into its parts: the server's own words for what information_schema keeps to itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from seatrial.sql.tokens import QUOTED, Token, code
+
+_KEYS = frozenset({"UNIQUE", "FULLTEXT", "SPATIAL", "VECTOR", "KEY", "INDEX"})
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The parts of one table: each name with the text behind it."""
+
+    columns: Mapping[str, str] = field(default_factory=dict)
+    keys: Mapping[str, str] = field(default_factory=dict)
+    constraints: Mapping[str, str] = field(default_factory=dict)
+    foreign: Mapping[str, str] = field(default_factory=dict)  # the whole text of every foreign key, by name
+    tail: str = ""  # what follows the closing parenthesis
+
+
+def parse(text: str, dialect: str) -> Shown:
+    """Cut the output of SHOW CREATE TABLE at its outer commas."""
+    shown = Shown()
+    columns: dict[str, str] = {}
+    keys: dict[str, str] = {}
+    constraints: dict[str, str] = {}
+    foreign: dict[str, str] = {}
+    elements, end = _elements(code(text, dialect))
+    for element in elements:
+        first = element[0]
+        if first.kind == QUOTED:
+            columns[first.name] = _after(text, element, 1)
+        elif first.word == "CONSTRAINT":
+            constraints[element[1].name] = _after(text, element, 2)
+            if element[2].word == "FOREIGN":
+                foreign[element[1].name] = text[element[0].start : element[-1].end]
+        elif first.word in _KEYS:
+            at = next(i for i, t in enumerate(element) if t.kind == QUOTED)
+            keys[element[at].name] = _without_comment(text, element, at)
+    shown = Shown(columns, keys, constraints, foreign, text[end:])
+    return shown
+
+
+def _elements(tokens: list[Token]) -> tuple[list[list[Token]], int]:
+    start = next(i for i, t in enumerate(tokens) if t.word == "(")
+    depth, elements = 1, [[]]  # type: tuple[int, list[list[Token]]]
+    for token in tokens[start + 1 :]:
+        depth += (token.word == "(") - (token.word == ")")
+        if depth == 0:
+            return [e for e in elements if e], token.end
+        if token.word == "," and depth == 1:
+            elements.append([])
+        else:
+            elements[-1].append(token)
+    return [e for e in elements if e], tokens[-1].end
+
+
+def _after(text: str, element: list[Token], count: int) -> str:
+    return text[element[count].start : element[-1].end] if len(element) > count else ""
+
+
+def _without_comment(text: str, element: list[Token], at: int) -> str:
+    """An index's kind and columns, without its name and its comment (which is an attribute of its own)."""
+    end = next((i for i, t in enumerate(element) if t.word == "COMMENT" and i > at), len(element))
+    kind = " ".join(t.text for t in element[:at] if t.word not in ("KEY", "INDEX"))
+    return f"{kind} {text[element[at + 1].start : element[end - 1].end]}".strip()
+
+
+_NO_LITERAL_DEFAULT = frozenset(
+    {
+        *("TINYBLOB", "BLOB", "MEDIUMBLOB", "LONGBLOB", "TINYTEXT", "TEXT", "MEDIUMTEXT", "LONGTEXT", "JSON", "VECTOR"),
+        *(
+            "GEOMETRY",
+            "POINT",
+            "LINESTRING",
+            "POLYGON",
+            "MULTIPOINT",
+            "MULTILINESTRING",
+            "MULTIPOLYGON",
+            "GEOMCOLLECTION",
+        ),
+    }
+)
+
+
+def lacks_default(definition: str, dialect: str) -> bool:
+    """Whether a nullable column has no default at all (ALTER ... DROP DEFAULT), so that strict mode refuses to leave it out.
+
+    MySQL shows ``DEFAULT NULL`` for every other nullable column, but not for the types that take no literal default.
+    """
+    words = [t.word for t in code(definition, dialect)]
+    required = any(pair == ("NOT", "NULL") for pair in zip(words, words[1:], strict=False))
+    return (
+        not required
+        and words[:1] != []
+        and words[0] not in _NO_LITERAL_DEFAULT
+        and not {"DEFAULT", "GENERATED"} & {*words}
+    )

@@ -1,0 +1,217 @@
+"""Scripts run as a migration tool would run them: a fresh connection, the server's own session, statement by statement."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from seatrial.engines._mysql_link import Dial, code_and_message, error_kind, is_driver_error
+from seatrial.errors import DatabaseError
+from seatrial.model import ErrorKind, Lock, Observed, Script, Statement, Step, StepError, Transaction
+from seatrial.sql.split import SourceStatement, split
+from seatrial.sql.tokens import STRING, code
+
+UTC = "SET time_zone = '+00:00'"
+
+_REFUSED = "{what} reaches outside the trial's database; set trust = true under [source] to let it run"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """What the server says it will do for a statement."""
+
+    locks: tuple[Lock, ...] = ()
+    rewrites: tuple[str, ...] = ()
+
+
+class Watcher:
+    """Asks, before a statement runs, what it will lock and rewrite; this one asks nothing."""
+
+    observed = Observed.NOT_OBSERVED
+    note = "locks are not observed on this server"
+
+    def before(self, statement: str) -> Observation:
+        return Observation()
+
+
+class StepRunner:
+    """Runs scripts on fresh connections to one database."""
+
+    def __init__(self, dial: Dial, database: str, dialect: str, watcher: Watcher, *, trust: bool) -> None:
+        self._dial, self._database, self._dialect = dial, database, dialect
+        self._watcher, self._trust = watcher, trust
+
+    def run(self, script: Script) -> Step:
+        """The script's statements, in order, until one is refused."""
+        started = time.perf_counter()
+        done: list[Statement] = []
+        error = self._run(script, done)
+        return Step(
+            duration_ms=_since(started),
+            statements=tuple(done),
+            error=error,
+            locks_observed=self._watcher.observed,
+            locks_note=self._watcher.note,
+            in_transaction=False,  # DDL commits by itself (manual, 15.3.3), so a step is never all or nothing
+        )
+
+    def load(self, text: str) -> StepError | None:
+        """Run a seed script; nothing is recorded but its first error."""
+        quiet = StepRunner(self._dial, self._database, self._dialect, Watcher(), trust=self._trust)
+        return quiet.run(Script(text=text, transaction=Transaction.ONE)).error
+
+    def _run(self, script: Script, done: list[Statement]) -> StepError | None:
+        try:
+            raw = self._dial(self._database)
+        except DatabaseError as error:
+            return StepError(message=str(error), kind=ErrorKind.ENVIRONMENT, code=error.code)
+        try:
+            session = _Session(raw, self, done)
+            return session.prepare(script.session) or session.carry_out(script)
+        finally:
+            with suppress(Exception):  # a connection that the migration killed cannot be closed either
+                raw.close()
+
+    def statements(self, script: Script) -> list[SourceStatement]:
+        return split(script.text, self._dialect)
+
+    def observe(self, statement: str) -> Observation:
+        return self._watcher.before(statement)
+
+    def refusal(self, statement: str) -> str:
+        """Why a statement is not run: it would read or write what is not the trial's."""
+        what = "" if self._trust else reaches_outside(statement, self._dialect, self._database)
+        return _REFUSED.format(what=what) if what else ""
+
+
+class _Session:
+    """One fresh connection of a step."""
+
+    def __init__(self, raw: Any, runner: StepRunner, done: list[Statement]) -> None:
+        self._raw, self._runner, self._done = raw, runner, done
+
+    def prepare(self, settings: Iterable[str]) -> StepError | None:
+        for setting in (UTC, *settings):
+            if error := self._send(setting)[1]:
+                return error
+        return None
+
+    def carry_out(self, script: Script) -> StepError | None:
+        whole = script.transaction is Transaction.ONE
+        if whole and (error := self._send("START TRANSACTION")[1]):
+            return error
+        for statement in self._runner.statements(script):
+            if error := self._observed(statement, script.first_line + statement.line - 1):
+                if whole:
+                    self._send("ROLLBACK")
+                return error
+        return self._finish(script.epilogue, whole)
+
+    def _finish(self, epilogue: Sequence[str], whole: bool) -> StepError | None:
+        for statement in (*epilogue, *(["COMMIT"] if whole else [])):
+            if error := self._send(statement)[1]:
+                return error
+        return None
+
+    def _observed(self, statement: SourceStatement, line: int) -> StepError | None:
+        if why := self._runner.refusal(statement.text):
+            return StepError(message=why, kind=ErrorKind.ENVIRONMENT, statement=statement.text, line=line)
+        seen = self._runner.observe(statement.text)
+        started = time.perf_counter()
+        rows, error = self._send(statement.text, line)
+        self._done.append(
+            Statement(
+                sql=statement.text,
+                duration_ms=_since(started),
+                rows=rows,
+                locks=() if error else seen.locks,
+                rewrites=() if error else seen.rewrites,
+            )
+        )
+        return error
+
+    def _send(self, sql: str, line: int | None = None) -> tuple[int | None, StepError | None]:
+        """Run one statement and read away all that it returns."""
+        try:
+            cursor = self._raw.cursor()
+            rows = cursor.execute(sql)
+            while cursor.nextset():
+                pass
+        except Exception as error:
+            if not is_driver_error(error):
+                raise
+            return None, self._step_error(error, sql, line)
+        return int(rows), None
+
+    def _step_error(self, error: Exception, sql: str, line: int | None) -> StepError:
+        code_, message = code_and_message(error)
+        state = str(getattr(error, "sqlstate", None) or "") or (self._sqlstate() if code_ else "")
+        return StepError(
+            message=f"{message} (SQLSTATE {state})" if state else message,
+            kind=error_kind(code_),
+            code=str(code_),
+            statement=sql,
+            line=line,
+        )
+
+    def _sqlstate(self) -> str:
+        """PyMySQL before 1.2 drops it; the diagnostics area still has it (manual, 15.6.7.3)."""
+        try:
+            cursor = self._raw.cursor()
+            cursor.execute("GET DIAGNOSTICS CONDITION 1 @seatrial_state = RETURNED_SQLSTATE")
+            cursor.execute("SELECT @seatrial_state")
+            return str(cursor.fetchone()[0] or "")
+        except Exception as error:
+            if not is_driver_error(error):
+                raise
+            return ""
+
+
+def _since(started: float) -> float:
+    return (time.perf_counter() - started) * 1000
+
+
+def reaches_outside(statement: str, dialect: str, database: str) -> str:
+    """The words of a statement that read or write the server's files or another database; empty where there are none."""
+    tokens = code(statement, dialect)
+    words = [t.word for t in tokens]
+    for i, word in enumerate(words):
+        if word == "LOAD_FILE" and words[i + 1 : i + 2] == ["("]:
+            return "LOAD_FILE()"
+        if word == "INTO" and words[i + 1 : i + 2] in (["OUTFILE"], ["DUMPFILE"]):
+            return f"SELECT INTO {words[i + 1]}"
+    if words[:1] == ["LOAD"] and words[1:2] in (["DATA"], ["XML"]):
+        return f"LOAD {words[1]}"
+    if words[:2] in (["INSTALL", "PLUGIN"], ["INSTALL", "COMPONENT"], ["INSTALL", "SONAME"], ["CREATE", "SERVER"]):
+        return " ".join(words[:2])
+    if words[:1] == ["CREATE"] and "SONAME" in words:
+        return "CREATE FUNCTION ... SONAME"
+    if words[:1] in (["CREATE"], ["ALTER"]) and words[1:2] == ["TABLE"] and any(t.kind == STRING for t in tokens):
+        for i, word in enumerate(words[:-1]):
+            if word == "DIRECTORY" and words[i - 1] in ("DATA", "INDEX"):
+                return f"{words[i - 1]} DIRECTORY"
+    return _other_database(words, [t.name for t in tokens], database)
+
+
+def _other_database(words: list[str], names: list[str], database: str) -> str:
+    if words[:1] == ["USE"] and len(names) > 1 and names[1] != database:
+        return f"USE {names[1]}"
+    if words[:1] in (["CREATE"], ["DROP"], ["ALTER"]):
+        at = next((i for i, w in enumerate(words[:5]) if w in ("DATABASE", "SCHEMA")), None)
+        named = (
+            [n for n, w in zip(names[at + 1 :], words[at + 1 :], strict=True) if w not in ("IF", "NOT", "EXISTS")]
+            if at
+            else []
+        )
+        attribute = words[at + 1 : at + 2] if at else []
+        if (
+            named
+            and named[0]
+            and named[0] != database
+            and attribute not in (["CHARACTER"], ["CHARSET"], ["COLLATE"], ["DEFAULT"])
+        ):
+            return f"{words[0]} DATABASE {named[0]}"
+    return ""

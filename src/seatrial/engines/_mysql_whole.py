@@ -1,0 +1,280 @@
+"""Physical copies of a whole database to go back to, exactly.
+
+Every object is kept as the server shows it, every table's rows as they are stored. Going back remakes only what is another than it was.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from seatrial.engines._mysql_dialect import Dialect
+from seatrial.engines._mysql_link import Link, TextRow, literal, quote
+from seatrial.engines._mysql_proof import State
+from seatrial.engines._mysql_show import lacks_default, parse
+from seatrial.engines._mysql_tablespace import Mover
+from seatrial.engines._mysql_triggers import Trigger, drop_triggers, make_triggers, triggers, with_session
+from seatrial.errors import DatabaseError
+
+_PLACES = {"PROCEDURE": 2, "FUNCTION": 2, "EVENT": 3}
+"""Where SHOW CREATE ... has the statement, by the kind of object."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A view, routine or event: its CREATE and the session that it was made in."""
+
+    kind: str
+    name: str
+    create: str
+    sql_mode: str
+    charset: str
+    collation: str
+    time_zone: str = ""
+    created: str = ""  # an event's: it starts then, unless it says otherwise
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """One privilege on an object of this database."""
+
+    grantee: str
+    table: str
+    column: str
+    privilege: str
+    grantable: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Whole:
+    """A database at one moment; the rows are in ``space``."""
+
+    space: str
+    charset: str
+    collation: str
+    tables: Mapping[str, str]  # name -> CREATE TABLE
+    states: Mapping[str, State]  # what proves a table unchanged
+    sequences: Mapping[str, tuple[str, str]]  # name -> CREATE SEQUENCE, next value
+    triggers: tuple[Trigger, ...]
+    stored: tuple[Stored, ...]
+    grants: frozenset[Grant]
+
+
+class Keeper:
+    """Takes copies of one database and goes back to them."""
+
+    def __init__(self, link: Link, database: str, dialect: Dialect, mover: Mover) -> None:
+        self._link, self._database, self._dialect, self._mover = link, database, dialect, mover
+
+    # --- taking -------------------------------------------------------------------------------------------------------
+
+    def take(self, space: str) -> Whole:
+        """Copy everything; ``space`` is an empty database of ours."""
+        names = self._names("BASE TABLE") + (self._names(self._dialect.versioned) if self._dialect.versioned else [])
+        tables = {name: self._create_table(name) for name in names}
+        for name in tables:
+            self._mover.save(name, space)
+        charset, collation = self._link.rows("SELECT @@character_set_database, @@collation_database")[0]
+        return Whole(
+            space=space,
+            charset=str(charset),
+            collation=str(collation),
+            tables=tables,
+            states=self._mover.states(tables),
+            sequences=self._sequences(),
+            triggers=triggers(self._link),
+            stored=self._stored(),
+            grants=self._grants(),
+        )
+
+    def _names(self, kind: str) -> list[str]:
+        rows = self._link.rows(
+            "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE()"
+            f" AND TABLE_TYPE = {literal(kind)} ORDER BY TABLE_NAME"
+        )
+        return [str(r[0]) for r in rows]
+
+    def _create_table(self, name: str) -> str:
+        return str(self._link.rows(f"SHOW CREATE TABLE {quote(name)}")[0][1])
+
+    def _sequences(self) -> dict[str, tuple[str, str]]:
+        if not self._dialect.sequences:
+            return {}
+        return {n: self._sequence(n) for n in self._names("SEQUENCE")}
+
+    def _sequence(self, name: str) -> tuple[str, str]:
+        create = str(self._link.rows(f"SHOW CREATE SEQUENCE {quote(name)}")[0][1])
+        next_value = str(self._link.value(f"SELECT next_not_cached_value FROM {quote(name)}"))
+        return create, next_value
+
+    def _stored(self) -> tuple[Stored, ...]:
+        found = [self._view(n) for n in self._names("VIEW")]
+        for kind, query in _ROUTINES.items():
+            found += [self._object(kind, str(row[0])) for row in self._link.rows(query)]
+        return tuple(found)
+
+    def _view(self, name: str) -> Stored:
+        _, create, charset, collation = self._link.rows(f"SHOW CREATE VIEW {quote(name)}")[0]
+        return Stored("VIEW", name, str(create), "", str(charset), str(collation))
+
+    def _object(self, kind: str, name: str) -> Stored:
+        row: TextRow = self._link.rows(f"SHOW CREATE {kind} {quote(name)}")[0]
+        zone = str(row[2]) if kind == "EVENT" else ""
+        at = _PLACES[kind]
+        if row[at] is None:
+            raise DatabaseError(
+                f"The body of {kind.lower()} {name} may not be read. Grant SHOW_ROUTINE or SELECT on all."
+            )
+        charset, collation = str(row[at + 1]), str(row[at + 2])
+        return Stored(
+            kind, name, str(row[at]), str(row[1]), charset, collation, zone, self._created(name) if zone else ""
+        )
+
+    def _created(self, event: str) -> str:
+        """Seconds since 1970."""
+        return str(
+            self._link.value(
+                "SELECT UNIX_TIMESTAMP(CREATED) FROM information_schema.EVENTS"
+                f" WHERE EVENT_SCHEMA = DATABASE() AND EVENT_NAME = {literal(event)}"
+            )
+        )
+
+    def _grants(self) -> frozenset[Grant]:
+        db, like = literal(self._database), literal(self._database.replace("_", "\\_"))
+        rows = self._link.rows(_GRANTS.format(db=db, like=like))
+        return frozenset(Grant(str(g), str(t), str(c), str(p), y == "YES") for g, t, c, p, y in rows)
+
+    # --- going back ---------------------------------------------------------------------------------------------------
+
+    def restore(self, whole: Whole) -> frozenset[str]:
+        """Make everything what it was; returns the names of the tables that had stayed as they were."""
+        self._link.execute("SET SESSION foreign_key_checks = 0, unique_checks = 0")
+        try:
+            drop_triggers(self._link, triggers(self._link))
+            self._restore_settings(whole)
+            kept = self._restore_tables(whole)
+            self._restore_sequences(whole)
+            self._restore_stored(whole)
+            make_triggers(self._link, whole.triggers)
+            self._restore_grants(whole)
+        finally:
+            self._link.execute("SET SESSION unique_checks = 1")
+        return kept
+
+    def _restore_settings(self, whole: Whole) -> None:
+        self._link.execute(
+            f"ALTER DATABASE {quote(self._database)} CHARACTER SET {whole.charset} COLLATE {whole.collation}"
+        )
+
+    def _restore_tables(self, whole: Whole) -> frozenset[str]:
+        names = self._names("BASE TABLE") + (self._names(self._dialect.versioned) if self._dialect.versioned else [])
+        now = {name: self._create_table(name) for name in names}
+        states = self._mover.states(now)
+        kept = frozenset(
+            n for n in now if now[n] == whole.tables.get(n) and n in states and states[n] == whole.states.get(n)
+        )
+        gone = [n for n in now if n not in kept]
+        self._drop_views_named(whole.tables)
+        for name in gone:
+            self._link.execute(f"DROP TABLE {quote(name)}")
+        back = {n: c for n, c in whole.tables.items() if n not in kept}
+        for name, create in back.items():
+            self._link.execute(create)
+            self._drop_defaults(name, create)
+        for name in back:
+            self._mover.bring(name, whole.space)
+        for name, create in back.items():
+            self._set_counter(name, create)
+        return kept
+
+    def _drop_defaults(self, name: str, create: str) -> None:
+        """A nullable column without a default cannot be written in a CREATE TABLE."""
+        shown = parse(create, self._dialect.name).columns if self._dialect.shows_null_default else {}
+        for column in (c for c, text in shown.items() if lacks_default(text, self._dialect.name)):
+            self._link.execute(f"ALTER TABLE {quote(name)} ALTER COLUMN {quote(column)} DROP DEFAULT")
+
+    def _drop_views_named(self, tables: Iterable[str]) -> None:
+        """A view may have taken a table's name."""
+        for name in set(self._names("VIEW")) & set(tables):
+            self._link.execute(f"DROP VIEW {quote(name)}")
+
+    def _set_counter(self, name: str, create: str) -> None:
+        """The position that rows written with explicit ids would have moved."""
+        tail = create[create.rfind("\n)") :]
+        if found := re.search(r"\bAUTO_INCREMENT=(\d+)", tail):
+            self._link.execute(f"ALTER TABLE {quote(name)} AUTO_INCREMENT = {found[1]}")
+
+    def _restore_sequences(self, whole: Whole) -> None:
+        now = self._sequences()
+        for name in now:
+            if now[name] != whole.sequences.get(name):
+                self._link.execute(f"DROP SEQUENCE {quote(name)}")
+        for name, (create, next_value) in whole.sequences.items():
+            if now.get(name) != (create, next_value):
+                self._link.execute(create)
+                self._link.rows(f"SELECT SETVAL({quote(name)}, {next_value}, 0)")
+
+    def _restore_stored(self, whole: Whole) -> None:
+        now = set(self._stored())
+        wanted = {(s.kind, s.name) for s in whole.stored}
+        for stored in now - set(whole.stored):
+            self._link.execute(f"DROP {stored.kind} {quote(stored.name)}")
+        missing = [s for s in whole.stored if s not in now]
+        assert len(wanted) == len(whole.stored)
+        self._make_all([s for s in missing if s.kind != "VIEW"])
+        self._make_all([s for s in missing if s.kind == "VIEW"])
+
+    def _make_all(self, missing: list[Stored]) -> None:
+        """Make objects that may need one another, in whatever order works."""
+        while missing:
+            left: list[Stored] = []
+            last: DatabaseError | None = None
+            for stored in missing:
+                try:
+                    self._make(stored)
+                except DatabaseError as error:
+                    left, last = [*left, stored], error
+            if last is not None and len(left) == len(missing):
+                raise last
+            missing = left
+
+    def _make(self, stored: Stored) -> None:
+        if stored.time_zone:
+            self._link.execute(f"SET time_zone = {literal(stored.time_zone)}, timestamp = {stored.created}")
+        try:
+            mode = stored.sql_mode or str(self._link.value("SELECT @@sql_mode"))
+            with_session(self._link, stored.create, mode, stored.charset, stored.collation)
+        finally:
+            self._link.execute("SET time_zone = '+00:00', timestamp = DEFAULT")
+
+    def _restore_grants(self, whole: Whole) -> None:
+        now = self._grants()
+        for grant in now - whole.grants:
+            self._link.execute(f"REVOKE {_privilege(grant)} ON {self._on(grant)} FROM {grant.grantee}")
+        for grant in whole.grants - now:
+            option = " WITH GRANT OPTION" if grant.grantable else ""
+            self._link.execute(f"GRANT {_privilege(grant)} ON {self._on(grant)} TO {grant.grantee}{option}")
+
+    def _on(self, grant: Grant) -> str:
+        return f"{quote(self._database)}.{quote(grant.table) if grant.table else '*'}"
+
+
+def _privilege(grant: Grant) -> str:
+    return f"{grant.privilege} ({quote(grant.column)})" if grant.column else grant.privilege
+
+
+_ROUTINES = {
+    "PROCEDURE": "SELECT ROUTINE_NAME FROM information_schema.ROUTINES"
+    " WHERE ROUTINE_SCHEMA = DATABASE() AND ROUTINE_TYPE = 'PROCEDURE' ORDER BY ROUTINE_NAME",
+    "FUNCTION": "SELECT ROUTINE_NAME FROM information_schema.ROUTINES"
+    " WHERE ROUTINE_SCHEMA = DATABASE() AND ROUTINE_TYPE = 'FUNCTION' ORDER BY ROUTINE_NAME",
+    "EVENT": "SELECT EVENT_NAME FROM information_schema.EVENTS WHERE EVENT_SCHEMA = DATABASE() ORDER BY EVENT_NAME",
+}
+_GRANTS = """
+SELECT GRANTEE, '', '', PRIVILEGE_TYPE, IS_GRANTABLE FROM information_schema.SCHEMA_PRIVILEGES
+ WHERE TABLE_SCHEMA IN ({db}, {like})
+UNION SELECT GRANTEE, TABLE_NAME, '', PRIVILEGE_TYPE, IS_GRANTABLE FROM information_schema.TABLE_PRIVILEGES
+ WHERE TABLE_SCHEMA = {db}
+UNION SELECT GRANTEE, TABLE_NAME, COLUMN_NAME, PRIVILEGE_TYPE, IS_GRANTABLE FROM information_schema.COLUMN_PRIVILEGES
+ WHERE TABLE_SCHEMA = {db}"""
