@@ -163,7 +163,7 @@ class Project:
         return {"refused": guard.refused} if guard.refused else observer.result()
 
     def _environment(self, revision: Any, way: str, request: dict[str, Any]) -> None:
-        """Run env.py with one step to make. ``forget`` takes a revision off the version table and runs nothing of it."""
+        """Run env.py with one step to make; ``forget`` takes a revision off the version table and runs nothing of it."""
         from alembic.runtime.environment import EnvironmentContext
         from alembic.runtime.migration import MigrationStep
 

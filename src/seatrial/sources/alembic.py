@@ -159,13 +159,7 @@ class AlembicRunner:
         return self._step("down", migration)
 
     def forget(self, migration: Migration) -> None:
-        """As if the revision had been reached and its parents still stood in the version table."""
-        (table,) = self._source.bookkeeping
-        name = self._database.quote(table)
-        inserts = (f"INSERT INTO {name} (version_num) VALUES ('{parent}')" for parent in migration.parents)
-        self._database.execute(f"DELETE FROM {name} WHERE version_num = '{migration.id}'", *inserts)
-
-    def forget(self, migration: Migration) -> None:
+        """Alembic itself keeps its table: which parents come back depends on the other branches."""
         step = self._step("forget", migration)
         if step.error:
             raise SourceError(f"{migration.id} could not be taken off the version table: {step.error.message}")

@@ -131,9 +131,6 @@ class DbmateRunner:
     def forget(self, migration: Migration) -> None:
         self._database.execute(self._table.delete(migration.version))
 
-    def forget(self, migration: Migration) -> None:
-        self._database.execute(self._table.delete(migration.version))
-
     def close(self) -> None:
         """Every script has its own connection; nothing stays open."""
 

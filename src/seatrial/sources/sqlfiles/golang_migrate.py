@@ -131,9 +131,6 @@ class GolangMigrateRunner:
         return self._run(self._pairs[migration.id].down, target=self._before[migration.id])
 
     def forget(self, migration: Migration) -> None:
-        self._set_version(self._before[migration.id], dirty=False)
-
-    def forget(self, migration: Migration) -> None:
         """As ``migrate force`` to the version before, without which the tool would not go on."""
         self._set_version(self._before[migration.id], dirty=False)
 
