@@ -1,0 +1,116 @@
+"""Selection of migrations, and settings."""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+
+import pytest
+
+from seatrial.config import Config, load, parse
+from seatrial.errors import ConfigError
+from seatrial.model import Migration, Severity
+from seatrial.plan import after, plan, select
+
+LINE = [
+    Migration(id=i, version=i, name=f"step {i}", path=f"m/{i}.sql", parents=(p,) if p else ())
+    for p, i in (("", "0001"), ("0001", "0002"), ("0002", "0010"), ("0010", "0011"))
+]
+
+
+def tried(**choice):
+    return [s.migration.id for s in plan(LINE, **choice).tried]
+
+
+def test_everything_is_tried_where_nothing_is_chosen():
+    assert tried() == ["0001", "0002", "0010", "0011"]
+
+
+def test_only_takes_an_id_or_a_unique_prefix_and_the_rest_is_skipped():
+    assert tried(only=["0002"]) == ["0002"]
+    assert tried(only=["0011", "0001"]) == ["0001", "0011"]
+    assert [s.skipped for s in plan(LINE, only=["0011"]).steps] == ["not selected (--only)"] * 3 + [""]
+
+
+@pytest.mark.parametrize(("text", "said"), [("7", "no migration '7'"), ("001", "may be any of 0010, 0011")])
+def test_a_selection_that_means_nothing_or_several_is_refused(text, said):
+    with pytest.raises(ConfigError, match=said):
+        select(LINE, text)
+
+
+def test_after_a_version_leaves_what_it_needs_out():
+    branch = [*LINE, Migration(id="b1", version="b1", name="b", path="m/b1.sql", parents=("0001",))]
+    assert after(branch, "0002") == {"0010", "0011", "b1"}
+
+
+def test_nothing_selected_is_an_error():
+    with pytest.raises(ConfigError, match="no migration is selected"):
+        plan(LINE, added=frozenset())
+
+
+def test_a_seed_belongs_to_its_version_or_to_the_last_one_that_is_not_tried():
+    assert plan(LINE, seed=True, seed_at="0002").seed_at == 1
+    assert plan(LINE, seed=True, only=["0010"]).seed_at == 1
+    assert plan(LINE).seed_at is None
+    with pytest.raises(ConfigError, match=r"\[seed\] at"):
+        plan(LINE, seed=True)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"sorce": {}}, "unknown key 'sorce'; did you mean 'source'"),
+        ({"seed": {"pth": "x"}}, "unknown key 'seed.pth'; did you mean 'path'"),
+        ({"waivers": [{"migraton": "1"}]}, "unknown key 'waivers.migraton'; did you mean 'migration'"),
+        ({"seed": {"rows": "many"}}, "'seed.rows': expected int, got str"),
+        ({"only": ["1"]}, "unknown key 'only'"),
+        ({"fail_on": "hgh"}, "'fail_on': invalid enum value 'hgh'"),
+    ],
+)
+def test_wrong_settings_are_named_with_the_nearest_known_key(settings, said):
+    with pytest.raises(ConfigError) as raised:
+        parse(settings, Path(), "seatrial.toml")
+    assert said in str(raised.value)
+    assert str(raised.value).startswith("seatrial.toml: ")
+
+
+def test_the_settings_of_the_design_are_read(tmp_path):
+    (tmp_path / "seatrial.toml").write_text("""
+fail_on = "critical"
+[source]
+type = "dbmate"
+path = "db/migrations"
+session = ["SET timezone = 'America/New_York'"]
+[seed]
+path = "seed.sql"
+at = "0001"
+[lived_in]
+path = "writes.sql"
+[interrupt]
+rerun = true
+[[invariants]]
+name = "completed orders have a date"
+sql = "SELECT 1"
+[[waivers]]
+migration = "0007"
+rule = "values-lost"
+reason = "column unused since 2025"
+until = 2026-12-31
+""")
+    config = load(tmp_path)
+    assert (config.source.type, config.seed.at, config.interrupt.rerun) == ("dbmate", "0001", True)
+    assert config.waivers[0].until == datetime.date(2026, 12, 31)
+    assert config.fail_on is Severity.CRITICAL
+    assert config.project == tmp_path
+
+
+def test_settings_may_stand_in_pyproject(tmp_path):
+    (tmp_path / "pyproject.toml").write_text("[tool.seatrial.seed]\nrows = 40\n")
+    assert load(tmp_path).seed.rows == 40
+    assert load(tmp_path).source == Config().source
+
+
+def test_a_broken_file_is_named(tmp_path):
+    (tmp_path / "seatrial.toml").write_text("[source\n")
+    with pytest.raises(ConfigError, match=r"seatrial.toml cannot be read"):
+        load(tmp_path)

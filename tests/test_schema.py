@@ -1,0 +1,108 @@
+"""The schema arithmetic: laws as properties, what matters as literals."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seatrial.model import ObjectKey, Renames, Schema, Snapshot, TableRef, TableState
+from seatrial.schema import diff, key_order, pair_by_name, pair_through, renamed, reordered, same_schema
+
+keys = st.builds(
+    ObjectKey,
+    st.sampled_from(["table", "column", "index", "view"]),
+    st.sampled_from(["", "crm"]),
+    st.sampled_from(["", "a", "b"]),
+    st.sampled_from(["a", "b", "c"]),
+)
+attributes = st.dictionaries(
+    st.sampled_from(["type", "default", "position"]), st.one_of(st.none(), st.booleans(), st.sampled_from(["x", "y"]))
+)
+schemas = st.builds(Schema, st.dictionaries(keys, attributes, max_size=8))
+
+
+@given(schemas, schemas)
+def test_diff_is_antisymmetric(one, other):
+    assert [d.reversed() for d in diff(one, other)] == diff(other, one)
+
+
+@given(schemas)
+def test_a_schema_does_not_differ_from_itself(schema):
+    assert diff(schema, Schema(dict(schema))) == []
+    assert same_schema(schema, schema)
+
+
+@given(schemas, schemas)
+def test_every_difference_is_seen(one, other):
+    """Schemas without a difference are equal but for positions."""
+
+    def plain(schema):
+        return {k: {n: v for n, v in a.items() if n != "position" and v is not None} for k, a in schema.items()}
+
+    if not diff(one, other):
+        assert plain(one) == plain(other)
+
+
+def table(name, *columns, **objects):
+    found = {ObjectKey("table", "", name, name): {}}
+    for i, column in enumerate(columns, 1):
+        found[ObjectKey("column", "", name, column)] = {"type": "text", "position": i, "generated": None}
+    for label, attributes_ in objects.items():
+        kind, _, rest = label.partition("_")
+        found[ObjectKey(kind, "", name, rest)] = attributes_
+    return Schema(found)
+
+
+def test_labels_name_kind_and_place():
+    assert ObjectKey("column", "", "orders", "status").label == "column orders.status"
+    assert ObjectKey("column", "crm", "orders", "status").label == "column crm.orders.status"
+    assert ObjectKey("index", "", "orders", "orders_idx").label == "index orders_idx"
+    assert str(TableRef("crm", "leads")) == "crm.leads"
+
+
+def test_a_position_is_an_order_and_no_value():
+    before, after = table("t", "a", "b"), table("t", "b", "a")
+    assert diff(before, after) == []
+    assert reordered(before, after) == [TableRef("", "t")]
+    assert reordered(before, table("t", "a", "x", "b")) == []
+
+
+def test_an_object_under_another_name_is_found_by_its_definition():
+    before = table("t", "a", index_old={"definition": "CREATE INDEX old ON t (a)", "unique": False})
+    after = table("t", "a", index_new={"definition": "CREATE INDEX new ON t (a)", "unique": False})
+    other = table("t", "a", index_new={"definition": "CREATE INDEX new ON t (a)", "unique": True})
+    old, new = ObjectKey("index", "", "t", "old"), ObjectKey("index", "", "t", "new")
+    assert renamed(diff(before, after)) == {old: new}
+    assert renamed(diff(before, other)) == {}
+
+
+def snapshot(schema, *names):
+    states = tuple(TableState(table=TableRef("", n), rows=0, checksum="", key=("a",)) for n in names)
+    return Snapshot(moment="m", schema=schema, tables=states)
+
+
+def test_a_table_of_the_old_name_goes_before_the_renamed_one():
+    old = snapshot(table("t", "a"), "t")
+    both = Schema({**table("t", "a"), **table("t_v1", "a")})
+    renames = Renames(tables=((TableRef("", "t"), TableRef("", "t_v1")),))
+    assert pair_through(old, snapshot(both, "t", "t_v1"), renames)[0].new == TableRef("", "t")
+    assert pair_through(old, snapshot(table("t_v1", "a"), "t_v1"), renames)[0].new == TableRef("", "t_v1")
+    assert pair_by_name(old, snapshot(table("t_v1", "a"), "t_v1"))[0].new is None
+
+
+def test_renamed_columns_are_followed_and_missing_ones_said():
+    old, new = snapshot(table("t", "a", "b", "c"), "t"), snapshot(table("t", "a", "x"), "t")
+    renames = Renames(columns=((TableRef("", "t"), "b", "x"),))
+    assert pair_through(old, new, renames)[0].columns == (("a", "a"), ("b", "x"), ("c", None))
+    assert pair_by_name(old, new)[0].columns == (("a", "a"), ("b", None), ("c", None))
+
+
+def test_keys_sort_as_people_count():
+    assert sorted([("10",), ("9",), (None,), ("b",), ("-1",), ("²",)], key=key_order) == [
+        (None,),
+        ("-1",),
+        ("9",),
+        ("10",),
+        ("b",),
+        ("²",),
+    ]
