@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping
 
 from seatrial.errors import ConfigError
 from seatrial.model import Report
-from seatrial.reporters import json, terminal
+from seatrial.reporters import json, markdown, terminal
 from seatrial.reporters.redact import redact
 
 Reporter = Callable[[Report], str]
 
 REPORTERS: Mapping[str, Reporter] = {
+    "markdown": markdown.render,
     "json": json.render,
     "terminal": terminal.render,
 }

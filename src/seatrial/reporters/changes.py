@@ -17,7 +17,7 @@ VERBS = {
     "row security": ("enabled", "disabled", "altered"),
     "grant": ("granted", "revoked", "altered"),
 }
-PLURALS = {"index": "indexes", "primary key": "primary keys", "policy": "policies"}
+PLURALS = {"index": "indexes", "primary key": "primary keys", "policy": "policies", "retry": "retries"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,135 @@
+"""The report that people read: the template's sections, filled with what was observed. Pure.
+
+``templates/report.md.j2`` is the contract (headings, tables, field labels, in order); everything in it comes as finished
+Markdown from the modules here, so that the template escapes nothing and decides nothing.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+
+from seatrial.model import HistoryEntry, Judged, NotVerified, Report, Status
+from seatrial.reporters import words
+from seatrial.reporters.markdown import analysis, integrity, told
+from seatrial.reporters.markdown import text as md
+from seatrial.reporters.markdown.detail import detail
+
+HISTORY = {"passed": "✅ Passed", "failed": "❌ Failed", "error": "⚠️ Error", "skipped": "⚠️ Skipped"}
+EXIT = {Status.PASSED: "✅", Status.FAILED: "❌"}
+
+
+def render(report: Report) -> str:
+    """The report as Markdown: the same report gives the same bytes."""
+    return _template().render(_values(report))
+
+
+@cache
+def _template() -> Template:
+    # finished Markdown goes in: HTML escaping would escape it twice
+    environment = Environment(
+        loader=PackageLoader("seatrial.reporters"),
+        autoescape=False,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template("report.md.j2")
+
+
+def _values(report: Report) -> dict[str, Any]:
+    return {
+        "generated": md.text(report.generated),
+        "epic": md.text(report.epic) if report.epic else "none given",
+        "status": report.status.upper(),
+        "summary": report.summary,
+        "uncounted": _uncounted(report),
+        "corruption": _yes(report.summary.data_corruption) if report.summary.tested else "NOT TESTED",
+        "rollback_safe": _yes(report.summary.rollback_safe),
+        "files": "\n".join(_file(m) for m in report.migrations) or md.row("None", *[""] * 6),
+        "details": [detail(m) for m in report.migrations],
+        "checks": integrity.checks(report),
+        "checksums": integrity.checksum_text(report),
+        "rollback": analysis.rollback(report),
+        "retries": analysis.retries(report),
+        "performance": analysis.performance(report),
+        "zero_downtime": analysis.zero_downtime(report),
+        "actions": analysis.actions(report),
+        "history": _history(report),
+        "environment": _environment(report),
+        "not_verified": md.bullets(_not_verified(n) for n in report.not_verified) or "Nothing was left unverified.",
+        "exit_code": report.exit_code,
+        "blockers": len(report.blockers),
+        "next_action": f"{EXIT.get(report.status, '⚠️')} {md.text(words.next_action(report))}",
+    }
+
+
+def _yes(answer: bool | None) -> str:
+    return "NOT TESTED" if answer is None else "YES" if answer else "NO"
+
+
+def _uncounted(report: Report) -> list[tuple[str, int]]:
+    """Migrations that neither passed nor failed."""
+    counts = [(label, sum(m.status is s for m in report.migrations)) for label, s in UNCOUNTED]
+    return [(label, count) for label, count in counts if count]
+
+
+UNCOUNTED = (("Could Not Be Tested", Status.ERROR), ("Skipped", Status.SKIPPED))
+
+
+def _file(judged: Judged) -> str:
+    up, down = (
+        words.duration(s.duration_ms) if s.executed else "not run" for s in (judged.trial.up, judged.trial.down)
+    )
+    name = md.text(judged.migration.name) or md.code(judged.migration.id)
+    version = md.code(judged.migration.version)
+    return md.row(name, version, told.STATUS[judged.status], up, down, _intact(judged), _issues(judged))
+
+
+def _intact(judged: Judged) -> str:
+    if any(f.rule in told.CORRUPTION for f in words.failing(judged)):
+        return "❌ Corrupted"
+    return "✅ Intact" if judged.trial.before and judged.trial.after_up else "⚠️ Not verified"
+
+
+def _issues(judged: Judged) -> str:
+    if why := words.untested(judged):
+        return md.text(why)
+    found = words.standing(judged)
+    titles = dict.fromkeys(words.title(f.rule) for f in found)
+    waived = len([f for f in judged.findings if f.waived is not None])
+    return ", ".join([*titles, *([f"{waived} waived"] if waived else [])]) or "None"
+
+
+def _history(report: Report) -> dict[str, str]:
+    history = report.history
+    return {
+        "previous": md.numbered(_earlier(e) for e in history.previous[:5]) or "None are recorded.",
+        "total": f"{history.total_applied:,}",
+        "last": md.text(history.last_migration) or "not known",
+    }
+
+
+def _earlier(entry: HistoryEntry) -> str:
+    status = HISTORY.get(entry.status, md.text(entry.status) or "not tested")
+    return f"{md.code(entry.version)} - {md.text(entry.description) or 'no description'} - {status}"
+
+
+def _environment(report: Report) -> dict[str, str]:
+    found = report.environment
+    database = [
+        f"Type: {md.text(words.engine(found.engine))}",
+        f"Version: {md.text(found.version)}",
+        f"Engine: {md.text(found.storage_engine or 'default')}",
+        *(f"Setting: {md.text(s)}" for s in found.settings),
+    ]
+    data = [f"Tables: {found.tables:,}", f"Total Rows: {found.rows:,}", f"Data Size: {found.size_bytes / 1e6:.2f} MB"]
+    return {"database": md.bullets(database), "data": md.bullets(data), "seed": md.code(found.seed or "none")}
+
+
+def _not_verified(note: NotVerified) -> str:
+    where = f" ({md.code(note.migration)})" if note.migration else ""
+    return f"{md.start(note.what)}{where}: {md.text(note.why)}"

@@ -1,0 +1,260 @@
+"""What follows from all trials together: rollback safety, retries, time, the zero-downtime way, what to do. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from seatrial.facts import Fact
+from seatrial.model import Blocker, Impact, Judged, Kind, Lock, Observed, PlanPhase, Report, Severity, Status, Step
+from seatrial.reporters import words
+from seatrial.reporters.changes import down_view, number, parts
+from seatrial.reporters.markdown import text as md
+from seatrial.reporters.markdown import told
+
+LOSSES = {"rows-lost", "values-lost", "written-rows-lost"}
+IMPACT = {Impact.LOW: "✅ LOW", Impact.MEDIUM: "⚠️ MEDIUM", Impact.HIGH: "❌ HIGH"}
+ROLLBACK = {"down-missing", "down-does-nothing", "down-failed", "down-blocked-by-new-rows"}
+UNTESTED = "⚠️ NOT TESTED"
+
+
+# --- rollback safety --------------------------------------------------------------------------------------------------
+
+
+def rollback(report: Report) -> dict[str, str]:
+    safe = [m for m in report.migrations if m.rollback_safe]
+    unsafe = [m for m in report.migrations if not m.rollback_safe and m.status is not Status.SKIPPED]
+    return {
+        "safe": "\n".join(_safe(m) for m in safe) or md.row("None", "", "", ""),
+        "unsafe": "\n".join(_unsafe(m) for m in unsafe) or md.row("None", "", "", "", ""),
+        **{kind.value: _kind_text(report, kind) for kind in Kind},
+    }
+
+
+def _type(judged: Judged) -> str:
+    return judged.kind.value.capitalize() if judged.kind else "Not known" if judged.trial.up.error else "No change"
+
+
+def _safe(judged: Judged) -> str:
+    return md.row(told.name(judged), _type(judged), method(judged), _risk(judged))
+
+
+def method(judged: Judged) -> str:
+    """How down takes up back, from what it was seen to do: ``Drops 1 column, 1 index; restores 3 rows``."""
+    if not judged.trial.down.executed:
+        return "Nothing to take back"
+    view = down_view(judged.trial)
+    verbs: dict[str, list[str]] = {}
+    counted = parts(view)
+    whole = {kind for kind, _ in counted} & {"table"}
+    for (kind, verb), count in sorted(counted.items()):
+        if kind == "column" and whole and verb in ("added", "dropped"):
+            continue  # the columns of a table that comes or goes
+        word = {"dropped": "drops", "revoked": "revokes", "altered": "alters"}.get(verb, "creates")
+        verbs.setdefault(word, []).append(number(count, kind))
+    said = [f"{verb} {', '.join(what)}" for verb, what in verbs.items()]
+    rows = sum(d.lost_count + d.added_count + d.changed_count for d in view.rows or ())
+    said += [f"writes {number(rows, 'row')}"] if rows else []
+    return "; ".join(said).capitalize() or "Changes nothing"
+
+
+def _risk(judged: Judged) -> str:
+    lost = [f for f in judged.findings if f.rule in LOSSES and not f.preexisting]
+    if not lost:
+        return "✅ None"
+    waived = "; waived" if any(f.waived for f in lost) else ""
+    return f"⚠️ {max(lost, key=lambda f: f.severity.rank).severity.upper()} ({md.text(words.rule_list(lost))}{waived})"
+
+
+def _unsafe(judged: Judged) -> str:
+    advice = "; ".join(dict.fromkeys(f.recommendation for f in words.failing(judged) if f.recommendation))
+    if judged.rollback_safe is None:
+        why = told.not_run(judged, judged.trial.down, down=True) or "the rollback was not observed"
+        return md.row(told.name(judged), _type(judged), UNTESTED, md.text(why), md.text(advice) or "Have it tested")
+    issues = [f for f in words.failing(judged) if f.phase != "up"] or words.failing(judged)
+    worst = max((f.severity for f in issues), key=lambda s: s.rank, default=Severity.HIGH)
+    risk = f"❌ {'HIGH' if worst.rank >= Severity.HIGH.rank else worst.upper()}"
+    return md.row(told.name(judged), _type(judged), risk, md.text(words.rule_list(issues)), md.text(advice))
+
+
+def _kind_text(report: Report, kind: Kind) -> str:
+    """How many migrations of a kind there were and how many came back."""
+    mine = [m for m in report.migrations if m.kind is kind]
+    if not mine:
+        return f"**{kind.value.capitalize()} migrations**: none in this run."
+    safe = sum(m.rollback_safe is True for m in mine)
+    unknown = sum(m.rollback_safe is None for m in mine)
+    rest = f", {unknown:,} not tested" if unknown else ""
+    return f"**{kind.value.capitalize()} migrations**: {len(mine):,} in this run, {safe:,} safe to roll back{rest}."
+
+
+# --- retries ----------------------------------------------------------------------------------------------------------
+
+
+def retries(report: Report) -> str:
+    if not report.retries:
+        if report.status is Status.PASSED:
+            return "No auto-retry needed - all integrity checks passed on first attempt"
+        return "No auto-retry used - no trial failed for a reason outside its migration"
+    lines = [f"**Retry Attempts**: {len(report.retries)}", "", "**Strategies Used**:"]
+    for place, retry in enumerate(report.retries, 1):
+        outcome = "✅ Succeeded" if retry.succeeded else "❌ Failed"
+        lines.append(f"{place}. {md.code(retry.strategy)}: {outcome} (attempt {retry.attempt})")
+        why = f"Migration {md.code(retry.migration)}: {md.text(retry.reason)}"
+        lines += [f"   - {x}" for x in (why, *(md.start(a) for a in retry.actions))]
+    attempts = number(len(report.retries), "retry")
+    return "\n".join([*lines, "", f"**Final Status**: {report.status.upper()} (after {attempts})"])
+
+
+# --- performance ------------------------------------------------------------------------------------------------------
+
+
+def performance(report: Report) -> dict[str, str]:
+    tried = [m for m in report.migrations if m.trial.up.executed]
+    return {
+        "table": "\n".join(_timed(m) for m in tried) or md.row("None", "", "", "", ""),
+        "locks": _lock_text(tried),
+        "advice": md.bullets(_advice(tried)),
+    }
+
+
+def _timed(judged: Judged) -> str:
+    up, down = (_time(s) for s in (judged.trial.up, judged.trial.down))
+    return md.row(told.name(judged), up, down, _locked(judged), impact(judged))
+
+
+def _time(step: Step) -> str:
+    return words.duration(step.duration_ms) if step.executed else "not run"
+
+
+def _locked(judged: Judged) -> str:
+    steps = [s for s in (judged.trial.up, judged.trial.down) if s.executed]
+    if all(s.locks_observed is Observed.NOT_OBSERVED for s in steps):
+        return "not observed"
+    sampled = " (sampled)" if any(s.locks_observed is Observed.SAMPLED for s in steps) else ""
+    return f"{md.codes(dict.fromkeys(x.table for x in _locks(judged)), 8) or 'none'}{sampled}"
+
+
+def _locks(judged: Judged) -> list[Lock]:
+    steps = (judged.trial.up, judged.trial.down)
+    found = [x for s in steps for statement in s.statements for x in statement.locks]
+    return sorted(found, key=lambda x: x.table)
+
+
+def impact(judged: Judged) -> str:
+    """``✅ LOW (<1s, measured)``, ``❌ HIGH (4.0min, predicted)``."""
+    if judged.trial.up.error:
+        return "⚠️ NOT KNOWN (up failed)"
+    if judged.impact is Impact.LOW:
+        return f"{IMPACT[judged.impact]} (<1s, {md.text(judged.impact_basis)})"
+    longest = max(judged.trial.up.duration_ms, judged.trial.down.duration_ms)
+    time = words.duration(judged.predicted_ms or longest)
+    return f"{IMPACT[judged.impact]} ({time}, {md.text(judged.impact_basis)})"
+
+
+def _lock_text(tried: list[Judged]) -> str:
+    """How locks were observed, and which were held by what took a second or longer."""
+    lines = []
+    for judged in tried:
+        if judged.impact is not Impact.LOW:
+            locks = {(x.table, x.mode): x for x in sorted(_locks(judged), key=lambda x: x.held_ms or 0)}
+            lines += [f"{told.name(judged)}: {_lock(x)}" for x in sorted(locks.values(), key=lambda x: x.table)]
+    modes = {s.locks_observed for m in tried for s in (m.trial.up, m.trial.down) if s.executed}
+    notes = dict.fromkeys(n for m in tried for s in (m.trial.up, m.trial.down) if (n := s.locks_note))
+    how = ", ".join(sorted(modes)) or "not observed"
+    return "\n".join([f"**Locks**: {how}{''.join(f'; {md.text(n)}' for n in notes)}", *(f"- {x}" for x in lines)])
+
+
+def _lock(lock: Lock) -> str:
+    held = f", held {words.duration(lock.held_ms)}" if lock.held_ms is not None else ""
+    return f"{md.code(lock.table)} {md.text(lock.mode)}{held} ({lock.observed})"
+
+
+def _advice(tried: list[Judged]) -> Iterator[str]:
+    """The template's advice, each sentence where it applies to what was observed."""
+    high = [told.name(m) for m in tried if m.impact is Impact.HIGH and not m.trial.up.error]
+    slow = [m for m in tried if m.impact is not Impact.LOW and not m.trial.up.error]
+    if high:
+        yield f"Migrations with HIGH impact should be run during maintenance window: {', '.join(high)}"
+    writing = [told.name(m) for m in slow if any(d.changed or d.lost_count for d in m.trial.up_changes)]
+    if writing:
+        yield f"Consider batching updates for large tables: {', '.join(writing)}"
+    rewritten = dict.fromkeys(t for m in tried for s in m.trial.up.statements for t in s.rewrites)
+    if rewritten:
+        yield f"Use online schema change tools (pt-online-schema-change, gh-ost): {md.codes(rewritten)} was rewritten"
+    if not slow and not rewritten:
+        yield "None: no migration that was tried took a second or longer" if tried else "None: nothing was tried"
+
+
+# --- zero downtime ----------------------------------------------------------------------------------------------------
+
+
+def zero_downtime(report: Report) -> str:
+    high = [m for m in report.migrations if (m.impact is Impact.HIGH and m.trial.up.executed) or m.plan]
+    if not high:
+        return "No high-impact migration was detected."
+    lines = [f"**High-Impact Migrations Detected**: {len(high)}", "", "**Recommended Approach** (for zero-downtime):"]
+    for judged in high:
+        lines += ["", f"{told.name(judged)}:" if judged.plan else f"{told.name(judged)}: no plan could be derived."]
+        lines += [x for i, phase in enumerate(judged.plan, 1) for x in ("", _phase(i, phase.title), *_body(phase))]
+    if any(m.plan for m in high):
+        lines += ["", "**Benefits**:", md.bullets(_benefits(high))]
+    return "\n".join(lines)
+
+
+def _phase(place: int, title: str) -> str:
+    return f"### Phase {place}: {md.text(title)}"
+
+
+def _body(phase: PlanPhase) -> Iterator[str]:
+    yield md.fence(phase.sql)
+    yield from (f"- {md.start(n)}" for n in phase.notes)
+    if phase.rollback:
+        yield f"- Rollback of this phase: {md.code(words.shorten(words.line(phase.rollback), 300))}"
+
+
+def _benefits(high: list[Judged]) -> Iterator[str]:
+    for judged in high:
+        back = sum(bool(p.rollback) for p in judged.plan)
+        if judged.plan:
+            yield f"{told.name(judged)}: {back} of {number(len(judged.plan), 'phase')} can be rolled back independently"
+
+
+# --- what to do -------------------------------------------------------------------------------------------------------
+
+
+def actions(report: Report) -> str:
+    """Every cause that must be fixed, numbered; the template's sentence where there is none."""
+    notes = [f"- Note: {md.text(n)}" for n in report.notes]
+    found = [_action(i, b, report) for i, b in enumerate(report.blockers, 1)]
+    return "\n\n".join([*(found or [_no_action(report)]), *(["\n".join(notes)] if notes else [])])
+
+
+def _no_action(report: Report) -> str:
+    if report.status is Status.ERROR:
+        return "⚠️ No critical issue was found in what was tested - what could not be tested is not proven safe"
+    if report.status is Status.PASSED and report.summary.rollback_safe:
+        return "✅ No critical issues - all migrations are safe and reversible"
+    return "✅ No critical issues in what was tested - the rollback was not proven (see Not Verified)"
+
+
+def _action(place: int, blocker: Blocker, report: Report) -> str:
+    fact = Fact(blocker.findings[0], blocker.findings[1:])
+    judged = next((m for m in report.migrations if m.migration.id == blocker.migration), None)
+    named = told.name(judged) if judged else md.code(blocker.migration)
+    lines = [f"{place}. **{_deed(fact)}** {named}:"]
+    lines += [f"   - Root cause: {md.text(c)}" for c in fact.causes or ("not determined",)]
+    lines.append(f"   - Impact: {md.text(fact.main.message)}")
+    lines += [f"   - Fix: {md.text(r)}" for r in fact.recommendations]
+    return "\n".join(lines)
+
+
+def _deed(fact: Fact) -> str:
+    rules = {f.rule for f in fact.findings}
+    if fact.main.rule in ROLLBACK:
+        missing = fact.main.rule == "down-missing"
+        return "Add missing rollback logic to migration" if missing else "Fix the rollback of migration"
+    if rules & {"rows-lost", "values-lost"}:
+        return "Fix data loss in migration"
+    if rules & told.DATA:
+        return f"Resolve data integrity issues ({words.title(fact.main.rule).lower()}) in migration"
+    return f"Fix {words.title(fact.main.rule).lower()} in migration"
