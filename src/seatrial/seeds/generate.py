@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from seatrial.model import Database, Schema, TableRef
 from seatrial.seeds.insert import Amender, Inserter
-from seatrial.seeds.rows import Maker, NoParentError, Values
+from seatrial.seeds.references import NoParentError, Values
+from seatrial.seeds.rows import Maker
 from seatrial.seeds.shape import Reference, Shape, shapes
 
 _READ = 5000  # rows of a standing table that are read to refer to, or to keep clear of
@@ -252,6 +253,7 @@ class _Work:
         return self._makers[table]
 
     def _fill_table(self, table: TableRef) -> None:
+        self._cache.clear()
         maker = self._maker(table)
         inserter = Inserter(self.database, maker)
         try:
@@ -273,17 +275,13 @@ class _Work:
                 return []
             leaves = self._leaves(reference.table)
             found = [*self._standing.get(key, ())]
-            waiting = False
             for leaf in leaves:
                 if leaf in self._made:
                     found += [
                         v for r in self._made[leaf] if None not in (v := tuple(r.get(c) for c in reference.referenced))
                     ]
                 elif leaf not in self._not_filled:
-                    waiting = True
                     found += self._plan(leaf, reference.referenced)
-            if waiting:
-                return found
             self._cache[key] = found
         return self._cache[key]
 
@@ -295,6 +293,7 @@ class _Work:
 
     def _verify_plans(self) -> None:
         """Raises _DanglingError where a row refers to a planned row that the engine did not take after all."""
+        self._cache.clear()
         for table, rows in self._made.items():
             for reference in self.known[table].references:
                 leaves = self._leaves(reference.table) if reference.table in self.known else []

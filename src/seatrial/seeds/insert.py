@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 
 from seatrial.errors import DatabaseError
 from seatrial.model import Database, ErrorKind
-from seatrial.seeds.rows import Maker, NoParentError, Values
+from seatrial.seeds.references import NoParentError, Values
+from seatrial.seeds.rows import Maker
 from seatrial.seeds.shape import columns_named
 
 _REFUSALS = 400  # per table, before it is given up

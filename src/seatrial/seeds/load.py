@@ -221,8 +221,8 @@ def _narrow(
         if len(rows) == 1:
             shown = ", ".join(f"{c}={v!r}" for c, v in zip(columns, rows[0], strict=False))
             raise SeedError(
-                f"{where(first)}: {table} refuses the row {_short(shown)}: {error}. The rows must fit the schema at the "
-                "version that [seed] at names: correct the row, or the version."
+                f"{where(first)}: {table} refuses the row {_short(shown)}: {error}. The rows must fit the schema at "
+                "the version that [seed] at names: correct the row, or the version."
             ) from error
     middle = len(rows) // 2
     _narrow(database, table, columns, rows[:middle], first, where)

@@ -20,7 +20,7 @@ _TEXTS = (
     'quote " \\ % _', "two\nlines", "NULL",
 )  # fmt: skip
 _LONG = "Łong välue 0123456789 "
-_FLAVOURS = ("00", "Ünï-", "MiXed ", "o'h-", "x ", "東京", "ZZ-", " b")
+_FLAVOURS = ("00", "Ünï-", "MiXed ", "o'h-", "x ", "東京", "ZZ-", " b😀")
 _DIGITS = string.digits + string.ascii_lowercase
 
 _JSON = r"json|metadata|meta|settings|config|options|payload|attributes|extra|properties|params|data$"
