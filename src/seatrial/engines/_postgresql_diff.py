@@ -1,0 +1,265 @@
+"""Two moments compared: every differing row named, counted in the server, only examples fetched.
+
+Rows are joined narrow (key and hash), which names those that differ; only their values are then looked at, by their
+place in the shadow table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from seatrial.engines._postgresql_layout import Column, hash_row
+from seatrial.engines._postgresql_rows import Shadow
+from seatrial.engines._postgresql_session import Session
+from seatrial.model import ChangedRow, ChangeGroup, Row, TableDiff, TablePair
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """One column on both sides; ``new`` is None where it is missing."""
+
+    name: str
+    old: Column | None
+    new: Column | None
+
+    @property
+    def alike(self) -> bool:
+        """Whether both sides are kept in one form, so that it decides; else their texts do."""
+        return self.old is not None and self.new is not None and self.old.base == self.new.base
+
+    def form(self, column: Column | None, alias: str) -> str:
+        if column is None:
+            return "NULL::text"
+        return column.exactly(alias) if self.alike else column.text(alias)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One pair of tables with what is kept of both."""
+
+    pair: TablePair
+    old: Shadow | None
+    new: Shadow | None
+    limit: int
+
+    @property
+    def columns(self) -> list[Compared]:
+        old, new = _by_name(self.old), _by_name(self.new)
+        pairs = self.pair.columns
+        return [Compared(name, old.get(name), new.get(target) if target else None) for name, target in pairs]
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        return tuple(c.name for c in self.columns if c.new is None) if self.pair.new else ()
+
+    @property
+    def key(self) -> list[Compared]:
+        by_name = {c.name: c for c in self.columns}
+        key = [by_name[name] for name in self.pair.key if name in by_name]
+        complete = len(key) == len(self.pair.key) and all(c.new or not self.pair.new for c in key)
+        return key if complete else []
+
+    @property
+    def whole(self) -> bool:
+        """Whether the rows' own hashes can be compared: the same columns, all of them, in the same forms."""
+        if self.old is None or self.new is None:
+            return True
+        names = {name: target for name, target in self.pair.columns}
+        same = self.old.layout.forms == self.new.layout.forms
+        return same and all(names.get(n) == n for n in self.old.layout.names)
+
+    def certainly_equal(self) -> bool:
+        if not _kept(self.old) and not _kept(self.new):
+            return True
+        if self.old is None or self.new is None:
+            return False
+        if self.old.relation == self.new.relation:
+            return all(name == target for name, target in self.pair.columns)
+        return self.whole and (self.old.rows, self.old.checksum) == (self.new.rows, self.new.checksum)
+
+
+def _kept(shadow: Shadow | None) -> bool:
+    return shadow is not None and bool(shadow.relation)
+
+
+def _by_name(shadow: Shadow | None) -> dict[str, Column]:
+    return {c.name: c for c in shadow.layout.columns} if shadow else {}
+
+
+def compare(session: Session, comparison: Comparison) -> TableDiff | None:
+    """How the rows of one pair differ, or None."""
+    if comparison.certainly_equal():
+        return None
+    session.rows("BEGIN")
+    try:
+        found = _keyed(session, comparison) if comparison.key else _unkeyed(session, comparison)
+    finally:
+        session.rows("ROLLBACK")
+    return found or None
+
+
+def _keyed(session: Session, c: Comparison) -> TableDiff:
+    unique = _is_unique(c)
+    join = " AND ".join(f"o.k{i} = n.k{i}" for i in range(len(c.key) if unique else 2))
+    sides = [_side(c, new, unique) for new in (False, True)]
+    session.rows(
+        f"CREATE TEMP TABLE seatrial_d ON COMMIT DROP AS SELECT o.t AS o, n.t AS n"
+        f" FROM {sides[0]} o FULL JOIN {sides[1]} n ON {join} WHERE o.h IS DISTINCT FROM n.h"
+    )
+    lost_count, added_count = session.rows(
+        "SELECT count(*) FILTER (WHERE n IS NULL), count(*) FILTER (WHERE o IS NULL) FROM seatrial_d"
+    )[0]
+    lost, added = int(lost_count), int(added_count)
+    return _diff(
+        c,
+        lost_count=lost,
+        lost=tuple(_rows(session, c, new=False)) if lost else (),
+        added_count=added,
+        added=tuple(_rows(session, c, new=True)) if added else (),
+        changed=tuple(_groups(session, c)) if c.old and c.new and c.old.relation and c.new.relation else (),
+    )
+
+
+def _diff(c: Comparison, **found: object) -> TableDiff:
+    return TableDiff(
+        table=c.pair.old,
+        new_table=c.pair.new,
+        key=c.pair.key if c.key else (),
+        columns=tuple(x.name for x in c.columns),
+        missing_columns=c.missing,
+        **found,  # type: ignore[arg-type]
+    )
+
+
+def _is_unique(c: Comparison) -> bool:
+    """Whether the key names at most one row on both sides and is never NULL, as their indexes guarantee."""
+    targets = dict(c.pair.columns)
+    old = frozenset(k.name for k in c.key)
+    new = frozenset(str(targets[k.name]) for k in c.key)
+    return all(
+        shadow is None or any(unique <= names for unique in shadow.layout.uniques)
+        for shadow, names in ((c.old, old), (c.new, new))
+    )
+
+
+def _side(c: Comparison, new: bool, unique: bool) -> str:
+    """Place, key and hash of every row of one side; a side without rows borrows the other's form."""
+    none = not _kept(c.new if new else c.old)
+    new ^= none
+    shadow = c.new if new else c.old
+    assert shadow is not None
+    hashed = "x.h" if c.whole else hash_row(k.form(k.new if new else k.old, "x") for k in c.columns)
+    rows = f"FROM {shadow.relation} x" + (" WHERE false" if none else "")
+    if unique:
+        names = ", ".join(f"{_key_form(k, new)} AS k{i}" for i, k in enumerate(c.key))
+        return f"(SELECT x.ctid AS t, {names}, {hashed} AS h {rows})"
+    texts = ", ".join(_text_form(k, new) for k in c.key)
+    return (
+        "(SELECT y.*, row_number() OVER (PARTITION BY y.k0 ORDER BY y.h) AS k1 FROM ("
+        f'SELECT x.ctid AS t, ARRAY[{texts}] COLLATE "C" AS k0, {hashed} AS h {rows}) y)'
+    )
+
+
+def _key_form(k: Compared, new: bool) -> str:
+    """Natively where both sides keep the same type, else as text."""
+    column = k.new if new else k.old
+    if column is None:
+        return 'NULL::text COLLATE "C"'
+    return f"x.{column.shadow}" if k.alike or not (k.old and k.new) else column.text("x")
+
+
+def _text_form(k: Compared, new: bool) -> str:
+    column = k.new if new else k.old
+    return column.text("x") if column else 'NULL::text COLLATE "C"'
+
+
+def _order(c: Comparison, new: bool, alias: str) -> str:
+    columns = [k.new if new else k.old for k in (c.key or c.columns)]
+    return ", ".join(column.orderable.format(alias) for column in columns if column) or "1"
+
+
+def _rows(session: Session, c: Comparison, *, new: bool) -> Iterator[Row]:
+    """The first of the rows that only one side has, in key order."""
+    shadow, place, other = (c.new, "n", "o") if new else (c.old, "o", "n")
+    assert shadow is not None
+    key = [(k.new if new else k.old) for k in c.key]
+    values = [(k.new if new else k.old) for k in c.columns]
+    shown = ", ".join(f"x.{v.shadow}" if v else "NULL" for v in [*key, *values])
+    rows = session.rows(
+        f"SELECT {shown} FROM seatrial_d d JOIN {shadow.relation} x ON x.ctid = d.{place} WHERE d.{other} IS NULL"
+        f" ORDER BY {_order(c, new, 'x')} LIMIT {c.limit}"
+    )
+    for row in rows:
+        yield Row(key=row[: len(key)], values=row[len(key) :])
+
+
+def _groups(session: Session, c: Comparison) -> Iterator[ChangeGroup]:
+    """Rows that both sides have, by which columns differ."""
+    assert c.old and c.new
+    flags = ", ".join(
+        f"CASE WHEN {k.form(k.old, 'o')} IS DISTINCT FROM {k.form(k.new, 'n')} THEN '1' ELSE '0' END" for k in c.columns
+    )
+    joined = f"JOIN {c.old.relation} o ON o.ctid = d.o JOIN {c.new.relation} n ON n.ctid = d.n"
+    session.rows(
+        f"CREATE TEMP TABLE seatrial_x ON COMMIT DROP AS SELECT d.o, d.n, concat({flags}) AS f FROM seatrial_d d {joined}"
+    )
+    for mask, count in session.rows("SELECT f, count(*) FROM seatrial_x GROUP BY f ORDER BY f DESC"):
+        differing = [k for k, flag in zip(c.columns, mask, strict=True) if flag == "1"]
+        if differing:
+            rows = _changed(session, c, mask, differing, joined)
+            yield ChangeGroup(columns=tuple(k.name for k in differing), count=int(count), rows=rows)
+
+
+def _changed(
+    session: Session, c: Comparison, mask: str, differing: Sequence[Compared], joined: str
+) -> tuple[ChangedRow, ...]:
+    old = [f"o.{k.old.shadow}" if k.old else "NULL" for k in [*c.key, *differing]]
+    new = [f"n.{k.new.shadow}" if k.new else "NULL" for k in differing]
+    rows = session.rows(
+        f"SELECT {', '.join([*old, *new])} FROM seatrial_x d {joined} WHERE d.f = '{mask}'"
+        f" ORDER BY {_order(c, False, 'o')} LIMIT {c.limit}"
+    )
+    key, width = len(c.key), len(differing)
+    return tuple(ChangedRow(key=r[:key], old=r[key : key + width], new=r[key + width :]) for r in rows)
+
+
+def _unkeyed(session: Session, c: Comparison) -> TableDiff:
+    """Without a key, equal rows are counted on both sides."""
+    sides = []
+    for new in (False, True):
+        shadow = c.new if new else c.old
+        if shadow is None or not shadow.relation:
+            sides.append("(SELECT NULL::bigint AS h, NULL::bigint AS c, NULL::tid AS t LIMIT 0)")
+            continue
+        hashed = "x.h" if c.whole else hash_row(k.form(k.new if new else k.old, "x") for k in c.columns)
+        sides.append(f"(SELECT {hashed} AS h, count(*) AS c, min(x.ctid) AS t FROM {shadow.relation} x GROUP BY 1)")
+    session.rows(
+        "CREATE TEMP TABLE seatrial_d ON COMMIT DROP AS SELECT o.t AS o, n.t AS n,"
+        " coalesce(o.c, 0) - coalesce(n.c, 0) AS lost"
+        f" FROM {sides[0]} o FULL JOIN {sides[1]} n ON o.h = n.h WHERE o.c IS DISTINCT FROM n.c"
+    )
+    lost, added = session.rows(
+        "SELECT coalesce(sum(greatest(lost, 0)), 0), coalesce(sum(greatest(-lost, 0)), 0) FROM seatrial_d"
+    )[0]
+    return _diff(
+        c,
+        lost_count=int(lost),
+        lost=tuple(_copies(session, c, new=False)) if int(lost) else (),
+        added_count=int(added),
+        added=tuple(_copies(session, c, new=True)) if int(added) else (),
+    )
+
+
+def _copies(session: Session, c: Comparison, *, new: bool) -> Iterator[Row]:
+    """Whole rows as their own key, each as often as it is lost or added."""
+    shadow, place, sign = (c.new, "n", "-") if new else (c.old, "o", "")
+    assert shadow is not None
+    values = [(k.new if new else k.old) for k in c.columns]
+    shown = ", ".join(f"x.{v.shadow}" if v else "NULL" for v in values)
+    rows = session.rows(
+        f"SELECT {shown} FROM seatrial_d d JOIN {shadow.relation} x ON x.ctid = d.{place}"
+        f" CROSS JOIN generate_series(1, {sign}d.lost) ORDER BY {_order(c, new, 'x')} LIMIT {c.limit}"
+    )
+    for row in rows:
+        yield Row(key=row, values=row)

@@ -1,0 +1,149 @@
+"""Rows of ours: seed scripts, as psql would read them, and generated rows in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from seatrial.engines._postgresql_outside import reaches_outside
+from seatrial.engines._postgresql_session import code_of, guarded, message, qualified, quote
+from seatrial.model import ErrorKind, StepError, TableRef
+from seatrial.sql import SourceStatement, split
+
+if TYPE_CHECKING:
+    import psycopg
+
+_TOGETHER = 200  # INSERTs sent as one string: a round trip for each would be most of the cost
+
+
+def load(connection: psycopg.Connection[Any], text: str, *, trust: bool) -> StepError | None:
+    """Run a seed script on a connection with the database's defaults; the first refusal, with its line."""
+    import psycopg
+
+    for batch in _batches(split(text, "postgresql")):
+        for part in () if trust else batch:
+            if why := reaches_outside(part.text, str(connection.info.dbname)):
+                return _error(part, f"{why}; Seatrial does not run it unless `trust = true` stands under [source].")
+        try:
+            _send(connection, batch)
+        except psycopg.Error as error:
+            if len(batch) == 1:
+                return _error(batch[0], message(error), error)
+            found = _one_by_one(connection, batch)
+            if found is not None:
+                return found
+    return None
+
+
+def _batches(parts: Sequence[SourceStatement]) -> Iterator[list[SourceStatement]]:
+    """Neighbouring INSERTs together, everything else by itself."""
+    batch: list[SourceStatement] = []
+    for part in parts:
+        insert = part.text[:6].upper() == "INSERT"
+        if batch and (not insert or len(batch) >= _TOGETHER):
+            yield batch
+            batch = []
+        if insert:
+            batch.append(part)
+        else:
+            yield [part]
+    if batch:
+        yield batch
+
+
+def _send(connection: psycopg.Connection[Any], batch: Sequence[SourceStatement]) -> None:
+    data = batch[0].copy_data
+    if data is not None:
+        with connection.cursor() as cursor, cursor.copy(batch[0].text.encode()) as copy:
+            copy.write(data.encode())
+    else:
+        connection.execute(";\n".join(part.text for part in batch).encode())
+
+
+def _one_by_one(connection: psycopg.Connection[Any], batch: Sequence[SourceStatement]) -> StepError | None:
+    """The batch was rolled back as a whole (an implicit transaction): find which statement was refused."""
+    import psycopg
+
+    for part in batch:
+        try:
+            _send(connection, [part])
+        except psycopg.Error as error:
+            return _error(part, message(error), error)
+    return None
+
+
+def _error(part: SourceStatement, words: str, error: psycopg.Error | None = None) -> StepError:
+    position = error.diag.statement_position if error else None
+    line = part.line + (part.text.count("\n", 0, int(position) - 1) if position else 0)
+    where = error.diag.context if error else None
+    told = f"{words}\nCONTEXT: {where}" if where and part.copy_data is not None else words
+    code = code_of(error) if error else ""
+    return StepError(message=told, kind=ErrorKind.SEED, code=code, statement=part.text, line=line)
+
+
+@dataclass(slots=True)
+class Filling:
+    """One connection in one transaction, with triggers and foreign keys off where the server lets us."""
+
+    connection: psycopg.Connection[Any]
+    replica_role: bool
+
+    def begin(self) -> None:
+        self.execute("SET timezone = 'UTC'")
+        if self.replica_role:
+            self.execute("SET session_replication_role = replica")
+        self.execute("BEGIN")
+
+    def commit(self) -> None:
+        self.execute("COMMIT")
+
+    def execute(self, sql: str, params: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """Run a statement; ``%s`` stands for a parameter where there are any. Raises DatabaseError."""
+        return guarded(lambda: self._execute(sql, params))
+
+    def _execute(self, sql: str, params: Sequence[object]) -> list[tuple[Any, ...]]:
+        cursor = self.connection.execute(sql.encode(), params or None)
+        return cursor.fetchall() if cursor.description else []
+
+    def executemany(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
+        """Run a statement once for each row of parameters. Raises DatabaseError."""
+
+        def act() -> None:
+            with self.connection.cursor() as cursor:
+                cursor.executemany(sql.encode(), rows)
+
+        guarded(act)
+
+    def insert(self, table: TableRef, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+        """All rows or none; generated keys may be given."""
+        names = ", ".join(quote(c) for c in columns).replace("%", "%%")
+        marks = ", ".join(["%s"] * len(columns))
+        target = qualified(table).replace("%", "%%")
+        sql = f"INSERT INTO {target} ({names}) OVERRIDING SYSTEM VALUE VALUES ({marks})"
+        if not columns:
+            sql = f"INSERT INTO {target} DEFAULT VALUES"
+        self._all_or_none(sql, rows)
+
+    def update(
+        self, table: TableRef, key: Sequence[str], columns: Sequence[str], rows: Sequence[Sequence[object]]
+    ) -> None:
+        """Each row holds the key's values, then the new ones."""
+        assigned = ", ".join(f"{quote(c)} = %s" for c in _doubled(columns))
+        matched = " AND ".join(f"{quote(c)} = %s" for c in _doubled(key))
+        sql = f"UPDATE {qualified(table).replace('%', '%%')} SET {assigned} WHERE {matched}"
+        self._all_or_none(sql, [[*row[len(key) :], *row[: len(key)]] for row in rows])
+
+    def _all_or_none(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
+        self.execute("SAVEPOINT seatrial")
+        try:
+            self.executemany(sql, rows)
+        except Exception:
+            self.execute("ROLLBACK TO SAVEPOINT seatrial")
+            raise
+        self.execute("RELEASE SAVEPOINT seatrial")
+
+
+def _doubled(names: Sequence[str]) -> list[str]:
+    """A ``%`` in a name is no mark for a parameter."""
+    return [name.replace("%", "%%") for name in names]

@@ -1,0 +1,133 @@
+"""Moments: the rows of every table, kept in shadow tables of our own schema, and what is untouched carried over.
+
+A shadow is unlogged and holds a row's key, its 64-bit hash and its values, in forms that depend on nothing of the
+project's. Moments share shadows; one is dropped when no moment needs it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from seatrial.engines._postgresql_layout import Layout, hash_row
+from seatrial.engines._postgresql_session import SHADOWS, Session, qualified
+from seatrial.model import TableRef, TableState
+
+EMPTY = "0" * 16
+
+
+@dataclass(frozen=True, slots=True)
+class Shadow:
+    """The rows of one table at one moment; ``relation`` is empty where there were none."""
+
+    relation: str
+    layout: Layout
+    rows: int
+    checksum: str
+
+    def state(self) -> TableState:
+        layout = self.layout
+        return TableState(
+            table=layout.table,
+            rows=self.rows,
+            checksum=self.checksum,
+            key=layout.key,
+            bytes=layout.bytes,
+            compared=not layout.why_not,
+            why_not=layout.why_not,
+        )
+
+
+@dataclass(slots=True)
+class Moment:
+    """What one ``take`` kept. ``lsn`` is where the log stood; ``generation`` counts restores, which it does not outlive."""
+
+    lsn: str
+    generation: int
+    shadows: dict[TableRef, Shadow] = field(default_factory=dict)
+
+    def by_oid(self) -> dict[int, Shadow]:
+        return {s.layout.oid: s for s in self.shadows.values()}
+
+
+class Shadows:
+    """Makes shadow tables in one database and counts who needs them."""
+
+    def __init__(self) -> None:
+        self._number = 0
+        self.moments: dict[str, Moment] = {}
+
+    def live(self) -> set[str]:
+        """The relations that a moment needs."""
+        return {s.relation for m in self.moments.values() for s in m.shadows.values() if s.relation}
+
+    def copy(self, session: Session, layout: Layout) -> Shadow:
+        """Read a table once: rows, hashes and values into a new shadow."""
+        if layout.why_not:
+            return Shadow("", layout, 0, EMPTY)
+        self._number += 1
+        relation = f"{SHADOWS}.s{self._number}"
+        session.rows(f"CREATE UNLOGGED TABLE {relation} AS {_select(layout)}")
+        rows, total = session.rows(f"SELECT count(*), sum(h) FROM {relation}")[0]
+        if rows == "0":
+            session.rows(f"DROP TABLE {relation}")
+            return Shadow("", layout, 0, EMPTY)
+        return Shadow(relation, layout, int(rows), _checksum(total))
+
+    def release(self, session: Session, moment: str) -> None:
+        """Forget a moment, and drop the shadows that only it needed."""
+        kept = self.moments.pop(moment, None)
+        if kept is not None:
+            gone = {s.relation for s in kept.shadows.values() if s.relation} - self.live()
+            drop(session, gone)
+
+
+def drop(session: Session, relations: Iterable[str]) -> None:
+    names = ", ".join(sorted(relations))
+    if names:
+        session.rows(f"DROP TABLE {names}")
+
+
+def same_as(shadow: Shadow, layout: Layout) -> bool:
+    """Whether the files and their meaning are those that the shadow was read from."""
+    old = shadow.layout
+    return (
+        layout.logged
+        and old.files == layout.files
+        and old.signature == layout.signature
+        and old.forms == layout.forms
+        and old.why_not == layout.why_not
+    )
+
+
+def carried(shadow: Shadow, layout: Layout) -> Shadow:
+    """The same rows under today's name and keys."""
+    return replace(shadow, layout=layout)
+
+
+def fingerprint(session: Session, layout: Layout) -> tuple[int, str]:
+    """Rows and checksum without keeping anything."""
+    hashed = hash_row((c.exact.format(c.read) for c in layout.columns), layout.seed)
+    rows, total = session.rows(f"SELECT count(*), sum({hashed}) FROM ONLY {qualified(layout.table)} t")[0]
+    return int(rows), _checksum(total)
+
+
+def checksum_sql(layout: Layout) -> str:
+    """How a table's checksum is made, for people to read."""
+    hashed = hash_row((c.exact.format(c.read) for c in layout.columns), layout.seed)
+    return f"SELECT count(*), sum({hashed}) % (2::numeric ^ 64)\nFROM ONLY {qualified(layout.table)} t;"
+
+
+def _select(layout: Layout) -> str:
+    """Key columns first, then the hash: joins read no further into a row."""
+    keyed = [c for c in layout.columns if c.name in layout.key]
+    others = [c for c in layout.columns if c.name not in layout.key]
+    hashed = hash_row((c.exact.format(c.read) for c in layout.columns), layout.seed)
+    parts = [f"{c.read} AS {c.shadow}" for c in keyed] + [f"{hashed} AS h"]
+    parts += [f"{c.read} AS {c.shadow}" for c in others]
+    return f"SELECT {', '.join(parts)} FROM ONLY {qualified(layout.table)} t"
+
+
+def _checksum(total: str | None) -> str:
+    """Sums do not depend on the order of rows; kept to 64 bits."""
+    return f"{int(total or 0) % 2**64:016x}"

@@ -1,0 +1,220 @@
+"""Connections to PostgreSQL as the engine uses them: one fixed session of ours, and plain ones as tools have them.
+
+psycopg is imported here and in the server only, and only when a connection is there: without PostgreSQL nobody needs it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from seatrial.errors import DatabaseError
+from seatrial.model import ErrorKind, TableRef
+
+if TYPE_CHECKING:
+    import psycopg
+
+T = TypeVar("T")
+
+SHADOWS = "_seatrial"
+"""Our schema in every trial database: shadow tables and helpers. Never part of a snapshot."""
+
+# Everything that a stored value's text depends on (manual, 20.11 and 9.8), and nothing of the project's own rules.
+_FIXED = {
+    "timezone": "UTC",
+    "datestyle": "ISO, YMD",
+    "intervalstyle": "postgres",
+    "extra_float_digits": "3",
+    "bytea_output": "hex",
+    "xmloption": "content",
+    "xmlbinary": "base64",
+    "lc_monetary": "C",
+    "lc_numeric": "C",
+    "lc_time": "C",
+    "lc_messages": "C",
+    "search_path": "public",  # pg_catalog goes first by itself
+    "row_security": "off",
+    "jit": "off",
+    "statement_timeout": "0",
+    "lock_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "default_transaction_read_only": "off",
+    "default_transaction_isolation": "read committed",
+    "default_table_access_method": "heap",
+    "default_tablespace": "",
+    "standard_conforming_strings": "on",
+    "transform_null_equals": "off",
+    "client_min_messages": "warning",
+    "check_function_bodies": "off",
+}
+
+
+class Site(Protocol):
+    """What the engine needs of the server that a database stands on."""
+
+    version: str
+    version_num: int
+    superuser: bool
+    replica_role: bool  # session_replication_role may be set
+    trust: bool  # scripts may reach outside
+    is_local: bool  # a server of ours, whose log we may read
+    programs: str | None  # a local server's programs
+    data_folder: str | None
+
+    def connect(self, name: str, application: str = "") -> psycopg.Connection[Any]:
+        """A new autocommit connection. Raises ServerError without the password."""
+
+    def url(self, name: str) -> str: ...
+
+    def create_database(self, template: str = "") -> str:
+        """A new marked database, a copy of ``template`` where given; returns its name."""
+
+    def recreate_database(self, name: str, template: str) -> None:
+        """Like ``create_database`` under a name of ours that is free again."""
+
+    def spare_name(self) -> str:
+        """A name of ours to put a database aside."""
+
+    def drop_database(self, name: str) -> None: ...
+
+    def rename_database(self, old: str, new: str) -> None: ...
+
+    def maintain(self, sql: str) -> list[tuple[str | None, ...]]:
+        """Run one statement in the maintenance database."""
+
+    def disconnect(self, name: str) -> None:
+        """End every other session in a database of ours."""
+
+
+def quote(name: str) -> str:
+    """An identifier, always quoted."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str | None) -> str:
+    """A string constant; right under any standard_conforming_strings."""
+    if text is None:
+        return "NULL"
+    body = text.replace("'", "''")
+    return " E'" + body.replace("\\", "\\\\") + "'" if "\\" in body else f"'{body}'"
+
+
+def qualified(table: TableRef) -> str:
+    """A table by its whole name; the default schema is ``public``."""
+    return f"{quote(table.namespace or 'public')}.{quote(table.name)}"
+
+
+_SIMPLE = re.compile(r"[a-z_][a-z0-9_]*")
+
+
+def readable(name: str, reserved: frozenset[str]) -> str:
+    """An identifier quoted only where it must be, for SQL that people read."""
+    return name if _SIMPLE.fullmatch(name) and name not in reserved else quote(name)
+
+
+class Session:
+    """Our own connection to one database, in the fixed session; every value comes back as text."""
+
+    def __init__(self, site: Site, name: str) -> None:
+        self.connection = site.connect(name)
+        self.connection.adapters.register_loader(0, _text_loader())
+        for oid in _loaded_oids(self.connection):
+            self.connection.adapters.register_loader(oid, _text_loader())
+        settings = dict(_FIXED, **({"session_replication_role": "replica"} if site.replica_role else {}))
+        self.rows("SELECT " + ", ".join(f"set_config('{k}', {literal(v)}, false)" for k, v in settings.items()))
+
+    def rows(self, sql: str, *, prepare: bool = False) -> list[tuple[Any, ...]]:
+        """Run one statement (or several without rows) and return its rows as text. Raises DatabaseError."""
+        return guarded(lambda: self._rows(sql, prepare))
+
+    def _rows(self, sql: str, prepare: bool) -> list[tuple[Any, ...]]:
+        with self.connection.cursor() as cursor:
+            cursor.execute(sql.encode(), prepare=prepare)
+            return cursor.fetchall() if cursor.description else []
+
+    @cached_property
+    def reserved(self) -> frozenset[str]:
+        """Words that cannot stand as a name unquoted."""
+        return frozenset(row[0] for row in self.rows("SELECT word FROM pg_get_keywords() WHERE catcode <> 'U'"))
+
+    def value(self, sql: str) -> str | None:
+        """The first column of the first row."""
+        found = self.rows(sql)
+        return found[0][0] if found else None
+
+    def run(self, statements: Iterable[str]) -> None:
+        """Run statements one after the other."""
+        for statement in statements:
+            self.rows(statement)
+
+    def close(self) -> None:
+        self.connection.close()
+
+
+def _text_loader() -> type[Any]:
+    from psycopg.types.string import TextLoader
+
+    return TextLoader
+
+
+def _loaded_oids(connection: psycopg.Connection[Any]) -> list[int]:
+    infos = list(connection.adapters.types)
+    return sorted({oid for info in infos for oid in (info.oid, info.array_oid) if oid})
+
+
+def guarded(act: Callable[[], T]) -> T:
+    """The result of ``act``; the driver's errors come out as DatabaseError."""
+    import psycopg
+
+    try:
+        return act()
+    except psycopg.Error as error:
+        raise failure(error) from None
+
+
+def failure(error: psycopg.Error) -> DatabaseError:
+    """The server's refusal as ours: its message with its detail, SQLSTATE and what kind of failure that is."""
+    code = code_of(error)
+    return DatabaseError(message(error), code=code, kind=kind_of(code, message(error)))
+
+
+def code_of(error: psycopg.Error) -> str:
+    """The SQLSTATE; a connection that broke has none of its own."""
+    return error.sqlstate or ("08006" if _is_lost(error) else "")
+
+
+def _is_lost(error: psycopg.Error) -> bool:
+    import psycopg
+
+    return isinstance(error, psycopg.OperationalError)
+
+
+def message(error: psycopg.Error) -> str:
+    """The server's own words: message, detail and hint."""
+    diagnosis = error.diag
+    parts = [diagnosis.message_primary or str(error).strip()]
+    parts += [f"DETAIL: {diagnosis.message_detail}"] if diagnosis.message_detail else []
+    parts += [f"HINT: {diagnosis.message_hint}"] if diagnosis.message_hint else []
+    return "\n".join(parts)
+
+
+_ENVIRONMENT_CLASSES = ("08", "53", "58", "57P", "F0", "XX")
+_ENVIRONMENT_CODES = frozenset({"40P01", "40001", "55P03", "57014", "25P03", "25006", "28000", "28P01"})
+
+
+def kind_of(code: str, text: str = "") -> ErrorKind:
+    """Whether a refusal is the migration's doing or its surroundings' (manual, appendix A: SQLSTATE classes).
+
+    A missing role is 42704 like a missing type: only the words tell them apart; a missing extension is 0A000 or 58P01.
+    """
+    if code.startswith(_ENVIRONMENT_CLASSES) or code in _ENVIRONMENT_CODES:
+        return ErrorKind.ENVIRONMENT
+    if code == "42704" and re.match(r'role ".*" does not exist', text):
+        return ErrorKind.ENVIRONMENT
+    if code == "42501" or (code == "0A000" and re.match(r'extension ".*" is not available', text)):
+        return ErrorKind.ENVIRONMENT
+    if code == "42704" and re.match(r"unrecognized configuration parameter", text):
+        return ErrorKind.ENVIRONMENT
+    return ErrorKind.MIGRATION

@@ -1,0 +1,275 @@
+"""PostgreSQL 15 and newer: one throwaway database, observed exactly.
+
+``PostgresqlDatabase`` is the contract's ``Database``. The server that it stands on is given to it (``Site``); what it does
+lies beside it: session, catalog, layout, rows, diff, run, load, integrity, counters, wal, clone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from seatrial.engines import _postgresql_catalog as catalog
+from seatrial.engines import _postgresql_clone as clone
+from seatrial.engines import _postgresql_counters as counters
+from seatrial.engines import _postgresql_integrity as integrity
+from seatrial.engines import _postgresql_load as loading
+from seatrial.engines import _postgresql_rows as rows
+from seatrial.engines import _postgresql_run as running
+from seatrial.engines._postgresql_cast import cast_backs
+from seatrial.engines._postgresql_diff import Comparison, compare
+from seatrial.engines._postgresql_layout import Layout, layouts
+from seatrial.engines._postgresql_session import SHADOWS, Session, Site, guarded, quote
+from seatrial.engines._postgresql_wal import WalReader, wal_reader
+from seatrial.model import (
+    CastBack,
+    Schema,
+    Script,
+    Snapshot,
+    Step,
+    StepError,
+    TableDiff,
+    TablePair,
+    TableRef,
+)
+
+
+@dataclass
+class PostgresqlDatabase:
+    """One throwaway database. Made by its server; ``trust`` lets scripts reach outside."""
+
+    site: Site
+    name: str
+    engine: str = "postgresql"
+    bookkeeping: frozenset[str] = frozenset()
+    limit: int = 1000
+    trust: bool = False
+    _session: Session | None = None
+    _filling: loading.Filling | None = None
+    _shadows: rows.Shadows = field(default_factory=rows.Shadows)
+    _checkpoints: dict[str, clone.Checkpoint] = field(default_factory=dict)
+    _generation: int = 0
+    _wal: WalReader | None = None
+    _closed: bool = False
+
+    def __post_init__(self) -> None:
+        self.version = self.site.version
+        self.url = self.site.url(self.name)
+        self.trust = self.trust or self.site.trust
+        self._wal = wal_reader(self.site)
+
+    @property
+    def untouched_proof(self) -> str:
+        """How it is known that a table was not touched: "write-ahead log (...)" or "reading"."""
+        return self._wal.how if self._wal else "reading"
+
+    @property
+    def session(self) -> Session:
+        """Our own connection, made when it is first needed."""
+        if self._session is None or self._session.connection.closed:
+            self._session = Session(self.site, self.name)
+            if self._session.value(f"SELECT to_regnamespace('{SHADOWS}')") is None:
+                self._session.rows(f"CREATE SCHEMA {SHADOWS}")
+        return self._session
+
+    # --- statements ---
+
+    def execute(self, *statements: str) -> None:
+        """Run statements as a tool would: a plain connection, each in autocommit. Raises DatabaseError."""
+        with self.site.connect(self.name) as connection:
+            for statement in statements:
+                guarded(lambda text=statement: connection.execute(text.encode()))  # type: ignore[misc]
+
+    def query(self, sql: str) -> list[tuple[str | None, ...]]:
+        """Rows of one query as text, in the fixed session. Raises DatabaseError."""
+        return self.session.rows(sql)
+
+    def run(self, script: Script) -> Step:
+        """Run a script on a fresh connection and observe it; the database's refusal is in ``Step.error``."""
+        connection = self.site.connect(self.name)
+        try:
+            return running.run(connection, script, self.session, trust=self.trust)
+        finally:
+            connection.close()
+
+    def load(self, text: str) -> StepError | None:
+        """Run a seed script, plain SQL or what pg_dump writes; then move sequences past its rows."""
+        connection = self.site.connect(self.name)
+        try:
+            error = loading.load(connection, text, trust=self.trust)
+        finally:
+            connection.close()
+        if error is None:
+            self.advance_counters()
+        return error
+
+    def quote(self, name: str) -> str:
+        """An identifier in double quotes."""
+        return quote(name)
+
+    # --- snapshots ---
+
+    def inspect(self) -> Schema:
+        """Every object that stands, bookkeeping tables left out."""
+        return catalog.inspect(self.session, self.bookkeeping)
+
+    def take(self, moment: str, *, since: Snapshot | None = None, also: Schema | None = None) -> Snapshot:
+        """Name what the database holds now; what is proven untouched since ``since`` is carried over unread."""
+        session = self.session
+        session.rows("BEGIN")
+        try:
+            taken, fresh = self._read(session, since)
+            session.rows("COMMIT")
+        except BaseException:
+            with contextlib.suppress(Exception):
+                session.rows("ROLLBACK")
+            raise
+        if moment in self._shadows.moments:
+            self._shadows.release(session, moment)
+        self._shadows.moments[moment] = taken
+        schema = self.inspect()
+        states = tuple(shadow.state() for shadow in taken.shadows.values())
+        facts = integrity.Facts(schema, states, frozenset(fresh), since, self.limit)
+        return Snapshot(
+            moment=moment,
+            schema=schema,
+            tables=states,
+            counters=counters.read(session, facts),
+            integrity=integrity.read(session, facts, also),
+            size_bytes=sum(state.bytes or 0 for state in states),
+        )
+
+    def _read(self, session: Session, since: Snapshot | None) -> tuple[rows.Moment, set[TableRef]]:
+        """The rows of every table, read again only where they may have changed, and which tables those are."""
+        known = self._shadows.moments.get(since.moment) if since else None
+        lsn = self._wal.position(session) if self._wal else ""
+        touched = self._touched(known, lsn)
+        old = known.by_oid() if known else {}
+        moment, fresh = rows.Moment(lsn, self._generation), set()
+        for layout in layouts(session, self.bookkeeping):
+            shadow = self._carry(session, old.get(layout.oid), layout, touched)
+            if shadow is None:
+                shadow = self._shadows.copy(session, layout)
+                fresh.add(layout.table)
+            moment.shadows[layout.table] = shadow
+        return moment, fresh
+
+    def _touched(self, known: rows.Moment | None, lsn: str) -> frozenset[int] | None:
+        """The files that the log names since then; None where it cannot tell."""
+        if known is None or self._wal is None or known.generation != self._generation:
+            return None
+        return self._wal.touched(self.name, known.lsn, lsn)
+
+    def _carry(
+        self, session: Session, shadow: rows.Shadow | None, layout: Layout, touched: frozenset[int] | None
+    ) -> rows.Shadow | None:
+        """The shadow of an untouched table under today's name, or None where the table has to be read."""
+        if shadow is None or (shadow.layout.table != layout.table and touched is None):
+            return None
+        if touched is not None:
+            if rows.same_as(shadow, layout) and touched.isdisjoint(layout.files):
+                return rows.carried(shadow, layout)
+            return None
+        if shadow.layout.forms != layout.forms or shadow.layout.why_not != layout.why_not:
+            return None
+        if (shadow.rows, shadow.checksum) == rows.fingerprint(session, layout):
+            return rows.carried(shadow, layout)
+        return None
+
+    def diff(self, old: Snapshot, new: Snapshot, pairs: Sequence[TablePair]) -> tuple[TableDiff, ...]:
+        """Compare the rows of two moments, exactly; pairs without a difference are left out."""
+        found = (compare(self.session, self._comparison(old, new, pair)) for pair in pairs)
+        return tuple(diff for diff in found if diff)
+
+    def _comparison(self, old: Snapshot, new: Snapshot, pair: TablePair) -> Comparison:
+        before = self._shadows.moments[old.moment].shadows.get(pair.old)
+        after = self._shadows.moments[new.moment].shadows.get(pair.new) if pair.new else None
+        return Comparison(pair, before, after, self.limit)
+
+    def cast_backs(
+        self, old: Snapshot, new: Snapshot, pair: TablePair, columns: Sequence[tuple[str, str]], zones: Sequence[str]
+    ) -> tuple[CastBack, ...]:
+        """Which values of ``columns``, cast back to their old type, are not what they were, under any zone."""
+        return tuple(cast_backs(self.session, self._comparison(old, new, pair), old, columns, zones))
+
+    def release(self, moment: str) -> None:
+        """Forget a moment and its rows."""
+        self._shadows.release(self.session, moment)
+
+    def checksum_sql(self, table: TableRef) -> str:
+        """How a table's checksum is made, as it is run."""
+        layout = next(x for x in layouts(self.session, frozenset()) if x.table == table)
+        return rows.checksum_sql(layout)
+
+    # --- going back ---
+
+    def checkpoint(self) -> str:
+        """A physical copy of the whole database to go back to; returns its handle."""
+        saved = clone.save(self.site, self.name, self.session, frozenset(self._shadows.live()))
+        self._leave()
+        copied = clone.copy(self.site, self.name, saved)
+        self._checkpoints[copied.name] = copied
+        return copied.name
+
+    def restore(self, checkpoint: str) -> None:
+        """Make the database what it was at the checkpoint, under its own name; moments stay."""
+        self._leave()
+        clone.restore(self.site, self.name, self._checkpoints[checkpoint], frozenset(self._shadows.live()))
+        self._generation += 1
+
+    def discard(self, checkpoint: str) -> None:
+        """Drop a checkpoint's copy."""
+        self._checkpoints.pop(checkpoint, None)
+        self.site.drop_database(checkpoint)
+
+    def _leave(self) -> None:
+        """No session may be in a database that is copied or renamed."""
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+        self.site.disconnect(self.name)
+
+    # --- rows of ours ---
+
+    @contextlib.contextmanager
+    def filling(self) -> Iterator[loading.Filling]:
+        """One transaction in which triggers and foreign keys are off (where the server lets us)."""
+        connection = self.site.connect(self.name)
+        try:
+            self._filling = loading.Filling(connection, self.site.replica_role)
+            self._filling.begin()
+            yield self._filling
+            self._filling.commit()
+        finally:
+            self._filling = None
+            connection.close()
+
+    def fill(self, table: TableRef, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+        """Inside ``filling()``: insert rows, all or none, identity columns included. Raises DatabaseError."""
+        assert self._filling is not None, "fill() belongs inside filling()"
+        self._filling.insert(table, columns, rows)
+
+    def amend(
+        self, table: TableRef, key: Sequence[str], columns: Sequence[str], rows: Sequence[Sequence[object]]
+    ) -> None:
+        """Inside ``filling()``: set ``columns`` where ``key`` equals, all or none. Raises DatabaseError."""
+        assert self._filling is not None, "amend() belongs inside filling()"
+        self._filling.update(table, key, columns, rows)
+
+    def advance_counters(self) -> None:
+        """Move every sequence past the rows that were written with explicit ids."""
+        counters.advance(self.session)
+
+    def close(self) -> None:
+        """Drop the database and everything kept for it."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._session is not None:
+            self._session.close()
+        for name in [*self._checkpoints, self.name]:
+            self.site.drop_database(name)
+
+
+__all__ = ["PostgresqlDatabase"]
