@@ -45,7 +45,8 @@ class Guard:
 
     def __init__(self) -> None:
         self.target: Target | None = None
-        self.refused = ""  # why, even where the project's code caught the exception
+        self.refused = ""  # a connection elsewhere; noted also where the project's code caught the exception
+        self.outside = ""  # a statement that would have left the database
         self.on_sqlite: Callable[[Any], None] = lambda connection: None  # told of each SQLite connection
 
     def install(self) -> None:
@@ -56,9 +57,16 @@ class Guard:
             patches.pop(name)(sys.modules[name])
         sys.meta_path.insert(0, _AfterImport(patches))
 
-    def refuse(self, what: str) -> None:
-        self.refused = self.refused or what
-        raise Refused(what)
+    def refuse(self, place: str) -> None:
+        """Note a connection to another database, and stop."""
+        self.refused = self.refused or place
+        raise Refused(place)
+
+    @property
+    def complaint(self) -> dict[str, str]:
+        """What was refused, as part of an answer."""
+        found = {"refused": self.refused, "outside": self.outside}
+        return {key: value for key, value in found.items() if value}
 
     # --- SQLite ---
 
@@ -94,13 +102,17 @@ class Guard:
 
     def _authorize(self, action: int, first: Any, second: Any, schema: Any, trigger: Any) -> int:
         if action == SQLITE_ATTACH and first not in (None, "", ":memory:"):
-            self.refused = self.refused or "ATTACH " + str(first)
+            self.outside = self.outside or "ATTACH " + str(first)
             return SQLITE_DENY
         return SQLITE_OK
 
-    def reaches(self, statement: str) -> str:
-        """Where a statement would leave the throwaway database, in words; empty where it stays inside."""
-        return reaches_outside(statement, self.target.engine) if self.target else ""
+    def allow(self, statement: str) -> None:
+        """Stop a statement that would leave the throwaway database."""
+        if self.target and not self.target.trust:
+            found = reaches_outside(statement, self.target.engine)
+            if found:
+                self.outside = self.outside or found
+                raise Refused(found)
 
     # --- servers ---
 

@@ -16,23 +16,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-# Locks on relations of this database, with the file that holds each: another file after a statement is a rewrite.
-_LOCKS = """
-SELECT c.oid::text, CASE WHEN n.nspname = 'public' THEN '' ELSE n.nspname || '.' END || c.relname, l.mode,
+# Tables as they stand before the step, with the file that holds each.
+_TABLES = """
+SELECT c.oid::text, CASE n.nspname WHEN 'public' THEN '' ELSE n.nspname || '.' END || c.relname,
        coalesce(pg_catalog.pg_relation_filenode(c.oid)::text, '')
-  FROM pg_catalog.pg_locks l
-  JOIN pg_catalog.pg_class c ON c.oid = l.relation
-  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
- WHERE l.pid = pg_catalog.pg_backend_pid() AND l.granted AND l.locktype = 'relation'
-   AND c.relkind IN ('r', 'p', 'm', 'f')
-   AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
-   AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
- ORDER BY 2, 3
-"""
-_FILES = """
-SELECT c.oid::text, pg_catalog.pg_relation_filenode(c.oid)::text
   FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
- WHERE c.relkind IN ('r', 'm') AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
+ WHERE c.relkind IN ('r', 'p', 'm', 'f', 'v') AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
+"""
+# Locks that this backend holds, with the table's present file: another file than before is a rewrite. A table that was
+# just dropped has a lock still, but no row in pg_class any more.
+_LOCKS = """
+SELECT l.relation::text, l.mode, coalesce(pg_catalog.pg_relation_filenode(c.oid)::text, '')
+  FROM pg_catalog.pg_locks l LEFT JOIN pg_catalog.pg_class c ON c.oid = l.relation
+ WHERE l.pid = pg_catalog.pg_backend_pid() AND l.granted AND l.locktype = 'relation' AND l.relation >= 16384
+ ORDER BY 1, 2
 """
 _READS = re.compile(r"\s*(?:SELECT|PRAGMA|EXPLAIN|SHOW|VALUES|DESCRIBE)\b", re.IGNORECASE)
 _CONTROL = re.compile(r"\s*(?:--|BEGIN|COMMIT|ROLLBACK|SAVEPOINT|RELEASE|END)", re.IGNORECASE)
@@ -72,7 +69,7 @@ class Observer:
         self._statements: list[dict[str, Any]] = []
         self._error: dict[str, Any] | None = None
         self._last = ""  # the statement that failed
-        self._files: dict[str, str] = {}
+        self._tables: dict[str, list[str]] = {}
         self._held: dict[tuple[str, str], dict[str, Any]] = {}
         self._exact = False  # every statement so far ran inside a transaction whose locks were read
         self._in_one = True
@@ -87,8 +84,8 @@ class Observer:
         if self._engine == "sqlite":
             self._is_ours(connection)
         elif self._engine == "postgresql":
-            self._files = dict(self._ask(connection, _FILES))
-            self._held = {(row[1], row[2]): {} for row in self._ask(connection, _LOCKS)}
+            self._tables = {oid: [name, file] for oid, name, file in self._ask(connection, _TABLES)}
+            self._held = {(oid, mode): {} for oid, mode, _ in self._ask(connection, _LOCKS)}
             self._exact = True
 
     def _is_ours(self, connection: Any) -> None:
@@ -175,10 +172,7 @@ class Observer:
 
     def _before(self, conn: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
         self._inside = True
-        if self._guard.target and not self._guard.target.trust:
-            found = self._guard.reaches(statement)
-            if found:
-                self._guard.refuse(found)
+        self._guard.allow(statement)
         self._last = statement
         self._started = time.perf_counter()
 
@@ -233,15 +227,17 @@ class Observer:
         if not in_transaction(conn):
             self._exact = False  # they were gone before they could be read
             return
-        if re.match(r"\s*SET\b", entry["sql"], re.IGNORECASE):
-            return  # SET TRANSACTION has to come before any query
-        for oid, table, mode, file in self._ask(conn, _LOCKS):
-            if (table, mode) not in self._held:
-                lock = {"table": table, "mode": mode, "since": now}
-                self._held[table, mode] = lock
-                entry["locks"].append(lock)
-            if self._files.setdefault(oid, file) != file:
-                self._files[oid] = file
+        if re.match(r"(?:SET|RESET|SHOW)\b(?!\s+CONSTRAINTS)", entry["sql"], re.IGNORECASE):
+            return  # takes no locks, and SET TRANSACTION has to come before any query
+        for oid, mode, file in self._ask(conn, _LOCKS):
+            if oid not in self._tables:
+                continue  # an index, or a table that the step made: nobody else can wait for it
+            table, before = self._tables[oid]
+            if (oid, mode) not in self._held:
+                self._held[oid, mode] = {"table": table, "mode": mode, "since": now}
+                entry["locks"].append(self._held[oid, mode])
+            if file and before and file != before:
+                self._tables[oid][1] = file
                 entry["rewrites"].append(table)
 
     def _ask(self, connection: Any, sql: str) -> list[Any]:

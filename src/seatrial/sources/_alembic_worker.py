@@ -160,10 +160,10 @@ class Project:
             observer.failed(error, str(revision.path), self.env)
         finally:
             observer.end()
-        return {"refused": guard.refused} if guard.refused else observer.result()
+        return {**guard.complaint, **observer.result()}
 
     def _environment(self, revision: Any, way: str, request: dict[str, Any]) -> None:
-        """Run env.py with one step to make; ``forget`` takes a revision off the version table and runs nothing of it."""
+        """Run env.py with one step to make; ``forget`` takes a revision off the version table and runs none of it."""
         from alembic.runtime.environment import EnvironmentContext
         from alembic.runtime.migration import MigrationStep
 
@@ -299,7 +299,7 @@ class Worker:
         self.project: Project | None = None
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        guard.refused = ""
+        guard.refused = guard.outside = ""
         os.environ.update(request.get("environ") or {})
         guard.target = guard_module.Target(request["target"]) if request.get("target") else None
         if request["do"] == "open":
@@ -320,11 +320,11 @@ class Worker:
         except Problem as error:
             return {"problem": str(error)}
         except guard_module.Refused:
-            return {"refused": guard.refused}
+            return guard.complaint
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # the end of a worker: whatever the project's modules raise is an answer
-            return {"refused": guard.refused} if guard.refused else {"problem": told(error)}
+            return guard.complaint or {"problem": told(error)}
 
 
 def told(error: BaseException) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -71,4 +72,7 @@ def choose(engine: str, installed: Sequence[str], *, wanted: str | None, given: 
 def with_driver(url: str, engine: str, driver: str) -> str:
     """``postgresql://...`` -> ``postgresql+psycopg://...``."""
     _, separator, rest = url.partition("://")
+    if driver == "pg8000":  # it has its own word for a socket (SQLAlchemy, dialects/postgresql/pg8000.py)
+        port = re.search(r"[?&]port=(\d+)", rest)
+        rest = re.sub(r"([?&])host=(/[^&]*)", rf"\1unix_sock=\2/.s.PGSQL.{port[1] if port else 5432}", rest)
     return dialect(engine) + (f"+{driver}" if driver else "") + separator + rest

@@ -178,6 +178,8 @@ class AlembicRunner:
             return self._lost(f"{way} of {migration.id} took too long: {error}")
         except client.Died as error:
             return self._lost(f"{way} of {migration.id}: {self._clean(str(error))}")
+        if "outside" in answer:
+            return _outside(answer["outside"])
         _refuse(answer, self._source)
         if "problem" in answer:
             raise SourceError(self._clean(answer["problem"]))
@@ -281,15 +283,16 @@ def _no_locks(engine: str) -> str:
     return "the server shows other sessions' locks only while they are held"
 
 
+def _outside(what: str) -> Step:
+    """A statement that was not run, because it would have left the throwaway database."""
+    message = f"{what} reaches outside the throwaway database; Seatrial does not run it unless `trust = true` stands under [source]."
+    return Step(error=StepError(message=message, kind=ErrorKind.ENVIRONMENT, statement=what))
+
+
 def _refuse(answer: Mapping[str, Any], source: AlembicSource) -> None:
     if "refused" not in answer:
         return
     what = client.redact(str(answer["refused"]))
-    if "://" not in what:
-        raise NotOurs(
-            f"A migration of {source.path} reaches outside the throwaway database ({what}). "
-            "Nothing was run there; trust = true in [source] allows it."
-        )
     raise NotOurs(
         f"{source.path}: the project connects to {what}, which is not Seatrial's throwaway database; it was refused. "
         "Let env.py take its URL from sqlalchemy.url, or say where it reads it: url_env (an environment variable) "
