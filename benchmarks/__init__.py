@@ -1,0 +1,1 @@
+"""Measurements of Seatrial: timings, real histories, killed runs. Nothing here is part of the package."""

@@ -1,0 +1,136 @@
+"""Test the migrations of real projects and hold every finding against docs/real-histories.md.
+
+    python -m benchmarks.real_histories [--engine ENGINE]... [--only NAME]... [--flipt PATH] [--rows] [--server URL]
+
+Exit 0: every finding stands in the file as true. 1: a finding does not, or it stands there as false; it is printed.
+2: a history could not be had or could not be tested. The file's table has a row per finding; ``--rows`` prints rows of
+that table for what is missing, with the judgement left open.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks import common
+from benchmarks.histories import ALL_ENGINES, FOLDER, HISTORIES, History, UnavailableError
+
+JUDGED = common.ROOT / "docs" / "real-histories.md"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Found:
+    """What names a finding: the same rule on the same table of the same migration is the same finding."""
+
+    history: str
+    engine: str
+    migration: str
+    rule: str
+    table: str
+
+    def __str__(self) -> str:
+        return f"{self.history} on {self.engine}: {self.migration} {self.rule}" + (
+            f" ({self.table})" if self.table else ""
+        )
+
+
+def judged() -> dict[Found, bool]:
+    """The rows of the file: | history | engines | migration | rule | table | true or false | proof |"""
+    known = {}
+    for line in JUDGED.read_text(encoding="utf-8").splitlines() if JUDGED.is_file() else ():
+        cells = [c.strip().strip("`") for c in re.split(r"(?<!\\)\|", line.strip().strip("|"))]
+        if len(cells) == 7 and cells[5] in ("true", "false"):
+            for engine in re.split(r",\s*", cells[1]):
+                known[Found(cells[0], engine, cells[2], cells[3], cells[4].strip("-"))] = cells[5] == "true"
+    return known
+
+
+def findings(history: str, engine: str, report: Mapping[str, Any]) -> Iterator[tuple[Found, Mapping[str, Any]]]:
+    for migration in report["migrations"]:
+        for finding in migration["findings"]:
+            yield Found(history, engine, migration["id"], finding["rule"], finding.get("table") or ""), finding
+
+
+def test(history: History, engine: str, flipt: Path | None, server: str | None, keep: Path | None) -> common.Ran:
+    """Build the project anew and run Seatrial on it."""
+    with tempfile.TemporaryDirectory(prefix="history-") as scratch:
+        project = (keep or Path(scratch)) / f"{history.name}-{engine}"
+        shutil.rmtree(project, ignore_errors=True)
+        project.mkdir(parents=True)
+        history.build(project, engine, flipt)
+        return common.seatrial(project, *(("--server", server) if server else ("--engine", engine)))
+
+
+def outcome(name: str, engine: str, ran: common.Ran) -> str:
+    """One line: how many migrations, how they ended, how many findings."""
+    assert ran.report is not None
+    statuses = [m["status"] for m in ran.report["migrations"]]
+    counts = ", ".join(f"{statuses.count(s)} {s}" for s in ("passed", "failed", "error", "skipped") if s in statuses)
+    number = sum(len(m["findings"]) for m in ran.report["migrations"])
+    return f"{name:12} {engine:11} {len(statuses):3} migrations: {counts}; {number} findings; {ran.seconds:.1f} s"
+
+
+def show(found: Found, finding: Mapping[str, Any], verdict: str) -> None:
+    print(f"  {verdict}: {found} [{finding['severity']}, {finding['phase']}]")
+    print(f"    {finding['message']}")
+    for name in ("columns", "objects", "causes"):
+        if finding.get(name):
+            print(f"    {name}: {', '.join(map(str, finding[name]))}")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--engine", action="append", choices=ALL_ENGINES, help="default: sqlite and postgresql")
+    parser.add_argument("--only", action="append", choices=[h.name for h in HISTORIES], help="only this history")
+    parser.add_argument("--flipt", type=Path, help="a checkout or git directory of flipt, instead of cloning it")
+    parser.add_argument("--server", metavar="URL", help="a server instead of a local one (with one --engine)")
+    parser.add_argument("--rows", action="store_true", help="print table rows for findings that are not in the file")
+    parser.add_argument("--keep", type=Path, default=FOLDER / "projects", help="where projects and reports are left")
+    args = parser.parse_args()
+    engines = args.engine or ["sqlite", "postgresql"]
+    known, worst = judged(), 0
+    for history in HISTORIES:
+        for engine in engines:
+            if args.only and history.name not in args.only:
+                continue
+            worst = max(worst, one(history, engine, known, args), key=(0, 2, 1).index)
+    return worst
+
+
+def one(history: History, engine: str, known: Mapping[Found, bool], args: argparse.Namespace) -> int:
+    try:
+        ran = test(history, engine, args.flipt, args.server, args.keep)
+    except UnavailableError as error:
+        print(f"{history.name:12} {engine:11} not available: {error}", flush=True)
+        return 2
+    if ran.report is None:
+        print(f"{history.name:12} {engine:11} exit {ran.exit_code}, no report: {ran.said.strip()[-600:]}", flush=True)
+        return 2
+    print(outcome(history.name, engine, ran), flush=True)
+    code = 0
+    for migration in ran.report["migrations"]:
+        if migration["status"] == "error":
+            print(f"  could not be tested: {migration['id']}: {migration['error']}")
+    for found, finding in findings(history.name, engine, ran.report):
+        if not known.get(found, False):
+            code = 1
+            show(found, finding, "judged FALSE" if found in known else "NOT JUDGED")
+            if args.rows and found not in known:
+                print(
+                    f"| {' | '.join((found.history, found.engine, found.migration, found.rule, found.table or '-'))} | ? |  |"
+                )
+    for gone in known.keys() - {f for f, _ in findings(history.name, engine, ran.report)}:
+        if (gone.history, gone.engine) == (history.name, engine) and known[gone]:
+            print(f"  no longer found: {gone}")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
