@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from seatrial.sql.tokens import COMMENT, OPERATOR, QUOTED, STRING, WORD, scan
+from seatrial.sql.tokens import COMMENT, OPERATOR, QUOTED, STRING, WORD, scan, words
 
-_OPENERS = frozenset({";", "THEN", "ELSE", "BEGIN", "DO", "LOOP", "REPEAT", ":", "ATOMIC"})
-_BEFORE_BODY = frozenset({"ROW", ")", "DETERMINISTIC", "DATA", "SQL", "DEFINER", "INVOKER", "'"})
+_OPENERS = words("; THEN ELSE BEGIN DO LOOP REPEAT : ATOMIC")
+_BEFORE_BODY = words("ROW ) DETERMINISTIC DATA SQL DEFINER INVOKER '")
 _ROUTINES = frozenset({"PROCEDURE", "FUNCTION", "TRIGGER", "EVENT", "PACKAGE"})
 _ENDED = frozenset({"IF", "CASE", "LOOP", "WHILE", "REPEAT", "FOR"})
 _DELIMITER = re.compile(r"delimiter[ \t]+(\S+)[^\n]*", re.IGNORECASE)
@@ -201,8 +201,8 @@ def has_transaction_control(text: str, dialect: str) -> bool:
 
 
 def _controls(text: str, dialect: str) -> bool:
-    words = _first_words(text, dialect, 3)
-    first, rest = words[:1], words[1:]
+    leading = _first_words(text, dialect, 3)
+    first, rest = leading[:1], leading[1:]
     if first == ["BEGIN"]:
         return rest[:1] != ["NOT"]
     if first == ["START"]:
@@ -219,10 +219,10 @@ def _controls(text: str, dialect: str) -> bool:
 
 
 def _first_words(text: str, dialect: str, count: int) -> list[str]:
-    words = []
+    found: list[str] = []
     for kind, start, end in scan(text, dialect):
         if kind != COMMENT:
-            words.append(text[start:end].upper())
-        if len(words) == count:
+            found.append(text[start:end].upper())
+        if len(found) == count:
             break
-    return words
+    return found

@@ -22,6 +22,11 @@ VARIABLE = "variable"  # MySQL's @name and @@name
 NAME_BYTES = 63  # PostgreSQL cuts longer names (manual, 4.1.1)
 
 
+def words(text: str) -> frozenset[str]:
+    """A set of keywords, written as one text."""
+    return frozenset(text.split())
+
+
 @dataclass(frozen=True, slots=True)
 class Token:
     """``value`` is a string's or a quoted name's content without quotes and escapes, else the text itself.
@@ -177,9 +182,7 @@ def _expects_operand(tokens: list[Token]) -> bool:
     return (before.kind == OPERATOR and before.text not in (")", "]")) or before.word in _BEFORE_OPERAND
 
 
-_BEFORE_OPERAND = frozenset(
-    {"WHERE", "AND", "OR", "NOT", "LIMIT", "OFFSET", "LIKE", "ILIKE", "BETWEEN", "VALUES", "SELECT"}
-)
+_BEFORE_OPERAND = words("WHERE AND OR NOT LIMIT OFFSET LIKE ILIKE BETWEEN VALUES SELECT")
 
 
 def _token(kind: str, text: str, start: int, end: int, line: int, dialect: str) -> Token:
