@@ -100,9 +100,9 @@ def compare(session: Session, comparison: Comparison) -> TableDiff | None:
 
 
 def _keyed(session: Session, c: Comparison) -> TableDiff:
-    unique = _is_unique(c)
+    unique = is_unique(c)
     join = " AND ".join(f"o.k{i} = n.k{i}" for i in range(len(c.key) if unique else 2))
-    sides = [_side(c, new, unique) for new in (False, True)]
+    sides = [side(c, new, unique) for new in (False, True)]
     session.rows(
         f"CREATE TEMP TABLE seatrial_d ON COMMIT DROP AS SELECT o.t AS o, n.t AS n"
         f" FROM {sides[0]} o FULL JOIN {sides[1]} n ON {join} WHERE o.h IS DISTINCT FROM n.h"
@@ -132,7 +132,7 @@ def _diff(c: Comparison, **found: object) -> TableDiff:
     )
 
 
-def _is_unique(c: Comparison) -> bool:
+def is_unique(c: Comparison) -> bool:
     """Whether the key names at most one row on both sides and is never NULL, as their indexes guarantee."""
     targets = dict(c.pair.columns)
     old = frozenset(k.name for k in c.key)
@@ -143,7 +143,7 @@ def _is_unique(c: Comparison) -> bool:
     )
 
 
-def _side(c: Comparison, new: bool, unique: bool) -> str:
+def side(c: Comparison, new: bool, unique: bool) -> str:
     """Place, key and hash of every row of one side; a side without rows borrows the other's form."""
     none = not _kept(c.new if new else c.old)
     new ^= none
@@ -174,9 +174,9 @@ def _text_form(k: Compared, new: bool) -> str:
     return column.text("x") if column else 'NULL::text COLLATE "C"'
 
 
-def _order(c: Comparison, new: bool, alias: str) -> str:
+def order(c: Comparison, new: bool, alias: str) -> str:
     columns = [k.new if new else k.old for k in (c.key or c.columns)]
-    return ", ".join(column.orderable.format(alias) for column in columns if column) or "1"
+    return ", ".join(column.ordered(alias) for column in columns if column) or "1"
 
 
 def _rows(session: Session, c: Comparison, *, new: bool) -> Iterator[Row]:
@@ -188,7 +188,7 @@ def _rows(session: Session, c: Comparison, *, new: bool) -> Iterator[Row]:
     shown = ", ".join(f"x.{v.shadow}" if v else "NULL" for v in [*key, *values])
     rows = session.rows(
         f"SELECT {shown} FROM seatrial_d d JOIN {shadow.relation} x ON x.ctid = d.{place} WHERE d.{other} IS NULL"
-        f" ORDER BY {_order(c, new, 'x')} LIMIT {c.limit}"
+        f" ORDER BY {order(c, new, 'x')} LIMIT {c.limit}"
     )
     for row in rows:
         yield Row(key=row[: len(key)], values=row[len(key) :])
@@ -218,7 +218,7 @@ def _changed(
     new = [f"n.{k.new.shadow}" if k.new else "NULL" for k in differing]
     rows = session.rows(
         f"SELECT {', '.join([*old, *new])} FROM seatrial_x d {joined} WHERE d.f = '{mask}'"
-        f" ORDER BY {_order(c, False, 'o')} LIMIT {c.limit}"
+        f" ORDER BY {order(c, False, 'o')} LIMIT {c.limit}"
     )
     key, width = len(c.key), len(differing)
     return tuple(ChangedRow(key=r[:key], old=r[key : key + width], new=r[key + width :]) for r in rows)
@@ -259,7 +259,7 @@ def _copies(session: Session, c: Comparison, *, new: bool) -> Iterator[Row]:
     shown = ", ".join(f"x.{v.shadow}" if v else "NULL" for v in values)
     rows = session.rows(
         f"SELECT {shown} FROM seatrial_d d JOIN {shadow.relation} x ON x.ctid = d.{place}"
-        f" CROSS JOIN generate_series(1, {sign}d.lost) ORDER BY {_order(c, new, 'x')} LIMIT {c.limit}"
+        f" CROSS JOIN generate_series(1, {sign}d.lost) ORDER BY {order(c, new, 'x')} LIMIT {c.limit}"
     )
     for row in rows:
         yield Row(key=row, values=row)

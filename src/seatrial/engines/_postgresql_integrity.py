@@ -47,7 +47,7 @@ class Facts:
         found: dict[TableRef, dict[str, Attributes]] = {table: {} for table in self._states}
         for key, attributes in self.schema.items():
             if key.kind == "column" and (owner := key.owner) in found:
-                found[owner][key.name] = attributes  # type: ignore[index]
+                found[owner][key.name] = attributes
         return found
 
     def key(self, table: TableRef) -> tuple[str, ...]:

@@ -18,36 +18,68 @@ from seatrial.model import TableRef
 
 # Their equality is identity (text under COLLATE "C"), and they can be hashed: no detour is needed.
 _DIRECT = frozenset(
-    ["bool", "int2", "int4", "int8", "oid", "date", "time", "timetz", "timestamp", "timestamptz", "uuid", "bytea", "text", "varchar", "name"]
+    [
+        "bool",
+        "int2",
+        "int4",
+        "int8",
+        "oid",
+        "date",
+        "time",
+        "timetz",
+        "timestamp",
+        "timestamptz",
+        "uuid",
+        "bytea",
+        "text",
+        "varchar",
+        "name",
+    ]
 )
 # They print names of what a migration may drop.
 _NAMING = "regproc regprocedure regoper regoperator regclass regtype regrole regnamespace regconfig regdictionary regcollation"
 _BY_NAME = frozenset(_NAMING.split()) | frozenset("_" + name for name in _NAMING.split())
 
 
+VALUE = "\0"
+"""Stands for the value in a form: no identifier and no SQL text can hold it."""
+
+
+def form(template: str, value: str) -> str:
+    return template.replace(VALUE, value)
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One stored column. ``read`` takes it from its table, ``shadow`` names it in a shadow table."""
+    """One stored column; ``shadow`` names it in a shadow table. In forms, ``VALUE`` stands for the value."""
 
     name: str
     type: str  # as declared: format_type()
     base: str  # the type as it is kept: a built-in type's name, "text" for all others
-    read: str
     shadow: str
-    exact: str  # form in which equal means identical; ``{}`` stands for the column
-    output: str  # its text in the fixed session; ``{}`` stands for the column
-
-    def exactly(self, alias: str) -> str:
-        return self.exact.format(f"{alias}.{self.shadow}")
-
-    def text(self, alias: str) -> str:
-        return self.output.format(f"{alias}.{self.shadow}")
+    kept: str  # form in which a shadow keeps it
+    exact: str  # form of what is kept in which equal means identical
+    output: str  # form of what is kept: its text in the fixed session
 
     @property
-    def orderable(self) -> str:
-        """A form with an order: the type's own where equality is identity or a number, else its text."""
-        ordered = self.base in _DIRECT or self.base in ("numeric", "float4", "float8", "bpchar", "inet", "interval")
-        return "{0}." + self.shadow if ordered else self.output.format("{0}." + self.shadow)
+    def read(self) -> str:
+        """As it is kept, from its own table ``t``."""
+        return form(self.kept, "t." + quote(self.name))
+
+    @property
+    def read_exactly(self) -> str:
+        return form(self.exact, self.read)
+
+    def exactly(self, alias: str) -> str:
+        return form(self.exact, f"{alias}.{self.shadow}")
+
+    def text(self, alias: str) -> str:
+        return form(self.output, f"{alias}.{self.shadow}")
+
+    def ordered(self, alias: str) -> str:
+        """A form with an order: the type's own where there is one that is sure, else its text."""
+        own = self.base in _DIRECT or self.base in ("numeric", "float4", "float8", "bpchar", "inet", "interval")
+        return f"{alias}.{self.shadow}" if own else self.text(alias)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,27 +211,24 @@ def _column(row: tuple[str | None, ...], place: int) -> Column:
     name, declared, base, builtin, cast = str(row[1]), str(row[3]), str(row[4]), row[5] == "t", row[6]
     collatable, output, send, typmod = row[7] == "t", str(row[8]), str(row[9]), row[10]
     shadow = f"c{place}"
-    read = "t." + quote(name)
     if not builtin or base in _BY_NAME:
-        plain = f'pg_catalog.textin({output}({read})) COLLATE "C"'
-        return Column(name, declared, "text", plain, shadow, "{}", _text("text", ""))
-    if cast:
-        read = f"({read})::{cast}"
-    if collatable:
-        read += ' COLLATE "C"'
-    return Column(name, declared, base, read, shadow, _exact(base, send, typmod), _text(base, output))
+        kept = f'pg_catalog.textin({output}({VALUE})) COLLATE "C"'
+        return Column(name, declared, "text", shadow, kept, VALUE, _text("text", ""))
+    kept = f"({VALUE})::{cast}" if cast else VALUE
+    kept += ' COLLATE "C"' if collatable else ""
+    return Column(name, declared, base, shadow, kept, _exact(base, send, typmod), _text(base, output))
 
 
 def _exact(base: str, send: str, typmod: str | None) -> str:
     if base in _DIRECT:
-        return "{}"
+        return VALUE
     if base == "bpchar" and typmod != "-1":
-        return "({})::text"  # padded to its length: the blanks say nothing
-    return send + "({})"
+        return f"({VALUE})::text"  # padded to its length: the blanks say nothing
+    return f"{send}({VALUE})"
 
 
 def _text(base: str, output: str) -> str:
-    return '{} COLLATE "C"' if base == "text" else f'pg_catalog.textin({output}({{}})) COLLATE "C"'
+    return f'{VALUE} COLLATE "C"' if base == "text" else f'pg_catalog.textin({output}({VALUE})) COLLATE "C"'
 
 
 def hash_row(expressions: Iterable[str], seed: int = 0) -> str:

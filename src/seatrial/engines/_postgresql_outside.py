@@ -7,7 +7,33 @@ import re
 from seatrial.sql.tokens import STRING, Token, code
 
 _FUNCTIONS = frozenset(
-    ["dblink", "dblink_connect", "dblink_connect_u", "dblink_exec", "dblink_open", "dblink_send_query", "lo_import", "lo_export", "pg_read_file", "pg_read_binary_file", "pg_ls_dir", "pg_ls_logdir", "pg_ls_waldir", "pg_stat_file", "pg_file_write", "pg_file_unlink", "pg_file_rename", "pg_terminate_backend", "pg_cancel_backend", "pg_reload_conf", "pg_promote", "pg_switch_wal", "pg_create_physical_replication_slot", "pg_drop_replication_slot", "pg_execute_server_program"]
+    [
+        "dblink",
+        "dblink_connect",
+        "dblink_connect_u",
+        "dblink_exec",
+        "dblink_open",
+        "dblink_send_query",
+        "lo_import",
+        "lo_export",
+        "pg_read_file",
+        "pg_read_binary_file",
+        "pg_ls_dir",
+        "pg_ls_logdir",
+        "pg_ls_waldir",
+        "pg_stat_file",
+        "pg_file_write",
+        "pg_file_unlink",
+        "pg_file_rename",
+        "pg_terminate_backend",
+        "pg_cancel_backend",
+        "pg_reload_conf",
+        "pg_promote",
+        "pg_switch_wal",
+        "pg_create_physical_replication_slot",
+        "pg_drop_replication_slot",
+        "pg_execute_server_program",
+    ]
 )
 _MADE = {
     ("SERVER",): "a foreign server",

@@ -107,14 +107,14 @@ def carried(shadow: Shadow, layout: Layout) -> Shadow:
 
 def fingerprint(session: Session, layout: Layout) -> tuple[int, str]:
     """Rows and checksum without keeping anything."""
-    hashed = hash_row((c.exact.format(c.read) for c in layout.columns), layout.seed)
+    hashed = hash_row((c.read_exactly for c in layout.columns), layout.seed)
     rows, total = session.rows(f"SELECT count(*), sum({hashed}) FROM ONLY {qualified(layout.table)} t")[0]
     return int(rows), _checksum(total)
 
 
 def checksum_sql(layout: Layout) -> str:
     """How a table's checksum is made, for people to read."""
-    hashed = hash_row((c.exact.format(c.read) for c in layout.columns), layout.seed)
+    hashed = hash_row((c.read_exactly for c in layout.columns), layout.seed)
     return f"SELECT count(*), sum({hashed}) % (2::numeric ^ 64)\nFROM ONLY {qualified(layout.table)} t;"
 
 
@@ -122,7 +122,7 @@ def _select(layout: Layout) -> str:
     """Key columns first, then the hash: joins read no further into a row."""
     keyed = [c for c in layout.columns if c.name in layout.key]
     others = [c for c in layout.columns if c.name not in layout.key]
-    hashed = hash_row((c.exact.format(c.read) for c in layout.columns), layout.seed)
+    hashed = hash_row((c.read_exactly for c in layout.columns), layout.seed)
     parts = [f"{c.read} AS {c.shadow}" for c in keyed] + [f"{hashed} AS h"]
     parts += [f"{c.read} AS {c.shadow}" for c in others]
     return f"SELECT {', '.join(parts)} FROM ONLY {qualified(layout.table)} t"

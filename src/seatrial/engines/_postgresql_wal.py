@@ -73,7 +73,7 @@ class WalReader:
         done = subprocess.run([*command, "-s", start, "-e", end], capture_output=True, stdin=subprocess.DEVNULL)
         if done.returncode:
             return None
-        found = set()
+        found: set[int] = set()
         for line in done.stdout.decode(errors="replace").splitlines():
             if not _HARMLESS_LINE.match(line):
                 found.update(int(file) for file in re.findall(rf"rel \d+/{oid}/(\d+)", line))

@@ -191,7 +191,7 @@ class PostgresqlDatabase:
         self, old: Snapshot, new: Snapshot, pair: TablePair, columns: Sequence[tuple[str, str]], zones: Sequence[str]
     ) -> tuple[CastBack, ...]:
         """Which values of ``columns``, cast back to their old type, are not what they were, under any zone."""
-        return tuple(cast_backs(self.session, self._comparison(old, new, pair), old, columns, zones))
+        return tuple(cast_backs(self.session, self._comparison(old, new, pair), columns, zones))
 
     def release(self, moment: str) -> None:
         """Forget a moment and its rows."""
