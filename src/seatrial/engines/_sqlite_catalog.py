@@ -1,0 +1,361 @@
+"""What a SQLite database declares: its tables as the other modules need them, and as the schema vocabulary."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter as Tally
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from seatrial.engines._sqlite_text import (
+    ColumnText,
+    ConstraintText,
+    TableText,
+    body,
+    default_text,
+    parse_index,
+    parse_table,
+    quoted,
+    type_name,
+)
+from seatrial.model import Attributes, ObjectKey, Schema
+
+ROWID_NAMES = ("rowid", "_rowid_", "oid")
+OWN_TABLES = ("sqlite_sequence", "sqlite_stat1", "sqlite_stat2", "sqlite_stat3", "sqlite_stat4", "sqlite_parameters")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    name: str
+    type: str
+    affinity: str
+    nullable: bool
+    default: str | None
+    key_place: int  # 1-based in the primary key, 0: not in it
+    hidden: int  # as PRAGMA table_xinfo says: 1 of a virtual table, 2 generated virtual, 3 generated stored
+    place: int  # in the stored record; -1: not stored
+    text: ColumnText
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """An index of the user's own. ``columns`` hold "" for an expression, ``collations`` where the column decides."""
+
+    name: str
+    unique: bool
+    terms: tuple[str, ...]
+    columns: tuple[str, ...]
+    collations: tuple[str, ...]
+    descending: tuple[bool, ...]
+    predicate: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    name: str
+    sql: str
+    virtual: bool
+    columns: tuple[Column, ...]
+    text: TableText
+    indexes: tuple[Index, ...]
+    alias: str | None  # the INTEGER PRIMARY KEY column that is the rowid
+    rowid: str | None  # a name for the rowid that no column shadows; None: WITHOUT ROWID
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """Primary key, else a unique not-null key, else nothing."""
+        primary = sorted((c.key_place, c.name) for c in self.columns if c.key_place)
+        if primary:
+            return tuple(name for _, name in primary)
+        required = {c.name.lower() for c in self.columns if not c.nullable}
+        return next((k for k in self.unique_keys if {c.lower() for c in k} <= required), ())
+
+    @property
+    def unique_keys(self) -> list[tuple[str, ...]]:
+        """Columns that no two rows share (but for NULLs), by declaration."""
+        found = [self.column_names(c.columns) for c in self.text.constraints if c.type in ("primary key", "unique")]
+        found += [i.columns for i in self.indexes if i.unique and not i.predicate and all(i.columns)]
+        return found
+
+    def column(self, name: str) -> Column | None:
+        lowered = name.lower()
+        return next((c for c in self.columns if c.name.lower() == lowered), None)
+
+    def column_names(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Names as the table declares them: SQLite's own do not tell case apart."""
+        return tuple(found.name if (found := self.column(n)) else n for n in names)
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """Tables of the user's by name, root pages of all b-trees, and the schema that is compared."""
+
+    tables: Mapping[str, Table]
+    roots: Mapping[str, int]  # tables
+    other_roots: tuple[int, ...]  # indexes, and tables that are not the user's
+    schema: Schema
+    sequences: bool  # whether sqlite_sequence is there
+    hidden: frozenset[str] = frozenset()  # other tables that are there, in lower case
+
+    def table(self, name: str) -> Table | None:
+        """A table as SQLite would find it."""
+        found = self.tables.get(name)
+        lowered = name.lower()
+        return found or next((t for n, t in self.tables.items() if n.lower() == lowered), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A row of sqlite_schema."""
+
+    type: str
+    name: str
+    table: str
+    root: int
+    sql: str | None
+
+
+class CatalogReader:
+    """Reads catalogs; remembers what it made of texts that it has seen, since most stay the same between moments."""
+
+    def __init__(self) -> None:
+        self._tables: dict[tuple[object, ...], Table] = {}
+        self._schemas: dict[tuple[object, ...], Schema] = {}
+
+    def read(self, connection: sqlite3.Connection, bookkeeping: frozenset[str]) -> Catalog:
+        """The catalog of a connection's main database; ``bookkeeping``: tables that are nobody's business."""
+        rows = connection.execute("SELECT type, name, tbl_name, coalesce(rootpage, 0), sql FROM sqlite_schema")
+        entries = [Entry(*row) for row in rows]
+        hidden = self._hidden(connection, entries, bookkeeping)
+        mine = sorted((e for e in entries if e.table.lower() not in hidden), key=lambda e: (e.type, e.name))
+        tables = {e.name: self._table(connection, e, mine) for e in mine if e.type == "table"}
+        content = tuple((e.type, e.name, e.table, e.sql) for e in mine)
+        if content not in self._schemas:
+            if len(self._schemas) > 64:
+                self._schemas.clear()
+            self._schemas[content] = Schema(_objects(tables, mine))
+        roots = {e.name: e.root for e in mine if e.type == "table" and e.root}
+        others = tuple(e.root for e in entries if e.root and e.name not in roots)
+        sequences = any(e.name == "sqlite_sequence" for e in entries)
+        left_out = frozenset(e.name.lower() for e in entries if e.type == "table" and e.name not in tables)
+        return Catalog(tables, roots, others, self._schemas[content], sequences, left_out)
+
+    def _hidden(
+        self, connection: sqlite3.Connection, entries: list[Entry], bookkeeping: frozenset[str]
+    ) -> frozenset[str]:
+        """Tables in lower case that are not the user's: SQLite's own, bookkeeping, and what stores a virtual table."""
+        hidden = {n.lower() for n in bookkeeping} | set(OWN_TABLES)
+        if any(_is_virtual(e.sql) for e in entries):
+            shadows = connection.execute("SELECT name FROM pragma_table_list WHERE type = 'shadow' AND schema = 'main'")
+            hidden |= {str(name).lower() for (name,) in shadows}
+        return frozenset(hidden)
+
+    def _table(self, connection: sqlite3.Connection, entry: Entry, entries: list[Entry]) -> Table:
+        indexes = [e for e in entries if e.type == "index" and e.table == entry.name and e.sql]
+        seen = (entry.name, entry.sql, *((e.name, e.sql) for e in indexes))
+        if seen not in self._tables:
+            self._tables[seen] = _table(connection, entry, indexes)
+        return self._tables[seen]
+
+
+def _is_virtual(sql: str | None) -> bool:
+    return (sql or "")[:20].upper().startswith("CREATE VIRTUAL TABLE")
+
+
+def _table(connection: sqlite3.Connection, entry: Entry, indexes: list[Entry]) -> Table:
+    virtual = _is_virtual(entry.sql)
+    text = TableText() if virtual else parse_table(entry.sql or "")
+    try:
+        rows = connection.execute(f"PRAGMA main.table_xinfo({quoted(entry.name)})").fetchall()
+    except sqlite3.Error:
+        rows = []  # a virtual table whose module is not here
+    alias = _alias(rows, text)
+    columns = tuple(_columns(rows, text, alias))
+    names = frozenset(c.name.lower() for c in columns)
+    free = next((n for n in ROWID_NAMES if n not in names), alias and quoted(alias))
+    return Table(
+        entry.name,
+        entry.sql or "",
+        virtual,
+        columns,
+        text,
+        tuple(_index(e, columns, names) for e in indexes),
+        alias,
+        None if text.without_rowid or virtual else free,
+    )
+
+
+def _alias(rows: list[Any], text: TableText) -> str | None:
+    """The column that is the rowid itself: one of type INTEGER exactly, and not ``PRIMARY KEY DESC`` in the column.
+
+    (lang_createtable.html, section 5: the exception is a bug that is kept.)
+    """
+    keys = [row for row in rows if row[5]]
+    if len(keys) != 1 or keys[0][2].upper() != "INTEGER" or text.without_rowid:
+        return None
+    primary = next((c for c in text.constraints if c.type == "primary key"), None)
+    in_column = primary is not None and primary.definition.endswith(" DESC)") and not primary.in_table
+    return None if in_column else str(keys[0][1])
+
+
+def _columns(rows: list[Any], text: TableText, alias: str | None) -> Iterator[Column]:
+    place = 0
+    for _, name, declared, not_null, default, key_place, hidden in rows:
+        stored = hidden != 2
+        yield Column(
+            name,
+            type_name(declared or ""),
+            affinity(declared or "", strict=text.strict),
+            not not_null and name != alias,
+            default_text(default) if not hidden else None,
+            key_place,
+            hidden,
+            place if stored else -1,
+            text.column(name),
+        )
+        place += stored
+
+
+def affinity(declared: str, *, strict: bool = False) -> str:
+    """The affinity that a declared type gives (datatype3.html, section 3.1)."""
+    upper = declared.upper()
+    if "INT" in upper:
+        return "INTEGER"
+    if any(part in upper for part in ("CHAR", "CLOB", "TEXT")):
+        return "TEXT"
+    if "BLOB" in upper or not upper or (strict and upper == "ANY"):
+        return "BLOB"
+    if any(part in upper for part in ("REAL", "FLOA", "DOUB")):
+        return "REAL"
+    return "NUMERIC"
+
+
+def _index(entry: Entry, columns: tuple[Column, ...], names: frozenset[str]) -> Index:
+    text = parse_index(entry.sql or "", names)
+    declared = {c.name.lower(): c.name for c in columns}
+    return Index(
+        entry.name,
+        text.unique,
+        tuple(t.text for t in text.terms),
+        tuple(declared.get(t.column.lower(), "") for t in text.terms),
+        tuple(t.collation for t in text.terms),
+        tuple(t.descending for t in text.terms),
+        text.predicate,
+    )
+
+
+# --- the schema vocabulary --------------------------------------------------------------------------------------------
+
+
+def _objects(tables: Mapping[str, Table], entries: list[Entry]) -> dict[ObjectKey, Attributes]:
+    found: dict[ObjectKey, Attributes] = {}
+    for table in tables.values():
+        found[ObjectKey("table", "", "", table.name)] = _table_attributes(table)
+        found.update(_column_objects(table))
+        found.update(_constraint_objects(table, tables))
+        found.update(_index_objects(table))
+    for entry in entries:
+        if entry.type in ("view", "trigger"):
+            owner = entry.table if entry.type == "trigger" else ""
+            found[ObjectKey(entry.type, "", owner, entry.name)] = _text_attributes(entry)
+    return found
+
+
+def _table_attributes(table: Table) -> Attributes:
+    if table.virtual:
+        return {"virtual": body(table.sql, table.name)}
+    return {"without_rowid": table.text.without_rowid, "strict": table.text.strict}
+
+
+def _column_objects(table: Table) -> Iterator[tuple[ObjectKey, Attributes]]:
+    for position, column in enumerate(table.columns, 1):
+        yield (
+            ObjectKey("column", "", table.name, column.name),
+            {
+                "type": column.type,
+                "nullable": column.nullable,
+                "default": column.default,
+                "collation": column.text.collation,
+                "generated": column.text.generated,
+                "stored": column.text.stored if column.text.generated else None,
+                "auto_increment": column.text.auto_increment,
+                "hidden": column.hidden == 1,
+                "on_conflict": column.text.not_null_conflict,
+                "position": position,
+            },
+        )
+
+
+def _constraint_objects(table: Table, tables: Mapping[str, Table]) -> Iterator[tuple[ObjectKey, Attributes]]:
+    seen: Tally[tuple[str, str]] = Tally()
+    for constraint in table.text.constraints:
+        columns = table.column_names(constraint.columns)
+        if constraint.name is not None:
+            kind, name = "constraint", constraint.name
+        else:
+            kind, name = constraint.type, f"{table.name}({constraint.expression or ', '.join(columns)})"
+        seen[kind, name.lower()] += 1
+        if seen[kind, name.lower()] > 1:  # SQLite does not ask for names to be different
+            name = f"{name} #{seen[kind, name.lower()]}"
+        attributes: dict[str, Any] = {"type": constraint.type, "columns": columns, "definition": constraint.definition}
+        if constraint.type == "foreign key":
+            attributes |= _reference(constraint, columns, tables)
+        elif constraint.type == "check":
+            attributes["expression"] = constraint.expression
+            attributes["columns"] = table.column_names(constraint.columns)
+        else:
+            attributes["collations"] = constraint.collations
+            attributes["on_conflict"] = constraint.conflict
+        yield ObjectKey(kind, "", table.name, name), attributes
+
+
+def _reference(constraint: ConstraintText, columns: tuple[str, ...], tables: Mapping[str, Table]) -> dict[str, Any]:
+    """A foreign key's own attributes; without a column list it means the parent's primary key."""
+    lowered = constraint.references.lower()
+    parent = next((t for n, t in tables.items() if n.lower() == lowered), None)
+    referenced = constraint.referenced_columns
+    if parent is not None:
+        referenced = parent.column_names(referenced) or parent.key
+    target = parent.name if parent else constraint.references
+    actions = f"ON DELETE {constraint.on_delete} ON UPDATE {constraint.on_update}"
+    timing = " DEFERRABLE INITIALLY DEFERRED" if constraint.deferred else ""
+    return {
+        "references": target,
+        "referenced_columns": referenced,
+        "on_delete": constraint.on_delete,
+        "on_update": constraint.on_update,
+        "match": constraint.match,
+        "deferrable": constraint.deferrable,
+        "deferred": constraint.deferred,
+        "definition": (
+            f"FOREIGN KEY ({', '.join(map(quoted, columns))}) REFERENCES {quoted(target)} "
+            f"({', '.join(map(quoted, referenced))}) {actions}{timing}"
+        ),
+    }
+
+
+def _index_objects(table: Table) -> Iterator[tuple[ObjectKey, Attributes]]:
+    for index in table.indexes:
+        terms = [
+            term + (f" COLLATE {collation}" if collation else "") + (" DESC" if descending else "")
+            for term, collation, descending in zip(index.terms, index.collations, index.descending, strict=True)
+        ]
+        where = f" WHERE {index.predicate}" if index.predicate else ""
+        yield (
+            ObjectKey("index", "", table.name, index.name),
+            {
+                "columns": index.columns,
+                "terms": index.terms,
+                "collations": index.collations,
+                "unique": index.unique,
+                "predicate": index.predicate,
+                "definition": f"{'UNIQUE ' if index.unique else ''}({', '.join(terms)}){where}",
+                "valid": True,
+            },
+        )
+
+
+def _text_attributes(entry: Entry) -> Attributes:
+    definition = body(entry.sql or "", entry.name)
+    return {"definition": definition} | ({"enabled": True} if entry.type == "trigger" else {})

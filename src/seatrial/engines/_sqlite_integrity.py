@@ -1,0 +1,203 @@
+"""What every declared constraint says about the stored rows, whether SQLite enforced it or not; and counters."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from seatrial.engines._sqlite_catalog import Catalog, Table
+from seatrial.engines._sqlite_rows import as_texts, exactly
+from seatrial.engines._sqlite_text import quoted
+from seatrial.model import Attributes, Counter, Integrity, ObjectKey, Schema, TableRef
+
+KINDS = ("constraint", "primary key", "unique", "foreign key", "check", "index", "column")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A constraint with the query that finds what breaks it; ``parent`` is the other table that it reads."""
+
+    integrity: Integrity
+    parent: str | None = None
+
+    @property
+    def reads(self) -> set[str]:
+        return {self.integrity.table.name, *([self.parent] if self.parent else [])}
+
+
+def questions(catalog: Catalog, also: Schema | None) -> list[Question]:
+    """Every constraint of the schema, and those of ``also`` that it does not declare and that can still be asked."""
+    found = list(_questions(catalog, catalog.schema))
+    if also is not None:
+        known = {_sameness(q.integrity) for q in found}
+        for question in _questions(catalog, also):
+            if _sameness(question.integrity) not in known:
+                found.append(replace(question, integrity=replace(question.integrity, declared_before=True)))
+    return found
+
+
+def _sameness(one: Integrity) -> tuple[object, ...]:
+    return one.rule, one.table, one.sql
+
+
+def _questions(catalog: Catalog, schema: Schema) -> Iterator[Question]:
+    for key, attributes in schema.items():
+        if key.kind not in KINDS:
+            continue
+        table = catalog.tables.get(key.table)
+        if table is None or table.virtual:
+            continue
+        question = _question(catalog, table, key, attributes)
+        if question is not None:
+            yield question
+
+
+def _question(catalog: Catalog, table: Table, key: ObjectKey, attributes: Attributes) -> Question | None:
+    type_ = str(attributes.get("type")) if key.kind not in ("index", "column") else key.kind
+    if type_ == "column":
+        return _required(table, key, attributes)
+    columns = _names(attributes.get("columns"))
+    if any(c and table.column(c) is None for c in columns):
+        return None
+    if type_ == "foreign key":
+        return _orphans(catalog, table, key, attributes, columns)
+    if type_ == "check":
+        return _check(table, key, attributes, columns)
+    if type_ in ("unique", "primary key") or (type_ == "index" and attributes.get("unique")):
+        return _duplicates(table, key, attributes, columns)
+    return None
+
+
+def _names(value: object) -> tuple[str, ...]:
+    return tuple(str(v) for v in value) if isinstance(value, tuple) else ()
+
+
+def _select(table: Table, letter: str = "") -> str:
+    """The key of a row; all of it where it has none."""
+    names = table.key or tuple(c.name for c in table.columns if c.hidden != 1)
+    prefix = f"{letter}." if letter else ""
+    return ", ".join(prefix + quoted(n) for n in names)
+
+
+def _query(table: Table, condition: str, letter: str = "") -> str:
+    alias = f" AS {letter}" if letter else ""
+    key = _select(table, letter)
+    return f"SELECT {key} FROM {quoted(table.name)}{alias} WHERE {condition} ORDER BY {key}"
+
+
+def _required(table: Table, key: ObjectKey, attributes: Attributes) -> Question | None:
+    column = table.column(key.name)
+    if attributes.get("nullable") or column is None or column.name == table.alias or attributes.get("hidden"):
+        return None
+    # not IS NULL, which SQLite answers from the declaration alone where the column is NOT NULL
+    sql = _query(table, f"typeof({quoted(column.name)}) = 'null'")
+    return Question(
+        Integrity(
+            rule="nulls-in-required", object=key.label, table=TableRef("", table.name), columns=(column.name,), sql=sql
+        )
+    )
+
+
+def _check(table: Table, key: ObjectKey, attributes: Attributes, columns: tuple[str, ...]) -> Question:
+    expression = str(attributes.get("expression"))
+    return Question(
+        Integrity(
+            rule="check-violated",
+            object=key.label,
+            table=TableRef("", table.name),
+            columns=columns,
+            expression=expression,
+            sql=_query(table, f"NOT ({expression})"),
+        )
+    )
+
+
+def _duplicates(table: Table, key: ObjectKey, attributes: Attributes, columns: tuple[str, ...]) -> Question | None:
+    if columns == (table.alias,):
+        return None  # the rowid itself: the b-tree cannot hold one twice
+    terms = _names(attributes.get("terms")) or tuple(quoted(c) for c in columns)
+    collations = _names(attributes.get("collations")) or ("",) * len(terms)
+    own = [
+        (quoted(c) if c else f"({t})") + (f" COLLATE {o}" if o else "")
+        for c, t, o in zip(columns, terms, collations, strict=True)
+    ]
+    predicate = f"({attributes['predicate']})" if attributes.get("predicate") else ""
+    inner = " AND ".join([f"{t} IS NOT NULL" for t in own] + ([predicate] if predicate else []))
+    listed = ", ".join(own)
+    groups = f"SELECT {listed} FROM {quoted(table.name)} WHERE {inner} GROUP BY {listed} HAVING count(*) > 1"
+    left = f"({listed})" if len(own) > 1 else listed
+    sql = _query(table, f"{left} IN ({groups})" + (f" AND {predicate}" if predicate else ""))
+    return Question(
+        Integrity(
+            rule="duplicate-keys",
+            object=key.label,
+            table=TableRef("", table.name),
+            columns=tuple(c for c in columns if c),
+            expression=str(attributes.get("definition") or ""),
+            sql=sql,
+        )
+    )
+
+
+def _orphans(
+    catalog: Catalog, table: Table, key: ObjectKey, attributes: Attributes, columns: tuple[str, ...]
+) -> Question:
+    name = str(attributes.get("references"))
+    parent = catalog.table(name)
+    referenced = _names(attributes.get("referenced_columns"))
+    fact = Integrity(
+        rule="orphaned-rows",
+        object=key.label,
+        table=TableRef("", table.name),
+        columns=columns,
+        references=f"{name}({', '.join(referenced)})",
+    )
+    present = " AND ".join(f"c.{quoted(c)} IS NOT NULL" for c in columns)
+    if parent is None and name.lower() in catalog.hidden:
+        return Question(replace(fact, observed=False, why_not=f"{name} is a bookkeeping table, which is not looked at"))
+    if parent is None:
+        return Question(replace(fact, sql=_query(table, present, "c")))
+    if len(referenced) != len(columns) or any(parent.column(r) is None for r in referenced):
+        why = f"{name} has no column {', '.join(r for r in referenced if parent.column(r) is None) or 'to refer to'}"
+        return Question(replace(fact, observed=False, why_not=why), parent.name)
+    # + takes the child's affinity away: the parent key's affinity and collation decide (foreignkeys.html, section 3)
+    same = " AND ".join(f"p.{quoted(r)} = +c.{quoted(c)}" for c, r in zip(columns, referenced, strict=True))
+    missing = f"NOT EXISTS (SELECT 1 FROM {quoted(parent.name)} AS p WHERE {same})"
+    return Question(replace(fact, sql=_query(table, f"{present} AND {missing}", "c")), parent.name)
+
+
+def ask(connection: sqlite3.Connection, question: Question, limit: int) -> Integrity:
+    """Run a constraint's query: how many rows break it, and the first of them."""
+    fact = question.integrity
+    if not fact.observed:
+        return fact
+    try:
+        rows = exactly(connection, lambda: connection.execute(fact.sql).fetchmany(limit + 1))
+        count = len(rows)
+        if count > limit:
+            count = connection.execute(f"SELECT count(*) FROM ({fact.sql})").fetchone()[0]
+    except sqlite3.Error as error:
+        return replace(fact, observed=False, why_not=str(error))
+    return replace(fact, count=count, keys=tuple(as_texts(row) for row in rows[:limit]))
+
+
+# --- counters ---------------------------------------------------------------------------------------------------------
+
+
+def counters(connection: sqlite3.Connection, catalog: Catalog) -> tuple[Counter, ...]:
+    """Where AUTOINCREMENT stands, and the highest id of every INTEGER PRIMARY KEY."""
+    stored = dict(connection.execute("SELECT name, seq FROM sqlite_sequence")) if catalog.sequences else {}
+    sequences = {str(name): seq for name, seq in stored.items()}
+    return tuple(_counter(connection, t, t.alias, sequences) for t in catalog.tables.values() if t.alias)
+
+
+def _counter(connection: sqlite3.Connection, table: Table, column: str, sequences: dict[str, object]) -> Counter:
+    name = quoted(table.name)
+    highest: int | None = connection.execute(f"SELECT max({table.rowid}) FROM main.{name}").fetchone()[0]
+    ref = TableRef("", table.name)
+    if not table.text.column(column).auto_increment:
+        return Counter(table=ref, column=column, mechanism="rowid", highest=highest)
+    stored = sequences.get(table.name)
+    reached = max(stored if isinstance(stored, int) else 0, highest or 0)
+    return Counter(table=ref, column=column, mechanism="autoincrement", next_value=reached + 1, highest=highest)

@@ -1,0 +1,526 @@
+"""Rows of SQLite tables: their checksums, and how those of two moments differ. Exact to the stored byte.
+
+SQLite's own comparisons are not exact: ``IS NOT`` takes 1 and 1.0 for equal, follows the column's collation, and
+``-0.0 IS 0.0``. So storage classes are compared too, text as BINARY, and zeros by how they print.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import marshal
+import sqlite3
+from collections import Counter as Tally
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from operator import methodcaller
+from typing import Any, TypeVar
+
+from seatrial.engines._sqlite_catalog import Column, Table
+from seatrial.engines._sqlite_text import quoted
+from seatrial.model import ChangedRow, ChangeGroup, Row, TableDiff, TablePair, TableRef
+
+T = TypeVar("T")
+BLOCK = 512  # rowids whose rows are hashed as one
+MODULUS = 1 << 128
+MOST_ARGUMENTS = 120  # SQLITE_MAX_FUNCTION_ARG is 127 unless built otherwise
+FORMAT = 2  # of marshal: the last one whose bytes depend on the value alone (later ones mark shared objects)
+_DIGEST: Callable[[Any], bytes] = methodcaller("digest")
+
+
+# --- values as text ---------------------------------------------------------------------------------------------------
+
+
+def as_text(value: object) -> str | None:
+    """A stored value as text: full float digits, blobs (and text that is no UTF-8) as ``\\x`` hex."""
+    if value is None:
+        return None
+    if isinstance(value, bytes):
+        return "\\x" + value.hex()
+    if isinstance(value, str):
+        return value if _is_utf8(value) else "\\x" + value.encode(errors="surrogateescape").hex()
+    return repr(value).replace("inf", "Inf")
+
+
+def as_texts(values: Iterable[object]) -> tuple[str | None, ...]:
+    return tuple(as_text(v) for v in values)
+
+
+def apart(old: object, new: object) -> tuple[str | None, str | None]:
+    """Two different values as text; where they would look the same, the one that is stored as text is in quotes."""
+    one, other = as_text(old), as_text(new)
+    if one is None or other is None or one != other:
+        return one, other
+    return (f"'{one}'" if isinstance(old, str) else one), (f"'{other}'" if isinstance(new, str) else other)
+
+
+def _is_utf8(value: str) -> bool:
+    if value.isascii():
+        return True
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _lenient(raw: bytes) -> str:
+    return raw.decode(errors="surrogateescape")
+
+
+def exactly(connection: sqlite3.Connection, work: Callable[[], T]) -> T:
+    """Do ``work``; once more where a text is no UTF-8, whose bytes then come as lone surrogates (slower)."""
+    try:
+        return work()
+    except sqlite3.OperationalError as error:
+        if "decode" not in str(error):
+            raise
+    connection.text_factory = _lenient
+    try:
+        return work()
+    finally:
+        connection.text_factory = str
+
+
+# --- checksums --------------------------------------------------------------------------------------------------------
+
+
+def readable(table: Table) -> list[str]:
+    """The columns of a checksum, quoted, in name order: a rebuilt table may hold them in another."""
+    return [quoted(c.name) for c in sorted(table.columns, key=lambda c: c.name) if c.hidden != 1]
+
+
+def prepare(connection: sqlite3.Connection) -> None:
+    """Give a connection the functions that ``checksum`` uses."""
+    connection.create_aggregate("seatrial_rows", -1, _Rows)  # type: ignore[arg-type]
+    connection.create_aggregate("seatrial_block", -1, _Block)  # type: ignore[arg-type]
+
+
+class _Rows:
+    """Collects rows as bytes; a closure, since a method call a row would cost a tenth more."""
+
+    __slots__ = ("parts", "step")
+
+    def __init__(self) -> None:
+        parts: list[bytes] = []
+        append, dumps = parts.append, marshal.dumps
+
+        def step(*row: Any) -> None:
+            append(dumps(row, FORMAT))
+
+        self.parts, self.step = parts, step
+
+    def finalize(self) -> bytes:
+        return _packed(row_sum(self.parts))
+
+
+class _Block(_Rows):
+    __slots__ = ()
+
+    def finalize(self) -> bytes:
+        return _packed(block_hash(self.parts))
+
+
+Total = tuple[int, int]  # rows, sum
+
+
+def row_sum(rows: Sequence[bytes]) -> Total:
+    """The sum of rows' hashes, whatever their order. Never XOR: equal rows would cancel each other."""
+    digests = map(_DIGEST, map(hashlib.sha256, rows))
+    return len(rows), sum(map(_number, digests)) % MODULUS
+
+
+def block_hash(rows: Sequence[bytes]) -> Total:
+    """One hash of rows in the order of their rowid."""
+    return len(rows), _number(hashlib.sha256(b"".join(rows)).digest()) if rows else 0
+
+
+def _packed(total: Total) -> bytes:
+    return total[0].to_bytes(8, "big") + total[1].to_bytes(16, "big")
+
+
+def _unpacked(packed: bytes) -> Total:
+    return int.from_bytes(packed[:8], "big"), int.from_bytes(packed[8:], "big")
+
+
+def _number(digest: bytes) -> int:
+    return int.from_bytes(digest[:16], "big")
+
+
+def plus(one: Total, other: Total, sign: int = 1) -> Total:
+    return one[0] + sign * other[0], (one[1] + sign * other[1]) % MODULUS
+
+
+def checksum(connection: sqlite3.Connection, table: Table, blocks: Iterable[int] | None = None) -> Total:
+    """Rows of a table and their sum, or those of some blocks of rowids; ``prepare`` the connection first."""
+    if table.rowid is None:
+        return exactly(connection, lambda: _by_cursor(connection, table))
+    total = (0, 0)
+    for block in _blocks(connection, table) if blocks is None else blocks:
+        total = plus(total, _block(connection, table, block))
+    return total
+
+
+def _by_cursor(connection: sqlite3.Connection, table: Table) -> Total:
+    cursor = connection.execute(f"SELECT {', '.join(readable(table))} FROM main.{quoted(table.name)}")
+    total = (0, 0)
+    while rows := cursor.fetchmany(BLOCK):
+        total = plus(total, row_sum([marshal.dumps(row, FORMAT) for row in rows]))
+    return total
+
+
+def _block(connection: sqlite3.Connection, table: Table, block: int) -> Total:
+    """Where the rowid is a column, it orders the rows, and a block is hashed as a whole; else every row by itself."""
+    columns = ", ".join(readable(table))
+    source = f"FROM main.{quoted(table.name)} WHERE {table.rowid} BETWEEN ? AND ? ORDER BY {table.rowid}"
+    bounds = (block * BLOCK, block * BLOCK + BLOCK - 1)
+    if len(table.columns) <= MOST_ARGUMENTS:
+        function = "seatrial_block" if table.alias else "seatrial_rows"
+        try:
+            packed = connection.execute(f"SELECT {function}({columns}) {source}", bounds).fetchone()[0]
+        except sqlite3.OperationalError as error:
+            if "user-defined" not in str(error):
+                raise  # else a text that is no UTF-8: functions are given nothing but str
+        else:
+            return _unpacked(packed) if packed else (0, 0)
+    fetch = connection.execute
+    rows = exactly(connection, lambda: fetch(f"SELECT {columns} {source}", bounds).fetchall())
+    return (block_hash if table.alias else row_sum)([marshal.dumps(row, FORMAT) for row in rows])
+
+
+def _blocks(connection: sqlite3.Connection, table: Table) -> Iterator[int]:
+    """Blocks that hold rows."""
+    name, rowid = f"main.{quoted(table.name)}", table.rowid
+    following = f"SELECT min({rowid}) FROM {name} WHERE {rowid} >= ?"
+    last: int | None = connection.execute(f"SELECT max({rowid}) FROM {name}").fetchone()[0]
+    block = -(1 << 63) // BLOCK
+    while last is not None and block <= last // BLOCK:
+        block = connection.execute(following, (block * BLOCK,)).fetchone()[0] // BLOCK
+        yield block
+        block += 1
+
+
+def hexed(total: Total) -> str:
+    """A checksum as it is shown: of all rows, and their number."""
+    return hashlib.sha256(_packed(total)).hexdigest()[:32]
+
+
+# --- differences ------------------------------------------------------------------------------------------------------
+
+
+class Comparison:
+    """One table's rows in the attached databases ``old`` and ``new``.
+
+    ``narrow``: rowids outside of which the rows of both sides are the same (see Delta.rowids).
+    """
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        pair: TablePair,
+        old: Table | None,
+        new: Table | None,
+        limit: int,
+        narrow: tuple[frozenset[int], frozenset[int]] | None = None,
+    ) -> None:
+        self.connection, self.pair, self.limit = connection, pair, limit
+        self.old, self.new = old, new
+        self.columns = tuple(o for o, _ in pair.columns)
+        self.narrow = narrow
+        if narrow is not None:
+            self._remember("near_old", narrow[0])
+            self._remember("near_new", narrow[1])
+
+    def _remember(self, name: str, rowids: frozenset[int]) -> None:
+        self.connection.execute(f"DROP TABLE IF EXISTS temp.{name}")
+        self.connection.execute(f"CREATE TEMP TABLE {name} (id INTEGER PRIMARY KEY)")
+        self.connection.executemany(f"INSERT INTO temp.{name} VALUES (?)", ((r,) for r in rowids))
+
+    def run(self) -> TableDiff:
+        """How the rows differ."""
+        if self.old is None or self.new is None:
+            return self._one_sided()
+        if self._is_key():
+            return self._keyed()
+        return exactly(self.connection, self._unkeyed)
+
+    # --- names and sources ---
+
+    def _found(self, table: Table, name: str) -> Column:
+        column = table.column(name)
+        assert column is not None, f"{table.name} has no column {name}"
+        return column
+
+    def _mapped(self, name: str) -> str | None:
+        """A column's name on the newer side."""
+        return dict(self.pair.columns).get(name)
+
+    def _table(self, side: str) -> Table:
+        table = self.old if side == "old" else self.new
+        assert table is not None
+        return table
+
+    def _from(self, side: str) -> str:
+        return f"{side}.{quoted(self._table(side).name)} AS {side[0]}"
+
+    def _near(self, side: str) -> str:
+        """A condition on a side's rows: those that may differ."""
+        if self.narrow is None:
+            return "1"
+        return f"{side[0]}.{self._table(side).rowid} IN (SELECT id FROM temp.near_{side})"
+
+    def _source(self, side: str, *, near: bool = True) -> str:
+        """A side's rows, to go behind FROM; more conditions may follow."""
+        return f"{self._from(side)} WHERE {self._near(side) if near else '1'}"
+
+    def _diff(self, **facts: Any) -> TableDiff:
+        new = TableRef("", self.new.name) if self.new is not None else None
+        return TableDiff(
+            table=self.pair.old,
+            new_table=new,
+            key=self.pair.key,
+            columns=self.columns,
+            missing_columns=tuple(o for o, n in self.pair.columns if n is None) if self.new is not None else (),
+            **facts,
+        )
+
+    # --- a table that one side does not have ---
+
+    def _one_sided(self) -> TableDiff:
+        if self.old is None and self.new is None:
+            return self._diff()
+        side, kind = ("old", "lost") if self.old is not None else ("new", "added")
+        count = self.connection.execute(f"SELECT count(*) FROM {self._source(side, near=False)}").fetchone()[0]
+        rows = exactly(self.connection, lambda: self._rows(side, self._source(side, near=False)))
+        return self._diff(**{f"{kind}_count": count, kind: rows})
+
+    def _side_columns(self, side: str, names: Sequence[str]) -> list[str]:
+        """Columns, by their old names, as expressions of a side; NULL where it does not have one."""
+        if side == "old" or self.old is None:
+            return [f"{side[0]}.{quoted(n)}" for n in names]
+        return [f"n.{quoted(m)}" if (m := self._mapped(n)) is not None else "NULL" for n in names]
+
+    def _rows(self, side: str, source: str) -> tuple[Row, ...]:
+        """The first rows of a source, in key order."""
+        key = self._side_columns(side, self.pair.key or self.columns)
+        values = self._side_columns(side, self.columns)
+        order = ", ".join(f"{k} COLLATE BINARY" for k in key) or "1"
+        sql = f"SELECT {', '.join(key + values)} FROM {source} ORDER BY {order} LIMIT {self.limit}"
+        found = []
+        for row in self.connection.execute(sql):
+            found.append(Row(key=as_texts(row[: len(key)]), values=as_texts(row[len(key) :])))
+        return tuple(found)
+
+    # --- by key ---
+
+    def _is_key(self) -> bool:
+        """Whether the key names one row at most on either side: nobody promises that for the newer one."""
+        key = self.pair.key
+        mapped = [self._mapped(k) for k in key]
+        if not key or None in mapped:
+            return False
+        return self._names_rows("old", key) and self._names_rows("new", [m for m in mapped if m is not None])
+
+    def _names_rows(self, side: str, key: Sequence[str]) -> bool:
+        table = self._table(side)
+        wanted = {k.lower() for k in key}
+        if any({c.lower() for c in k} == wanted for k in table.unique_keys):
+            nullable = [c for k in key if (c := self._found(table, k)).nullable]
+            if not nullable:
+                return True
+            empty = " OR ".join(f"{side[0]}.{quoted(c.name)} IS NULL" for c in nullable)
+            return not self._any(f"SELECT 1 FROM {self._source(side)} AND ({empty})")
+        parts = ", ".join(
+            p for k in key for p in (f"{side[0]}.{quoted(k)} COLLATE BINARY", f"typeof({side[0]}.{quoted(k)})")
+        )
+        return not self._any(f"SELECT 1 FROM {self._source(side, near=False)} GROUP BY {parts} HAVING count(*) > 1")
+
+    def _any(self, sql: str) -> bool:
+        return self.connection.execute(f"{sql} LIMIT 1").fetchone() is not None
+
+    def _match(self) -> str:
+        """The same key on both sides. The first comparison may use an index; the others make it exact."""
+        parts = []
+        for key in self.pair.key:
+            o, n = f"o.{quoted(key)}", f"n.{quoted(self._mapped(key) or key)}"
+            parts.append(f"{n} = {o}")
+            if not self._is_integer(key):
+                parts.append(f"typeof({n}) = typeof({o}) AND {n} COLLATE BINARY = {o}")
+        return " AND ".join(parts)
+
+    def _is_integer(self, key: str) -> bool:
+        """Whether a key column is the rowid on both sides: that is always an integer."""
+        return self._table("old").alias == key and self._table("new").alias == self._mapped(key)
+
+    def _locator(self, side: str) -> list[str]:
+        """What finds a row of a side again."""
+        if (rowid := self._table(side).rowid) is not None:
+            return [f"{side[0]}.{rowid}"]
+        return self._side_columns(side, self.pair.key)
+
+    def _keyed(self) -> TableDiff:
+        match = self._match()
+        missing = f"NOT EXISTS (SELECT 1 FROM {self._source('new', near=False)} AND {match})"
+        extra = f"NOT EXISTS (SELECT 1 FROM {self._source('old', near=False)} AND {match})"
+        facts: dict[str, Any] = {}
+        for side, kind, condition in (("old", "lost", missing), ("new", "added", extra)):
+            source = f"{self._source(side)} AND {condition}"
+            count = self.connection.execute(f"SELECT count(*) FROM {source}").fetchone()[0]
+            facts[f"{kind}_count"] = count
+            if count:
+                facts[kind] = exactly(self.connection, lambda s=side, f=source: self._rows(s, f))  # type: ignore[misc]
+        return self._diff(**facts, changed=self._changed(match))
+
+    def _changed(self, match: str) -> tuple[ChangeGroup, ...]:
+        compared = [c for c in self.pair.columns if not self._follows_from_key(c[0])]
+        if not compared:
+            return ()
+        tests = [self._differs(o, n) for o, n in compared]
+        places = self._locator("old"), self._locator("new")
+        mask = " || ".join(f"({t})" for t in tests)
+        listed = ", ".join([f"{mask} AS mask", *(f"{p} AS p{i}" for i, p in enumerate(places[0] + places[1]))])
+        self.connection.execute("DROP TABLE IF EXISTS temp.changed")
+        self.connection.execute(
+            f"CREATE TEMP TABLE changed AS SELECT {listed} FROM {self._from('old')} CROSS JOIN {self._from('new')} "
+            f"WHERE {self._near('old')} AND {match} AND ({' OR '.join(tests)})"
+        )
+        masks = self.connection.execute("SELECT mask, count(*) FROM temp.changed GROUP BY mask ORDER BY mask DESC")
+        return tuple(
+            exactly(self.connection, lambda m=mask, c=count: self._group(m, c, compared, places))  # type: ignore[misc]
+            for mask, count in masks.fetchall()
+        )
+
+    def _follows_from_key(self, name: str) -> bool:
+        """Key columns were matched exactly, but for -0.0, which only a column without affinity keeps."""
+        return name in self.pair.key and self._found(self._table("old"), name).affinity != "BLOB"
+
+    def _differs(self, old: str, new: str | None) -> str:
+        """An expression that is 1 where a value is another, else 0; never NULL. ``+`` keeps affinities out of it."""
+        o = f"o.{quoted(old)}"
+        if new is None:
+            return f"{o} IS NOT NULL"
+        n = f"n.{quoted(new)}"
+        zero = f"+{o} IS 0 AND printf('%!.17g', {o}) <> printf('%!.17g', {n})"
+        return f"+{o} COLLATE BINARY IS NOT +{n} OR typeof({o}) <> typeof({n}) OR ({zero})"
+
+    def _group(
+        self,
+        mask: str,
+        count: int,
+        compared: Sequence[tuple[str, str | None]],
+        places: tuple[list[str], list[str]],
+    ) -> ChangeGroup:
+        """The rows in which the same columns differ."""
+        names = tuple(o for (o, _), bit in zip(compared, mask, strict=True) if bit == "1")
+        key, old, new = (
+            self._side_columns("old", self.pair.key),
+            self._side_columns("old", names),
+            self._side_columns("new", names),
+        )
+        found = " AND ".join(
+            f"{p} IS c.p{i} AND typeof({p}) = typeof(c.p{i})" for i, p in enumerate([*places[0], *places[1]])
+        )
+        order = ", ".join(f"{k} COLLATE BINARY" for k in key)
+        sql = (
+            f"SELECT {', '.join(key + old + new)} FROM temp.changed AS c CROSS JOIN {self._from('old')} "
+            f"CROSS JOIN {self._from('new')} WHERE c.mask = ? AND {found} ORDER BY {order} LIMIT {self.limit}"
+        )
+        rows = []
+        for row in self.connection.execute(sql, (mask,)):
+            values = [
+                apart(a, b)
+                for a, b in zip(row[len(key) : len(key) + len(old)], row[len(key) + len(old) :], strict=True)
+            ]
+            rows.append(
+                ChangedRow(
+                    key=as_texts(row[: len(key)]),
+                    old=tuple(a for a, _ in values),
+                    new=tuple(b for _, b in values),
+                )
+            )
+        return ChangeGroup(columns=names, count=count, rows=tuple(rows))
+
+    # --- without a key ---
+
+    def _unkeyed(self) -> TableDiff:
+        """Rows as a multiset over the columns that both sides have: a changed row is one lost and one added."""
+        common = [o for o, n in self.pair.columns if n is not None]
+        width, listed = len(common), [*common, *(o for o, n in self.pair.columns if n is None)]
+        there = Tally(map(_print, self._read("new", common)))
+        lost, groups = _First(self.limit), dict[tuple[str, ...], _First]()
+        for row in self._read("old", listed):
+            mark = _print(row[:width])
+            if not there[mark]:
+                lost.add(row)
+                continue
+            there[mark] -= 1
+            gone = tuple(n for n, v in zip(listed[width:], row[width:], strict=True) if v is not None)
+            if gone:
+                groups.setdefault(gone, _First(self.limit)).add(row)
+        added = self._added(common, +there)
+        return self._diff(
+            lost_count=lost.count,
+            lost=self._as_rows(lost, listed),
+            added_count=added.count,
+            added=self._as_rows(added, common),
+            changed=tuple(self._gone(names, first, listed) for names, first in groups.items()),
+        )
+
+    def _read(self, side: str, names: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+        columns = ", ".join(self._side_columns(side, names)) or "NULL"
+        return self.connection.execute(f"SELECT {columns} FROM {self._source(side)}")
+
+    def _added(self, common: Sequence[str], left: Tally[bytes]) -> _First:
+        added = _First(self.limit)
+        for row in self._read("new", common) if left else ():
+            mark = _print(row)
+            if left[mark] > 0:
+                left[mark] -= 1
+                added.add(row)
+        return added
+
+    def _as_rows(self, first: _First, names: Sequence[str]) -> tuple[Row, ...]:
+        places = [names.index(c) if c in names else None for c in self.columns]
+        keys = [self.columns.index(k) for k in self.pair.key if k in self.columns] or range(len(self.columns))
+        found = []
+        for row in first.rows():
+            values = as_texts(None if p is None else row[p] for p in places)
+            found.append(Row(key=tuple(values[k] for k in keys), values=values))
+        return tuple(found)
+
+    def _gone(self, names: tuple[str, ...], first: _First, listed: Sequence[str]) -> ChangeGroup:
+        shown = self._as_rows(first, listed)
+        places = [self.columns.index(n) for n in names]
+        rows = tuple(
+            ChangedRow(key=r.key, old=tuple(r.values[p] for p in places), new=(None,) * len(names)) for r in shown
+        )
+        return ChangeGroup(columns=names, count=first.count, rows=rows)
+
+
+def _print(row: tuple[Any, ...]) -> bytes:
+    """A row's fingerprint: equal for equal rows, storage classes included."""
+    return hashlib.blake2b(marshal.dumps(row, FORMAT), digest_size=16).digest()
+
+
+class _First:
+    """Counts rows and keeps the first of them, in the order of their values."""
+
+    def __init__(self, limit: int) -> None:
+        self.count, self._limit = 0, limit
+        self._kept: list[tuple[Any, ...]] = []
+
+    def add(self, row: tuple[Any, ...]) -> None:
+        self.count += 1
+        self._kept.append(row)
+        if len(self._kept) >= 4 * self._limit + 64:
+            self._kept = self.rows()
+
+    def rows(self) -> list[tuple[Any, ...]]:
+        return heapq.nsmallest(self._limit, self._kept, key=natural)
+
+
+def natural(row: Iterable[Any]) -> tuple[tuple[int, Any], ...]:
+    """SQLite's own order of values: NULL, numbers, text, blobs."""
+    return tuple((_CLASS[type(v)], 0 if v is None else v) for v in row)
+
+
+_CLASS: dict[type, int] = {type(None): 0, int: 1, float: 1, str: 2, bytes: 3}

@@ -1,0 +1,226 @@
+"""Scripts run as migration tools run them: on a fresh connection, statement by statement, observed."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from seatrial.errors import DatabaseError
+from seatrial.model import ErrorKind, Observed, Script, Statement, Step, StepError, Transaction
+from seatrial.sql.split import SourceStatement, split
+from seatrial.sql.tokens import scan
+
+ONE_LOCK = "SQLite has one lock for the whole database"
+_OUTSIDE = ("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_CANTOPEN", "SQLITE_NOMEM")
+_ALONE = frozenset(
+    {"BEGIN", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE", "PRAGMA", "VACUUM", "ATTACH", "DETACH"}
+)
+Refusal = sqlite3.Error | sqlite3.Warning
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection as the tools open one: SQLite's defaults, foreign keys off, in autocommit."""
+    return sqlite3.connect(path, isolation_level=None)
+
+
+def error_code(error: Refusal) -> str:
+    return getattr(error, "sqlite_errorname", None) or ""
+
+
+def error_kind(error: Refusal) -> ErrorKind:
+    return ErrorKind.ENVIRONMENT if error_code(error).startswith(_OUTSIDE) else ErrorKind.MIGRATION
+
+
+def database_error(error: Refusal, sql: str = "") -> DatabaseError:
+    """SQLite's refusal of a statement of ours, in its own words."""
+    shown = f": {' '.join(sql.split())[:200]}" if sql else ""
+    return DatabaseError(f"{error}{shown}", code=error_code(error), kind=error_kind(error))
+
+
+@dataclass(slots=True)
+class Guard:
+    """Refuses what reaches another file or a library: an authorizer, so that nothing is guessed from text."""
+
+    refused: str = ""
+
+    def __call__(
+        self, action: int, first: str | None, second: str | None, _database: str | None, _trigger: str | None
+    ) -> int:
+        if action == sqlite3.SQLITE_ATTACH and first not in ("", ":memory:"):  # '' is VACUUM's own scratch file
+            self.refused = f"ATTACH of {first or 'a file'}"
+        elif action == sqlite3.SQLITE_FUNCTION and (second or "").lower() == "load_extension":
+            self.refused = "load_extension()"
+        else:
+            return sqlite3.SQLITE_OK
+        return sqlite3.SQLITE_DENY
+
+    def words(self, error: Refusal) -> str:
+        """What to say of an error: our own refusal with its way out, else SQLite's words."""
+        if not self.refused:
+            return str(error)
+        return (
+            f"{self.refused} was refused, because it reaches outside the test database; "
+            "set [source] trust = true to allow it"
+        )
+
+
+@dataclass(slots=True)
+class _Run:
+    connection: sqlite3.Connection
+    script: Script
+    guard: Guard
+    statements: list[Statement] = field(default_factory=list)
+
+    def go(self) -> StepError | None:
+        """Run everything; what SQLite refused, or None."""
+        for sql in self.script.session:
+            if error := self._quietly(sql):
+                return error
+        whole = self.script.transaction is Transaction.ONE
+        if whole and (error := self._quietly("BEGIN")):
+            return error
+        error = self._body() or self._epilogue() or (self._quietly("COMMIT") if whole else None)
+        if self.connection.in_transaction:
+            self.connection.rollback()  # a transaction left open ends with its connection
+        return error
+
+    def _body(self) -> StepError | None:
+        for statement in split(self.script.text, "sqlite"):
+            if error := self._observed(statement):
+                return error
+        return None
+
+    def _epilogue(self) -> StepError | None:
+        return next((e for sql in self.script.epilogue if (e := self._quietly(sql))), None)
+
+    def _quietly(self, sql: str) -> StepError | None:
+        try:
+            self.connection.execute(sql).fetchall()
+        except (sqlite3.Error, sqlite3.Warning) as error:
+            return self._refused(error, sql, None)
+        return None
+
+    def _observed(self, statement: SourceStatement) -> StepError | None:
+        begun = time.perf_counter()
+        before = self.connection.total_changes
+        try:
+            rows = _rows(self.connection, statement.text, before)
+        except (sqlite3.Error, sqlite3.Warning) as error:
+            self._note(statement, begun, None)
+            return self._refused(error, statement.text, self.script.first_line + statement.line - 1)
+        self._note(statement, begun, rows)
+        return None
+
+    def _note(self, statement: SourceStatement, begun: float, rows: int | None) -> None:
+        duration = (time.perf_counter() - begun) * 1000
+        self.statements.append(Statement(sql=statement.text, duration_ms=duration, rows=rows))
+
+    def _refused(self, error: Refusal, sql: str, line: int | None) -> StepError:
+        return StepError(
+            message=self.guard.words(error),
+            kind=ErrorKind.ENVIRONMENT if self.guard.refused else error_kind(error),
+            code=error_code(error),
+            statement=sql,
+            line=line,
+        )
+
+
+def _rows(connection: sqlite3.Connection, sql: str, before: int) -> int | None:
+    """Run a statement to its end; how many rows it changed, None where it is not that kind of statement."""
+    cursor = connection.execute(sql)
+    while cursor.fetchmany(1000):
+        pass
+    if cursor.rowcount >= 0:
+        return cursor.rowcount
+    # Python knows INSERT, UPDATE, DELETE and REPLACE by their first word only, not behind WITH
+    if connection.total_changes > before and _first_word(sql) == "WITH":
+        return int(connection.execute("SELECT changes()").fetchone()[0])
+    return None
+
+
+def _first_word(sql: str) -> str:
+    return next((sql[start:end].upper() for kind, start, end in scan(sql, "sqlite") if kind != "comment"), "")
+
+
+def run(path: Path, script: Script, *, trust: bool) -> Step:
+    """Run a script on a fresh connection and observe it."""
+    guard = Guard()
+    begun = time.perf_counter()
+    with closing(connect(path)) as connection:
+        if not trust:
+            connection.set_authorizer(guard)
+        work = _Run(connection, script, guard)
+        error = work.go()
+    return Step(
+        duration_ms=(time.perf_counter() - begun) * 1000,
+        statements=tuple(work.statements),
+        error=error,
+        locks_observed=Observed.NOT_OBSERVED,
+        locks_note=ONE_LOCK,
+        in_transaction=script.transaction is Transaction.ONE,
+    )
+
+
+def load(path: Path, text: str, *, trust: bool) -> StepError | None:
+    """Run a seed script. What stands outside its own transactions is put into one of ours, for speed only."""
+    guard = Guard()
+    with closing(connect(path)) as connection:
+        if not trust:
+            connection.set_authorizer(guard)
+        connection.execute("PRAGMA synchronous = OFF")
+        seed = _Seed(connection)
+        for statement in split(text, "sqlite"):
+            try:
+                seed.run(statement.text)
+            except (sqlite3.Error, sqlite3.Warning) as error:
+                message = guard.words(error)
+                seed.end("ROLLBACK")
+                return StepError(
+                    message=message,
+                    kind=ErrorKind.SEED,
+                    code=error_code(error),
+                    statement=statement.text,
+                    line=statement.line,
+                )
+        try:
+            seed.end("COMMIT" if seed.ours else "ROLLBACK")
+        except sqlite3.Error as error:
+            return StepError(message=str(error), kind=ErrorKind.SEED, code=error_code(error), statement="COMMIT")
+    return None
+
+
+@dataclass(slots=True)
+class _Seed:
+    connection: sqlite3.Connection
+    ours: bool = False  # the open transaction is ours, not the script's
+
+    def run(self, sql: str) -> None:
+        first = _first_word(sql)
+        if first in _ALONE:
+            if self.ours and self.connection.in_transaction:
+                self.connection.execute("COMMIT")
+                if first in ("COMMIT", "END"):
+                    self.ours = False
+                    return
+            self.ours = False
+        elif not self.connection.in_transaction:
+            self.connection.execute("BEGIN")
+            self.ours = True
+        self.connection.execute(sql).fetchall()
+
+    def end(self, how: str) -> None:
+        if self.connection.in_transaction:
+            self.connection.execute(how)
+
+
+def execute(connection: sqlite3.Connection, statements: Iterable[str]) -> None:
+    """Statements of ours, each in autocommit. Raises DatabaseError."""
+    for sql in statements:
+        try:
+            connection.execute(sql).fetchall()
+        except (sqlite3.Error, sqlite3.Warning) as error:
+            raise database_error(error, sql) from error
