@@ -22,6 +22,7 @@ from seatrial.model import (
     StepError,
 )
 from seatrial.reporters import contract as shape
+from seatrial.reporters import words
 from seatrial.reporters.changes import StepView, TableView, down_view, up_view
 
 
@@ -56,7 +57,7 @@ def report_json(report: Report) -> shape.ReportJson:
         "blockers": [_blocker(b) for b in report.blockers],
         "next_action": report.next_action,
         "retries": [_retry(r) for r in report.retries],
-        "not_verified": [_not_verified(n) for n in report.not_verified],
+        "not_verified": [_not_verified(n) for n in words.not_verified(report)],
         "notes": list(report.notes),
         "history": _history(report.history),
     }

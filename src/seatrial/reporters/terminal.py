@@ -166,7 +166,7 @@ def _retries(report: Report, look: Look) -> Iterable[str]:
 
 
 def _not_verified(report: Report, look: Look) -> Iterable[str]:
-    found = [f"{n.what}{f' ({n.migration})' if n.migration else ''}: {n.why}" for n in report.not_verified]
+    found = [f"{n.what}{f' ({n.migration})' if n.migration else ''}: {n.why}" for n in words.not_verified(report)]
     return _section("Not verified", found, look)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from seatrial.model import Change, Finding, Judged, Key, Report, Severity, Status
+from seatrial.model import Change, Finding, Judged, Key, NotVerified, Report, Severity, Status
 
 LONG = 80  # characters of a value that are shown
 MANY = 20  # keys that are shown
@@ -159,6 +159,18 @@ def standing(judged: Judged) -> list[Finding]:
 def untested(judged: Judged) -> str:
     """Why a migration was not tried, in words; empty where it was."""
     return judged.trial.error or judged.trial.skipped
+
+
+def not_verified(report: Report) -> tuple[NotVerified, ...]:
+    """What was not verified, the migrations that could not be tested among it."""
+    known = {(n.migration, n.why) for n in report.not_verified}
+    errors = (m for m in report.migrations if m.status is Status.ERROR)
+    untold = (
+        NotVerified(what="the migration", why=m.trial.error, migration=m.migration.id)
+        for m in errors
+        if (m.migration.id, m.trial.error) not in known
+    )
+    return (*report.not_verified, *untold)
 
 
 def next_action(report: Report) -> str:

@@ -1,7 +1,7 @@
 """The report that people read: the template's sections, filled with what was observed. Pure.
 
-``templates/report.md.j2`` is the contract (headings, tables, field labels, in order); everything in it comes as finished
-Markdown from the modules here, so that the template escapes nothing and decides nothing.
+``templates/report.md.j2`` is the contract (headings, tables, field labels, in order); everything in it comes as
+finished Markdown from the modules here, so that the template escapes nothing and decides nothing.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
+from seatrial.facts import facts
 from seatrial.model import HistoryEntry, Judged, NotVerified, Report, Status
 from seatrial.reporters import words
 from seatrial.reporters.markdown import analysis, integrity, told
@@ -49,8 +50,9 @@ def _values(report: Report) -> dict[str, Any]:
         "uncounted": _uncounted(report),
         "corruption": _yes(report.summary.data_corruption) if report.summary.tested else "NOT TESTED",
         "rollback_safe": _yes(report.summary.rollback_safe),
-        "files": "\n".join(_file(m) for m in report.migrations) or md.row("None", *[""] * 6),
-        "details": [detail(m) for m in report.migrations],
+        "files": "\n".join(_file(m, _doubts(report, m)) for m in _listed(report)) or md.row("None", *[""] * 6),
+        "details": [detail(m, _doubts(report, m)) for m in report.migrations if m.status is not Status.SKIPPED],
+        "skipped": _skipped(report),
         "checks": integrity.checks(report),
         "checksums": integrity.checksum_text(report),
         "rollback": analysis.rollback(report),
@@ -60,7 +62,8 @@ def _values(report: Report) -> dict[str, Any]:
         "actions": analysis.actions(report),
         "history": _history(report),
         "environment": _environment(report),
-        "not_verified": md.bullets(_not_verified(n) for n in report.not_verified) or "Nothing was left unverified.",
+        "not_verified": md.bullets(_not_verified(n) for n in words.not_verified(report))
+        or "Nothing was left unverified.",
         "exit_code": report.exit_code,
         "blockers": len(report.blockers),
         "next_action": f"{EXIT.get(report.status, '⚠️')} {md.text(words.next_action(report))}",
@@ -80,26 +83,44 @@ def _uncounted(report: Report) -> list[tuple[str, int]]:
 UNCOUNTED = (("Could Not Be Tested", Status.ERROR), ("Skipped", Status.SKIPPED))
 
 
-def _file(judged: Judged) -> str:
+def _doubts(report: Report, judged: Judged) -> frozenset[str]:
+    """The rules that could not be judged for a migration."""
+    return frozenset(n.rule for n in report.not_verified if n.rule and n.migration == judged.migration.id)
+
+
+def _listed(report: Report) -> list[Judged]:
+    """The migrations of the table: those that were not selected only where they are few."""
+    chosen = [m for m in report.migrations if m.status is not Status.SKIPPED]
+    return list(report.migrations) if len(report.migrations) - len(chosen) <= words.MANY else chosen
+
+
+def _skipped(report: Report) -> str:
+    names = [f"{m.migration.version} {m.migration.name}" for m in report.migrations if m.status is Status.SKIPPED]
+    return f"Not selected, only applied: {md.codes(names)}." if names else ""
+
+
+def _file(judged: Judged, doubts: frozenset[str]) -> str:
     up, down = (
         words.duration(s.duration_ms) if s.executed else "not run" for s in (judged.trial.up, judged.trial.down)
     )
     name = md.text(judged.migration.name) or md.code(judged.migration.id)
     version = md.code(judged.migration.version)
-    return md.row(name, version, told.STATUS[judged.status], up, down, _intact(judged), _issues(judged))
+    return md.row(name, version, told.STATUS[judged.status], up, down, _intact(judged, doubts), _issues(judged))
 
 
-def _intact(judged: Judged) -> str:
+def _intact(judged: Judged, doubts: frozenset[str]) -> str:
+    trial = judged.trial
     if any(f.rule in told.CORRUPTION for f in words.failing(judged)):
         return "❌ Corrupted"
-    return "✅ Intact" if judged.trial.before and judged.trial.after_up else "⚠️ Not verified"
+    if trial.before is None or trial.after_up is None or doubts & told.CORRUPTION:
+        return "⚠️ Not verified"
+    return "✅ Intact" if trial.after_down else "✅ Intact after up"
 
 
 def _issues(judged: Judged) -> str:
     if why := words.untested(judged):
         return md.text(why)
-    found = words.standing(judged)
-    titles = dict.fromkeys(words.title(f.rule) for f in found)
+    titles = dict.fromkeys(words.title(f.main.rule) for f in facts(words.standing(judged)))
     waived = len([f for f in judged.findings if f.waived is not None])
     return ", ".join([*titles, *([f"{waived} waived"] if waived else [])]) or "None"
 
@@ -127,7 +148,11 @@ def _environment(report: Report) -> dict[str, str]:
         *(f"Setting: {md.text(s)}" for s in found.settings),
     ]
     data = [f"Tables: {found.tables:,}", f"Total Rows: {found.rows:,}", f"Data Size: {found.size_bytes / 1e6:.2f} MB"]
-    return {"database": md.bullets(database), "data": md.bullets(data), "seed": md.code(found.seed or "none")}
+    return {
+        "database": md.bullets(database),
+        "data": md.bullets(data),
+        "seed": md.code(found.seed) if found.seed else "none given",
+    }
 
 
 def _not_verified(note: NotVerified) -> str:

@@ -13,7 +13,18 @@ from seatrial.reporters.markdown import told
 
 LOSSES = {"rows-lost", "values-lost", "written-rows-lost"}
 IMPACT = {Impact.LOW: "✅ LOW", Impact.MEDIUM: "⚠️ MEDIUM", Impact.HIGH: "❌ HIGH"}
-ROLLBACK = {"down-missing", "down-does-nothing", "down-failed", "down-blocked-by-new-rows"}
+ROLLBACK = {"down-missing", "down-does-nothing"}
+DEEDS = {
+    "up-failed": "Fix the upgrade of migration",
+    "down-failed": "Fix the rollback of migration",
+    "down-blocked-by-new-rows": "Fix the rollback of migration",
+    "schema-not-restored": "Restore the whole schema in the rollback of migration",
+    "collateral-schema-loss": "Keep the schema objects that are lost by migration",
+    "next-insert-fails": "Repair the generated keys after migration",
+    "invalid-index": "Rebuild the invalid index of migration",
+    "half-applied": "Make it safe to interrupt migration",
+    "breaks-running-app": "Keep the running application working through migration",
+}
 UNTESTED = "⚠️ NOT TESTED"
 
 
@@ -31,7 +42,11 @@ def rollback(report: Report) -> dict[str, str]:
 
 
 def _type(judged: Judged) -> str:
-    return judged.kind.value.capitalize() if judged.kind else "Not known" if judged.trial.up.error else "No change"
+    if judged.kind:
+        return judged.kind.value.capitalize()
+    if not judged.trial.up.executed:
+        return "Not tested"
+    return "Not known" if judged.trial.up.error else "No change"
 
 
 def _safe(judged: Judged) -> str:
@@ -69,7 +84,7 @@ def _unsafe(judged: Judged) -> str:
     advice = "; ".join(dict.fromkeys(f.recommendation for f in words.failing(judged) if f.recommendation))
     if judged.rollback_safe is None:
         why = told.not_run(judged, judged.trial.down, down=True) or "the rollback was not observed"
-        return md.row(told.name(judged), _type(judged), UNTESTED, md.text(why), md.text(advice) or "Have it tested")
+        return md.row(told.name(judged), _type(judged), UNTESTED, md.text(why), md.text(advice))
     issues = [f for f in words.failing(judged) if f.phase != "up"] or words.failing(judged)
     worst = max((f.severity for f in issues), key=lambda s: s.rank, default=Severity.HIGH)
     risk = f"❌ {'HIGH' if worst.rank >= Severity.HIGH.rank else worst.upper()}"
@@ -191,7 +206,8 @@ def _advice(tried: list[Judged]) -> Iterator[str]:
 def zero_downtime(report: Report) -> str:
     high = [m for m in report.migrations if (m.impact is Impact.HIGH and m.trial.up.executed) or m.plan]
     if not high:
-        return "No high-impact migration was detected."
+        tried = any(m.trial.up.executed for m in report.migrations)
+        return "No high-impact migration was detected." if tried else "Not known: no migration was tried."
     lines = [f"**High-Impact Migrations Detected**: {len(high)}", "", "**Recommended Approach** (for zero-downtime):"]
     for judged in high:
         lines += ["", f"{told.name(judged)}:" if judged.plan else f"{told.name(judged)}: no plan could be derived."]
@@ -240,8 +256,8 @@ def _no_action(report: Report) -> str:
 def _action(place: int, blocker: Blocker, report: Report) -> str:
     fact = Fact(blocker.findings[0], blocker.findings[1:])
     judged = next((m for m in report.migrations if m.migration.id == blocker.migration), None)
-    named = told.name(judged) if judged else md.code(blocker.migration)
-    lines = [f"{place}. **{_deed(fact)}** {named}:"]
+    named = f"{judged.migration.version} {judged.migration.name}" if judged else blocker.migration
+    lines = [f"{place}. **{_deed(fact)} {md.text(named)}**:"]
     lines += [f"   - Root cause: {md.text(c)}" for c in fact.causes or ("not determined",)]
     lines.append(f"   - Impact: {md.text(fact.main.message)}")
     lines += [f"   - Fix: {md.text(r)}" for r in fact.recommendations]
@@ -251,10 +267,9 @@ def _action(place: int, blocker: Blocker, report: Report) -> str:
 def _deed(fact: Fact) -> str:
     rules = {f.rule for f in fact.findings}
     if fact.main.rule in ROLLBACK:
-        missing = fact.main.rule == "down-missing"
-        return "Add missing rollback logic to migration" if missing else "Fix the rollback of migration"
+        return "Add missing rollback logic to migration"
     if rules & {"rows-lost", "values-lost"}:
         return "Fix data loss in migration"
     if rules & told.DATA:
         return f"Resolve data integrity issues ({words.title(fact.main.rule).lower()}) in migration"
-    return f"Fix {words.title(fact.main.rule).lower()} in migration"
+    return DEEDS.get(fact.main.rule, f'Resolve "{words.title(fact.main.rule).lower()}" in migration')

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from seatrial.facts import Fact, facts
@@ -16,7 +16,8 @@ from seatrial.schema import diff
 STATEMENTS = 8
 LINES = 12
 CHARACTERS = 600
-TABLES = 20
+TABLES = 20  # changed ones that are listed
+FEW = 10  # tables that are all listed
 
 STORED = (
     ("orphaned-rows", "No orphaned records (foreign key integrity maintained)", "foreign keys"),
@@ -57,7 +58,8 @@ class Detail:
     recommendations: str
 
 
-def detail(judged: Judged) -> Detail:
+def detail(judged: Judged, doubts: frozenset[str] = frozenset()) -> Detail:
+    """``doubts``: the rules that could not be judged for this migration."""
     migration = judged.migration
     found = facts(judged.findings)
     standing = tuple(f for f in found if f.main.waived is None and not f.main.preexisting)
@@ -70,7 +72,7 @@ def detail(judged: Judged) -> Detail:
         status=judged.status.upper() + (f" ({md.text(why)})" if why else ""),
         description=md.text(migration.description or migration.name),
         type=_type(judged),
-        up=_up(judged, found),
+        up=_up(judged, found, doubts),
         down=_down(judged, found),
         safety=safety(judged),
         causes=f" {reasons[0]}" if len(reasons) == 1 else "".join(f"\n- {c}" for c in reasons),
@@ -89,7 +91,7 @@ def _type(judged: Judged) -> str:
 # --- up ---------------------------------------------------------------------------------------------------------------
 
 
-def _up(judged: Judged, found: tuple[Fact, ...]) -> StepText:
+def _up(judged: Judged, found: tuple[Fact, ...], doubts: frozenset[str]) -> StepText:
     trial, view = judged.trial, up_view(judged.trial)
     mine = [f for f in found if f.main.phase is Phase.UP]
     return StepText(
@@ -97,9 +99,9 @@ def _up(judged: Judged, found: tuple[Fact, ...]) -> StepText:
         duration=_duration(trial.up),
         sql=sql_summary(trial.up),
         affected=_affected(view),
-        before=_counts(t for t in view.tables if t.before) if view.before else "Not counted.",
+        before=_some(view, _count_before) if view.before else "Not counted.",
         after=_counts_after(judged, view) if view.after else "Not counted: there is no state after up.",
-        checks=md.bullets(_up_checks(judged, view, mine)) or "Not checked.",
+        checks=md.bullets(_up_checks(judged, view, mine, doubts)) or "Not checked.",
     )
 
 
@@ -121,12 +123,21 @@ def sql_summary(step: Step) -> str:
     """The statements that the database was given, long ones shortened, the last ones counted."""
     if not step.executed:
         return "Not run."
-    if not step.statements:
+    if not step.statements and not _refused(step):
         return "No statement was seen." if step.statements_observed else "What was sent to the database is not known."
     shown = [_statement(s.sql) for s in step.statements[:STATEMENTS]]
     if len(step.statements) > STATEMENTS:
         shown.append(f"-- ... and {len(step.statements) - STATEMENTS:,} more")
-    return md.fence("\n".join(shown))
+    return md.fence("\n".join([*shown, *_refused(step)]))
+
+
+def _refused(step: Step) -> list[str]:
+    """The statement that the database refused, where it is not the last one anyway."""
+    if step.error is None or not step.error.statement:
+        return []
+    last = step.statements[-1].sql if 0 < len(step.statements) <= STATEMENTS else ""
+    refused = _statement(step.error.statement)
+    return [] if _statement(last) == refused else ["-- refused by the database:", refused]
 
 
 def _statement(sql: str) -> str:
@@ -140,32 +151,30 @@ def _statement(sql: str) -> str:
 def _affected(view: StepView) -> str:
     if view.before is None or view.after is None:
         return "Not compared."
-    shown = [t for t in view.tables if t.changes]
-    still = [t for t in view.tables if not t.changes]
-    if len(view.tables) <= TABLES:
-        shown, still = list(view.tables), []
-    lines = [f"{md.code(t.name)}: {md.text(', '.join(t.changes)) or '0 changes'}" for t in shown]
-    lines += [f"{number(len(still), 'other table')}: 0 changes"] if still else []
-    lines += [md.text(o) for o in view.objects[:TABLES]]
+    lines = [md.text(o) for o in view.objects[:TABLES]]
     lines += [f"{number(len(view.objects) - TABLES, 'more object')}"] if len(view.objects) > TABLES else []
+    tables = _some(view, lambda t: f"{md.code(t.name)}: {md.text(', '.join(t.changes)) or '0 changes'}", "0 changes")
+    return "\n".join([tables, md.bullets(lines)] if lines else [tables])
+
+
+def _some(view: StepView, tell: Callable[[TableView], str], rest: str = "✅ unchanged") -> str:
+    """Every table where they are few, else those that changed; the others are counted."""
+    shown = [t for t in view.tables if len(view.tables) <= FEW or t.changes or not t.same_rows]
+    lines = [x for t in shown[:TABLES] if (x := tell(t))]
+    if shown[TABLES:]:
+        lines.append(f"{number(len(shown) - TABLES, 'more changed table')}")
+    if others := len(view.tables) - len(shown):
+        lines.append(f"{number(others, 'other table')}: {rest}")
     return md.bullets(lines) or "There are no tables."
 
 
-def _counts(tables: Iterable[TableView]) -> str:
-    return _some(f"{md.code(t.name)}: {t.before.rows:,}" for t in tables if t.before)
-
-
-def _some(entries: Iterable[str]) -> str:
-    """At most so many tables, those first that something is to be said about (they come in that order)."""
-    known = list(entries)
-    rest = [f"{number(len(known) - TABLES, 'more table')}"] if len(known) > TABLES else []
-    return md.bullets([*known[:TABLES], *rest]) or "There are no tables."
+def _count_before(table: TableView) -> str:
+    return f"{md.code(table.name)}: {table.before.rows:,}" if table.before else ""
 
 
 def _counts_after(judged: Judged, view: StepView) -> str:
     wrong = {f.table for f in judged.findings if f.phase is Phase.UP and f.rule == "collateral-change" and not f.waived}
-    tables = sorted(view.tables, key=lambda t: (t.same_rows, t.ref))
-    return _some(_count_after(t, t.name in wrong) for t in tables)
+    return _some(view, lambda t: _count_after(t, t.name in wrong))
 
 
 def _count_after(table: TableView, wrong: bool) -> str:
@@ -181,14 +190,14 @@ def _count_after(table: TableView, wrong: bool) -> str:
     return f"{name}: {rows:,} ({'❌ ' if wrong else ''}changed by {rows - table.before.rows:+,})"
 
 
-def _up_checks(judged: Judged, view: StepView, found: list[Fact]) -> Iterator[str]:
+def _up_checks(judged: Judged, view: StepView, found: list[Fact], doubts: frozenset[str]) -> Iterator[str]:
     if view.after is None:
         yield from (told.block(f) for f in found)
         return
     rest = list(found)
     for rule, holds, declared in STORED:
         yield from _stored(judged, view.after, rule, holds, declared, rest)
-    yield _checksums_up(judged, view)
+    yield _checksums_up(judged, view, doubts)
     yield from (told.block(f) for f in rest)
 
 
@@ -224,7 +233,7 @@ def _known(judged: Judged, rule: str, asked: list[Integrity]) -> str:
     if told_before is None:
         return f"⚠️ {words.title(rule)}: {what}"
     grave = told_before.severity.rank >= Severity.HIGH.rank and not told_before.waived
-    return f"{'❌' if grave else '⚠️'} {words.title(rule)}: {what}, as told at {told_before.phase.value}"
+    return f"{'❌' if grave else '⚠️'} {words.title(rule)}: {what}, as found in phase {told_before.phase.value}"
 
 
 def _declared(schema: Schema, rule: str) -> int:
@@ -236,8 +245,7 @@ def _declared(schema: Schema, rule: str) -> int:
     return sum(a.get("type") == wanted or k.kind == wanted for k, a in schema.items() if k.kind != "column")
 
 
-def _checksums_up(judged: Judged, view: StepView) -> str:
-    names = {t.name for t in view.tables}
+def _checksums_up(judged: Judged, view: StepView, doubts: frozenset[str]) -> str:
     wrong = [f for f in judged.findings if f.phase is Phase.UP and f.rule in told.CORRUPTION and not f.preexisting]
     if wrong:
         tables = dict.fromkeys(f.table for f in wrong if f.table)
@@ -251,7 +259,9 @@ def _checksums_up(judged: Judged, view: StepView) -> str:
     changed = [t for t in view.tables if not t.same_rows]
     if not changed:
         return "✅ Data checksums match (no data corruption)"
-    still = len(names) - len(changed)
+    if "collateral-change" in doubts:
+        return f"⚠️ Not verified whether the migration asked for every change in {md.codes(t.name for t in changed)}"
+    still = len(view.tables) - len(changed)
     others = f"; the {'other table' if still == 1 else f'other {still:,} tables'} unchanged" if still else ""
     return f"✅ Data checksums differ only where the migration says so: {md.codes(t.name for t in changed)}{others}"
 
@@ -273,8 +283,7 @@ def _down(judged: Judged, found: tuple[Fact, ...]) -> StepText:
 
 
 def _counts_back(view: StepView) -> str:
-    tables = sorted(view.tables, key=lambda t: (t.same_rows, t.ref))
-    return _some(_count_back(t) for t in tables)
+    return _some(view, _count_back, "✅ restored")
 
 
 def _count_back(table: TableView) -> str:

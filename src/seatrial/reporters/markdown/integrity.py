@@ -10,11 +10,10 @@ from seatrial.reporters import words
 from seatrial.reporters.changes import number
 from seatrial.reporters.markdown import text as md
 from seatrial.reporters.markdown import told
-from seatrial.reporters.markdown.detail import not_asked
+from seatrial.reporters.markdown.detail import FEW, TABLES, not_asked
 
 QUERIES = 3
 HOLDING = 40  # constraints without a violation that are listed one by one
-TABLES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +224,7 @@ def checksum_text(report: Report) -> dict[str, str]:
     sql = report.environment.checksum_sql
     tested = [m for m in report.migrations if m.trial.before is not None]
     return {
-        "method": md.fence(sql) if sql.strip() else "No query was run: the engine compared stored data itself.",
+        "method": md.fence(sql) if sql.strip() else "The query was not recorded." if tested else "No query was run.",
         "before": _moment(tested, _before),
         "up": _moment(tested, _after_up),
         "down": _moment(tested, _after_down),
@@ -266,13 +265,16 @@ def _after_down(judged: Judged) -> list[str]:
 
 
 def _listed(judged: Judged, shot: Snapshot, mark: Callable[[TableState], str]) -> list[str]:
-    """The tables that changed at any moment, then as many others as there is room for."""
+    """Every table where they are few, else those that changed at any moment; the others are counted."""
     moving = _moving(judged)
-    states = sorted(shot.tables, key=lambda s: (s.table not in moving, s.table))
-    shown = states[: max(TABLES, sum(s.table in moving for s in states))]
-    lines = [f"{md.code(str(s.table))}: {_sum(s)}{mark(s)}" for s in shown]
-    rest = len(states) - len(shown)
-    return [*lines, f"{number(rest, 'more table')}, unchanged throughout"] if rest else lines or ["there are no tables"]
+    shown = [s for s in shot.tables if s.table in moving or len(shot.tables) <= FEW]
+    lines = [f"{md.code(str(s.table))}: {_sum(s)}{mark(s)}" for s in shown[:TABLES]]
+    if shown[TABLES:]:
+        lines.append(f"{number(len(shown) - TABLES, 'more changed table')}")
+    rest = len(shot.tables) - len(shown)
+    return (
+        [*lines, f"{number(rest, 'other table')}, unchanged throughout"] if rest else lines or ["there are no tables"]
+    )
 
 
 def _moving(judged: Judged) -> set[TableRef]:
@@ -297,7 +299,8 @@ def _up_mark(judged: Judged, state: TableState) -> str:
     if wrong:
         return f"❌ corrupted - {', '.join(dict.fromkeys(f.rule for f in wrong))}"
     if before is None:
-        return "✅ expected change - the table is new"
+        former = next((old for old, new in judged.trial.renames.tables if new == state.table), None)
+        return f"✅ expected change - {f'renamed from {md.code(str(former))}' if former else 'the table is new'}"
     if before.checksum == state.checksum:
         return "✅ unchanged"
     touched = any((d.new_table or d.table) == state.table or d.table == state.table for d in judged.trial.up_changes)
