@@ -8,6 +8,7 @@ import re
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from importlib.metadata import version as installed
 from pathlib import Path
 
@@ -122,9 +123,10 @@ def open_server(engine: str, url: str | None, *, trust: bool = False) -> Server:
     Raises ServerError, NotOurs.
     """
     if engine == "sqlite":
+        from seatrial.engines.sqlite import SqliteDatabase
         from seatrial.servers.files import SqliteServer
 
-        return SqliteServer(trust=trust)
+        return SqliteServer(database=partial(SqliteDatabase, trust=trust))
     if engine == "postgresql":
         from seatrial.engines.postgresql import PostgresqlDatabase
         from seatrial.servers.postgresql import PostgresqlServer
