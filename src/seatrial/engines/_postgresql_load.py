@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from seatrial.engines._postgresql_outside import reaches_outside
-from seatrial.engines._postgresql_session import code_of, guarded, message, qualified, quote
+from seatrial.engines._postgresql_session import code_of, failure, guarded, message, qualified, quote
+from seatrial.errors import DatabaseError
 from seatrial.model import ErrorKind, StepError, TableRef
 from seatrial.sql import SourceStatement, split
 
@@ -116,14 +118,20 @@ class Filling:
         guarded(act)
 
     def insert(self, table: TableRef, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-        """All rows or none; generated keys may be given."""
-        names = ", ".join(quote(c) for c in columns).replace("%", "%%")
-        marks = ", ".join(["%s"] * len(columns))
-        target = qualified(table).replace("%", "%%")
-        sql = f"INSERT INTO {target} ({names}) OVERRIDING SYSTEM VALUE VALUES ({marks})"
+        """All rows or none, by COPY: it takes any type's text, and given values for identity columns (manual, COPY)."""
         if not columns:
-            sql = f"INSERT INTO {target} DEFAULT VALUES"
-        self._all_or_none(sql, rows)
+            return self._all_or_none(lambda: self._each(f"INSERT INTO {qualified(table)} DEFAULT VALUES", rows))
+        sql = f"COPY {qualified(table)} ({', '.join(quote(c) for c in columns)}) FROM STDIN"
+        return self._all_or_none(lambda: self._copy(sql, rows))
+
+    def _copy(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
+        with self.connection.cursor() as cursor, cursor.copy(sql.encode()) as copy:
+            for row in rows:
+                copy.write_row(row)
+
+    def _each(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
+        for row in rows:
+            self.connection.execute(sql.encode(), row or None)
 
     def update(
         self, table: TableRef, key: Sequence[str], columns: Sequence[str], rows: Sequence[Sequence[object]]
@@ -132,16 +140,26 @@ class Filling:
         assigned = ", ".join(f"{quote(c)} = %s" for c in _doubled(columns))
         matched = " AND ".join(f"{quote(c)} = %s" for c in _doubled(key))
         sql = f"UPDATE {qualified(table).replace('%', '%%')} SET {assigned} WHERE {matched}"
-        self._all_or_none(sql, [[*row[len(key) :], *row[: len(key)]] for row in rows])
+        self._all_or_none(lambda: self._each(sql, [[*row[len(key) :], *row[: len(key)]] for row in rows]))
 
-    def _all_or_none(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
+    def _all_or_none(self, act: Callable[[], None]) -> None:
+        import psycopg
+
         self.execute("SAVEPOINT seatrial")
         try:
-            self.executemany(sql, rows)
-        except Exception:
+            act()
+        except psycopg.Error as error:
             self.execute("ROLLBACK TO SAVEPOINT seatrial")
-            raise
+            raise _refusal(error) from None
         self.execute("RELEASE SAVEPOINT seatrial")
+
+
+def _refusal(error: psycopg.Error) -> DatabaseError:
+    """With COPY, only the context says which column a value was for."""
+    refused = failure(error)
+    column = re.match(r"COPY .*, line \d+, column [^:]+", error.diag.context or "", re.DOTALL)
+    words = f"{refused}\nCONTEXT: {column[0]}" if column else str(refused)
+    return DatabaseError(words, code=refused.code, kind=refused.kind)
 
 
 def _doubled(names: Sequence[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
@@ -72,7 +73,9 @@ def _near_text(family: Family, text: str, before: str, rng: random.Random) -> li
         return [text]
     if family.name in ("integer", "float", "year"):
         return [v] if isinstance(v := family.read(text), (int, float)) else []
-    return [text] if family.name not in ("boolean", "bytes", "binary", "array") else []
+    if family.name in ("json", "jsonb"):
+        return [f'{{{json.dumps(text)}: {value}, "id": 1.00}}' for value in ("1.10", '"x"')]
+    return [text] if family.name not in ("boolean", "bytes", "binary", "array", "composite") else []
 
 
 def _near_number(family: Family, number: Decimal) -> list[object]:

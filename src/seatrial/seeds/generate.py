@@ -132,7 +132,7 @@ class _Work:
         return self._result()
 
     def _is_ours(self, table: TableRef) -> bool:
-        if table.name in self.database.bookkeeping:
+        if table.name in self.database.bookkeeping or self.known[table].through:
             return False
         if self.known[table].unfit:
             self._hopeless[table] = self._not_filled[table] = self.known[table].unfit
@@ -261,8 +261,6 @@ class _Work:
         except NoParentError as error:
             self._not_filled[table] = str(error)
             return
-        if not maker.columns:
-            made = []
         inserter.insert(made)
         self._made[table] = inserter.accepted
         if not inserter.accepted:

@@ -45,6 +45,9 @@ class References:
         self.by_column = {c: r for r in reversed(chosen) for c in r.columns if c not in fixed}
         self.overlapping = [r for r in chosen if any(self.is_shared(r, c) for c in r.columns)]
         self.whole = [r for r in chosen if r.whole]
+        self.bound = {  # MATCH FULL with a required column: never NULL
+            c for r in self.whole if not all(shape.columns[n].nullable for n in r.columns) for c in r.columns
+        }
         self.sets = {r.columns for r in chosen}
         self._single = {r for r in chosen if self._is_single(r)}
         self._made: dict[Reference, list[Tuple]] = {r: [] for r in self.own}
@@ -77,11 +80,14 @@ class References:
         for reference in self.own:
             if self._made[reference]:
                 self._refer(reference, row, self._rng.randrange(10**6) if i > 2 else 0)
-            elif any(self._shape.columns[c].nullable for c in reference.columns):
+            elif self._nullable(reference):
                 self._refer_to_none(reference, row)
             else:
-                pairs = zip(reference.columns, reference.referenced, strict=True)
-                row.update({c: row[o] for c, o in pairs if o in row})
+                self._refer_to_itself(reference, row)
+
+    def _refer_to_itself(self, reference: Reference, row: Values) -> None:
+        pairs = zip(reference.columns, reference.referenced, strict=True)
+        row.update({c: row[o] for c, o in pairs if o in row and not (row.get(c) and self.is_shared(reference, c))})
 
     def choose_again(self, row: Values, column: str) -> None:
         """Another parent for a column, and for the references that share columns with it."""
@@ -115,6 +121,9 @@ class References:
         if not everyone.rows or (not options and any(self._is_free(reference, c) for c in reference.columns)):
             self._refer_to_none(reference, row)
             return
+        if not options and reference in self.own:
+            self._refer_to_itself(reference, row)
+            return
         options = options or everyone.rows  # what does not fit another reference's choice is put right later
         few = len(options) - max(1, len(options) // 4) if options is everyone.rows else len(options)
         chosen = zip(reference.columns, options[turn % max(1, few)], strict=True)
@@ -128,11 +137,14 @@ class References:
         return everyone.having(places, tuple(row[c] for c in shared))
 
     def _is_free(self, reference: Reference, column: str) -> bool:
-        return self._shape.columns[column].nullable and not self.is_shared(reference, column)
+        return column in self._nullable(reference) and not self.is_shared(reference, column)
+
+    def _nullable(self, reference: Reference) -> list[str]:
+        return [c for c in reference.columns if self._shape.columns[c].nullable and c not in self.bound]
 
     def _refer_to_none(self, reference: Reference, row: Values) -> None:
         """NULL where that is allowed; a reference that was only inferred leaves the column to any value."""
-        nullable = [c for c in reference.columns if self._shape.columns[c].nullable]
+        nullable = self._nullable(reference)
         if nullable:
             own = [c for c in nullable if self._is_free(reference, c)]
             row.update(dict.fromkeys(reference.columns if reference.whole else own or nullable))

@@ -121,8 +121,7 @@ class Maker:
 
     def change(self, row: Values, name: str, i: int) -> None:
         """Another value for a column, and for those that refer to a parent together with it."""
-        column = self.shape.columns[name]
-        if column.nullable and self._rng.random() < 0.25:
+        if self._may_be_null(self.shape.columns[name]) and self._rng.random() < 0.25:
             row[name] = None
         elif name in self.references.by_column:
             self.references.choose_again(row, name)
@@ -149,6 +148,9 @@ class Maker:
         self._leave_null(row, i, first=2 if self.references.own else 1)
         return row
 
+    def _may_be_null(self, column: Column) -> bool:
+        return column.nullable and column.name not in self.references.bound
+
     def _value(self, column: Column, i: int) -> object:
         values = self._pools[column.name]
         if column.name in self._streams and not (column.name in self._hurting and i < len(values)):
@@ -159,7 +161,7 @@ class Maker:
 
     def _leave_null(self, row: Values, i: int, first: int) -> None:
         """Row 0 has every value; each nullable column is NULL in one certain row and a few others."""
-        nullable = [c.name for c in self.columns if c.nullable and c.name not in self.planned_at(i)]
+        nullable = [c.name for c in self.columns if self._may_be_null(c) and c.name not in self.planned_at(i)]
         if i < first:
             return
         for place, name in enumerate(nullable):

@@ -53,6 +53,7 @@ class Shape:
     references: tuple[Reference, ...]
     conditions: tuple[tuple[str, Condition], ...]  # with the constraint's name
     holders: tuple[TableRef, ...] = ()  # partitions that store its rows
+    through: str = ""  # the table that its rows come through: a partition by hash
     unfit: str = ""  # why its rows are not ours to make
 
     @property
@@ -221,16 +222,18 @@ def _with_relations(
     leaves: defaultdict[str, list[TableRef]] = defaultdict(list)
     found: dict[TableRef, Shape] = {}
     for table, shape in bare.items():
-        own = objects[table].get(ObjectKey("table", table.namespace, "", table.name), {})
-        if parent := own.get("partition_of"):
-            leaves[str(parent).replace('"', "")].append(table)
-            shape = _bounded(shape, own, _partition_key(objects, str(parent)), dialect)
+        for own in _ancestry(table, objects):
+            shape = _bounded(shape, own, _partition_key(objects, str(own["partition_of"])), dialect)
+        parent = objects[table].get(ObjectKey("table", table.namespace, "", table.name), {}).get("partition_of")
+        if parent and _partition_key(objects, str(parent)).upper().startswith("HASH"):
+            shape = replace(shape, through=_plain(parent))
+        elif parent:
+            leaves[_plain(parent)].append(table)
         found[table] = replace(shape, references=tuple(_resolved(shape.references, bare)))
     for table, shape in found.items():
         partitions = tuple(leaves.get(str(table), ()))
-        if not partitions and objects[table].get(ObjectKey("table", table.namespace, "", table.name), {}).get(
-            "partition_key"
-        ):
+        own = objects[table].get(ObjectKey("table", table.namespace, "", table.name), {})
+        if own.get("partition_key") and not partitions and str(table) not in {s.through for s in found.values()}:
             shape = replace(shape, unfit="it has no partition to store rows")
         found[table] = replace(shape, holders=partitions, references=(*shape.references, *_inferred(shape, found)))
     return _narrowed(found)
@@ -258,14 +261,24 @@ def _narrow(parent: Shape, name: str, by: Family) -> Shape:
     return replace(parent, columns={**parent.columns, name: replace(column, family=fitting)})
 
 
+def _plain(name: object) -> str:
+    return str(name).replace('"', "")
+
+
+def _ancestry(table: TableRef, objects: Mapping[TableRef, Mapping[ObjectKey, Attributes]]) -> list[Attributes]:
+    """The attributes of a partition and of the partitions above it."""
+    found: list[Attributes] = []
+    place: TableRef | None = table
+    while place is not None:
+        own = objects[place].get(ObjectKey("table", place.namespace, "", place.name), {})
+        parent = own.get("partition_of")
+        found += [own] if parent else []
+        place = next((t for t in objects if parent and str(t) == _plain(parent)), None)
+    return found
+
+
 def _partition_key(objects: Mapping[TableRef, Mapping[ObjectKey, Attributes]], parent: str) -> str:
-    own = (
-        a
-        for t, held in objects.items()
-        if str(t) == parent.replace('"', "")
-        for k, a in held.items()
-        if k.kind == "table"
-    )
+    own = (a for t, held in objects.items() if str(t) == _plain(parent) for k, a in held.items() if k.kind == "table")
     return str(next(own, {}).get("partition_key") or "")
 
 
@@ -323,8 +336,16 @@ def _alike(one: Column, other: Column) -> bool:
 
 
 def columns_named(text: str, shape: Shape) -> Sequence[str]:
-    """The columns that an engine's refusal speaks of, by their own names or by a constraint's."""
-    words = set(re.findall(r"[\w$]+", text)) | set(re.findall(r'["`\']([^"`\']+)["`\']', text))
+    """The columns that an engine's refusal speaks of: by name, else by the name or the text of a constraint.
+
+    Values that the message shows are no names: what stands behind "Failing row contains" is left out.
+    """
+    text = text.partition("Failing row contains")[0] + text[text.rfind("CONTEXT:") :] * ("CONTEXT:" in text)
+    by_word = [c for c in re.findall(r"column [\"'`]?([^\"'`:\n]+)", text, re.IGNORECASE) if c in shape.columns]
+    if by_word:
+        return by_word
+    words = set(re.findall(r'["`\']([^"`\']+)["`\']', text)) | set(re.findall(r"\.([\w$]+)", text))
+    words |= set(re.findall(r"[\w$]+", text.partition("failed:")[2]))
     named = [c for c in shape.columns if c in words]
     for unique in shape.uniques:
         named += unique.columns if set(unique.names) & words else ()
