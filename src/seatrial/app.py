@@ -187,9 +187,14 @@ def _environment(config: Config, source: Source, server: Server, walked: Walked)
         rows=walked.rows,
         size_bytes=walked.size_bytes,
         seed=given,
-        settings=(*source.settings(server.engine), *config.source.session),
+        settings=_words(source.settings(server.engine), config.source.session),
         checksum_sql=walked.checksum_sql,
     )
+
+
+def _words(settings: Sequence[str], session: Sequence[str]) -> tuple[str, ...]:
+    """What decides verdicts: the tool's defaults, and the session's statements where those do not quote them."""
+    return (*settings, *(s for s in session if not any(s in text for text in settings)))
 
 
 # --- what earlier runs said -------------------------------------------------------------------------------------------

@@ -32,7 +32,8 @@ from seatrial.plan import select
 from seatrial.schema import diff, reordered
 
 CORRUPTION = {
-    "rows-lost", "values-lost", "collateral-change", "conversion-loss", "orphaned-rows", "duplicate-keys", "check-violated",
+    "rows-lost", "values-lost", "collateral-change", "conversion-loss", "orphaned-rows", "duplicate-keys",
+    "check-violated",
 }  # fmt: skip
 GUARANTEES = {
     "constraint",
@@ -55,7 +56,7 @@ def judge(trace: Trace, config: Config, today: datetime.date) -> Report:
     migrations = tuple(judged for judged, _ in waived)
     blockers = tuple(b for m in migrations for b in _blockers(m, config.fail_on))
     status = _status(m.status for m in migrations)
-    doubts = (*trace.not_verified, *(d for _, found in waived for d in found))
+    doubts = (*trace.not_verified, *_never_asked(trace), *(d for _, found in waived for d in found))
     return Report(
         generated=trace.generated,
         epic=config.epic or trace.epic,
@@ -104,6 +105,15 @@ def _judge(
         ),
         doubts,
     )
+
+
+def _never_asked(trace: Trace) -> Iterator[NotVerified]:
+    """Invariants whose query could not be run on any migration's schema; on some it may name what is not there yet."""
+    probes = [p for t in trace.trials for p in t.probes if p.name.startswith("invariant ")]
+    for name in dict.fromkeys(p.name for p in probes):
+        errors = [p.error for p in probes if p.name == name]
+        if all(errors):
+            yield NotVerified(what=name, why=errors[-1], rule="invariant-broken")
 
 
 def _verdict(trial: Trial, findings: Sequence[Finding], fail_on: Severity) -> Status:

@@ -3,25 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from seatrial.checks.case import Case, Rows, finding, listed, n, shorten, which
 from seatrial.checks.schema_restored import said
-from seatrial.model import ChainStep, Finding, Phase, Severity, TableDiff
-from seatrial.schema import diff, renamed
+from seatrial.model import ChainStep, Finding, ObjectKey, Phase, Severity, TableDiff, TableRef
+from seatrial.schema import Difference, diff, renamed
 
 CONTEXT = "On the way all the way down from the newest migration"
+ADVICE = "Let down restore what was there before up, whatever later migrations did."
 WHY = "it shows only after later migrations were applied and taken back"
+
+
+@dataclass(frozen=True, slots=True)
+class Inherited:
+    """What later downs of the chain had left wrong already when this one ran: it is not this one's doing."""
+
+    tables: frozenset[TableRef] = frozenset()
+    objects: frozenset[ObjectKey] = frozenset()
+
+
+def inherited(chain: Sequence[ChainStep]) -> Iterator[tuple[ChainStep, Inherited]]:
+    """Each step of the chain, newest first, with what it found wrong already."""
+    known = Inherited()
+    for step in chain:
+        yield step, known
+        objects = {d.key for d in diff(step.schema_then, step.schema_now)}
+        known = Inherited(known.tables | {c.table for c in step.changes}, known.objects | objects)
 
 
 def chain_findings(case: Case, chain: Sequence[ChainStep], known: Sequence[Finding]) -> Iterator[Finding]:
     """What the chain's down of this migration left, where its own trial did not say so already."""
     said_already = {(f.rule, f.table) for f in known}
-    for step in chain:
+    for step, before in inherited(chain):
         if step.migration == case.trial.migration.id:
-            yield from (f for f in _findings(case, step) if (f.rule, f.table) not in said_already)
+            yield from (f for f in _findings(case, step, before) if (f.rule, f.table) not in said_already)
 
 
-def _findings(case: Case, step: ChainStep) -> Iterator[Finding]:
+def _findings(case: Case, step: ChainStep, before: Inherited) -> Iterator[Finding]:
     error = step.down.error
     if error:
         yield finding(
@@ -37,15 +56,16 @@ def _findings(case: Case, step: ChainStep) -> Iterator[Finding]:
         )
         return
     for change in step.changes:
-        yield from _rows(case, change, _drawn(case))
-    changes = diff(step.schema_then, step.schema_now)
+        if change.table not in before.tables:
+            yield from _rows(case, change, _drawn(case))
+    yield from _schema(case, [d for d in diff(step.schema_then, step.schema_now) if d.key not in before.objects])
+
+
+def _schema(case: Case, changes: Sequence[Difference]) -> Iterator[Finding]:
     twins = renamed(changes)
     whole = {c.key.owner for c in changes if c.key.kind == "table" and (c.old is None or c.new is None)}
-    left = [
-        c
-        for c in changes
-        if c.key not in {*twins, *twins.values()} and (c.key.kind == "table" or c.key.owner not in whole)
-    ]
+    moved = {*twins, *twins.values()}
+    left = [c for c in changes if c.key not in moved and (c.key.kind == "table" or c.key.owner not in whole)]
     for table in sorted({c.key.owner for c in left}, key=lambda t: str(t or "")):
         mine = [c for c in left if c.key.owner == table]
         yield finding(
@@ -57,7 +77,7 @@ def _findings(case: Case, step: ChainStep) -> Iterator[Finding]:
             table=table,
             objects=[c.key.label for c in mine],
             causes=[WHY],
-            recommendation="Let down restore what was there before up, whatever later migrations did.",
+            recommendation=ADVICE,
             count=len(mine),
         )
 
@@ -68,7 +88,6 @@ def _drawn(case: Case) -> set[tuple[str, str]]:
 
 
 def _rows(case: Case, change: TableDiff, drawn: set[tuple[str, str]]) -> Iterator[Finding]:
-    advice = "Let down restore what was there before up, whatever later migrations did."
     lost, left, values = Rows(key=change.key), Rows(key=change.key), Rows(key=change.key)
     lost.add_rows(change.lost_count, change.lost, change.columns)
     left.add_rows(max(0, change.added_count - (0 if change.key else change.lost_count)), change.added, change.columns)
@@ -87,7 +106,7 @@ def _rows(case: Case, change: TableDiff, drawn: set[tuple[str, str]]) -> Iterato
             table=change.table,
             rows=lost,
             causes=[WHY],
-            recommendation=advice,
+            recommendation=ADVICE,
         )
     if left.count:
         text = (
@@ -103,7 +122,7 @@ def _rows(case: Case, change: TableDiff, drawn: set[tuple[str, str]]) -> Iterato
             table=change.table,
             rows=left,
             causes=[WHY],
-            recommendation=advice,
+            recommendation=ADVICE,
         )
     if values.count:
         text = (
@@ -119,5 +138,5 @@ def _rows(case: Case, change: TableDiff, drawn: set[tuple[str, str]]) -> Iterato
             table=change.table,
             rows=values,
             causes=[WHY],
-            recommendation=advice,
+            recommendation=ADVICE,
         )

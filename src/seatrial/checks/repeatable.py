@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import lru_cache
 
 from seatrial.checks import Found, check
 from seatrial.checks.case import Case, Rows, finding, listed, n, shorten, which
 from seatrial.model import Finding, Phase, Severity, TableDiff, TableRef
 from seatrial.schema import diff, reordered
+from seatrial.sql.intent import is_nondeterministic
 
 
 @check("up-not-repeatable", Severity.HIGH)
@@ -47,7 +47,7 @@ def nondeterministic_up(case: Case) -> Found:
 
     Two environments never hold the same rows; no stored data is harmed.
     """
-    if not case.reup_ran:
+    if not case.reup_ran or not case.trial.reup_changes:
         return
     drawn = _drawn(case)
     for change in case.trial.reup_changes:
@@ -69,7 +69,7 @@ def nondeterministic_up(case: Case) -> Found:
 
 
 def _other_data(case: Case) -> Iterator[Finding]:
-    drawn = _drawn(case)
+    drawn = _drawn(case) if case.trial.reup_changes else frozenset()
     for change in case.trial.reup_changes:
         rows = _rows(change, drawn, wanted=False)
         if rows.count:
@@ -138,7 +138,6 @@ def _rows(change: TableDiff, drawn: frozenset[tuple[TableRef, str]], *, wanted: 
     return rows
 
 
-@lru_cache(maxsize=64)
 def _drawn(case: Case) -> frozenset[tuple[TableRef, str]]:
     """Columns of the schema after up whose values are drawn anew by each up, and what refers to them."""
     columns = set(case.up.nondeterministic_columns)
@@ -148,7 +147,7 @@ def _drawn(case: Case) -> frozenset[tuple[TableRef, str]]:
             if (
                 attributes.get("identity")
                 or attributes.get("auto_increment")
-                or is_drawn(str(attributes.get("default") or ""), case.trial.engine)
+                or is_nondeterministic(str(attributes.get("default") or ""), case.trial.engine)
             ):
                 columns.add((table, name))
     columns |= _sent_otherwise(case)
@@ -157,12 +156,6 @@ def _drawn(case: Case) -> frozenset[tuple[TableRef, str]]:
         size = len(columns)
         columns |= set(_referring(case, columns))
     return frozenset(columns)
-
-
-def is_drawn(expression: str, engine: str) -> bool:
-    from seatrial.sql.intent import is_nondeterministic
-
-    return bool(expression) and is_nondeterministic(expression, engine)
 
 
 def _sent_otherwise(case: Case) -> set[tuple[TableRef, str]]:

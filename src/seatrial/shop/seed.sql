@@ -11,7 +11,7 @@ INSERT INTO products (id, sku, name, price)
 SELECT i * 3, printf('SKU-%05d', i), 'Product ' || i, (i * 775 % 10000) / 100.0 FROM n;
 WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1500)
 INSERT INTO orders (id, user_id, placed_at, completed_at)
-SELECT 50000 + i, 1001 + (i * i) % 800, datetime('2025-01-01', '+' || i || ' hours'),
+SELECT 50000 + i, 1001 + (i * 7 + i * i % 5) % 800, datetime('2025-01-01', '+' || i || ' hours'),
        CASE WHEN i % 4 THEN datetime('2025-01-02', '+' || i || ' hours') END
   FROM n;
 WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000)
