@@ -123,9 +123,7 @@ def one(history: History, engine: str, known: Mapping[Found, bool], args: argpar
             code = 1
             show(found, finding, "judged FALSE" if found in known else "NOT JUDGED")
             if args.rows and found not in known:
-                print(
-                    f"| {' | '.join((found.history, found.engine, found.migration, found.rule, found.table or '-'))} | ? |  |"
-                )
+                print(found.row)
     for gone in known.keys() - {f for f, _ in findings(history.name, engine, ran.report)}:
         if (gone.history, gone.engine) == (history.name, engine) and known[gone]:
             print(f"  no longer found: {gone}")
