@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from seatrial.errors import ConfigError
 from seatrial.model import Report
-from seatrial.reporters import json, markdown, terminal
+from seatrial.reporters import github, html, json, junit, markdown, sarif, terminal
 from seatrial.reporters.redact import redact
 
 Reporter = Callable[[Report], str]
@@ -14,6 +14,10 @@ Reporter = Callable[[Report], str]
 REPORTERS: Mapping[str, Reporter] = {
     "markdown": markdown.render,
     "json": json.render,
+    "html": html.render,
+    "junit": junit.render,
+    "sarif": sarif.render,
+    "github": github.render,
     "terminal": terminal.render,
 }
 

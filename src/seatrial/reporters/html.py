@@ -1,0 +1,160 @@
+"""The report as one page for a browser: no scripts, nothing from elsewhere, light and dark. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from markupsafe import Markup
+
+from seatrial.facts import Fact, facts
+from seatrial.model import Finding, Impact, Judged, Lock, Report, Status, Step
+from seatrial.reporters import words
+from seatrial.reporters.changes import StepView, TableView, down_view, up_view
+
+MARKS = {Status.PASSED: "✅", Status.FAILED: "❌", Status.ERROR: "⚠️", Status.SKIPPED: "–"}
+STATEMENTS = 60
+KEYS = 50
+CHANGES = 30
+TABLES = 200
+
+
+def render(report: Report) -> str:
+    """The report as one self-contained HTML page."""
+    return _template().render(_values(report))
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(
+        loader=PackageLoader("seatrial.reporters"),
+        autoescape=True,
+        finalize=_shown,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html.j2")
+
+
+def _shown(value: Any) -> Any:
+    """Control characters and broken UTF-8 as escapes, in every text that goes in."""
+    return words.visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _values(report: Report) -> dict[str, Any]:
+    found = report.environment
+    chosen = [m for m in report.migrations if m.status is not Status.SKIPPED]
+    return {
+        "report": report,
+        "mark": MARKS.get(report.status, "⚠️"),
+        "engine": words.engine(found.engine),
+        "size": f"{found.size_bytes / 1e6:.2f} MB",
+        "tiles": list(_tiles(report)),
+        "next_action": words.next_action(report),
+        "blockers": [(_name(report, b.migration), _fact(Fact(b.findings[0], b.findings[1:]))) for b in report.blockers],
+        "migrations": [_migration(i, m) for i, m in enumerate(chosen, 1)],
+        "skipped": [m.migration for m in report.migrations if m.status is Status.SKIPPED],
+        "not_verified": words.not_verified(report),
+    }
+
+
+def _tiles(report: Report) -> Iterable[tuple[str, str, str]]:
+    """Label, figure, and whether it is good, bad or neither."""
+    summary = report.summary
+    yield "tested", f"{summary.tested} of {summary.total}", ""
+    yield "passed", f"{summary.passed}", "good" if summary.passed else ""
+    yield "failed", f"{summary.failed}", "bad" if summary.failed else ""
+    corrupted = "yes" if summary.data_corruption else "no" if summary.tested else "not tested"
+    yield "data corruption", corrupted, {"yes": "bad", "no": "good"}.get(corrupted, "warn")
+    safe = {True: "yes", False: "no", None: "not tested"}[summary.rollback_safe]
+    yield "rollback safe", safe, {"yes": "good", "no": "bad"}.get(safe, "warn")
+    yield "not verified", f"{len(words.not_verified(report))}", "warn" if words.not_verified(report) else ""
+
+
+def _name(report: Report, id: str) -> str:
+    return next((f"{m.migration.version} {m.migration.name}" for m in report.migrations if m.migration.id == id), id)
+
+
+def _migration(place: int, judged: Judged) -> dict[str, Any]:
+    trial = judged.trial
+    return {
+        "id": f"m{place}",
+        "judged": judged,
+        "migration": judged.migration,
+        "mark": MARKS[judged.status],
+        "why": words.untested(judged),
+        "kind": judged.kind.value if judged.kind else "–",
+        "safe": {True: "safe", False: "unsafe", None: "not tested"}[judged.rollback_safe],
+        "impact": _impact(judged),
+        "issues": words.rule_list(words.standing(judged)) or ("–" if words.untested(judged) else "none"),
+        "facts": [_fact(f) for f in facts(judged.findings)],
+        "steps": [_step("Up", trial.up, up_view(trial)), _step("Down", trial.down, down_view(trial))],
+        "no_down": judged.migration.no_down,
+        "plan": judged.plan,
+    }
+
+
+def _impact(judged: Judged) -> str:
+    if not judged.trial.up.executed or judged.trial.up.error:
+        return "–"
+    if judged.impact is Impact.LOW:
+        return f"low (<1s, {judged.impact_basis})"
+    longest = max(judged.trial.up.duration_ms, judged.trial.down.duration_ms)
+    return f"{judged.impact} ({words.duration(judged.predicted_ms or longest)}, {judged.impact_basis})"
+
+
+def _fact(fact: Fact) -> dict[str, Any]:
+    main = fact.main
+    keys, rest = words.key_list(main, KEYS)
+    return {
+        "title": words.title(main.rule),
+        "main": main,
+        "place": words.place(main),
+        "severity": fact.severity.value,
+        "held": _held(main),
+        "keys": keys,
+        "more_keys": rest,
+        "changes": [
+            (words.key(c.key), c.column, words.value(c.old), words.value(c.new)) for c in main.changes[:CHANGES]
+        ],
+        "more_changes": max(len(main.changes) - CHANGES, 0),
+        "causes": fact.causes,
+        "recommendations": fact.recommendations,
+        "also": fact.also,
+    }
+
+
+def _held(finding: Finding) -> str:
+    """Why a finding is not held against its migration; empty where it is."""
+    if finding.waived is not None:
+        return f"waived: {finding.waived}"
+    return "there before the migration" if finding.preexisting else ""
+
+
+def _step(name: str, step: Step, view: StepView) -> dict[str, Any]:
+    rest = len(step.statements) - STATEMENTS
+    tables = [_table(t) for t in view.tables if t.changes or not t.same_rows] if view.before and view.after else []
+    return {
+        "name": name,
+        "step": step,
+        "duration": words.duration(step.duration_ms),
+        "sql": "\n".join(f"{s.sql.strip().rstrip(';')};" for s in step.statements[:STATEMENTS]),
+        "more": max(rest, 0),
+        "tables": tables[:TABLES],
+        "still": len(view.tables) - len(tables) if view.before and view.after else 0,
+        "objects": view.objects,
+        "locks": [_lock(x) for s in step.statements for x in s.locks][:KEYS],
+    }
+
+
+def _table(table: TableView) -> dict[str, Any]:
+    before, after = (f"{s.rows:,}" if s else "–" for s in (table.before, table.after))
+    return {"name": table.name, "before": before, "after": after, "changes": ", ".join(table.changes)}
+
+
+def _lock(lock: Lock) -> str:
+    held = f", held {words.duration(lock.held_ms)}" if lock.held_ms is not None else ""
+    return f"{lock.table}: {lock.mode}{held} ({lock.observed})"
