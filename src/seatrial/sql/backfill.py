@@ -1,35 +1,365 @@
-"""UPDATEs that fill a column, and the query that finds rows which they meant to reach and did not."""
+"""UPDATEs that fill columns, and whether rows that they meant to reach can be looked for at the end of the step.
+
+The rule (design, section 6, backfill-incomplete): WHERE is evaluated at the end of up, without LIMIT, and without a
+range on the key where two or more statements write the same SET. Judged only where SET is deterministic, reads no
+column that it assigns, and nothing later writes, renames or drops what SET or WHERE touch.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from seatrial.model import TableRef
-from seatrial.sql.world import World
+from seatrial.sql.batches import NotTaken, limitless, rangeless, render, signature
+from seatrial.sql.cursor import Cursor, Tokens
+from seatrial.sql.dml import changes
+from seatrial.sql.effects import Span, Update, Verb
+from seatrial.sql.mentions import Mention, Mentions, mentions
+from seatrial.sql.statement import routine_body
+from seatrial.sql.tokens import PARAMETER, VARIABLE, Token, code, words
+from seatrial.sql.values import is_random, varies
+from seatrial.sql.world import TEMPORARY, Column, Event, Run, Table, World
 
-if TYPE_CHECKING:
-    from seatrial.sql.lineage import Lineage
+_ROW_IDS = ("rowid", "_rowid_", "oid", "ctid")
+_GONE = (Verb.DROP_TABLE, Verb.RENAME_TABLE, Verb.TRUNCATE, Verb.DELETE, Verb.INSERT, Verb.CONVERT)
+_ZONED = words("TIMESTAMPTZ TIMETZ")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """One item of SET. ``nulls_only``: the value follows the session's zone, only NULL can be compared."""
+
+    columns: tuple[str, ...]
+    value: str
+    nulls_only: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backfill:
+    """An UPDATE (or batches of one) in the pieces of its own text; see ``probe_sql``."""
+
     table: TableRef  # its name at the end of the step
     columns: tuple[str, ...]
-    statement: str
+    statement: str  # the first of them, for a report
+    dialect: str
+    items: tuple[Item, ...]
+    target: str  # "points AS p"; for MySQL's multi-table UPDATE all its table references
+    alias: str  # by which the table's columns are qualified
+    prefix: str = ""  # WITH ...
+    sources: str = ""  # what stands behind FROM
+    joined: bool = False  # several rows of sources may meet one row
+    conditions: tuple[str, ...] = ()  # of each batch, without LIMIT and key ranges; empty: every row
 
 
-def backfills(
-    world: World, lineage: Lineage, statements: tuple[str, ...]
-) -> tuple[tuple[Backfill, ...], tuple[tuple[str, str], ...]]:
-    return (), ()
+class _Unjudged(Exception):  # noqa: N818 (a reason, not an error)
+    """Why an UPDATE is not judged."""
 
 
-def probe_sql(
-    backfill: Backfill,
-    key_columns: Sequence[str],
-    quote: Callable[[str], str],
-    columns: Mapping[str, str] | None = None,
-) -> str:
-    raise NotImplementedError
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    run: Run
+    table: Table
+    backfill: Backfill
+    where: tuple[Token, ...]
+    keys: frozenset[str]
+    assigned: frozenset[int]  # ids of columns
+    touched: frozenset[int]
+    same_set: tuple[object, ...]
+
+
+def backfills(world: World, statements: Sequence[str]) -> tuple[tuple[Backfill, ...], tuple[tuple[str, str], ...]]:
+    """The UPDATEs that can be judged, batches of one joined; and those that cannot, with the reason."""
+    candidates: list[_Candidate] = []
+    unjudged: list[tuple[str, str]] = []
+    for run in world.runs:
+        if not any(e.verb is Verb.UPDATE for e in world.events if e.index == run.index):
+            continue
+        try:
+            candidates.append(_candidate(world, run, statements[run.index]))
+        except (_Unjudged, NotTaken) as reason:
+            unjudged.append((statements[run.index], str(reason)))
+    judged = []
+    for candidate in candidates:
+        if disturbed := _written_later(world, candidate, candidates):
+            unjudged.append((statements[candidate.run.index], disturbed))
+        else:
+            judged.append(candidate)
+    return tuple(_joined(judged)), tuple(unjudged)
+
+
+def _joined(candidates: list[_Candidate]) -> Iterator[Backfill]:
+    """One backfill for all batches of the same SET; a key's range is dropped where two of them differ only in it."""
+    groups: dict[tuple[object, ...], list[_Candidate]] = {}
+    for candidate in candidates:
+        groups.setdefault(candidate.same_set, []).append(candidate)
+    for group in groups.values():
+        bare = [rangeless(c.where, c.keys) for c in group]
+        forms = [signature(b) for b in bare]
+        kept = [b if forms.count(f) > 1 else c.where for b, f, c in zip(bare, forms, group, strict=True)]
+        conditions = tuple(dict.fromkeys(render(k) for k in kept))
+        yield replace(group[0].backfill, conditions=() if "" in conditions else conditions)
+
+
+# --- one UPDATE -------------------------------------------------------------------------------------------------------
+
+
+def _candidate(world: World, run: Run, statement: str) -> _Candidate:
+    parsed = run.parsed
+    effects = [e for e in parsed.effects if e.verb in (Verb.UPDATE, Verb.INSERT, Verb.DELETE)]
+    if parsed.parts or len(effects) != 1 or effects[0].update is None or parsed.kind != "UPDATE":
+        raise _Unjudged("it is part of a larger statement")
+    tokens = parsed.tokens
+    update = _without_itself(tokens, effects[0].update)
+    _refuse_settings(world, tokens)
+    table, mention = _target(world, run, update)
+    columns = _assigned(world, table, update)
+    _refuse_values(world, run, update, table, columns)
+    _refuse_triggers(world, table, columns)
+    where = limitless(tokens[update.where.first : update.where.last])
+    if is_random(where, world.dialect):
+        raise _Unjudged("its WHERE is random")
+    prefix, sources = limitless(tokens[: update.head]), limitless(_span(tokens, update.sources))
+    backfill = Backfill(
+        table=table.ref or TableRef("", ""),
+        columns=tuple(c.name for c in columns),
+        statement=statement,
+        dialect=world.dialect,
+        items=tuple(_item(world, run, update, table, i) for i in range(len(update.items))),
+        target=render(_span(tokens, update.targets)),
+        alias=mention.alias or mention.name.name,
+        prefix=render(prefix),
+        sources=render(sources),
+        joined=bool(update.sources) or _is_joined(tokens, update.targets),
+    )
+    return _Candidate(
+        run=run,
+        table=table,
+        backfill=backfill,
+        where=tuple(where),
+        keys=_keys(world, table),
+        assigned=frozenset(map(id, columns)),
+        touched=frozenset(map(id, [*columns, *_read(world, run, tokens)])),
+        same_set=(id(table), signature(prefix), *_set_signature(tokens, update)),
+    )
+
+
+def _span(tokens: Tokens, span: Span) -> Tokens:
+    return tokens[span.first : span.last]
+
+
+def _without_itself(tokens: Tokens, update: Update) -> Update:
+    """SET without ``c = c``, which only keeps MySQL's ON UPDATE from firing."""
+    kept = [a for a in update.items if [t.name for t in _span(tokens, a.value)] != list(a.columns)]
+    return replace(update, items=tuple(kept)) if kept else update
+
+
+def _set_signature(tokens: Tokens, update: Update) -> tuple[object, ...]:
+    items = tuple((a.columns, signature(_span(tokens, a.value))) for a in update.items)
+    return (signature(_span(tokens, update.targets)), items, signature(limitless(_span(tokens, update.sources))))
+
+
+def _refuse_settings(world: World, tokens: Tokens) -> None:
+    """What our own query could not say again in the same words."""
+    if any(t.kind == PARAMETER for t in tokens):
+        raise _Unjudged("its values were bound apart from its text")
+    if any(t.kind == VARIABLE for t in tokens):
+        raise _Unjudged("it reads a session variable")
+    found = {t.word for t in tokens}
+    if found & {"TABLESAMPLE", "CURRENT"} and ("TABLESAMPLE" in found or "OF" in found):
+        raise _Unjudged("it works on a sample or at a cursor")
+    if world.path != ("",):
+        raise _Unjudged("search_path was set")
+    if world.dialect in ("mysql", "mariadb") and "||" in found:
+        raise _Unjudged("what || means follows sql_mode")
+
+
+def _target(world: World, run: Run, update: Update) -> tuple[Table, Mention]:
+    inside = [m for m in run.parsed.found.tables if update.targets.first <= m.name.first < update.targets.last]
+    wanted = {a.qualifier for a in update.items if a.qualifier}
+    named = [m for m in inside if wanted & {m.alias, m.name.name}] if wanted else []
+    if not named and len(inside) > 1:
+        names = [c for a in update.items for c in a.columns]
+        named = [m for m in inside if (t := world.table(m.name)) is not None and _has(world, t, names)]
+    choice = named or inside
+    if len(choice) != 1 or len(wanted) > 1:
+        raise _Unjudged("it assigns columns of several tables, or of a view")
+    table = world.table(choice[0].name)
+    if table is None or table.ref is None or table.ref.namespace == TEMPORARY:
+        raise _Unjudged("its table is not there at the end under this name")
+    return table, choice[0]
+
+
+def _has(world: World, table: Table, names: Sequence[str]) -> bool:
+    return any(world._fold(n) in table.columns for n in names)
+
+
+def _assigned(world: World, table: Table, update: Update) -> list[Column]:
+    names = [n for a in update.items for n in a.columns]
+    found = [world.column(table, n) for n in names]
+    if not names or not all(found):
+        raise _Unjudged("a column that it assigns is not there at the end under this name")
+    return [c for c in found if c is not None]
+
+
+def _refuse_values(world: World, run: Run, update: Update, table: Table, columns: list[Column]) -> None:
+    tokens = run.parsed.tokens
+    names = {world._fold(c.name) for c in columns}
+    for assignment in update.items:
+        value = _span(tokens, assignment.value)
+        if [t.word for t in value] == ["DEFAULT"]:
+            raise _Unjudged("it sets a column to its default")
+        found = mentions(value, world.dialect)
+        if varies(value, world.dialect) or any(_varies_inside(world, c.name) for c in found.calls):
+            raise _Unjudged("what it sets is not the same every time")
+        if any(_reads(world, run, found, table, q, n) for q, n in found.columns if world._fold(n) in names):
+            raise _Unjudged("it reads a column that it assigns")
+
+
+def _varies_inside(world: World, name: str) -> bool:
+    """Whether a function of the project's own may give another value: it is random, or reads tables."""
+    for definition in world.routines.get(world._fold(name), ()):
+        body = routine_body(definition, world.dialect)
+        if body is None or any(varies(p.tokens, world.dialect) or p.found.tables for p in body):
+            return True
+    return False
+
+
+def _reads(world: World, run: Run, found: Mentions, table: Table, qualifier: str, name: str) -> bool:
+    """Whether an identifier in SET is a column of the table that is written."""
+    if qualifier:
+        return table in run.tables.get(world._fold(qualifier), {table})
+    inner = [t for m in found.tables if (t := world.table(m.name)) is not None]
+    return not any(t is not table and world._fold(name) in t.columns for t in inner)
+
+
+def _refuse_triggers(world: World, table: Table, columns: list[Column]) -> None:
+    """A trigger that assigns the same column decides what is stored."""
+    names = {world._fold(c.name) for c in columns}
+    for definition in _triggers(world, table):
+        tokens = code(definition, world.dialect)
+        sets = any(_sets_new(world, tokens, i, names) for i in range(len(tokens)))
+        updates = (e for e in changes(tokens, world.dialect) if e.verb is Verb.UPDATE)
+        assigned = {world._fold(n) for e in updates for a in e.values for n in a.columns}
+        if sets or names & assigned:
+            raise _Unjudged("a trigger writes the same column")
+
+
+def _triggers(world: World, table: Table) -> Iterator[str]:
+    before = table.before
+    for key, attributes in world.schema.items():
+        if key.kind != "trigger" or before is None or (key.namespace, key.table) != (before.namespace, before.name):
+            continue
+        definition = str(attributes.get("definition") or "")
+        yield definition
+        for call in mentions(code(definition, world.dialect), world.dialect).calls:
+            for body in world.routines.get(world._fold(call.name), ()):
+                yield from (t.value for t in code(body, world.dialect) if t.kind == "string")
+
+
+def _sets_new(world: World, tokens: Tokens, i: int, names: set[str]) -> bool:
+    cursor = Cursor(tokens, world.dialect, i)
+    if not cursor.accept("NEW", "."):
+        return False
+    return world._fold(cursor.identifier()) in names and cursor.word() in (":=", "=")
+
+
+def _item(world: World, run: Run, update: Update, table: Table, number: int) -> Item:
+    assignment = update.items[number]
+    value = _span(run.parsed.tokens, assignment.value)
+    target = [c for n in assignment.columns if (c := world.column(table, n)) is not None]
+    names = tuple(c.name for c in target)
+    return Item(columns=names, value=render(value), nulls_only=_follows_zone(world, run, target, value))
+
+
+def _follows_zone(world: World, run: Run, target: list[Column], value: Tokens) -> bool:
+    """Whether the value is another under another session zone: our own session's is UTC."""
+    found = {t.word for t in value}
+    if world.dialect == "sqlite" or "ZONE" in found or found == {"NULL"}:
+        return False
+    read = _read(world, run, value)
+    if len(read) == 1 and len(value) <= 3 and _is_zoned(world, read[0]) == _is_zoned(world, target[0]):
+        return False
+    return any(_is_zoned(world, c) for c in (*target, *read))
+
+
+def _is_zoned(world: World, column: Column) -> bool:
+    kind = [t.word for t in column.type]
+    if world.dialect == "postgresql":
+        return bool(set(kind[:1]) & _ZONED) or ("WITH" in kind and "ZONE" in kind)
+    return kind[:1] == ["TIMESTAMP"]
+
+
+def _read(world: World, run: Run, tokens: Tokens) -> list[Column]:
+    """Every column that one of the names may mean, of all tables that the statement names."""
+    tables: set[Table] = set().union(*run.tables.values()) if run.tables else set()
+    names = {world._fold(t.name) for t in tokens if t.name}
+    return [c for t in tables for n, c in t.columns.items() if n in names]
+
+
+def _is_joined(tokens: Tokens, targets: Span) -> bool:
+    return any(t.word in ("JOIN", ",", "STRAIGHT_JOIN") for t in _span(tokens, targets))
+
+
+def _keys(world: World, table: Table) -> frozenset[str]:
+    """The columns of the table's primary key (and SQLite's rowid, PostgreSQL's ctid)."""
+    found = set(_ROW_IDS)
+    for key, attributes in world.schema.items():
+        owner = key.owner
+        if owner != table.before or table.before is None:
+            continue
+        columns = attributes.get("columns")
+        if "primary key" in (key.kind, attributes.get("type")) and isinstance(columns, tuple):
+            found |= {world._fold(c) for c in columns}
+    for event in world.events:
+        rule = event.effect.rule if event.effect is not None else None
+        if event.table is table and rule is not None and rule.type == "primary key":
+            found |= {world._fold(c) for c in rule.columns}
+    return frozenset(found)
+
+
+# --- what comes later -------------------------------------------------------------------------------------------------
+
+
+def _written_later(world: World, candidate: _Candidate, all_of_them: list[_Candidate]) -> str:
+    """Why the end of the step does not show what the UPDATE left; empty where it does."""
+    same = {c.run.index for c in all_of_them if c.same_set == candidate.same_set}
+    tables: set[Table] = set().union(*candidate.run.tables.values()) if candidate.run.tables else set()
+    if any(t.ref is None or t.ref.namespace == TEMPORARY for t in tables):
+        return "a table that it reads is not there at the end"
+    if any(i > candidate.run.index for i in world.opaque):
+        return "a later statement's effect is not known"
+    for event in world.events:
+        later = event.index > candidate.run.index and event.index not in same
+        if later and event.table in tables and _disturbs(event, candidate):
+            return "a later statement writes, renames or drops what it touches"
+    return ""
+
+
+def _disturbs(event: Event, candidate: _Candidate) -> bool:
+    if event.verb in _GONE or event.view:
+        return True
+    if event.column is None or id(event.column) not in candidate.touched:
+        return False
+    if event.verb is Verb.REDEFINE:
+        return _changes_type(event)
+    return event.verb in (Verb.UPDATE, Verb.DROP_COLUMN, Verb.RENAME_COLUMN)
+
+
+def _changes_type(event: Event) -> bool:
+    """MODIFY with the same type only makes the column NOT NULL."""
+    definition = event.effect.definition if event.effect is not None else None
+    if definition is None or not definition.type or event.column is None:
+        return False
+    return _type_text(definition.type) != _type_text(event.column.type)
+
+
+_ALIASES = {"INTEGER": "INT", "NUMERIC": "DECIMAL", "DEC": "DECIMAL", "CHARACTER": "CHAR", "BOOLEAN": "BOOL"}
+
+
+def _type_text(kind: Sequence[Token]) -> str:
+    parts = [_ALIASES.get(t.word, t.word or t.text) for t in kind]
+    return " ".join(parts).replace("CHAR VARYING", "VARCHAR").replace("TINYINT ( 1 )", "BOOL")
+
+
+Types = Mapping[str, str]

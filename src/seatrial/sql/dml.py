@@ -6,13 +6,10 @@ from collections.abc import Iterator
 
 from seatrial.sql.cursor import Cursor, Name, Tokens, find, items, top
 from seatrial.sql.effects import Assignment, Effect, Span, Update, Verb
-from seatrial.sql.mentions import Mentions
-from seatrial.sql.tokens import NUMBER, STRING
 
 _STARTS = frozenset(
     ["", ";", "(", ")", "BEGIN", "THEN", "ELSE", "LOOP", "DO", "AS", "ROW", "ATOMIC", "EXPLAIN", "ANALYZE", ":", ">>"]
 )
-_CLAUSES = ("WHERE", "ORDER", "LIMIT", "RETURNING", "FROM", "FETCH")
 
 
 def changes(tokens: Tokens, dialect: str) -> Iterator[Effect]:
@@ -149,12 +146,15 @@ def _update(cursor: Cursor) -> Iterator[Effect]:
     place = find(tokens, first, cursor.stop, "SET")
     if place == cursor.stop or place == first:
         return
-    last = find(tokens, place, cursor.stop, *_CLAUSES)
+    sources = _from(cursor, place)
+    last = min(
+        find(tokens, place, cursor.stop, "WHERE", "ORDER", "LIMIT", "RETURNING"), sources.first - 1 or cursor.stop
+    )
     update = Update(
         targets=Span(first, place),
         items=_assignments(cursor, place + 1, last),
-        sources=_clause(cursor, place, "FROM"),
-        where=_clause(cursor, place, "WHERE"),
+        sources=sources,
+        where=_where(cursor, place),
         head=head,
         end=cursor.stop,
     )
@@ -163,12 +163,22 @@ def _update(cursor: Cursor) -> Iterator[Effect]:
     yield Effect(verb=Verb.UPDATE, table=cursor.name(), values=update.items, update=update)
 
 
-def _clause(cursor: Cursor, first: int, word: str) -> Span:
-    start = find(cursor.tokens, first, cursor.stop, word)
+def _from(cursor: Cursor, first: int) -> Span:
+    """The sources behind FROM, not behind IS DISTINCT FROM; the first index is 1 where there are none."""
+    tokens = cursor.tokens
+    for i in top(tokens, first, cursor.stop):
+        if tokens[i].word in ("WHERE", "RETURNING"):
+            break
+        if tokens[i].word == "FROM" and tokens[i - 1].word != "DISTINCT":
+            return Span(i + 1, find(tokens, i, cursor.stop, "WHERE", "ORDER", "LIMIT", "RETURNING"))
+    return Span(1, 1)
+
+
+def _where(cursor: Cursor, first: int) -> Span:
+    start = find(cursor.tokens, first, cursor.stop, "WHERE")
     if start == cursor.stop:
         return Span(0, 0)
-    others = [w for w in (*_CLAUSES, "ON") if w not in (word, "ON" if word == "FROM" else "")]
-    return Span(start + 1, find(cursor.tokens, start + 1, cursor.stop, *others))
+    return Span(start + 1, find(cursor.tokens, start, cursor.stop, "ORDER", "LIMIT", "RETURNING"))
 
 
 def _delete(cursor: Cursor) -> Iterator[Effect]:
@@ -244,18 +254,3 @@ _READERS = {
     "COPY": _copy,
     "LOAD": _load,
 }
-
-
-def target_of(update: Effect, assignment: Assignment, found: Mentions, tokens: Tokens) -> Name | None:
-    """The table that one item of SET belongs to: MySQL's multi-table UPDATE names it by its alias."""
-    assert update.update is None or tokens
-    if not assignment.qualifier:
-        return update.table
-    for mention in found.tables:
-        if assignment.qualifier in (mention.alias, mention.name.name):
-            return mention.name
-    return update.table
-
-
-def is_literal(tokens: Tokens, span: Span) -> bool:
-    return span.last == span.first + 1 and tokens[span.first].kind in (STRING, NUMBER)

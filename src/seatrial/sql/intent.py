@@ -11,9 +11,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from seatrial.model import ObjectKey, Renames, Schema, TableRef
-from seatrial.sql.backfill import Backfill, backfills, probe_sql
+from seatrial.sql.backfill import Backfill, backfills
 from seatrial.sql.effects import Effect, Rule, Verb
 from seatrial.sql.lineage import Lineage
+from seatrial.sql.probe import probe_sql
 from seatrial.sql.split import split
 from seatrial.sql.statement import kind, parse, zones
 from seatrial.sql.tokens import code
@@ -258,7 +259,7 @@ def read(statements: Sequence[str], dialect: str, schema: Schema, *, observed: b
                 found_zones[zone] = None
                 sets_zone = sets_zone or sets
     lineage = Lineage(world)
-    judged, unjudged = backfills(world, lineage, tuple(statements))
+    judged, unjudged = backfills(world, statements)
     opaque = tuple(statements[i] for i in sorted(world.opaque))
     if not observed:
         opaque = tuple(statements) or ("what the step sent to the database was not observed",)

@@ -17,7 +17,7 @@ NOT_ALIAS = ENDS_FROM | words(
 )
 _MODIFIERS = words("ONLY LATERAL LOW_PRIORITY HIGH_PRIORITY DELAYED QUICK IGNORE TABLE")
 _NOT_UPDATE_AFTER = frozenset(["FOR", "ON", "KEY", "BEFORE", "AFTER", "OF", "DO"])
-_NOT_UPDATE_BEFORE = frozenset(["SET", "OF", "ON", "OR", ",", ";", ")", "", "TO", "CASCADE"])
+_NOT_UPDATE_BEFORE = frozenset(["SET", "OF", "ON", "OR", ",", ";", ")", "TO", "CASCADE"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +141,7 @@ class _Scan:
 
     def _names_targets(self) -> bool:
         """MySQL's DELETE a, b FROM ..."""
-        return bool(self._word(1)) and self._word(1) not in (
+        return self._word(1) not in (
             *("FROM", "ON", "OR", "TO", ",", ";", ")", "CASCADE", "WHERE"),
             *_MODIFIERS,
         )

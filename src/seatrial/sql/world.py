@@ -54,6 +54,7 @@ class Event:
     table: Table | None = None
     column: Column | None = None
     effect: Effect | None = None
+    view: bool = False  # the statement wrote through a view
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,7 +284,7 @@ class World:
             self._mark(table, index, rows=True)
             for _, name in parsed.found.columns:
                 self._mention_in([table], name, index)
-            self.events.append(Event(index, effect.verb, table, None, effect))
+            self.events.append(Event(index, effect.verb, table, None, effect, view=True))
 
     def _object(self, effect: Effect, parsed: Parsed) -> None:
         first = parsed.tokens[0].word if parsed.tokens else ""

@@ -1,0 +1,157 @@
+"""What makes an UPDATE a batch, taken away from its tokens: LIMIT, and ranges on the key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from seatrial.sql.cursor import Tokens, closing, top
+from seatrial.sql.tokens import QUOTED, WORD, Token, words
+
+_LIMITS = ("LIMIT", "OFFSET", "FETCH")
+_ENDS = ("UNION", "EXCEPT", "INTERSECT")
+_MAY_BE_MANY = frozenset(
+    ["IN", "EXISTS", "ANY", "ALL", "SOME", "FROM", "JOIN", ",", "AS", "(", "LATERAL", "MATERIALIZED"]
+)
+_COMPARES = ("<", ">", "<=", ">=", "BETWEEN")
+_PLAIN = words("AND OR NOT BETWEEN SYMMETRIC MOD CAST AS INTEGER INT BIGINT NULL IS")
+
+
+class NotTaken(Exception):  # noqa: N818 (a reason, not an error)
+    """A LIMIT that cannot be taken away without changing what the statement means."""
+
+
+def render(tokens: Sequence[Token]) -> str:
+    """The tokens' text; where there was a gap or a comment, one blank."""
+    parts: list[str] = []
+    for before, token in zip([None, *tokens], tokens, strict=False):
+        if before is not None and token.start > before.end:
+            parts.append(" ")
+        parts.append(token.text)
+    return "".join(parts)
+
+
+def signature(tokens: Sequence[Token]) -> tuple[str, ...]:
+    """Equal for texts that differ only in blanks, comments, quoting and the case of words."""
+    return tuple(t.name.casefold() if t.kind in (WORD, QUOTED) else t.word or f"'{t.value}" for t in tokens)
+
+
+def limitless(tokens: Tokens) -> list[Token]:
+    """Without LIMIT, OFFSET, FETCH (with the ORDER BY before them) and FOR UPDATE, at every depth.
+
+    Raises NotTaken where a sub-select that may give only one row rests on its LIMIT.
+    """
+    kept: list[Token] = []
+    i = 0
+    while i < len(tokens):
+        if tokens[i].word == "(":
+            end = closing(tokens, i, len(tokens))
+            inner = limitless(tokens[i + 1 : end])
+            is_cut = len(inner) < end - i - 1 and _limits(tokens[i + 1 : end])
+            if is_cut and (i == 0 or tokens[i - 1].word not in _MAY_BE_MANY):
+                raise NotTaken("a sub-select that gives one value rests on its LIMIT")
+            kept += [tokens[i], *inner, *tokens[end : end + 1]]
+            i = end + 1
+            continue
+        stop = _tail(tokens, i)
+        if stop > i:
+            i = stop
+            continue
+        kept.append(tokens[i])
+        i += 1
+    return kept
+
+
+def _limits(tokens: Tokens) -> bool:
+    return any(tokens[i].word in _LIMITS for i in top(tokens, 0, len(tokens)))
+
+
+def _tail(tokens: Tokens, i: int) -> int:
+    """Where a clause that begins here and only limits or locks ends; ``i`` where none begins."""
+    word = tokens[i].word
+    after = tokens[i + 1].word if i + 1 < len(tokens) else ""
+    end = next((j for j in top(tokens, i, len(tokens)) if j > i and tokens[j].word in _ENDS), len(tokens))
+    locks = word == "FOR" and after in ("UPDATE", "SHARE", "NO", "KEY")
+    if word in _LIMITS or locks or (word == "LOCK" and after == "IN"):
+        return end
+    ordered = word == "ORDER" and after == "BY"
+    return end if ordered and _limits(tokens[i:end]) else i
+
+
+def rangeless(tokens: Sequence[Token], keys: frozenset[str]) -> tuple[Token, ...]:
+    """A condition without the parts that only say from which key to which, also inside its sub-selects."""
+    parts = [_inner(p, keys) for p in conjuncts(tokens) if not _is_range(p, keys)]
+    kept: list[Token] = []
+    for part in parts:
+        if kept:
+            kept.append(_and(part[0]))
+        kept += part
+    return tuple(kept)
+
+
+def _and(before: Token) -> Token:
+    """An AND with gaps around it: ``render`` puts a blank wherever offsets do not touch."""
+    return Token(WORD, " AND ", "AND", before.start, before.start, before.line, "and", "AND")
+
+
+def _inner(tokens: Sequence[Token], keys: frozenset[str]) -> list[Token]:
+    """The same inside brackets that hold a SELECT with a WHERE."""
+    kept: list[Token] = []
+    i = 0
+    while i < len(tokens):
+        if tokens[i].word != "(":
+            kept.append(tokens[i])
+            i += 1
+            continue
+        end = closing(tokens, i, len(tokens))
+        kept += [tokens[i], *_sub_select(tokens[i + 1 : end], keys), *tokens[end : end + 1]]
+        i = end + 1
+    return kept
+
+
+def _sub_select(tokens: Sequence[Token], keys: frozenset[str]) -> list[Token]:
+    if not tokens or tokens[0].word != "SELECT":
+        return _inner(tokens, keys)
+    where = next((i for i in top(tokens, 0, len(tokens)) if tokens[i].word == "WHERE"), len(tokens))
+    ends = ("GROUP", "HAVING", "ORDER", "WINDOW", *_ENDS)
+    last = next((i for i in top(tokens, 0, len(tokens)) if i > where and tokens[i].word in ends), len(tokens))
+    condition = rangeless(tokens[where + 1 : last], keys)
+    kept = [*_inner(tokens[:where], keys), *(tokens[where : where + 1] if condition else ()), *condition]
+    return [*kept, *tokens[last:]]
+
+
+def conjuncts(tokens: Sequence[Token]) -> list[list[Token]]:
+    """The parts between the outermost ANDs; one part where they are under an OR."""
+    cuts, between, cases = [-1], False, 0
+    for i in top(tokens, 0, len(tokens)):
+        word = tokens[i].word
+        cases += (word == "CASE") - (word == "END")
+        if word == "OR" and not cases:
+            return [list(tokens)]
+        if word == "BETWEEN":
+            between = True
+        elif word == "AND" and not cases:
+            if not between:
+                cuts.append(i)
+            between = False
+    parts = [list(tokens[a + 1 : b]) for a, b in zip(cuts, [*cuts[1:], len(tokens)], strict=True)]
+    return [p for p in parts if p]
+
+
+def _is_range(tokens: Sequence[Token], keys: frozenset[str]) -> bool:
+    """Whether a condition compares nothing but the key: ``id > 100``, ``id BETWEEN 1 AND 9``, ``id % 4 = 0``."""
+    names = list(_names(tokens))
+    found = {t.word for t in tokens}
+    if not names or not all(n in keys for n in names) or "SELECT" in found:
+        return False
+    if {"%", "MOD"} & found:
+        return "=" in found
+    equals = found & {"=", "==", "IN", "<>", "!=", "LIKE", "IS"}
+    return bool(found & set(_COMPARES)) and not equals
+
+
+def _names(tokens: Sequence[Token]) -> Iterator[str]:
+    """The identifiers, without qualifiers and operators in words."""
+    for i, token in enumerate(tokens):
+        qualifies = i + 1 < len(tokens) and tokens[i + 1].word == "."
+        if token.name and not qualifies and token.word not in _PLAIN:
+            yield token.name.casefold()

@@ -1,0 +1,101 @@
+"""The query that finds rows which a backfill meant to reach and which do not hold its values."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+from seatrial.sql.backfill import Backfill, Item
+
+Quote = Callable[[str], str]
+
+# No operator =, or one that takes different values for equal.
+_PG_AS_TEXT = re.compile(
+    r"json$|json\[|xml|point|line|lseg|box|path|polygon|circle|citext|txid_snapshot", re.IGNORECASE
+)
+_PG_TEXT = re.compile(r"text$|character|varchar|bpchar|name$", re.IGNORECASE)
+_MYSQL_TYPE = re.compile(r"\s*(\w+)\s*(\([^)]*\))?", re.DOTALL)
+_MYSQL_INTEGERS = ("tinyint", "smallint", "mediumint", "int", "integer", "bigint", "bool", "boolean", "year")
+_MYSQL_TEXTS = ("char", "varchar", "tinytext", "text", "mediumtext", "longtext", "enum", "set", "nchar", "nvarchar")
+_MYSQL_BYTES = ("binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob")
+
+
+def probe_sql(
+    backfill: Backfill, key_columns: Sequence[str], quote: Quote, columns: Mapping[str, str] | None = None
+) -> str:
+    """A SELECT of the keys of the rows that were missed. ``columns``: name -> declared type at the end of the step."""
+    alias = quote(backfill.alias)
+    keys = ", ".join(f"{alias}.{quote(k)}" for k in key_columns)
+    same = " AND ".join(_same(i, alias, quote, columns or {}, backfill.dialect) for i in backfill.items)
+    where = " OR ".join(f"({c})" for c in backfill.conditions)
+    prefix = f"{backfill.prefix} " if backfill.prefix else ""
+    tables = f"{backfill.target}, {backfill.sources}" if backfill.sources else backfill.target
+    if not backfill.joined:
+        missed = f"({where}) AND NOT ({same})" if where else f"NOT ({same})"
+        return f"{prefix}SELECT {keys} FROM {tables} WHERE {missed}"
+    # Of several matching source rows any will do.
+    reached = f" WHERE {where}" if where else ""
+    having = f"MAX(CASE WHEN {same} THEN 1 ELSE 0 END) = 0"
+    return f"{prefix}SELECT {keys} FROM {tables}{reached} GROUP BY {keys} HAVING {having}"
+
+
+def _same(item: Item, alias: str, quote: Quote, columns: Mapping[str, str], dialect: str) -> str:
+    names = [f"{alias}.{quote(c)}" for c in item.columns]
+    if len(names) > 1:
+        return _same_row(names, item.value)
+    value = f"({item.value})"
+    if item.nulls_only:
+        return f"({names[0]} IS NULL) = ({value} IS NULL)"
+    return _COMPARES[dialect](names[0], value, columns.get(item.columns[0], ""))
+
+
+def _same_row(names: list[str], value: str) -> str:
+    """``(a, b) = (SELECT ...)``: without a row of the sub-select, all are NULL."""
+    listed = ", ".join(names)
+    query = value.strip()
+    if not re.match(r"\(\s*(SELECT|WITH|VALUES)\b", query, re.IGNORECASE):
+        inner = re.sub(r"^ROW\s*", "", query, flags=re.IGNORECASE)
+        return f"EXISTS (SELECT {listed} INTERSECT SELECT {inner[1:-1]})"
+    nothing = " AND ".join(f"{n} IS NULL" for n in names)
+    return f"(EXISTS (SELECT {listed} INTERSECT {query[1:-1]}) OR (NOT EXISTS {query} AND {nothing}))"
+
+
+def _sqlite(name: str, value: str, kind: str) -> str:
+    """IS applies the column's affinity to the value, as the assignment did (manual, Datatypes, 4.2)."""
+    return f"{name} COLLATE BINARY IS {value}"
+
+
+def _postgresql(name: str, value: str, kind: str) -> str:
+    cast = f"CAST({value} AS {kind})" if kind else value
+    if _PG_AS_TEXT.match(kind):
+        return f"{name}::text IS NOT DISTINCT FROM {cast}::text"
+    if _PG_TEXT.match(kind) and not kind.endswith("]"):
+        return f'{name} COLLATE "C" IS NOT DISTINCT FROM {cast} COLLATE "C"'
+    return f"{name} IS NOT DISTINCT FROM {cast}"
+
+
+def _mysql(name: str, value: str, kind: str) -> str:
+    found = _MYSQL_TYPE.match(kind)
+    word, size = (found[1].lower(), found[2] or "") if found else ("", "")
+    if word in _MYSQL_TEXTS:
+        length = size if word in ("char", "varchar", "nchar", "nvarchar") else ""
+        return f"{_bytes(name)} <=> {_bytes(f'CAST({value} AS CHAR{length})')}"
+    if word in _MYSQL_INTEGERS:
+        return f"{name} <=> CAST({value} AS DECIMAL(65,0))"  # rounds as the assignment does; AS SIGNED cuts
+    if word in ("decimal", "numeric", "datetime", "time", "date"):
+        return f"{name} <=> CAST({value} AS {word.upper().replace('NUMERIC', 'DECIMAL')}{size})"
+    if word in ("double", "float"):
+        return f"{name} <=> CAST({value} AS {word.upper()})"
+    if word in _MYSQL_BYTES:
+        return f"{name} <=> CAST({value} AS BINARY{size if word == 'binary' else ''})"
+    if word == "json":
+        return f"CAST({name} AS CHAR) <=> CAST(CAST({value} AS JSON) AS CHAR)"
+    return f"{name} <=> {value}"
+
+
+def _bytes(text: str) -> str:
+    """A text's bytes: comparison under a collation takes 'a' and 'A' for equal."""
+    return f"CAST(CONVERT({text} USING utf8mb4) AS BINARY)"
+
+
+_COMPARES = {"sqlite": _sqlite, "postgresql": _postgresql, "mysql": _mysql, "mariadb": _mysql}

@@ -1,0 +1,104 @@
+"""Definition texts compared across renames: names replaced token by token, and one normal form."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from seatrial.sql.tokens import COMMENT, NUMBER, QUOTED, STRING, WORD, Token, code, quote_name, tokenize
+
+
+def rename_in(definition: str, dialect: str, tables: Mapping[str, str], columns: Mapping[str, str]) -> str:
+    """The definition with tables and columns under their other names; everything else stays as it was written.
+
+    A name in front of a dot, or behind ON, FROM, JOIN, INTO, UPDATE, TABLE and REFERENCES, is a table's; any other is a
+    column's where there is a column of that name. Names in single-quoted texts (``'t'::regclass``) are left alone.
+    """
+    tokens = tokenize(definition, dialect)
+    lookup = _Names(tables, columns, dialect)
+    parts, position = [], 0
+    for i, token in enumerate(tokens):
+        new = lookup.other(tokens, i)
+        if new is not None:
+            parts += [definition[position : token.start], _written(new, token, dialect)]
+            position = token.end
+    return "".join(parts) + definition[position:]
+
+
+class _Names:
+    def __init__(self, tables: Mapping[str, str], columns: Mapping[str, str], dialect: str) -> None:
+        self.fold = str if dialect == "postgresql" else str.casefold
+        self.tables = {self.fold(k): v for k, v in tables.items()}
+        self.columns = {self.fold(k): v for k, v in columns.items()}
+
+    def other(self, tokens: list[Token], i: int) -> str | None:
+        """The new name of the token, None where it keeps its own."""
+        token = tokens[i]
+        if token.kind not in (WORD, QUOTED):
+            return None
+        before = tokens[i - 1].word if i else ""
+        after = tokens[i + 1].word if i + 1 < len(tokens) else ""
+        name = self.fold(token.name)
+        if before == ".":
+            return self._behind_dot(tokens, i, name)
+        if after == "." or before in _BEFORE_TABLE:
+            return self.tables.get(name)
+        return self.columns.get(name, self.tables.get(name))
+
+    def _behind_dot(self, tokens: list[Token], i: int, name: str) -> str | None:
+        """``schema.table`` stands where a table is expected; else it is ``table.column``."""
+        start = i
+        while start > 1 and tokens[start - 1].word == ".":
+            start -= 2
+        leads = tokens[start - 1].word if start else ""
+        qualified_table = leads in _BEFORE_TABLE or (i + 1 < len(tokens) and tokens[i + 1].word == ".")
+        return self.tables.get(name) if qualified_table else self.columns.get(name)
+
+
+_BEFORE_TABLE = ("ON", "ONLY", "FROM", "JOIN", "INTO", "UPDATE", "TABLE", "REFERENCES", "TO")
+
+
+def _written(name: str, token: Token, dialect: str) -> str:
+    """A name as it would be written here: quoted where it was, or where it must be."""
+    plain = name.isidentifier() and name.isascii() and (dialect != "postgresql" or name == name.lower())
+    return name if plain and token.kind == WORD else quote_name(name, dialect)
+
+
+def normalise(definition: str, dialect: str) -> str:
+    """One form for definitions that differ only in white space, comments, quoting or the case of keywords.
+
+    Every identifier and keyword is written in the case in which it is compared, without quotes; texts keep theirs.
+    """
+    tokens = [t for t in tokenize(definition, dialect) if t.kind != COMMENT]
+    while tokens and tokens[-1].word == ";":
+        tokens.pop()
+    return " ".join(_normal(tokens, dialect))
+
+
+def _normal(tokens: list[Token], dialect: str) -> Iterator[str]:
+    for token in tokens:
+        if token.kind in (WORD, QUOTED):
+            yield _name(token, dialect)
+        elif token.kind == STRING:
+            prefix = token.text[0].lower() if token.text[0] not in "'\"$" else ""
+            yield ("" if prefix in ("e", "n", "u") else prefix) + "'" + token.value.replace("'", "''") + "'"
+        elif token.kind == NUMBER:
+            yield token.text.lower()
+        else:
+            yield "<>" if token.text == "!=" else token.text
+
+
+def _name(token: Token, dialect: str) -> str:
+    """In SQLite and MySQL names are compared without case; PostgreSQL has folded those that are not quoted."""
+    folded = token.name if dialect == "postgresql" else token.name.casefold()
+    return folded if folded.replace("_", "").replace("$", "").isalnum() else f'"{folded}"'
+
+
+def same(one: str, other: str, dialect: str) -> bool:
+    """Whether two definitions say the same."""
+    return normalise(one, dialect) == normalise(other, dialect)
+
+
+def names_in(definition: str, dialect: str) -> frozenset[str]:
+    """Every identifier (and keyword) in a definition, folded for comparison."""
+    fold = str if dialect == "postgresql" else str.casefold
+    return frozenset(fold(t.name) for t in code(definition, dialect) if t.name)
