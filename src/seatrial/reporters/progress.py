@@ -71,7 +71,11 @@ class Progress:
             bar.update(self._task, completed=bar.tasks[0].total or 0, step=words.line(event.text))
             return
         step = words.line(event.text)[:40] if event.kind == "step" else ""
-        bar.update(self._task, completed=event.index, step=f"{words.line(event.migration)[:40]} {step}")
+        bar.update(
+            self._task,
+            completed=event.index + (event.kind == "tried"),
+            step=f"{words.line(event.migration)[:40]} {step}",
+        )
         if total:
             bar.update(self._task, total=total)
 
@@ -89,8 +93,8 @@ def _bar(stream: TextIO) -> Bar:
 
 
 def _plain(event: Event) -> str:
-    """One line for a trial, a note, the plan and the end; steps are too many for a log."""
+    """One line for a trial, a note, the plan and the end; steps would be too many for a log."""
     text = words.line(" ".join(x for x in (event.migration, event.text) if x))
     if event.kind == "trial":
         return f"[{event.index + 1}/{event.total}] {text}" if event.total else text
-    return "" if event.kind == "step" else text
+    return "" if event.kind in ("step", "tried") else text

@@ -17,6 +17,7 @@ PLAIN_MARKS = {Status.PASSED: "ok  ", Status.FAILED: "FAIL", Status.ERROR: "ERR 
 COLOURS = {Status.PASSED: "32", Status.FAILED: "31", Status.ERROR: "33", Status.SKIPPED: "2"}
 BOLD, DIM = "1", "2"
 CHANGES = 5
+NARROW = 72  # columns below which a line has no room for the kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ def _head(report: Report, look: Look) -> Iterator[str]:
 def _migration(judged: Judged, look: Look) -> Iterator[str]:
     name = words.line(f"{judged.migration.version} {judged.migration.name}")
     start = f"{look.mark(judged.status)} "
-    times = _times(judged)
+    times = _times(judged, narrow=look.width < NARROW)
     room = look.width - cell_len(start) - len(times) - 2
     yield look.paint(start, COLOURS[judged.status]) + _fitted(name, max(room, 20)) + "  " + look.paint(times, DIM)
     if why := words.untested(judged):
@@ -85,11 +86,11 @@ def _fitted(name: str, room: int) -> str:
     return name + " " * (room - cell_len(name))
 
 
-def _times(judged: Judged) -> str:
+def _times(judged: Judged, *, narrow: bool) -> str:
     if words.untested(judged):
         return "not tested"
     times = f"up {_time(judged.trial.up):>7}  down {_time(judged.trial.down):>7}"
-    return f"{times}  {_kind(judged):14}"
+    return times if narrow else f"{times}  {_kind(judged):14}"
 
 
 def _kind(judged: Judged) -> str:
