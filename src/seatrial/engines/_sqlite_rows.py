@@ -376,7 +376,7 @@ class Comparison:
             return ()
         tests = [self._differs(o, n) for o, n in compared]
         places = self._locator("old"), self._locator("new")
-        mask = " || ".join(f"({t})" for t in tests)
+        mask = " || ".join(["''", *(f"({t})" for t in tests)])  # text, also where it is one digit
         listed = ", ".join([f"{mask} AS mask", *(f"{p} AS p{i}" for i, p in enumerate(places[0] + places[1]))])
         self.connection.execute("DROP TABLE IF EXISTS temp.changed")
         self.connection.execute(
