@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from rich.cells import cell_len
 
-from seatrial.facts import Fact, blocking, facts
+from seatrial.facts import Fact, facts
 from seatrial.model import Finding, Judged, Report, Status, Step
 from seatrial.reporters import words
 
@@ -115,11 +115,13 @@ def _verdict(judged: Judged) -> str:
 
 
 def _failures(report: Report, look: Look) -> Iterator[str]:
-    for judged in report.migrations:
-        for fact in blocking(judged.findings):
-            yield look.paint(f"{look.mark(Status.FAILED)} {_where(judged, fact.main)}", "1;31")
-            yield from _evidence(fact, look)
-            yield ""
+    by_id = {m.migration.id: m for m in report.migrations}
+    for blocker in report.blockers:
+        fact = Fact(blocker.findings[0], blocker.findings[1:])
+        head = f"{look.mark(Status.FAILED)} {_where(by_id[blocker.migration], fact.main)}"
+        yield from (look.paint(x, "1;31") for x in _wrapped("", head, look))
+        yield from _evidence(fact, look)
+        yield ""
 
 
 def _where(judged: Judged, finding: Finding) -> str:
@@ -150,8 +152,8 @@ def _remarks(report: Report, look: Look) -> Iterable[str]:
     """What does not fail a migration, one line each."""
     found = []
     for judged in report.migrations:
-        blockers = {f for fact in blocking(judged.findings) for f in fact.findings}
-        for fact in facts(f for f in judged.findings if f not in blockers):
+        mine = {f for b in report.blockers if b.migration == judged.migration.id for f in b.findings}
+        for fact in facts(f for f in judged.findings if f not in mine):
             why = f" [waived: {fact.main.waived}]" if fact.main.waived is not None else ""
             why += " [there before the migration]" if fact.main.preexisting else ""
             found.append(f"{_where(judged, fact.main)}: {fact.main.message}{why}")
@@ -183,7 +185,7 @@ def _end(report: Report, look: Look) -> Iterator[str]:
     tested = report.summary.tested
     passed = f"{report.summary.passed} of {tested} tested migrations passed" if tested else "nothing was tested"
     head = f"{look.mark(status)} {status.upper()}, exit code {report.exit_code}: {passed}{blockers}"
-    yield look.paint(head, f"1;{COLOURS[status]}")
+    yield from (look.paint(x, f"1;{COLOURS[status]}") for x in _wrapped("", head, look))
     yield from _wrapped("   ", words.next_action(report), look)
 
 
@@ -191,7 +193,7 @@ def _wrapped(indent: str, text: str, look: Look) -> list[str]:
     """The text on as many lines as it needs, continued a little further in."""
     return textwrap.wrap(
         words.line(text),
-        look.width,
+        look.width - 1,  # a mark is one character of two columns
         initial_indent=indent,
         subsequent_indent=indent + "  ",
         break_long_words=False,
