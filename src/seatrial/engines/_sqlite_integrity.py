@@ -26,10 +26,25 @@ class Question:
         return {self.integrity.table.name, *([self.parent] if self.parent else [])}
 
 
-def questions(catalog: Catalog, also: Schema | None) -> list[Question]:
-    """Every constraint of the schema, and those of ``also`` that it does not declare and that can still be asked."""
+class Asker:
+    """Makes questions, and remembers the last ones: from one moment to the next most schemas are the same object."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, int], tuple[Schema, Schema | None, list[Question]]] = {}
+
+    def questions(self, catalog: Catalog, also: Schema | None) -> list[Question]:
+        """Every constraint of the schema, and those of ``also`` beside it that can still be asked."""
+        seen = id(catalog.schema), id(also)
+        if seen not in self._known:  # both are kept beside the answer, so no other object gets their ids
+            if len(self._known) > 16:
+                self._known.clear()
+            self._known[seen] = catalog.schema, also, _all_questions(catalog, also)
+        return self._known[seen][2]
+
+
+def _all_questions(catalog: Catalog, also: Schema | None) -> list[Question]:
     found = list(_questions(catalog, catalog.schema))
-    if also is not None:
+    if also is not None and also is not catalog.schema:
         known = {_sameness(q.integrity) for q in found}
         for question in _questions(catalog, also):
             if _sameness(question.integrity) not in known:

@@ -13,7 +13,7 @@ from urllib.parse import quote as percent
 
 from seatrial.engines._sqlite_casts import cast_back
 from seatrial.engines._sqlite_catalog import Catalog, CatalogReader, Table
-from seatrial.engines._sqlite_integrity import ask, counters, questions
+from seatrial.engines._sqlite_integrity import Asker, ask, counters
 from seatrial.engines._sqlite_pages import Delta, PageFile, compare
 from seatrial.engines._sqlite_rows import BLOCK, Comparison, Total, as_texts, checksum, exactly, hexed, plus, prepare
 from seatrial.engines._sqlite_run import connect, database_error, execute, load, run
@@ -65,6 +65,7 @@ class SqliteDatabase:
         self.url = f"sqlite:///{self.path}"
         self._moments: dict[str, Moment] = {}
         self._reader = CatalogReader()
+        self.asker = Asker()
         self._numbers = itertools.count(1)
         self._filling: sqlite3.Connection | None = None
 
@@ -113,7 +114,6 @@ class SqliteDatabase:
         SQLite has no switch for triggers that Python 3.11 could reach: they are dropped, and made again at the end.
         """
         with closing(connect(self.path)) as connection:
-            connection.execute("PRAGMA synchronous = OFF")
             connection.execute("PRAGMA foreign_keys = OFF")
             connection.execute("BEGIN IMMEDIATE")
             self._filling = connection
@@ -201,7 +201,7 @@ class SqliteDatabase:
     def diff(self, old: Snapshot, new: Snapshot, pairs: Sequence[TablePair]) -> tuple[TableDiff, ...]:
         """Compare the rows of two moments, exactly; pairs without a difference are left out."""
         before, after = self._moment(old), self._moment(new)
-        asked = [p for p in pairs if not _is_same(old, new, p)]
+        asked = [p for p in pairs if not _is_same(before, after, p)]
         if not asked:
             return ()
         delta = compare(before.file, after.file)
@@ -279,6 +279,7 @@ class _Look:
         since: Snapshot | None,
     ) -> None:
         self.connection, self.file, self.catalog, self.limit = connection, file, catalog, database.limit
+        self.asker = database.asker
         self.earlier, self.since = earlier, since
         self.delta = compare(earlier.file, file) if earlier is not None else None
         self.untouched = frozenset(self._untouched())
@@ -347,11 +348,13 @@ class _Look:
 
     def _integrity(self, also: Schema | None) -> Iterator[Integrity]:
         known = {(k.object, k.sql): k for k in self.since.integrity} if self.since is not None else {}
-        for question in questions(self.catalog, also):
+        for question in self.asker.questions(self.catalog, also):
             fact = question.integrity
             old = known.get((fact.object, fact.sql)) if question.reads <= self.untouched else None
             if old is None:
                 yield ask(self.connection, question, self.limit)
+            elif old.declared_before == fact.declared_before:
+                yield old
             else:
                 yield replace(old, declared_before=fact.declared_before)
 
@@ -375,14 +378,14 @@ class _Look:
         return Schema({**self.catalog.schema, **broken}) if broken else self.catalog.schema  # type: ignore[dict-item]
 
 
-def _is_same(old: Snapshot, new: Snapshot, pair: TablePair) -> bool:
+def _is_same(before: Moment, after: Moment, pair: TablePair) -> bool:
     """Whether checksums say that no row differs: all columns are compared, each with its namesake."""
-    before = old.table(pair.old)
-    after = new.table(pair.new) if pair.new is not None else None
-    if before is None or after is None or (before.rows, before.checksum) != (after.rows, after.checksum):
+    old = before.catalog.tables.get(pair.old.name)
+    new = after.catalog.tables.get(pair.new.name) if pair.new is not None else None
+    if old is None or new is None or before.totals.get(old.name) != after.totals.get(new.name):
         return False
     same_names = all(o == n for o, n in pair.columns)
-    return same_names and old.schema.columns(pair.old).keys() == new.schema.columns(after.table).keys()
+    return same_names and {c.name for c in old.columns} == {c.name for c in new.columns}
 
 
 def _stored_alike(old: Table, new: Table, pair: TablePair) -> bool:
