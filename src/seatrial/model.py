@@ -146,10 +146,11 @@ class Schema(Mapping[ObjectKey, Attributes]):
     Counters (where a sequence stands) are no attributes: see ``Counter``.
     """
 
-    __slots__ = ("_objects",)
+    __slots__ = ("_objects", "_owned")
 
     def __init__(self, objects: Mapping[ObjectKey, Attributes] | None = None) -> None:
         self._objects = {k: dict((objects or {})[k]) for k in sorted(objects or {})}
+        self._owned: dict[tuple[str, str], list[ObjectKey]] | None = None  # (namespace, table) -> keys, made when asked for
 
     def __getitem__(self, key: ObjectKey) -> Attributes:
         return self._objects[key]
@@ -168,16 +169,20 @@ class Schema(Mapping[ObjectKey, Attributes]):
 
     def columns(self, table: TableRef) -> dict[str, Attributes]:
         """The columns of a table in their order."""
-        found = {
-            k.name: a
-            for k, a in self.items()
-            if k.kind == "column" and k.table == table.name and k.namespace == table.namespace
-        }
+        found = {k.name: self._objects[k] for k in self._keys(table) if k.kind == "column"}
         return dict(sorted(found.items(), key=lambda item: int(item[1].get("position") or 0)))  # type: ignore[arg-type]
 
     def of(self, table: TableRef) -> dict[ObjectKey, Attributes]:
         """Everything that belongs to a table, itself included."""
-        return {k: a for k, a in self.items() if k.owner == table}
+        return {k: self._objects[k] for k in self._keys(table)}
+
+    def _keys(self, table: TableRef) -> list[ObjectKey]:
+        if self._owned is None:
+            self._owned = {}
+            for key in self._objects:
+                owner = key.name if key.kind == "table" else key.table
+                self._owned.setdefault((key.namespace, owner), []).append(key)
+        return self._owned.get((table.namespace, table.name), []) if table.name else []
 
 
 # --- what a database held ---------------------------------------------------------------------------------------------
