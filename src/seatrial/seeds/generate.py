@@ -261,6 +261,7 @@ class _Work:
         except NoParentError as error:
             self._not_filled[table] = str(error)
             return
+        maker.cover(made)
         inserter.insert(made)
         self._made[table] = inserter.accepted
         if not inserter.accepted:

@@ -14,13 +14,14 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from seatrial.errors import DatabaseError, SeedError
 from seatrial.model import Attributes, Database, Schema, StepError, TableRef
 from seatrial.sql.split import SourceStatement, split
-from seatrial.sql.tokens import OPERATOR, Token, code
+from seatrial.sql.tokens import OPERATOR, QUOTED, WORD, Token, code
 
 _GZIP = b"\x1f\x8b"
 _SQLITE = b"SQLite format 3\x00"
@@ -45,7 +46,7 @@ class LoadResult:
 def load(database: Database, path: Path) -> LoadResult:
     """Load the rows in ``path``; an empty file is a seed without rows. Raises SeedError."""
     content = _read(path)
-    if not content.strip():
+    if not content.removeprefix(b"\xef\xbb\xbf").strip():
         return LoadResult(kind="empty", rows=0)
     if content.startswith(_SQLITE):
         return _load_sqlite(database, path, content)
@@ -148,9 +149,14 @@ class _Dump:
         into = next(i for i, t in enumerate(head) if t.word == "INTO")
         if self._target(head[into + 1 :]) is None:
             return
+        if not _is_plain(statement.text, self.database.engine):
+            raise SeedError(
+                f"{self.path.name}, line {statement.line}: {_short(statement.text)} computes its values, which no dump "
+                "does. Give plain values, or take the dump's header away to have the file run as a script."
+            )
         try:
             session.execute(statement.text)
-        except DatabaseError as error:
+        except (DatabaseError, sqlite3.Error) as error:  # SQLite's session is the driver's own connection
             failed = StepError(message=str(error), statement=statement.text, line=statement.line)
             raise SeedError(_refusal(self.path, failed)) from error
         self.rows += 1
@@ -166,6 +172,23 @@ class _Dump:
         columns = [t.name for t in _parenthesised(head)] or list(self.schema.columns(table))
         _insert_rows(self.database, table, columns, rows, lambda i: f"{self.path.name}, line {statement.line + 1 + i}")
         self.rows += len(rows)
+
+
+_CALL = re.compile(r"\bselect\b|\w\s*\(", re.IGNORECASE)
+_CALLS = frozenset({"REPLACE", "CHAR", "UNISTR", "VALUES"})  # what the SQLite shell writes for line ends
+
+
+def _is_plain(text: str, dialect: str) -> bool:
+    """Whether an INSERT gives literals only: in a dump, nothing else is run (it could reach outside the database)."""
+    _, values, rest = text.partition("VALUES")
+    if values and not _CALL.search(rest):
+        return True
+    tokens = code(text, dialect)
+    start = next((i for i, t in enumerate(tokens) if t.word == "VALUES"), None)
+    if start is None:
+        return False
+    called = {t.word for t, after in pairwise(tokens[start:]) if after.text == "(" and t.kind in (WORD, QUOTED)}
+    return called <= _CALLS and not any(t.word == "SELECT" for t in tokens[start:])
 
 
 def _parenthesised(tokens: Sequence[Token]) -> Iterator[Token]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from seatrial.seeds.candidates import Stream, candidates, is_listed
 from seatrial.seeds.references import Parents, References, Values
@@ -15,6 +15,7 @@ from seatrial.seeds.shape import Column, Shape, Unique
 from seatrial.seeds.values import looks_unique
 
 _TRIES = 120
+_EXCHANGES = 6
 
 
 class Maker:
@@ -90,19 +91,42 @@ class Maker:
         """Row number ``i``, noted as made; None where nothing fits. ``given`` stays as it is. Raises NoParentError."""
         return self.settle(self._first(i, given or {}), i)
 
-    def settle(self, row: Values, i: int) -> Values | None:
-        """Change what stands in the way of known constraints until nothing does."""
+    def settle(self, row: Values, i: int, kept: Collection[str] = ()) -> Values | None:
+        """Change what stands in the way of known constraints until nothing does; ``kept`` columns stay."""
         for attempt in range(_TRIES):
             wrong = self._wrong(row, soft=attempt < 40)
             if wrong is None:
                 self._note(row)
                 return row
-            free = [c for c in wrong if c in self._pools and c not in self.planned_at(i)]
+            free = [c for c in wrong if c in self._pools and c not in self.planned_at(i) and c not in kept]
             if not free:
                 return None
             for name in free if attempt % 3 == 2 else [self._rng.choice(free)]:
                 self.change(row, name, i)
         return None
+
+    def cover(self, rows: list[tuple[int, Values]]) -> None:
+        """Where constraints left a nullable column always or never NULL, change one row to have both."""
+        for name in _uncovered(self, rows):
+            wanted = None if rows[0][1].get(name) is not None else self._pools[name][:1]
+            for place, (i, row) in reversed(list(enumerate(rows))[1:][-_EXCHANGES:]):
+                if wanted == [] or name in self.planned_at(i) or self.references.by_column.get(name):
+                    break
+                if self._exchange(rows, place, i, {**row, name: wanted[0] if wanted else None}, name):
+                    break
+
+    def _exchange(self, rows: list[tuple[int, Values]], place: int, i: int, other: Values, name: str) -> bool:
+        before, (_, row) = _uncovered(self, rows), rows[place]
+        self.withdraw(row)
+        made = self.settle(other, i, {name})
+        rows[place] = (i, made or row)
+        if made is not None and set(_uncovered(self, rows)) < set(before):
+            return True
+        if made is not None:
+            self.withdraw(made)
+        self._note(row)
+        rows[place] = (i, row)
+        return False
 
     def withdraw(self, row: Values) -> None:
         """The engine refused a row: it is no parent, and its keys are free."""
@@ -121,7 +145,7 @@ class Maker:
 
     def change(self, row: Values, name: str, i: int) -> None:
         """Another value for a column, and for those that refer to a parent together with it."""
-        if self._may_be_null(self.shape.columns[name]) and self._rng.random() < 0.25:
+        if self.may_be_null(self.shape.columns[name]) and self._rng.random() < 0.25:
             row[name] = None
         elif name in self.references.by_column:
             self.references.choose_again(row, name)
@@ -148,7 +172,8 @@ class Maker:
         self._leave_null(row, i, first=2 if self.references.own else 1)
         return row
 
-    def _may_be_null(self, column: Column) -> bool:
+    def may_be_null(self, column: Column) -> bool:
+        """Whether NULL is a value for a column; with MATCH FULL its partners decide too."""
         return column.nullable and column.name not in self.references.bound
 
     def _value(self, column: Column, i: int) -> object:
@@ -161,7 +186,7 @@ class Maker:
 
     def _leave_null(self, row: Values, i: int, first: int) -> None:
         """Row 0 has every value; each nullable column is NULL in one certain row and a few others."""
-        nullable = [c.name for c in self.columns if self._may_be_null(c) and c.name not in self.planned_at(i)]
+        nullable = [c.name for c in self.columns if self.may_be_null(c) and c.name not in self.planned_at(i)]
         if i < first:
             return
         for place, name in enumerate(nullable):
@@ -216,3 +241,9 @@ def _key(unique: Unique, row: Values) -> tuple[str, ...]:
 def _telling(column: Column) -> tuple[bool, int, bool]:
     """How well a column tells rows apart; a range first, for exclusion constraints."""
     return column.family.name.endswith("range"), column.family.distinct or 10**9, not column.nullable
+
+
+def _uncovered(maker: Maker, rows: Sequence[tuple[int, Values]]) -> list[str]:
+    """Nullable columns that are NULL in every row, or in none."""
+    nullable = [c.name for c in maker.columns if maker.may_be_null(c)] if len(rows) > 1 else []
+    return [n for n in nullable if len({r.get(n) is None for _, r in rows}) == 1]
