@@ -512,7 +512,7 @@ def comment(cursor: Cursor) -> Iterator[Effect]:
     if kind in ("table", "foreign table"):
         yield Effect(verb=Verb.OPTIONS, table=name, states=frozenset({"comment"}))
     elif kind == "column":
-        table = _owner(cursor, name)
+        table = _owner(name)
         states = frozenset({"comment"})
         yield Effect(verb=Verb.REDEFINE, table=table, column=name.name, states=states)
     else:
@@ -524,12 +524,33 @@ def comment(cursor: Cursor) -> Iterator[Effect]:
         yield from _object(kind, name, table_named)
 
 
-def _owner(cursor: Cursor, column_name: Name) -> Name:
-    """``t`` in ``t.c``, ``s.t`` in ``s.t.c``."""
-    parts = [t.name for t in cursor.tokens[column_name.first : column_name.last + 1] if t.name or t.kind != "operator"]
-    return Name(
-        parts[-3] if len(parts) > 2 else "", parts[-2] if len(parts) > 1 else "", column_name.first, column_name.last
-    )
+def _owner(column_name: Name) -> Name:
+    """``t`` in ``t.c``."""
+    return Name("", column_name.qualifier, column_name.first, column_name.last - 2)
+
+
+def maintain(cursor: Cursor) -> Iterator[Effect]:
+    """Behind LOCK, ANALYZE, VACUUM, CLUSTER, OPTIMIZE ...: they name tables and leave their rows alone."""
+    cursor.skip_any("NO_WRITE_TO_BINLOG", "LOCAL", "FULL", "FREEZE", "VERBOSE", "ANALYZE")
+    if cursor.at("("):
+        cursor.brackets()
+    cursor.skip_any("TABLE", "TABLES", "ONLY")
+    while (name := cursor.name()) is not None:
+        yield Effect(verb=Verb.OPTIONS, table=name)
+        cursor.index = find(cursor.tokens, cursor.index, cursor.stop, ",")
+        if not cursor.accept(","):
+            return
+
+
+def refresh(cursor: Cursor) -> Iterator[Effect]:
+    """Behind REFRESH and REINDEX."""
+    kind = kind_at(cursor)
+    cursor.skip_any("CONCURRENTLY")
+    name = cursor.name()
+    if kind == "table" and name is not None:
+        yield Effect(verb=Verb.OPTIONS, table=name)
+    else:
+        yield from _object(kind, name)
 
 
 def grant(cursor: Cursor) -> Iterator[Effect]:

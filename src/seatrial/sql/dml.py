@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from seatrial.sql.cursor import Cursor, Name, Tokens, find, items, top
+from seatrial.sql.cursor import Cursor, Name, Tokens, closing, find, items, top
 from seatrial.sql.effects import Assignment, Effect, Span, Update, Verb
 
 _STARTS = frozenset(
     ["", ";", "(", ")", "BEGIN", "THEN", "ELSE", "LOOP", "DO", "AS", "ROW", "ATOMIC", "EXPLAIN", "ANALYZE", ":", ">>"]
 )
+
+
+_ENDS_LIST = ("FROM", "WHERE", "UNION", "EXCEPT", "INTERSECT", "ORDER", "LIMIT", "ON", "INTO", "GROUP", "HAVING")
 
 
 def changes(tokens: Tokens, dialect: str) -> Iterator[Effect]:
@@ -84,15 +87,12 @@ def _values(cursor: Cursor, columns: tuple[str, ...]) -> Iterator[Assignment]:
 
 def selects(tokens: Tokens, first: int, last: int) -> Iterator[tuple[int, int]]:
     """The select lists outside brackets (one for each side of a UNION)."""
-    while tokens[first : first + 1] and tokens[first].word == "(" and first < last:
-        first += 1
+    while first < last and tokens[first].word == "(":
+        first, last = first + 1, closing(tokens, first, last)
     for i in top(tokens, first, last):
         if tokens[i].word == "SELECT":
             start = i + 1 + (i + 1 < last and tokens[i + 1].word in ("DISTINCT", "ALL", "SQL_NO_CACHE"))
-            yield (
-                start,
-                find(tokens, start, last, "FROM", "WHERE", "UNION", "EXCEPT", "INTERSECT", "ORDER", "LIMIT", ")", "ON"),
-            )
+            yield start, find(tokens, start, last, *_ENDS_LIST)
 
 
 def _numbered(parts: list[tuple[int, int]], columns: tuple[str, ...]) -> Iterator[Assignment]:

@@ -130,10 +130,11 @@ class _Scan:
             level.statement = True
             level.expect = level.in_from = self._names_targets()
         elif word == "USING":
-            deletes = level.in_from and self._word(1) != "(" and before != ")"
-            level.expect = deletes and self._is_source()
+            level.expect = level.in_from = self._word(1) != "(" and self._is_source()
         elif word == "MERGE":
             level.statement = True
+        elif word == "TABLE":
+            level.expect = before in ("AS", "UNION", "ALL", "EXCEPT", "INTERSECT")  # TABLE t is SELECT * FROM t
         elif word in ENDS_FROM:
             level.in_from = level.expect = False
         else:
@@ -194,7 +195,7 @@ class _Scan:
                 self.found.columns.append((qualifier, token.name))
 
 
-_KEYWORDS = ENDS_FROM | words("SELECT FROM JOIN STRAIGHT_JOIN INTO REFERENCES UPDATE DELETE USING MERGE ON")
+_KEYWORDS = ENDS_FROM | words("SELECT FROM JOIN STRAIGHT_JOIN INTO REFERENCES UPDATE DELETE USING MERGE ON TABLE")
 _NOT_CALLS = words("IN VALUES AND OR NOT EXISTS KEY INDEX CHECK AS ON USING SET WHERE INTO OVER BY UNIQUE")
 _TYPED = frozenset(["DATE", "TIME", "TIMESTAMP", "INTERVAL", "TIMESTAMPTZ", "COMMENT"])
 _AFTER = {

@@ -17,6 +17,8 @@ _ABOUT: dict[str, Callable[[Cursor], Iterator[Effect]]] = {
     "COMMENT": ddl.comment,
     "GRANT": ddl.grant,
     "REVOKE": ddl.grant,
+    **dict.fromkeys(("LOCK", "ANALYZE", "VACUUM", "CLUSTER", "OPTIMIZE", "REPAIR"), ddl.maintain),
+    **dict.fromkeys(("REFRESH", "REINDEX"), ddl.refresh),
 }
 KNOWN = words(
     "ALTER ANALYZE ANALYSE ATTACH BEGIN CALL CHECKPOINT CLOSE CLUSTER COMMENT COMMIT COPY CREATE DEALLOCATE "
@@ -91,8 +93,6 @@ def _known(effects: list[Effect]) -> list[Mention]:
     for e in effects:
         names += [(e.table, e.verb not in (Verb.OBJECT, Verb.GRANT, Verb.ATTACH))]
         if e.verb in (Verb.RENAME_TABLE, Verb.CREATE_TABLE, Verb.ATTACH):
-            names.append((e.other, False))
-        if e.verb is Verb.OBJECT and e.kind in ("sequence", "view", "materialized view"):
             names.append((e.other, False))
     unique = {n.first: Mention(n, rows=rows) for n, rows in reversed(names) if n is not None and n.first >= 0}
     return [unique[first] for first in sorted(unique)]

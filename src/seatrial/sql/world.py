@@ -73,7 +73,7 @@ class Run:
     parsed: Parsed
     tables: dict[str, set[Table]] = field(default_factory=dict)  # alias or name -> tables
     updates: list[tuple[Effect, Table | None]] = field(default_factory=list)
-    temporary: bool = False
+    resolved: dict[int, Table] = field(default_factory=dict)  # by the index of a name: ALTER TABLE a RENAME b, ADD c
 
 
 class World:
@@ -108,8 +108,9 @@ class World:
             elif key.kind in ("function", "procedure"):
                 name = self._fold(key.name.split("(")[0])
                 self.routines.setdefault(name, []).append(str(attributes.get("definition") or ""))
-        for key, attributes in self.schema.items():
-            if key.kind == "column" and (table := self.tables.get(TableRef(key.namespace, key.table))) is not None:
+        columns = [(k, a) for k, a in self.schema.items() if k.kind == "column"]
+        for key, attributes in sorted(columns, key=lambda c: int(c[1].get("position") or 0)):  # type: ignore[arg-type]
+            if (table := self.tables.get(TableRef(key.namespace, key.table))) is not None:
                 table.columns[self._fold(key.name)] = self._known_column(key, attributes)
 
     def _known_column(self, key: ObjectKey, attributes: Attributes) -> Column:
@@ -271,7 +272,10 @@ class World:
             aliased = run.tables.get(self._fold(effect.table.name), set())
             if len(aliased) == 1:
                 return next(iter(aliased))
-        return self.table(effect.table)
+        table = self.table(effect.table)
+        if table is not None and effect.table is not None and effect.table.first >= 0:
+            return run.resolved.setdefault(effect.table.first, table)
+        return run.resolved.get(effect.table.first) if effect.table is not None else None
 
     def _through_view(self, effect: Effect, parsed: Parsed, index: int) -> None:
         """A statement that writes through a view names the tables that the view reads."""
