@@ -122,8 +122,14 @@ class Leg:
             self._step(step)
             if step.index == self.seed_at:
                 self._seed()
+        self.checksum_sql = self._method()
         self._go_down()
-        self.checksum_sql = getattr(database, "checksum_sql", "")
+
+    def _method(self) -> str:
+        """How the checksum of one of the tables was made."""
+        tables = [t for t in self._standing.tables if t.compared] if self._standing else []
+        made = getattr(self._database, "checksum_sql", "")
+        return str(made(tables[0].table) if tables else "") if callable(made) else made
 
     def _step(self, step: Planned) -> None:
         why = next((self._broken[p] for p in step.migration.parents if p in self._broken), "")
