@@ -189,6 +189,10 @@ def _option(cursor: Cursor) -> set[str]:
         return {"without_rowid", "options"}
     if cursor.at("WITH", "(") or (word == "SET" and cursor.word(1) == "("):
         return {"options"}
+    if cursor.at("SYSTEM", "VERSIONING"):
+        return {"system_versioned"}
+    if cursor.at("REPLICA", "IDENTITY"):
+        return {"replica_identity"}
     if word in OPTIONS:
         name = OPTIONS[word]
         return {name, "options"} | ({"collation"} if name == "charset" else set())
@@ -267,7 +271,7 @@ def _action(cursor: Cursor, table: Name) -> Iterator[Effect]:
 
 
 def _add(cursor: Cursor, table: Name) -> Iterator[Effect]:
-    if cursor.at("PARTITION"):
+    if cursor.at("PARTITION") or cursor.at("SYSTEM", "VERSIONING") or cursor.at("PERIOD", "FOR"):
         yield from _options(cursor, table)
         return
     explicit = cursor.accept("COLUMN")
@@ -562,7 +566,7 @@ def grant(cursor: Cursor) -> Iterator[Effect]:
     if cursor.at("ALL"):
         schema = find(cursor.tokens, cursor.index, cursor.stop, "SCHEMA") + 1
         cursor.index = schema
-        yield from (Effect(verb=Verb.GRANT, kind="schema", new=n.name) for n in cursor.names())
+        yield from (Effect(verb=Verb.GRANT, kind="all in schema", new=n.name) for n in cursor.names())
         return
     kind = kind_at(cursor) or "table"
     for name in cursor.names():

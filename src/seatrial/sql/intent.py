@@ -125,10 +125,13 @@ class Intent:
         if key.owner is None or key.kind not in ("table", "column"):
             return self.names_object(key)
         if key.kind == "table":
-            return any(attribute in t.states for t in self._lineage.tables(key.owner))
+            return any({attribute, _FOLLOWS.get(attribute, attribute)} & t.states for t in self._lineage.tables(key.owner))
         columns = self._lineage.columns(key.owner, key.name, related=True)
-        if any(attribute in c.states for c in columns):
+        stated = {s for c in columns for s in c.states}
+        if stated & {attribute, _FOLLOWS.get(attribute, attribute)}:
             return True
+        if attribute == "inherited":
+            return any("inherits" in t.states for t in self._lineage.tables(key.owner))
         return attribute in ("type", "default") and self._renames_within(key, attribute)
 
     def _naming_object(self, key: ObjectKey) -> list[int]:
@@ -157,14 +160,12 @@ class Intent:
         return event.table is not None and event.table in self._lineage.tables(owner)
 
     def _is_granted(self, event: Event, effect: Effect, key: ObjectKey) -> bool:
-        if effect.kind == "schema" and not event.table:
+        if effect.kind == "all in schema":
             return effect.new == key.namespace or (not key.namespace and effect.new in ("public", "main"))
-        if key.table:
-            return self._is_on(event, key)
         if event.table is not None:
-            owner = TableRef(key.namespace, key.name.split(".")[0])
+            owner = TableRef(key.namespace, key.table or key.name.split(".")[0])
             return event.table in self._lineage.tables(owner)
-        return self._same(effect.new, key.name.split("(")[0])
+        return self._same(effect.new, key.table or key.name.split("(")[0])
 
     def _is_rule(self, rule: Rule, key: ObjectKey) -> bool:
         if rule.name and self._same(rule.name, key.name):
@@ -224,6 +225,16 @@ class Intent:
         return tuple(dict.fromkeys(self.statements[i] for i in sorted(set(indexes))))
 
 
+# Attributes that some engines keep beside the one that a statement says.
+_FOLLOWS = {
+    "identity_options": "identity",
+    "stored": "generated",
+    "generated_kind": "generated",
+    "no_default": "nullable",
+    "on_conflict": "nullable",
+    "not_null_validated": "nullable",
+    "partitions": "partition_key",
+}
 _RENAMED = ("renamed type", "renamed domain", "renamed sequence")
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from seatrial.model import Renames, TableRef
+from seatrial.sql.cursor import Cursor
+from seatrial.sql.tokens import code
 from seatrial.sql.world import TEMPORARY, Column, Table, World
 
 
@@ -13,7 +15,7 @@ class Lineage:
         self.world = world
         self._originals = {ref: t for t in self._all() if (ref := t.before) is not None}
         self._finals = dict(world.tables)
-        self._parents = _parents(world)
+        self._parents = parents(world)
         self._memo: dict[TableRef, frozenset[Table]] = {}
 
     def _all(self) -> list[Table]:
@@ -175,22 +177,28 @@ def _reaches(table: Table) -> set[Table]:
     return found
 
 
-def _parents(world: World) -> dict[TableRef, list[TableRef]]:
+def parents(world: World) -> dict[TableRef, list[TableRef]]:
     """Partition or child -> its parents, as the schema before the step gives them."""
     found: dict[TableRef, list[TableRef]] = {}
     for key, attributes in world.schema.items():
         if key.kind != "table":
             continue
-        inherits = attributes.get("inherits") or attributes.get("partition_of") or ()
-        names = [inherits] if isinstance(inherits, str) else list(inherits) if isinstance(inherits, tuple) else []
-        parents = [_parent(world, str(n), key.namespace) for n in names]
-        if parents:
-            found[TableRef(key.namespace, key.name)] = parents
+        labels = [label for a in ("inherits", "partition_of") for label in _listed(attributes.get(a))]
+        if labels:
+            found[TableRef(key.namespace, key.name)] = [_parent(world, n, key.namespace) for n in labels]
     return found
 
 
+def _listed(value: object) -> list[str]:
+    return [value] if isinstance(value, str) else [str(v) for v in value] if isinstance(value, tuple) else []
+
+
 def _parent(world: World, label: str, namespace: str) -> TableRef:
-    for ref in world.schema.tables():
-        if str(ref) == label or (ref.name == label and ref.namespace == namespace):
-            return ref
-    return TableRef(namespace, label)
+    """A parent as the engine writes it: quoted where needed, with its schema where that is not the default one."""
+    name = Cursor(code(label, world.dialect), world.dialect).name()
+    if name is None:
+        return TableRef(namespace, label)
+    if name.qualifier:
+        return world.ref(name)
+    here = TableRef(namespace, name.name)
+    return here if here in world.tables else TableRef("", name.name)

@@ -12,16 +12,41 @@ def rename_in(definition: str, dialect: str, tables: Mapping[str, str], columns:
 
     A name in front of a dot, or behind ON, FROM, JOIN, INTO, UPDATE, TABLE and REFERENCES, is a table's; any other is a
     column's where there is a column of that name. Names in single-quoted texts (``'t'::regclass``) are left alone.
+    A view of PostgreSQL keeps giving a renamed column under its old name: ``new AS old``.
     """
     tokens = tokenize(definition, dialect)
     lookup = _Names(tables, columns, dialect)
+    outputs = _outputs(tokens) if dialect == "postgresql" else frozenset()
     parts, position = [], 0
     for i, token in enumerate(tokens):
         new = lookup.other(tokens, i)
         if new is not None:
-            parts += [definition[position : token.start], _written(new, token, dialect)]
+            kept = f" AS {token.text}" if i in outputs else ""
+            parts += [definition[position : token.start], _written(new, token, dialect), kept]
             position = token.end
     return "".join(parts) + definition[position:]
+
+
+def _outputs(tokens: list[Token]) -> frozenset[int]:
+    """The indexes of columns that are a whole item of a select list, without an alias."""
+    found, depth, listing = set(), 0, {0: False}
+    for i, token in enumerate(tokens):
+        if token.word in ("(", ")"):
+            depth += 1 if token.word == "(" else -1
+            listing[depth] = listing.get(depth, False) and token.word == ")"
+        elif token.word in ("SELECT", "FROM"):
+            listing[depth] = token.word == "SELECT"
+        after = tokens[i + 1].word if i + 1 < len(tokens) else ";"
+        ends = after in (",", "FROM", ";", ")")
+        if listing.get(depth) and ends and token.kind in (WORD, QUOTED) and _begins_item(tokens, i):
+            found.add(i)
+    return frozenset(found)
+
+
+def _begins_item(tokens: list[Token], i: int) -> bool:
+    while i > 1 and tokens[i - 1].word == ".":
+        i -= 2
+    return i > 0 and tokens[i - 1].word in ("SELECT", "DISTINCT", ",")
 
 
 class _Names:

@@ -206,6 +206,8 @@ def routine_body(definition: str, dialect: str) -> tuple[Parsed, ...] | None:
 
 def _inline(tokens: Tokens) -> Tokens:
     """What stands behind the header: from BEGIN, RETURN or the first verb behind the argument list."""
+    if tokens and (tokens[0].word == "BEGIN" or (tokens[0].word in _VERBS and tokens[0].word != "CREATE")):
+        return tokens  # information_schema gives the body alone
     opened = next((i for i, t in enumerate(tokens) if t.word == "("), 0)
     depth = 0
     for i in range(opened, len(tokens)):

@@ -459,7 +459,7 @@ class World:
         assert event.effect is not None and event.table is not None
         for table in (event.table, self.table(event.effect.other)):
             if table is not None:
-                table.states |= {"partition_bound", "inherits", "partition_key", "options"}
+                table.states |= {"partition_bound", "partition_of", "inherits", "partition_key", "options"}
                 self._mark(table, event.index, rows=event.effect.kind == "exchange")
 
     def _insert(self, event: Event, parsed: Parsed, run: Run) -> None:
