@@ -61,7 +61,7 @@ class Filling:
         self._link.execute("SAVEPOINT seatrial_fill")
         try:
             for statement in statements:
-                self._link.execute(statement)
+                self._link.execute(statement, told=False)  # what refused it is read from the server's words
         except DatabaseError:
             self._link.execute("ROLLBACK TO SAVEPOINT seatrial_fill")
             raise

@@ -66,9 +66,9 @@ class Link:
         self._settings = (SESSION, *settings)
         self._raw: Any = None
 
-    def execute(self, statement: str) -> int:
-        """Run one statement; returns the number of affected rows. Raises DatabaseError."""
-        with self._cursor(statement) as cursor:
+    def execute(self, statement: str, *, told: bool = True) -> int:
+        """Run one statement; returns the number of affected rows. Raises DatabaseError, with the statement if ``told``."""
+        with self._cursor(statement, told=told) as cursor:
             return int(cursor.rowcount)
 
     def rows(self, statement: str) -> list[TextRow]:
@@ -95,13 +95,13 @@ class Link:
             self._raw.close()
         self._raw = None
 
-    def _cursor(self, statement: str) -> Any:
+    def _cursor(self, statement: str, *, told: bool = True) -> Any:
         raw = self._connected()
         cursor = raw.cursor()
         try:
             cursor.execute(statement)
         except Exception as error:
-            raise self._refused(error, statement) from error
+            raise self._refused(error, statement if told else "") from error
         return cursor
 
     def _connected(self) -> Any:

@@ -22,6 +22,10 @@ class Copy:
     rows: int
     checksum: str
 
+    def is_of(self, columns: Sequence[Column], key: tuple[str, ...]) -> bool:
+        """Whether a table of these columns and this key would be copied in the same form."""
+        return self.columns == _copied(columns, key) and self.key == key
+
     def at(self, column: str, alias: str) -> str:
         """The stored value of a column."""
         return f"{alias}.c{self._place(column)}"
@@ -39,6 +43,11 @@ class Copy:
     def stored_as(self) -> frozenset[tuple[str, str, str | None]]:
         """What the row's hash is over."""
         return frozenset(c.stored_as for c in self.columns if not c.generated)
+
+
+def _copied(columns: Sequence[Column], key: tuple[str, ...]) -> tuple[Column, ...]:
+    """Generated columns follow from the others; they are only kept where they are the key."""
+    return tuple(c for c in columns if not c.generated or c.name in key)
 
 
 def _digest(columns: Sequence[Column], values: Sequence[str]) -> str:
@@ -65,10 +74,10 @@ class Shadows:
     def copy(self, table: TableRef, columns: Sequence[Column], key: tuple[str, ...]) -> Copy:
         """Copy a table's rows as they are now, with their hashes."""
         name = self._new("r")
-        stored = [c for c in columns if not c.generated or c.name in key]
+        stored = _copied(columns, key)
         self._link.execute(self._copying(name, table, stored, key))
         rows, checksum = self._sum(name)
-        return Copy(name=name, table=table, columns=tuple(stored), key=key, rows=rows, checksum=checksum)
+        return Copy(name=name, table=table, columns=stored, key=key, rows=rows, checksum=checksum)
 
     def drop(self, name: str) -> None:
         self._link.execute(f"DROP TABLE IF EXISTS {name}")
@@ -109,8 +118,8 @@ class Shadows:
         same = old.stored_as == new.stored_as and not missing and _complete(old, pair)
         if same and (old.rows, old.checksum) == (new.rows, new.checksum):
             return None
-        comparison = _Comparison(self, self._link, old, new, pair, limit, hashes=same)
-        found = comparison.keyed() if _has_key(old, new, pair) else comparison.multiset()
+        with Comparison(self, self._link, old, new, pair, limit, hashes=same) as comparison:
+            found = comparison.keyed() if has_key(old, new, pair) else comparison.multiset()
         return found if found else None
 
     def _one_sided(self, old: Copy | None, new: Copy | None, pair: TablePair, limit: int) -> TableDiff | None:
@@ -156,9 +165,10 @@ class Shadows:
         )
         return name
 
-    def scratch(self, query: str) -> str:
+    def scratch(self, query: str, declared: str = "") -> str:
+        """A new table of a query's rows; ``declared`` gives columns another type than the query's."""
         name = self._new("w")
-        self._link.execute(f"CREATE TABLE {name} ENGINE={self._dialect.mode_of_copies} AS {query}")
+        self._link.execute(f"CREATE TABLE {name} {declared} ENGINE={self._dialect.mode_of_copies} AS {query}")
         return name
 
 
@@ -171,7 +181,7 @@ def _complete(copy: Copy, pair: TablePair) -> bool:
     return {a for a, b in pair.columns if a == b} >= {c.name for c in copy.columns if not c.generated}
 
 
-def _has_key(old: Copy, new: Copy, pair: TablePair) -> bool:
+def has_key(old: Copy, new: Copy, pair: TablePair) -> bool:
     names = dict(pair.columns)
     there = {c.name for c in new.columns}
     return (
@@ -185,11 +195,11 @@ def _row(found: TextRow, keys: int) -> Row:
     return Row(key=found[:keys] if keys else found, values=found[keys:])
 
 
-class _Comparison:
+class Comparison:
     """One pair of copies."""
 
     def __init__(
-        self, shadows: Shadows, link: Link, old: Copy, new: Copy, pair: TablePair, limit: int, *, hashes: bool
+        self, shadows: Shadows, link: Link, old: Copy, new: Copy, pair: TablePair, limit: int, *, hashes: bool = False
     ) -> None:
         self._shadows, self._link = shadows, link
         self._old, self._new, self._pair, self._limit = old, new, pair, limit
@@ -198,20 +208,27 @@ class _Comparison:
         self._scratch: list[str] = []
         self._ok = self._nk = ""
 
-    def keyed(self) -> TableDiff:
-        try:
-            old, new = self._sources()
-            return self._by_key(old, new)
-        finally:
-            for name in self._scratch:
-                self._shadows.drop(name)
+    def __enter__(self) -> Comparison:
+        return self
 
-    def multiset(self) -> TableDiff:
-        try:
-            return self._as_multisets()
-        finally:
-            for name in self._scratch:
-                self._shadows.drop(name)
+    def __exit__(self, *_: object) -> None:
+        for name in self._scratch:
+            self._shadows.drop(name)
+
+    def keyed(self) -> TableDiff:
+        """By key: rows that are lost, added, or changed."""
+        return self._by_key(*self._sources())
+
+    def join(self) -> str:
+        """SQL of both copies, ``o`` and ``n``, joined by their key."""
+        old, new = self._sources()
+        return f"{old} o JOIN {new} n ON {self._ok} = {self._nk}"
+
+    def scratch(self, query: str, declared: str = "") -> str:
+        """A table of a query's rows that goes with the comparison."""
+        name = self._shadows.scratch(query, declared)
+        self._scratch.append(name)
+        return name
 
     # --- with a key ---------------------------------------------------------------------------------------------------
 
@@ -243,7 +260,7 @@ class _Comparison:
         both = int(matched or 0)
         work = []
         if int(float(differing or 0)):
-            work.append(self._table(f"{self._changed()} FROM {join} WHERE {self._differs()}"))
+            work.append(self.scratch(f"{self._changed()} FROM {join} WHERE {self._differs()}"))
         lost = self._missing(old, new, "o", both < self._old.rows)
         added = self._missing(new, old, "n", both < self._new.rows)
         if lost and added and (twins := self._twins(lost, added)):
@@ -294,7 +311,7 @@ class _Comparison:
             return ""
         o, n = (self._ok, self._nk) if alias == "o" else (self._nk, self._ok)
         partner = "n" if alias == "o" else "o"
-        return self._table(
+        return self.scratch(
             f"SELECT {alias}.* FROM {one} {alias} LEFT JOIN {other} {partner} ON {o} = {n} WHERE {n} IS NULL"
         )
 
@@ -304,11 +321,11 @@ class _Comparison:
         if not texts:
             return ""
         same = [self._alike(k) for k in self._pair.key]
-        work = self._table(f"{self._changed()} FROM {lost} o JOIN {added} n ON {' AND '.join(same)}")
+        work = self.scratch(f"{self._changed()} FROM {lost} o JOIN {added} n ON {' AND '.join(same)}")
         if not self._count(work):
             return ""
         condition = " AND ".join(same)
-        keys = [self._table(f"SELECT {a}.k FROM {lost} o JOIN {added} n ON {condition}") for a in "on"]
+        keys = [self.scratch(f"SELECT {a}.k FROM {lost} o JOIN {added} n ON {condition}") for a in "on"]
         for name, found in zip((lost, added), keys, strict=True):  # both lists were read before either table loses rows
             self._link.execute(f"DELETE FROM {name} WHERE k IN (SELECT k FROM {found})")
         return work
@@ -355,21 +372,17 @@ class _Comparison:
     def _taken(self, copy: Copy, table: str, names: Sequence[str], key: Sequence[str]) -> tuple[Row, ...]:
         return self._shadows.rows(copy, f"{table} r", names, key, self._limit) if table else ()
 
-    def _table(self, query: str) -> str:
-        name = self._shadows.scratch(query)
-        self._scratch.append(name)
-        return name
-
     def _count(self, table: str) -> int:
         return int(self._link.value(f"SELECT COUNT(*) FROM {table}") or 0) if table else 0
 
     # --- without a key ------------------------------------------------------------------------------------------------
 
-    def _as_multisets(self) -> TableDiff:
+    def multiset(self) -> TableDiff:
+        """Without a key: how often each whole row is there."""
         names = [a for a, _ in self._pair.columns]
         old = self._hashed(self._old, [(a, a) for a in names])
         new = self._hashed(self._new, [(b, a) for a, b in self._pair.columns])
-        surplus = self._table(
+        surplus = self.scratch(
             f"SELECT h, SUM(d) AS d FROM (SELECT h, COUNT(*) AS d FROM {old} GROUP BY h"
             f" UNION ALL SELECT h, -COUNT(*) FROM {new} GROUP BY h) u GROUP BY h HAVING SUM(d) <> 0"
         )
@@ -390,7 +403,7 @@ class _Comparison:
         texts = [copy.text(c, "r") if c is not None else "CONVERT(NULL USING utf8mb4)" for c, _ in columns]
         parts = [f"IFNULL(CONCAT(LENGTH({b}), ':', {b}), 'N')" for t in texts for b in [f"CAST({t} AS BINARY)"]]
         fields = ", ".join(f"{t} AS t{i}" for i, t in enumerate(texts))
-        return self._table(f"SELECT {fields}, UNHEX(SHA2(CONCAT({', '.join(parts)}), 256)) AS h FROM {copy.name} r")
+        return self.scratch(f"SELECT {fields}, UNHEX(SHA2(CONCAT({', '.join(parts)}), 256)) AS h FROM {copy.name} r")
 
     def _surplus(self, table: str, sign: int) -> int:
         return int(float(self._link.value(f"SELECT IFNULL(SUM(ABS(d)), 0) FROM {table} WHERE SIGN(d) = {sign}") or 0))

@@ -8,10 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from seatrial.engines._mysql_dialect import Dialect
 from seatrial.engines._mysql_link import Link, TextRow, literal, quote
 from seatrial.engines._mysql_proof import State
+from seatrial.engines._mysql_rows import Copy
 from seatrial.engines._mysql_show import lacks_default, parse
 from seatrial.engines._mysql_tablespace import Mover
 from seatrial.engines._mysql_triggers import Trigger, drop_triggers, make_triggers, triggers, with_session
@@ -48,12 +50,13 @@ class Grant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Whole:
-    """A database at one moment; the rows are in ``space``."""
+    """A database at one moment."""
 
-    space: str
     charset: str
     collation: str
     tables: Mapping[str, str]  # name -> CREATE TABLE
+    copies: Mapping[str, Copy]  # the tables' rows
+    files: Mapping[str, Path]  # and, of some, their files
     states: Mapping[str, State]  # what proves a table unchanged
     sequences: Mapping[str, tuple[str, str]]  # name -> CREATE SEQUENCE, next value
     triggers: tuple[Trigger, ...]
@@ -69,19 +72,17 @@ class Keeper:
 
     # --- taking -------------------------------------------------------------------------------------------------------
 
-    def take(self, space: str) -> Whole:
-        """Copy everything; ``space`` is an empty database of ours."""
-        names = self._names("BASE TABLE") + (self._names(self._dialect.versioned) if self._dialect.versioned else [])
-        tables = {name: self._create_table(name) for name in names}
-        for name in tables:
-            self._mover.save(name, space)
+    def take(self, copies: Mapping[str, Copy], states: Mapping[str, State]) -> Whole:
+        """Keep everything; ``copies`` are the rows of all tables as they are, which ``states`` can prove."""
+        tables = {name: self._create_table(name) for name in copies}
         charset, collation = self._link.rows("SELECT @@character_set_database, @@collation_database")[0]
         return Whole(
-            space=space,
             charset=str(charset),
             collation=str(collation),
             tables=tables,
-            states=self._mover.states(tables),
+            copies=copies,
+            files=self._mover.keep(tables, states),
+            states=states,
             sequences=self._sequences(),
             triggers=triggers(self._link),
             stored=self._stored(),
@@ -147,8 +148,8 @@ class Keeper:
 
     # --- going back ---------------------------------------------------------------------------------------------------
 
-    def restore(self, whole: Whole) -> frozenset[str]:
-        """Make everything what it was; returns the names of the tables that had stayed as they were."""
+    def restore(self, whole: Whole) -> dict[str, State]:
+        """Make everything what it was; returns what proves the tables as they are now."""
         self._link.execute("SET SESSION foreign_key_checks = 0, unique_checks = 0")
         try:
             drop_triggers(self._link, triggers(self._link))
@@ -160,7 +161,8 @@ class Keeper:
             self._restore_grants(whole)
         finally:
             self._link.execute("SET SESSION unique_checks = 1")
-        return kept
+        back = [t for t in whole.tables if t not in kept]
+        return {t: whole.states[t] for t in kept} | self._mover.states(back)
 
     def _restore_settings(self, whole: Whole) -> None:
         self._link.execute(
@@ -183,7 +185,7 @@ class Keeper:
             self._link.execute(create)
             self._drop_defaults(name, create)
         for name in back:
-            self._mover.bring(name, whole.space)
+            self._mover.bring(name, whole.copies[name], whole.files.get(name))
         for name, create in back.items():
             self._set_counter(name, create)
         return kept

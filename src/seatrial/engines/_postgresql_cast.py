@@ -65,13 +65,13 @@ class _Conversion:
             unique = is_unique(c)
             join = " AND ".join(f"o.k{i} = n.k{i}" for i in range(len(c.key) if unique else 2))
             matched = (
-                f"SELECT o.t AS o, n.t AS n FROM {side(c, False, unique)} o JOIN {side(c, True, unique)} n ON {join}"
+                f"SELECT o.t AS o_at, n.t AS n_at FROM {side(c, False, unique)} o JOIN {side(c, True, unique)} n ON {join}"
             )
         else:
             matched = self._matched_without_key()
         self.session.rows(f"CREATE TEMP TABLE seatrial_c ON COMMIT DROP AS {matched}")
         self.session.rows(
-            f"DELETE FROM seatrial_c m USING {self._old_relation} o WHERE o.ctid = m.o AND o.{self.old.shadow} IS NULL"
+            f"DELETE FROM seatrial_c m USING {self._old_relation} o WHERE o.ctid = m.o_at AND o.{self.old.shadow} IS NULL"
         )
         self.session.rows("SAVEPOINT seatrial_cast")
 
@@ -89,7 +89,7 @@ class _Conversion:
                 f'(SELECT x.ctid AS t, {same} COLLATE "C" AS k, row_number() OVER'
                 f' (PARTITION BY {same} COLLATE "C" ORDER BY {own.ordered("x")}) AS i FROM {shadow.relation} x)'
             )
-        return f"SELECT o.t AS o, n.t AS n FROM {sides[0]} o JOIN {sides[1]} n ON o.k = n.k AND o.i = n.i"
+        return f"SELECT o.t AS o_at, n.t AS n_at FROM {sides[0]} o JOIN {sides[1]} n ON o.k = n.k AND o.i = n.i"
 
     @property
     def _old_relation(self) -> str:
@@ -125,7 +125,7 @@ class _Conversion:
         """Take out the rows whose old value comes back under the zone that is set."""
         self.session.rows(
             f"DELETE FROM seatrial_c m USING {self._old_relation} o, {self._new_relation} n"
-            f" WHERE o.ctid = m.o AND n.ctid = m.n"
+            f" WHERE o.ctid = m.o_at AND n.ctid = m.n_at"
             f" AND {self.old.exactly('o')} IS NOT DISTINCT FROM {form(self.old.exact, f'({back})')}"
         )
 
@@ -168,7 +168,7 @@ class _Conversion:
         self.session.rows(
             f"CREATE TEMP TABLE seatrial_e ON COMMIT DROP AS SELECT row_number() OVER (ORDER BY {order(self.c, False, 'o')}),"
             f" {', '.join(f'{s} AS e{i}' for i, s in enumerate(shown))} FROM seatrial_c m"
-            f" JOIN {self._old_relation} o ON o.ctid = m.o JOIN {self._new_relation} n ON n.ctid = m.n"
+            f" JOIN {self._old_relation} o ON o.ctid = m.o_at JOIN {self._new_relation} n ON n.ctid = m.n_at"
             f" ORDER BY 1 LIMIT {self.c.limit}"
         )
         self.session.rows("SET LOCAL timezone TO 'UTC'")

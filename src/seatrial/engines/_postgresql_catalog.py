@@ -297,7 +297,7 @@ SELECT 'grant', g.n, g.t, g.name, jsonb_build_object('privileges', jsonb_agg(g.p
           WHEN 'T' THEN 'types' WHEN 'n' THEN 'schemas' ELSE 'large objects' END || coalesce(' in schema ' || s.nspname, ''),
        d.defaclacl, CASE WHEN s.oid IS NULL THEN
          acldefault(CASE d.defaclobjtype WHEN 'S' THEN 's' ELSE d.defaclobjtype END::"char", d.defaclrole)
-         ELSE '{}'::aclitem[] END
+         ELSE NULL::aclitem[] END
     FROM pg_default_acl d LEFT JOIN ns s ON s.oid = d.defaclnamespace WHERE d.defaclnamespace = 0 OR s.oid IS NOT NULL
   ) AS o,
   LATERAL (

@@ -153,7 +153,7 @@ ORDER BY a.attrelid, a.attname COLLATE "C"
 _TYPES_DIGEST = """
 SELECT md5(concat(
   (SELECT string_agg(concat_ws(' ', t.oid, t.typname, t.typnamespace, t.typtype, t.typoutput, t.typbasetype, t.typtypmod,
-     t.typrelid, t.typelem), ';' ORDER BY t.oid) FROM pg_type t WHERE t.oid >= 16384 AND t.typtype <> 'c'),
+     t.typrelid, t.typelem), ';' ORDER BY t.oid) FROM pg_type t WHERE t.oid >= 16384 AND t.typtype <> 'c' AND t.typcategory <> 'A'),
   (SELECT string_agg(concat_ws(' ', e.oid, e.enumtypid, e.enumlabel), ';' ORDER BY e.oid) FROM pg_enum e),
   (SELECT string_agg(concat_ws(' ', a.attrelid, a.attnum, a.atttypid, a.atttypmod, a.attisdropped), ';'
      ORDER BY a.attrelid, a.attnum) FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid AND c.relkind = 'c'),

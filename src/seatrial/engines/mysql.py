@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
+from seatrial.engines._mysql_casts import Caster
 from seatrial.engines._mysql_catalog import Catalog, Reader
 from seatrial.engines._mysql_dialect import MYSQL, Dialect
 from seatrial.engines._mysql_fill import Filling
 from seatrial.engines._mysql_integrity import Judge
 from seatrial.engines._mysql_link import Link, TextRow, quote
-from seatrial.engines._mysql_rows import Copy, Shadows
+from seatrial.engines._mysql_proof import Prover, State
+from seatrial.engines._mysql_rows import Copy, Shadows, has_key
 from seatrial.engines._mysql_steps import StepRunner, Watcher
-from seatrial.engines._mysql_tablespace import Rows
+from seatrial.engines._mysql_tablespace import Files, Mover, Rows
 from seatrial.engines._mysql_whole import Keeper, Whole
+from seatrial.errors import DatabaseError
 from seatrial.model import (
     CastBack,
     Integrity,
@@ -50,15 +53,6 @@ class Site(Protocol):
     def drop_database(self, name: str) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class _Moment:
-    """What is kept for a snapshot."""
-
-    copies: Mapping[TableRef, Copy]
-    integrity: tuple[Integrity, ...] = ()
-    schema: Schema = field(default_factory=Schema)
-
-
 class MysqlDatabase:
     """Implements model.Database. The rows of moments live in ``<name>_shadow``, copies of the whole in ``<name>_c1`` ..."""
 
@@ -76,13 +70,24 @@ class MysqlDatabase:
         self._space = f"{name}_shadow"
         self._link = Link(site.connect, name, self.dialect.session)
         self._shadows = Shadows(self._link, self._space, self.dialect)
-        self._moments: dict[str, _Moment] = {}
+        self._moments: dict[str, Mapping[TableRef, Copy]] = {}
+        self._current: dict[TableRef, tuple[State, Copy]] = {}  # what each table was proven to hold
+        self._holders: dict[str, tuple[Copy, ...]] = {}
+        self._answers: dict[tuple[str, ...], Integrity] = {}
+        self.checksum_sql = ""
         self._engine_made: set[tuple[str, str, tuple[str, ...]]] = set()
         self._filling: Filling | None = None
-        self._keeper = Keeper(self._link, name, self.dialect, Rows(self._link))
+        self._mover = self._movers(site.data_folder)
+        self._keeper = Keeper(self._link, name, self.dialect, self._mover)
         self._checkpoints: dict[str, Whole] = {}
         self._checkpoints_made = 0
         self._closed = False
+
+    def _movers(self, data_folder: str | None) -> Mover:
+        if data_folder is None:
+            return Rows(self._link)
+        prover = Prover(self._link, self.name, Path(data_folder), self.dialect)
+        return Files(self._link, prover, Path(data_folder).parent / "kept" / self.name)
 
     # --- statements ---------------------------------------------------------------------------------------------------
 
@@ -111,17 +116,16 @@ class MysqlDatabase:
     # --- moments ------------------------------------------------------------------------------------------------------
 
     def inspect(self) -> Schema:
-        return self._catalog().schema
-
-    def _catalog(self) -> Catalog:
-        return Reader(self._link, self.name, self.dialect, self.bookkeeping, self._engine_made).read()
+        return self._catalog(self.bookkeeping).schema
 
     def take(self, moment: str, *, since: Snapshot | None = None, also: Schema | None = None) -> Snapshot:
+        # ``since`` is not needed: the newest copy of a table is carried over wherever the table is proven to be as it was then.
+        catalog = self._catalog(self.bookkeeping)
+        copies = self._copies(catalog)
+        integrity = self._judged(catalog, copies, also)
         self.release(moment)
-        catalog = self._catalog()
-        copies = {ref: self._copy(ref, catalog) for ref in catalog.schema.tables()}
-        integrity = Judge(self._link, catalog, self.limit).judge(also, lambda asked: None)
-        self._moments[moment] = _Moment(copies, integrity, catalog.schema)
+        self._moments[moment] = copies
+        self._hold(f"moment {moment}", copies.values())
         return Snapshot(
             moment=moment,
             schema=catalog.schema,
@@ -131,8 +135,47 @@ class MysqlDatabase:
             size_bytes=sum(catalog.bytes.values()),
         )
 
-    def _copy(self, ref: TableRef, catalog: Catalog) -> Copy:
-        return self._shadows.copy(ref, catalog.columns[ref.name], catalog.keys[ref.name])
+    def _catalog(self, hidden: frozenset[str] = frozenset()) -> Catalog:
+        return Reader(self._link, self.name, self.dialect, hidden, self._engine_made).read()
+
+    def _copies(self, catalog: Catalog) -> dict[TableRef, Copy]:
+        """The rows of every table as they are now, read only where they are not proven to be as they were."""
+        states = self._mover.states(catalog.columns)
+        copies = {ref: self._carried(ref, catalog, states) or self._copied(ref, catalog) for ref in catalog.schema.tables()}
+        self._current |= {ref: (states[ref.name], copies[ref]) for ref in copies if ref.name in states}
+        self._hold("current", [copy for _, copy in self._current.values()])
+        return copies
+
+    def _carried(self, ref: TableRef, catalog: Catalog, states: Mapping[str, State]) -> Copy | None:
+        state, copy = self._current.get(ref, (None, None))
+        if copy is None or state != states.get(ref.name):
+            return None
+        return copy if copy.is_of(catalog.columns[ref.name], catalog.keys[ref.name]) else None
+
+    def _copied(self, ref: TableRef, catalog: Catalog) -> Copy:
+        columns = catalog.columns[ref.name]
+        self.checksum_sql = self.checksum_sql or self._shadows.checksum_sql(ref, columns)
+        return self._shadows.copy(ref, columns, catalog.keys[ref.name])
+
+    def _judged(self, catalog: Catalog, copies: Mapping[TableRef, Copy], also: Schema | None) -> tuple[Integrity, ...]:
+        """Answers hold as long as the copies of the tables that they were read from do."""
+        names = {ref.name: copy.name for ref, copy in copies.items()}
+
+        def basis(asked: Integrity) -> tuple[str, ...]:
+            parent = asked.references.partition("(")[0]
+            return (asked.sql, names.get(asked.table.name, ""), names.get(parent, ""))
+
+        found = Judge(self._link, catalog, self.limit).judge(also, lambda asked: self._answers.get(basis(asked)))
+        self._answers = {basis(i): i for i in found if i.observed}
+        return found
+
+    def _hold(self, holder: str, copies: Iterable[Copy]) -> None:
+        """Copies are dropped when nobody holds them any more."""
+        before = {c.name for held in self._holders.values() for c in held}
+        self._holders[holder] = tuple(copies)
+        after = {c.name for held in self._holders.values() for c in held}
+        for name in sorted(before - after):
+            self._shadows.drop(name)
 
     def _state(self, ref: TableRef, copy: Copy, catalog: Catalog) -> TableState:
         return TableState(
@@ -140,7 +183,7 @@ class MysqlDatabase:
         )
 
     def diff(self, old: Snapshot, new: Snapshot, pairs: Sequence[TablePair]) -> tuple[TableDiff, ...]:
-        before, after = self._moments[old.moment].copies, self._moments[new.moment].copies
+        before, after = self._moments[old.moment], self._moments[new.moment]
         found = (
             self._shadows.diff(before.get(p.old), after.get(p.new) if p.new else None, p, self.limit) for p in pairs
         )
@@ -149,33 +192,45 @@ class MysqlDatabase:
     def cast_backs(
         self, old: Snapshot, new: Snapshot, pair: TablePair, columns: Sequence[tuple[str, str]], zones: Sequence[str]
     ) -> tuple[CastBack, ...]:
-        return ()
+        before, after = self._moments[old.moment].get(pair.old), None
+        if pair.new is not None:
+            after = self._moments[new.moment].get(pair.new)
+        if before is None or after is None:
+            return ()
+        if not has_key(before, after, pair):
+            raise DatabaseError(f"the rows of {pair.old} have no key by which old and new values belong together")
+        caster = Caster(link=self._link, shadows=self._shadows, old=before, new=after, pair=pair, limit=self.limit)
+        found = (caster.cast_back(a, b, zones) for a, b in columns)
+        return tuple(c for c in found if c is not None)
 
     def release(self, moment: str) -> None:
-        gone = self._moments.pop(moment, None)
-        if gone is None:
-            return
-        kept = {c.name for m in self._moments.values() for c in m.copies.values()}
-        for copy in gone.copies.values():
-            if copy.name not in kept:
-                self._shadows.drop(copy.name)
+        if self._moments.pop(moment, None) is not None:
+            self._hold(f"moment {moment}", ())
+            del self._holders[f"moment {moment}"]
 
     # --- the whole database -------------------------------------------------------------------------------------------
 
     def checkpoint(self) -> str:
+        copies = self._copies(self._catalog())
+        states = {ref.name: state for ref, (state, copy) in self._current.items() if copies.get(ref) is copy}
         self._checkpoints_made += 1
         handle = f"c{self._checkpoints_made}"
-        space = self._site.create_database(self.name, handle)
-        self._checkpoints[handle] = self._keeper.take(space)
+        self._checkpoints[handle] = self._keeper.take({ref.name: c for ref, c in copies.items()}, states)
+        self._hold(f"checkpoint {handle}", copies.values())
         return handle
 
     def restore(self, checkpoint: str) -> None:
-        self._keeper.restore(self._checkpoints[checkpoint])
+        whole = self._checkpoints[checkpoint]
+        now = self._keeper.restore(whole)
+        self._current = {TableRef("", t): (state, whole.copies[t]) for t, state in now.items()}
+        self._hold("current", [copy for _, copy in self._current.values()])
 
     def discard(self, checkpoint: str) -> None:
         whole = self._checkpoints.pop(checkpoint, None)
         if whole is not None:
-            self._site.drop_database(whole.space)
+            self._mover.forget(whole.files.values())
+            self._hold(f"checkpoint {checkpoint}", ())
+            del self._holders[f"checkpoint {checkpoint}"]
 
     # --- rows of ours -------------------------------------------------------------------------------------------------
 
@@ -209,5 +264,5 @@ class MysqlDatabase:
             return
         self._closed = True
         self._link.close()
-        for name in (self.name, *(w.space for w in self._checkpoints.values()), self._space):
+        for name in (self.name, self._space):
             self._site.drop_database(name)

@@ -1,0 +1,92 @@
+"""A real local PostgreSQL for tests: one server a session, one database a test or module; imported, not a conftest."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from seatrial.engines.postgresql import PostgresqlDatabase
+from seatrial.errors import ServerError
+from seatrial.model import Schema, Script, Snapshot, Step, TableDiff, TablePair, TableRef
+from seatrial.schema import pair_by_name
+from seatrial.servers.postgresql import PostgresqlServer
+
+PROGRAMS = os.environ.get("SEATRIAL_TEST_POSTGRESQL") or None
+"""Another PostgreSQL's bin folder to run the tests on."""
+
+
+@pytest.fixture(scope="session")
+def pg_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A ledger of the tests' own."""
+    kept = os.environ.get("XDG_STATE_HOME")
+    folder = str(tmp_path_factory.mktemp("state"))
+    os.environ["XDG_STATE_HOME"] = folder
+    yield folder
+    os.environ.pop("XDG_STATE_HOME")
+    if kept is not None:
+        os.environ["XDG_STATE_HOME"] = kept
+
+
+@pytest.fixture(scope="session")
+def pg_server(pg_state: str) -> Iterator[PostgresqlServer]:
+    try:
+        server = PostgresqlServer.local(PostgresqlDatabase, programs=PROGRAMS)
+    except ServerError as error:
+        pytest.skip(f"no PostgreSQL programs here: {error}")
+    with server:
+        yield server
+
+
+@pytest.fixture
+def pg(pg_server: PostgresqlServer) -> Iterator[PostgresqlDatabase]:
+    """A database of the test's own."""
+    database = pg_server.create()
+    assert isinstance(database, PostgresqlDatabase)
+    yield database
+    database.close()
+
+
+@pytest.fixture(scope="module")
+def pg_shared(pg_server: PostgresqlServer) -> Iterator[PostgresqlDatabase]:
+    """A database that the tests of a module share; each makes objects of its own names."""
+    database = pg_server.create()
+    assert isinstance(database, PostgresqlDatabase)
+    yield database
+    database.close()
+
+
+def ran(database: PostgresqlDatabase, text: str, **how: object) -> Step:
+    """A script that has to succeed."""
+    step = database.run(Script(text=text, **how))  # type: ignore[arg-type]
+    assert step.error is None, step.error
+    return step
+
+
+def changed(before: Schema, after: Schema) -> dict[str, set[str]]:
+    """Label of every object that differs -> names of its attributes that do (empty: it is on one side only)."""
+    found = {}
+    for key in sorted(before.keys() | after.keys()):
+        old, new = before.get(key), after.get(key)
+        if old is None or new is None:
+            found[key.label] = set()
+        elif old != new:
+            found[key.label] = {n for n in old.keys() | new.keys() if old.get(n) != new.get(n)}
+    return found
+
+
+def differences(database: PostgresqlDatabase, old: Snapshot, new: Snapshot) -> dict[str, TableDiff]:
+    """Every differing table, compared by name."""
+    return {str(d.table): d for d in database.diff(old, new, pair_by_name(old, new))}
+
+
+def pair(old: Snapshot, new: Snapshot, name: str, renamed: dict[str, str] | None = None, key: tuple[str, ...] | None = None) -> TablePair:
+    """One table with itself, some columns under new names."""
+    table = TableRef("", name)
+    there = new.schema.columns(table)
+    state = old.table(table)
+    assert state is not None
+    names = [(c, (renamed or {}).get(c, c)) for c in old.schema.columns(table)]
+    columns = tuple((c, n if n in there else None) for c, n in names)
+    return TablePair(old=table, new=table, columns=columns, key=state.key if key is None else key)
