@@ -127,9 +127,10 @@ class Leg:
 
     def _method(self) -> str:
         """How the checksum of one of the tables was made."""
-        tables = [t for t in self._standing.tables if t.compared] if self._standing else []
+        there = set(self._database.inspect().tables())
+        tables = [t.table for t in self._standing.tables if t.compared and t.table in there] if self._standing else []
         made = getattr(self._database, "checksum_sql", "")
-        return str(made(tables[0].table) if tables else "") if callable(made) else made
+        return str(made(tables[0]) if tables else "") if callable(made) else made
 
     def _step(self, step: Planned) -> None:
         why = next((self._broken[p] for p in step.migration.parents if p in self._broken), "")
