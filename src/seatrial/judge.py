@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from seatrial import checks
 from seatrial.checks.case import Case
-from seatrial.checks.chain import chain_findings
+from seatrial.checks.chain import Link, chain_findings, links
 from seatrial.config import Config, Waiver
 from seatrial.errors import ConfigError
 from seatrial.facts import blocking
@@ -52,7 +52,10 @@ UNDOING = (Phase.DOWN, Phase.REUP, Phase.CHAIN)
 def judge(trace: Trace, config: Config, today: datetime.date) -> Report:
     """What a run's trace says about its migrations, under the project's waivers and threshold."""
     rules = checks.load()
-    waived = [_judge(trial, trace, config, rules.values(), today) for trial in trace.trials]
+    chain = links(trace.chain)
+    waived = [
+        _judge(trial, chain.get(trial.migration.id), trace, config, rules.values(), today) for trial in trace.trials
+    ]
     migrations = tuple(judged for judged, _ in waived)
     blockers = tuple(b for m in migrations for b in _blockers(m, config.fail_on))
     status = _status(m.status for m in migrations)
@@ -74,7 +77,12 @@ def judge(trace: Trace, config: Config, today: datetime.date) -> Report:
 
 
 def _judge(
-    trial: Trial, trace: Trace, config: Config, rules: Iterable[checks.Check], today: datetime.date
+    trial: Trial,
+    link: Link | None,
+    trace: Trace,
+    config: Config,
+    rules: Iterable[checks.Check],
+    today: datetime.date,
 ) -> tuple[Judged, list[NotVerified]]:
     findings: list[Finding] = []
     doubts = [dataclasses.replace(d, migration=trial.migration.id) for d in trial.not_verified]
@@ -86,7 +94,7 @@ def _judge(
                     findings.append(found)
                 else:
                     doubts.append(dataclasses.replace(found, migration=trial.migration.id))
-        findings += chain_findings(case, trace.chain, findings)
+        findings += chain_findings(case, link, findings)
     findings = [_waive(f, trial, config.waivers, trace, today) for f in findings]
     findings.sort(key=lambda f: (-f.severity.rank, f.rule, f.table or "", f.phase))
     status = _verdict(trial, findings, config.fail_on)

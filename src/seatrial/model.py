@@ -7,7 +7,7 @@ float digits, binary as ``\\x`` hex); SQL NULL is ``None``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import ItemsView, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from pathlib import Path
@@ -149,7 +149,7 @@ class Schema(Mapping[ObjectKey, Attributes]):
     __slots__ = ("_objects", "_owned")
 
     def __init__(self, objects: Mapping[ObjectKey, Attributes] | None = None) -> None:
-        self._objects = {k: dict((objects or {})[k]) for k in sorted(objects or {})}
+        self._objects: dict[ObjectKey, Attributes] = {k: dict((objects or {})[k]) for k in sorted(objects or {})}
         self._owned: dict[tuple[str, str], list[ObjectKey]] | None = None  # (namespace, table) -> keys, made when asked for
 
     def __getitem__(self, key: ObjectKey) -> Attributes:
@@ -160,6 +160,12 @@ class Schema(Mapping[ObjectKey, Attributes]):
 
     def __len__(self) -> int:
         return len(self._objects)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._objects
+
+    def items(self) -> ItemsView[ObjectKey, Attributes]:
+        return self._objects.items()
 
     def __repr__(self) -> str:
         return f"Schema({len(self)} objects)"

@@ -46,8 +46,9 @@ class Difference:
 
 def diff(before: Schema, after: Schema) -> list[Difference]:
     """What differs, in key order; a column's place in its table is left to ``reordered``."""
-    keys = sorted(before.keys() | after.keys())
-    found = (Difference(k, before.get(k), after.get(k)) for k in keys)
+    keys = [key for key, attributes in before.items() if after.get(key) != attributes]
+    keys += [key for key in after if key not in before]
+    found = (Difference(k, before.get(k), after.get(k)) for k in sorted(keys))
     return [d for d in found if d.old is None or d.new is None or d.attributes]
 
 
@@ -99,7 +100,7 @@ def pair_by_name(old: Snapshot, new: Snapshot) -> list[TablePair]:
 
 
 def pair_through(old: Snapshot, new: Snapshot, renames: Renames) -> list[TablePair]:
-    """Every table of the older snapshot with what it became; a table of the old name, where there is one, goes first."""
+    """Every table of the older snapshot with what it became: a table of the old name, else the renamed one."""
     columns: dict[TableRef, dict[str, str]] = {}
     for table, before, after in renames.columns:
         columns.setdefault(table, {})[before] = after

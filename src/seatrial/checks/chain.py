@@ -23,25 +23,34 @@ class Inherited:
     objects: frozenset[ObjectKey] = frozenset()
 
 
-def inherited(chain: Sequence[ChainStep]) -> Iterator[tuple[ChainStep, Inherited]]:
-    """Each step of the chain, newest first, with what it found wrong already."""
-    known = Inherited()
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One step of the chain with its schema's differences, and what was wrong already."""
+
+    step: ChainStep
+    differences: tuple[Difference, ...]
+    before: Inherited
+
+
+def links(chain: Sequence[ChainStep]) -> dict[str, Link]:
+    """The steps of the chain by migration; made once a report, as each one needs what the newer ones left."""
+    known, found = Inherited(), {}
     for step in chain:
-        yield step, known
-        objects = {d.key for d in diff(step.schema_then, step.schema_now)}
-        known = Inherited(known.tables | {c.table for c in step.changes}, known.objects | objects)
+        differences = tuple(diff(step.schema_then, step.schema_now))
+        found[step.migration] = Link(step, differences, known)
+        known = Inherited(known.tables | {c.table for c in step.changes}, known.objects | {d.key for d in differences})
+    return found
 
 
-def chain_findings(case: Case, chain: Sequence[ChainStep], known: Sequence[Finding]) -> Iterator[Finding]:
+def chain_findings(case: Case, link: Link | None, known: Sequence[Finding]) -> Iterator[Finding]:
     """What the chain's down of this migration left, where its own trial did not say so already."""
-    said_already = {(f.rule, f.table) for f in known}
-    for step, before in inherited(chain):
-        if step.migration == case.trial.migration.id:
-            yield from (f for f in _findings(case, step, before) if (f.rule, f.table) not in said_already)
+    if link is not None:
+        said_already = {(f.rule, f.table) for f in known}
+        yield from (f for f in _findings(case, link) if (f.rule, f.table) not in said_already)
 
 
-def _findings(case: Case, step: ChainStep, before: Inherited) -> Iterator[Finding]:
-    error = step.down.error
+def _findings(case: Case, link: Link) -> Iterator[Finding]:
+    error = link.step.down.error
     if error:
         yield finding(
             case,
@@ -55,10 +64,10 @@ def _findings(case: Case, step: ChainStep, before: Inherited) -> Iterator[Findin
             count=1,
         )
         return
-    for change in step.changes:
-        if change.table not in before.tables:
+    for change in link.step.changes:
+        if change.table not in link.before.tables:
             yield from _rows(case, change, _drawn(case))
-    yield from _schema(case, [d for d in diff(step.schema_then, step.schema_now) if d.key not in before.objects])
+    yield from _schema(case, [d for d in link.differences if d.key not in link.before.objects])
 
 
 def _schema(case: Case, changes: Sequence[Difference]) -> Iterator[Finding]:
