@@ -247,12 +247,17 @@ class _AfterImport:
 
     def __init__(self, wanted: dict[str, Callable[[Any], None]]) -> None:
         self._wanted = wanted
+        self._busy = False
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
-        if name not in self._wanted or path is not None:
+        if self._busy or name not in self._wanted or path is not None:
             return None
-        then = self._wanted.pop(name)
-        spec = importlib.util.find_spec(name)
+        self._busy = True
+        try:
+            spec = importlib.util.find_spec(name)
+        finally:
+            self._busy = False
+        then = self._wanted[name]
         if spec is not None and spec.loader is not None:
             load = spec.loader.exec_module
 

@@ -280,7 +280,7 @@ def hello() -> dict[str, Any]:
             module = __import__(name)
             found[name] = getattr(module, "__version__", "?")
         except ImportError as error:
-            found["missing"] = str(error)
+            found.setdefault("missing", str(error))
     found["drivers"] = [name for name in _DRIVERS if is_there(name)]
     return found
 
@@ -324,14 +324,15 @@ class Worker:
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # the end of a worker: whatever the project's modules raise is an answer
-            return guard.complaint or {"problem": told(error)}
+            return dict(guard.complaint) or {"problem": told(error)}
 
 
 def told(error: BaseException) -> str:
     """An exception as one sentence with its place: the innermost frame that is the project's own file."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}, line {error.lineno}: {type(error).__name__}: {error.msg}"
-    own = [f for f in traceback.extract_tb(error.__traceback__) if not foreign(f.filename)]
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if not foreign(frame.filename)] or frames
     words = f"{type(error).__name__}: {error}"
     return f"{own[-1].filename}, line {own[-1].lineno}: {words}" if own else words
 

@@ -285,7 +285,7 @@ def _no_locks(engine: str) -> str:
 
 def _outside(what: str) -> Step:
     """A statement that was not run, because it would have left the throwaway database."""
-    message = f"{what} reaches outside the throwaway database; Seatrial does not run it unless `trust = true` stands under [source]."
+    message = f"{what} reaches outside; Seatrial does not run it unless `trust = true` stands under [source]."
     return Step(error=StepError(message=message, kind=ErrorKind.ENVIRONMENT, statement=what))
 
 

@@ -132,12 +132,6 @@ def line_of(text: str, offset: int) -> int:
     return text.count("\n", 0, offset) + 1
 
 
-def quoted(engine: str, name: str) -> str:
-    """An identifier as the tools write it: backticks for MySQL's family, double quotes for the others."""
-    mark = "`" if engine in ("mysql", "mariadb") else '"'
-    return mark + name.replace(mark, mark * 2) + mark
-
-
 def joined(steps: list[Step]) -> Step:
     """Several scripts that were run one after the other, as one step."""
     if len(steps) == 1:

@@ -26,15 +26,6 @@ _ANY_OTHER = re.compile(
     r"^[ \t]*--[ \t]*\+?(goose|migrat\w*:?|migrate)[ \t:]*(up|down)\b", re.IGNORECASE | re.MULTILINE
 )
 
-# pkg/driver/*: the table is created before every command, unless it is there.
-_TABLE = {
-    "sqlite": "create table if not exists {table} (version varchar(128) primary key)",
-    "postgresql": "create table if not exists {table} (version varchar primary key)",
-    "mysql": "create table if not exists {table} (version varchar(128) primary key)",
-}
-_INSERT = "insert into {table} (version) values ('{version}')"
-_DELETE = "delete from {table} where version = '{version}'"
-
 
 @dataclass(frozen=True, slots=True)
 class Block:
@@ -118,7 +109,7 @@ class DbmateRunner:
         self._files = {file.version: file for file in source.files}
         self._session = source.config.session
         self._database = database
-        self._table = VersionTable.of(database.engine, source.table)
+        self._table = VersionTable.of(database, source.table)
 
     def up(self, migration: Migration) -> Step:
         return self._all([up for up, _ in self._files[migration.id].sections], self._table.insert(migration.version))
@@ -135,7 +126,7 @@ class DbmateRunner:
         """Every script has its own connection; nothing stays open."""
 
     def _all(self, blocks: list[Block], record: str) -> Step:
-        self._database.execute(*self._table.create)
+        self._database.execute(self._table.create)
         steps: list[Step] = []
         for block in blocks:
             steps.append(self._one(block, record))
@@ -163,36 +154,34 @@ class DbmateRunner:
 
 @dataclass(frozen=True, slots=True)
 class VersionTable:
-    """The statements that keep dbmate's version table on one engine."""
+    """The statements that keep dbmate's version table (pkg/driver/*); versions are digits, so they need no escaping."""
 
-    engine: str
-    name: str
+    name: str  # quoted
 
     @classmethod
-    def of(cls, engine: str, name: str) -> VersionTable:
-        return (PostgresVersionTable if engine == "postgresql" else cls)(engine, name)
+    def of(cls, database: Database, name: str) -> VersionTable:
+        return PostgresVersionTable(name) if database.engine == "postgresql" else cls(database.quote(name))
 
     @property
-    def create(self) -> tuple[str, ...]:
-        dialect = _TABLE.get(self.engine, _TABLE["mysql"])
-        return (dialect.format(table=common.quoted(self.engine, self.name)),)
+    def create(self) -> str:
+        return f"create table if not exists {self.name} (version varchar(128) primary key)"
 
     def insert(self, version: str) -> str:
-        return _INSERT.format(table=common.quoted(self.engine, self.name), version=version)
+        return f"insert into {self.name} (version) values ('{version}')"
 
     def delete(self, version: str) -> str:
-        return _DELETE.format(table=common.quoted(self.engine, self.name), version=version)
+        return f"delete from {self.name} where version = '{version}'"
 
 
 class PostgresVersionTable(VersionTable):
     """On PostgreSQL the table's schema is looked up anew for every statement: it follows a ``SET search_path`` of the
-    migration (postgres.go: migrationsTableNameParts). Versions are digits, so they need no escaping."""
+    migration (postgres.go: migrationsTableNameParts). ``name`` is as it was given."""
 
     __slots__ = ()
 
     @property
-    def create(self) -> tuple[str, ...]:
-        return (self._here("create table if not exists %s (version varchar primary key)"),)
+    def create(self) -> str:
+        return self._here("create table if not exists %s (version varchar primary key)")
 
     def insert(self, version: str) -> str:
         return self._here(f"insert into %s (version) values (''{version}'')")

@@ -120,7 +120,7 @@ class GolangMigrateRunner:
         self._session = source.config.session
         self._database = database
         self._tool = _TOOLS[database.engine]
-        self._table = common.quoted(database.engine, source.table)
+        self._table = database.quote(source.table)
         self._transaction = _transaction(database.engine, source.config)
 
     def up(self, migration: Migration) -> Step:
