@@ -63,7 +63,8 @@ TYPES = {
     "UNSIGNED BIG INT": "integer",
     "NATIVE CHARACTER(70)": "text",
     "": "text",
-    "geography(Point,4326)": "integer",  # by affinity: "INT" is in it; the engine refuses, and NULL is left
+    "geography(Point,4326)": "spatial",
+    "BIG INTERNAL THING": "integer",  # by affinity
 }
 
 

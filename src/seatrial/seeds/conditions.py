@@ -100,10 +100,13 @@ _ARITHMETIC: Mapping[str, Callable[[object, object], object]] = {
     "*": lambda a, b: a * b,  # type: ignore[operator]
     "/": lambda a, b: a / b,  # type: ignore[operator]
     "%": lambda a, b: a % b,  # type: ignore[operator]
+    "MOD": lambda a, b: a % b,  # type: ignore[operator]
+    "DIV": lambda a, b: a // b,  # type: ignore[operator]
     "||": lambda a, b: str(a) + str(b),
 }
 _BINDS = {
     "OR": 1, "AND": 2, "IS": 4, "IN": 5, "BETWEEN": 5, "NOT": 5, "||": 7, "+": 7, "-": 7, "*": 8, "/": 8, "%": 8,
+    "MOD": 8, "DIV": 8,
     "::": 9, "COLLATE": 9,
 }  # fmt: skip
 _FUNCTIONS: Mapping[str, Callable[..., object]] = {

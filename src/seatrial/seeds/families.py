@@ -57,6 +57,8 @@ class Family:
         numeric = self.name in ("integer", "decimal", "float", "money", "year")
         if isinstance(value, str) and numeric:
             return _decimal(value)
+        if isinstance(value, str) and self.name == "char":
+            return value.rstrip(" ")  # the padding is no part of it (PostgreSQL manual, 8.3; MySQL manual, 13.3.2)
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             return Decimal(repr(value))
         return value
@@ -122,6 +124,7 @@ _NAMES = {
     "polygon": "polygon",
     "circle": "circle",
     "vector": "vector",
+    "spatial": "geometry geography linestring multipoint multilinestring multipolygon geometrycollection",
 }
 _BY_NAME = {word: name for name, words in _NAMES.items() for word in words.split()}
 _RANGES = {

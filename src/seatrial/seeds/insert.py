@@ -18,6 +18,8 @@ from seatrial.seeds.shape import columns_named
 
 _REFUSALS = 400  # per table, before it is given up
 _ATTEMPTS = 24  # per row
+_HOPELESS = 80  # refusals before the first row is taken
+_DOUBTFUL = frozenset({"unknown", "spatial", "point", "polygon"})  # engines write their values in different ways
 _LESSON = 3  # refusals of one column before it is treated alike in every row
 
 
@@ -35,9 +37,9 @@ class Inserter:
 
     def insert(self, rows: Sequence[tuple[int, Values]]) -> None:
         """``rows`` with their numbers."""
-        if not rows or self._refusals > _REFUSALS:
+        if not rows or self._refusals > (_REFUSALS if self.accepted else _HOPELESS):
             return
-        rows = [(i, self._taught(row)) for i, row in rows]
+        rows = [(i, self._taught(self.maker.mend(row, i))) for i, row in rows]
         error = self._try([row for _, row in rows])
         if error is None:
             self.accepted += [row for _, row in rows]
@@ -87,13 +89,17 @@ class Inserter:
                 c for c in columns_named(self.reason or str(error), self.maker.shape) if c in row and c not in planned
             ]
             changed = dict(row)
-            for name in blamed or [c for c in row if c not in planned]:
-                self._remedy(changed, name, i, attempt, sure=0 < len(blamed) <= 2)
+            suspects = blamed or [c for c in row if c not in planned and self._is_doubtful(c)]
+            for name in suspects or [c for c in row if c not in planned]:
+                self._remedy(changed, name, i, attempt, sure=0 < len(suspects) <= 2)
             settled = self.maker.settle(changed, i)
             if settled is None:
                 continue
             yield settled
             row = settled
+
+    def _is_doubtful(self, name: str) -> bool:
+        return self.maker.shape.columns[name].family.name in _DOUBTFUL
 
     def _remedy(self, row: Values, name: str, i: int, attempt: int, *, sure: bool) -> None:
         column = self.maker.shape.columns[name]

@@ -44,6 +44,7 @@ class Maker:
         self._pools = {c.name: candidates(c, self.checks, self._random[c.name]) for c in self.columns}
         self._streams = self._make_streams()
         self._planned: list[Values] = []
+        self._forgotten: set[tuple[str, str]] = set()
         self._pairs: set[tuple[object, ...]] = set()
 
     def _soft_unique(self) -> tuple[str, ...]:
@@ -138,6 +139,18 @@ class Maker:
     def forget(self, name: str, value: object) -> None:
         """The engine refused a value."""
         self._pools[name] = [v for v in self._pools.get(name, ()) if repr(v) != repr(value)]
+        self._forgotten.add((name, repr(value)))
+
+    def mend(self, row: Values, i: int) -> Values:
+        """The row without the values that the engine has refused since it was made."""
+        bad = [c for c, v in row.items() if (c, repr(v)) in self._forgotten and c not in self.planned_at(i)]
+        if not bad:
+            return row
+        self.withdraw(row)
+        other = dict(row)
+        for name in bad:
+            self.change(other, name, i)
+        return self.settle(other, i) or row
 
     def choices(self, name: str) -> bool:
         """Whether there is another value to try."""

@@ -119,12 +119,14 @@ def _shape(
     columns = {name: _column(name, a, known) for _, name, a in cells}
     constraints = [(k, a, _kind(k, a)) for k, a in objects.items() if k.kind not in ("table", "column")]
     whole = objects.get(ObjectKey("table", table.namespace, "", table.name), {})
+    checks = _checks(constraints, columns, dialect)
+    columns |= {c: replace(columns[c], family=Family(name="json")) for _, check in checks for c in _json_columns(check)}
     shape = Shape(
         table=table,
         columns=columns,
         uniques=tuple(u for k, a, kind in constraints if (u := _unique(k, a, kind, columns, dialect))),
         references=tuple(r for k, a, kind in constraints if kind == "foreign key" and (r := _reference(k, a))),
-        conditions=(*_checks(constraints, columns, dialect), *_domain_checks(columns, dialect)),
+        conditions=(*checks, *_domain_checks(columns, dialect)),
         unfit="a foreign table" if whole.get("foreign_server") else "a virtual table" if whole.get("virtual") else "",
     )
     key = {c for u in shape.uniques if u.primary for c in u.columns}
@@ -139,12 +141,13 @@ def _column(name: str, attributes: Attributes, known: Mapping[str, Family]) -> C
     text = str(attributes.get("type") or "")
     made = family(text, known)
     made = replace(made, charset=str(attributes.get("charset") or ""))
-    default = attributes.get("default")
+    default = str(attributes.get("default") or "") or None
+    default = None if default is None or re.match(r"NULL\b", default, re.IGNORECASE) else default
     return Column(
         name=name,
         family=made,
         nullable=attributes.get("nullable") is not False and not made.required,
-        default=None if default is None else str(default),
+        default=default,
         by_engine=bool(attributes.get("generated") or attributes.get("hidden")),
         type=text,
     )
@@ -195,6 +198,12 @@ def _checks(
     return found
 
 
+def _json_columns(check: Condition) -> tuple[str, ...]:
+    """MariaDB's JSON is a text with this condition (manual, "JSON Data Type"); on SQLite projects write it."""
+    words = [t.word for t in check.tokens if t.word != "("]
+    return check.columns if words[:1] == ["JSON_VALID"] and len(check.columns) == 1 else ()
+
+
 def _bare(text: str) -> str:
     """The condition in ``name CHECK (condition) NOT VALID``."""
     text = re.sub(r"^.*?\bCHECK\s*(?=\()", "", text, count=1, flags=re.IGNORECASE | re.DOTALL)
@@ -232,9 +241,6 @@ def _with_relations(
         found[table] = replace(shape, references=tuple(_resolved(shape.references, bare)))
     for table, shape in found.items():
         partitions = tuple(leaves.get(str(table), ()))
-        own = objects[table].get(ObjectKey("table", table.namespace, "", table.name), {})
-        if own.get("partition_key") and not partitions and str(table) not in {s.through for s in found.values()}:
-            shape = replace(shape, unfit="it has no partition to store rows")
         found[table] = replace(shape, holders=partitions, references=(*shape.references, *_inferred(shape, found)))
     return _narrowed(found)
 

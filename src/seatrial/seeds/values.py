@@ -71,7 +71,7 @@ _FEW: dict[str, Sequence[object]] = {
     "hstore": ('"a"=>"1", "b"=>NULL', "", '"ü"=>""'),
     "ltree": ("Top.Science", "Top", "Top.Science.X_1"),
     "pg_lsn": ("0/16B3748", "FFFFFFFF/0"),
-    "point": ("(1.5,-0.1)", "(0,0)"),
+    "point": ("(1.5,-0.1)", "(0,0)", "POINT(1.5 -0.25)", "POINT(0 0)"),  # PostgreSQL's, then MySQL's
     "jsonpath": ("$.a[*]", "strict $"),
     "regclass": ("pg_class", "pg_type"),
     "regtype": ("integer", "text"),
@@ -85,7 +85,12 @@ _FEW: dict[str, Sequence[object]] = {
     "lseg": ("[(0,0),(1.5,1)]", "[(1,1),(1,2)]"),
     "box": ("(1.5,1),(0,0)", "(3,3),(1,2)"),
     "path": ("((0,0),(1,1.5))", "[(0,0),(1,1)]"),
-    "polygon": ("((0,0),(1,0),(1,1.5))", "((0,0),(2,0),(1,1))"),
+    "polygon": ("((0,0),(1,0),(1,1.5))", "((0,0),(2,0),(1,1))", "POLYGON((0 0,1 0,1 1.5,0 0))"),
+    "spatial": (
+        "POINT(1.5 -0.25)", "LINESTRING(0 0,1 1.5)", "MULTIPOINT((0 0),(1 1.5))", "MULTILINESTRING((0 0,1 1.5))",
+        "MULTIPOLYGON(((0 0,1 0,1 1.5,0 0)))", "GEOMETRYCOLLECTION(POINT(1.5 -0.25))", "SRID=4326;POINT(1.5 -0.25)",
+        "POLYGON((0 0,1 0,1 1.5,0 0))",
+    ),
     "circle": ("<(0,0),1.5>", "<(1,1),2>"),
     "unknown": ("1", "x", "{}", ""),
 }  # fmt: skip
