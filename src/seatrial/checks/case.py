@@ -113,7 +113,8 @@ class Case:
         shown = ", ".join(self.quote(c) for c in dict.fromkeys((*key, *columns))) or "*"
         if not key or not keys:
             return f"SELECT {shown} FROM {name}"
-        values = [", ".join("NULL" if v is None else self._literal(v) for v in k) for k in keys[:20]]
+        types = [self._type(table, c) for c in key]
+        values = [", ".join(self._literal(v, t) for v, t in zip(k, types, strict=False)) for k in keys[:20]]
         left = ", ".join(self.quote(c) for c in key)
         if len(key) == 1:
             return f"SELECT {shown} FROM {name} WHERE {left} IN ({', '.join(values)})"
@@ -122,12 +123,13 @@ class Case:
     def quote(self, name: str) -> str:
         return quote_name(name, self.trial.engine)
 
-    def _literal(self, value: str) -> str:
-        number = (
-            value.isascii()
-            and value.removeprefix("-").isdigit()
-            and (value == "0" or not value.lstrip("-").startswith("0"))
-        )
+    def _type(self, table: TableRef, column: str) -> str:
+        return str(self.before.schema.columns(table).get(column, {}).get("type") or "").lower()
+
+    def _literal(self, value: str | None, type_: str) -> str:
+        if value is None:
+            return "NULL"
+        number = "int" in type_ and value.isascii() and value.removeprefix("-").isdigit()
         return value if number else quote_string(value, self.trial.engine)
 
 
