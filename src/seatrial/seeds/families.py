@@ -139,7 +139,7 @@ def family(type_text: str, known: Mapping[str, Family] | None = None) -> Family:
     text = type_text.strip()
     if known and text in known:
         return known[text]
-    if text.endswith("]"):
+    if text.endswith("]") and "[" in text:
         return Family(name="array", element=family(text[: text.rindex("[")], known))
     found = _TYPE.fullmatch(text)
     words = (f"{found['name']} {found['rest']}" if found else text).lower().split()
