@@ -177,9 +177,11 @@ def _block(connection: sqlite3.Connection, table: Table, block: int) -> Total:
         function = "seatrial_block" if table.alias else "seatrial_rows"
         try:
             packed = connection.execute(f"SELECT {function}({columns}) {source}", bounds).fetchone()[0]
-        except sqlite3.OperationalError as error:
-            if "user-defined" not in str(error):
-                raise  # else a text that is no UTF-8: functions are given nothing but str
+        except (sqlite3.OperationalError, UnicodeDecodeError, SystemError) as error:
+            # Functions are given nothing but str: a text that is no UTF-8 ends in any of these, depending on
+            # which row of the block holds it (CPython 3.11 leaves the exception set and goes on)
+            if isinstance(error, sqlite3.OperationalError) and "user-defined" not in str(error):
+                raise
         else:
             return _unpacked(packed) if packed else (0, 0)
     fetch = connection.execute

@@ -136,7 +136,7 @@ def render(tokens: Sequence[Token], names: Collection[str] = ()) -> str:
     tight = True  # no blank before the next token
     callable_before = False
     for index, token in enumerate(tokens):
-        text = _text(token, names, called=_is_called(tokens, index))
+        text = _text(token, names, follower=tokens[index + 1].text if index + 1 < len(tokens) else "")
         opens = token.text == "(" and callable_before
         if not (tight or opens or token.text in (",", ")", ".", ";")):
             parts.append(" ")
@@ -146,18 +146,15 @@ def render(tokens: Sequence[Token], names: Collection[str] = ()) -> str:
     return "".join(parts)
 
 
-def _is_called(tokens: Sequence[Token], index: int) -> bool:
-    return index + 1 < len(tokens) and tokens[index + 1].text == "("
-
-
-def _text(token: Token, names: Collection[str], *, called: bool) -> str:
+def _text(token: Token, names: Collection[str], *, follower: str) -> str:
     if token.kind == WORD:
         if token.text.lower() in names:
             return _name(token.text)
-        known = token.word in _KEYWORDS or (called and token.word in _FUNCTIONS)
+        known = token.word in _KEYWORDS or (follower == "(" and token.word in _FUNCTIONS)
         return token.word if known else token.text
     if token.kind == QUOTED:
-        if names and token.text[0] == '"' and token.value.lower() not in names and not called:
+        is_name = not names or token.text[0] != '"' or token.value.lower() in names or follower in ("(", ".")
+        if not is_name:
             return "'" + token.value.replace("'", "''") + "'"
         return _name(token.value)
     if token.kind == STRING and token.text[0] in "xX":

@@ -1,0 +1,251 @@
+"""The schema vocabulary of SQLite: one change of one attribute names exactly that object."""
+
+import pytest
+from test_engine_sqlite_support import database, run
+
+from seatrial.schema import diff, reordered
+
+__all__ = ["database"]
+
+
+def named(old, new):
+    return sorted(d.key.label for d in diff(old, new))
+
+
+T = "create table p (id integer primary key, k int unique);"
+
+ATTRIBUTES = {
+    "type": ("a varchar(20)", "a varchar(30)", "column t.a"),
+    "no type": ("a", "a blob", "column t.a"),
+    "nullable": ("a int", "a int not null", "column t.a"),
+    "not null on conflict": ("a int not null", "a int not null on conflict ignore", "column t.a"),
+    "default": ("a int default 1", "a int default 2", "column t.a"),
+    "default lost": ("a int default 1", "a int", "column t.a"),
+    "default number or text": ("a int default 1", "a int default '1'", "column t.a"),
+    "default case of text": ("a int default 'x'", "a int default 'X'", "column t.a"),
+    "collation": ("a text", "a text collate nocase", "column t.a"),
+    "generated": ("a int, g int as (a + 1)", "a int, g int as (a + 2)", "column t.g"),
+    "generated stored": ("a int, g int as (a + 1)", "a int, g int as (a + 1) stored", "column t.g"),
+    "no longer generated": ("a int, g int as (a + 1)", "a int, g int", "column t.g"),
+    "autoincrement": ("a integer primary key", "a integer primary key autoincrement", "column t.a"),
+    "column": ("a int", "a int, b int", "column t.b"),
+    "check": ("a int check (a > 0)", "a int check (a > 1)", "check t(a > 0)|check t(a > 1)"),
+    "check string case": ("a check (a > 'x')", "a check (a > 'X')", "check t(a > 'X')|check t(a > 'x')"),
+    "check of a name or a string": ("a check (a > 'b'), b", "a check (a > b), b", "check t(a > 'b')|check t(a > b)"),
+    "named check": ("a int, constraint c check (a > 0)", "a int, constraint c check (a > 1)", "constraint c"),
+    "name of a check": (
+        "a int, constraint c check (a > 0)",
+        "a int, constraint d check (a > 0)",
+        "constraint c|constraint d",
+    ),
+    "unique": ("a int, b int, unique (a, b)", "a int, b int", "unique t(a, b)"),
+    "unique order": ("a int, b int, unique (a, b)", "a int, b int, unique (b, a)", "unique t(a, b)|unique t(b, a)"),
+    "unique collation": ("a text, unique (a)", "a text, unique (a collate nocase)", "unique t(a)"),
+    "unique on conflict": ("a int unique", "a int unique on conflict replace", "unique t(a)"),
+    "named unique": ("a int, b int, constraint u unique (a)", "a int, b int, constraint u unique (b)", "constraint u"),
+    "primary key": ("a int not null, b int", "a int primary key not null, b int", "primary key t(a)"),
+    "primary key descending": (
+        "a int, b int, primary key (a)",
+        "a int, b int, primary key (a desc)",
+        "primary key t(a)",
+    ),
+    "foreign key": ("a int", "a int references p", "foreign key t(a)"),
+    "foreign key's table": ("a int references p", "a int references t", "foreign key t(a)"),
+    "foreign key's column": ("a int references p", "a int references p (k)", "foreign key t(a)"),
+    "on delete": ("a int references p", "a int references p on delete cascade", "foreign key t(a)"),
+    "on update": ("a int references p", "a int references p on update set null", "foreign key t(a)"),
+    "deferrable": ("a int references p", "a int references p deferrable", "foreign key t(a)"),
+    "deferred": (
+        "a int references p deferrable",
+        "a int references p deferrable initially deferred",
+        "foreign key t(a)",
+    ),
+    "named foreign key": (
+        "a int, constraint f foreign key (a) references p",
+        "a int, constraint f foreign key (a) references p on delete set default",
+        "constraint f",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ATTRIBUTES, ids=str)
+def test_one_attribute_of_a_table_names_exactly_its_object(database, case):
+    before, after, expected = ATTRIBUTES[case]
+    run(database, f"{T} create table t ({before})")
+    old = database.inspect()
+    run(database, f"drop table t; create table t ({after})")
+    assert "|".join(named(old, database.inspect())) == expected
+
+
+OBJECTS = {
+    "table option": ("create table x (a int primary key not null)", "{} without rowid", "table x"),
+    "strict": ("create table x (a int)", "{} strict", "table x"),
+    "index column": ("create index x on t (a)", "create index x on t (b)", "index x"),
+    "index unique": ("create index x on t (a)", "create unique index x on t (a)", "index x"),
+    "index predicate": ("create index x on t (a)", "{} where b > 0", "index x"),
+    "index predicate's value": (
+        "create index x on t (a) where b > 0",
+        "create index x on t (a) where b > 1",
+        "index x",
+    ),
+    "index descending": ("create index x on t (a)", "create index x on t (a desc)", "index x"),
+    "index collation": ("create index x on t (c)", "create index x on t (c collate nocase)", "index x"),
+    "index expression": ("create index x on t (lower(c))", "create index x on t (upper(c))", "index x"),
+    "index column or text": ("create index x on t (a)", "create index x on t ((a))", ""),
+    "view": ("create view x as select a from t", "create view x as select b from t", "view x"),
+    "view of a string's case": ("create view x as select 'a'", "create view x as select 'A'", "view x"),
+    "trigger event": (
+        "create trigger x after insert on t begin select 1; end",
+        "create trigger x after delete on t begin select 1; end",
+        "trigger x",
+    ),
+    "trigger body": (
+        "create trigger x after insert on t begin select 1; end",
+        "create trigger x after insert on t begin select 2; end",
+        "trigger x",
+    ),
+    "trigger when": (
+        "create trigger x after insert on t begin select 1; end",
+        "create trigger x after insert on t when new.a > 1 begin select 1; end",
+        "trigger x",
+    ),
+    "virtual table": (
+        "create virtual table x using fts5(a)",
+        "create virtual table x using fts5(a, tokenize = 'porter')",
+        "table x",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", OBJECTS, ids=str)
+def test_one_attribute_of_an_object_names_exactly_it(database, case):
+    before, after, expected = OBJECTS[case]
+    run(database, f"create table t (a int, b int, c text); {before}")
+    old = database.inspect()
+    kind = before.split()[1] if before.split()[1] != "virtual" else "table"
+    run(database, f"drop {kind} x; {after.format(before)}")
+    assert "|".join(named(old, database.inspect())) == expected
+
+
+SAME = {
+    "blanks and comments": ("a int check(a>0)", "a  INT -- why\n check ( a /* c */ > 0 )"),
+    "quotes": ('"a" int, constraint "c" check ("a" > 0)', "[a] int, constraint `c` check (a > 0)"),
+    "parentheses around a default": ("a int default 1", "a int default (1)"),
+    "default null": ("a int", "a int default null"),
+    "a string in double quotes": ("a text default 'x'", 'a text default "x"'),
+    "parentheses around a check": ("a int check (a > 0)", "a int check ((a > 0))"),
+    "keyword case": ("a INT NOT NULL CHECK (a IS NOT NULL)", "a int not null check (a is not null)"),
+    "in the column or behind it": ("a int unique references p", "a int, unique (a), foreign key (a) references p"),
+    "the parent's key by name": ("a int references p", "a int references P (ID)"),
+    "a rowid is never null": ("a integer primary key", "a integer primary key not null"),
+    "the default action": ("a int references p", "a int references p on delete no action not deferrable"),
+    "a name that is a keyword": ('"key" int check ("key" > 0)', "key int check (key > 0)"),
+}
+
+
+@pytest.mark.parametrize("case", SAME, ids=str)
+def test_what_means_the_same_is_the_same(database, case):
+    before, after = SAME[case]
+    run(database, f"{T} create table t ({before})")
+    old = database.inspect()
+    run(database, f"drop table t; create table t ({after})")
+    assert named(old, database.inspect()) == []
+
+
+def test_a_rename_and_back_changes_nothing(database):
+    run(
+        database,
+        """
+        create table docs (id integer primary key, a int check (docs.a > 0), b text default 'x' collate nocase, unique (a));
+        create table lines (doc int references docs (id), x text);
+        create index i on docs (a) where b > 1;
+        create view v as select d.a from docs d join lines on doc = d.id;
+        create trigger t after insert on docs begin update lines set x = new.a; end;
+        """,
+    )
+    old = database.inspect()
+    run(database, "alter table docs rename to papers; alter table papers rename column a to c")
+    assert named(old, database.inspect())
+    run(database, "alter table papers rename column c to a; alter table papers rename to docs")
+    assert named(old, database.inspect()) == []
+
+
+def test_the_order_of_columns_is_no_attribute(database):
+    run(database, "create table t (a int, b int)")
+    old = database.inspect()
+    run(database, "drop table t; create table t (b int, a int)")
+    new = database.inspect()
+    assert (named(old, new), [str(t) for t in reordered(old, new)]) == ([], ["t"])
+
+
+def test_what_is_not_the_users_is_left_out(database):
+    database.bookkeeping = frozenset({"alembic_version"})
+    run(
+        database,
+        """
+        create table t (id integer primary key autoincrement, a int unique);
+        create table alembic_version (v text); create index bi on alembic_version (v);
+        create virtual table f using fts5(a);
+        insert into t (a) values (1); analyze;
+        """,
+    )
+    labels = [k.label for k in database.inspect() if k.kind != "column"]
+    assert labels == ["primary key t(id)", "table f", "table t", "unique t(a)"]
+    states = {t.table.name: t.compared for t in database.take("A").tables}
+    assert states == {"f": False, "t": True}
+
+
+def test_constraints_of_one_name_and_commas_left_out(database):
+    run(
+        database,
+        "create table t (a int, b int, constraint c check (a > 0) constraint c check (b > 0) unique (a) check (a > 0), "
+        "check (a > 0))",
+    )
+    assert [k.label for k in database.inspect() if k.kind not in ("column", "table")] == [
+        "check t(a > 0)",
+        "check t(a > 0) #2",
+        "constraint c",
+        "constraint c #2",
+        "unique t(a)",
+    ]
+
+
+HOSTILE = [
+    '"; DROP TABLE x; --',
+    "a WHERE b",
+    "select",
+    "größe cm",
+    "it's",
+    "a]b",
+    "a`b",
+    "x.y",
+    "🚢",
+    "a,b(",
+    "%s ? :a",
+]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_names(database, name):
+    q = database.quote(name)
+    run(
+        database,
+        f"create table {q} ({q} integer primary key, {database.quote(name + '2')} text not null unique check ({database.quote(name + '2')} <> ''));"
+        f"create index {database.quote(name + 'i')} on {q} ({database.quote(name + '2')});"
+        f"insert into {q} values (1, 'a'), (2, 'b')",
+    )
+    old = database.take("A")
+    assert [t.table.name for t in old.tables] == [name]
+    assert all(i.observed for i in old.integrity)
+    run(database, f"update {q} set {database.quote(name + '2')} = 'c' where {q} = 2; delete from {q} where {q} = 1")
+    new = database.take("B", since=old)
+    (found,) = database.diff(old, new, _pairs(old, new))
+    assert (found.lost[0].key, found.changed[0].rows[0].old, found.changed[0].rows[0].new) == (("1",), ("b",), ("c",))
+    with database.filling():
+        database.fill(found.table, (name, name + "2"), [(9, "x")])
+
+
+def _pairs(old, new):
+    from seatrial.schema import pair_by_name
+
+    return pair_by_name(old, new)
