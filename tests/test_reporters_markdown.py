@@ -295,6 +295,7 @@ def test_the_cells_of_a_row_are_what_was_put_in():
         assert re.split(r"(?<!\\)\|", line)[3].strip() in ("✅ PASS", "❌ FAIL")
 
 
+@settings(deadline=None)
 @given(st.text(max_size=30))
 def test_code_shows_its_text_and_nothing_else(text):
     tokens = parsed(f"- x {md.code(text)} y")
@@ -302,6 +303,7 @@ def test_code_shows_its_text_and_nothing_else(text):
     assert [c.type for c in children] == ["text", "code_inline", "text"]
 
 
+@settings(deadline=None)
 @given(st.text(alphabet=st.sampled_from(list("|`*_<>[]()!#-+=~\\&;:./@ ab1x")), max_size=20))
 def test_text_is_read_as_it_was_written(text):
     shown = "".join(c.content for t in parsed(f"x {md.text(text)}") if t.children for c in t.children)

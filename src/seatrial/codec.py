@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from seatrial.errors import SeatrialError
-from seatrial.model import Attribute, ObjectKey, Schema, Trace
+from seatrial.model import Attribute, Attributes, ObjectKey, Schema, Trace
 
 TRACE_FORMAT = "seatrial-trace/1"
 
@@ -48,23 +48,26 @@ class _ObjectTable:
     """Unique schema objects in the order in which they were first met."""
 
     objects: list[_Object] = field(default_factory=list)
-    places: dict[Any, int] = field(default_factory=dict)
+    places: dict[tuple[ObjectKey, str], int] = field(default_factory=dict)
+    schemas: dict[tuple[int, ...], Schema] = field(default_factory=dict)
 
     def write(self, value: Any) -> list[int]:
         if not isinstance(value, Schema):
             raise TypeError(f"a {type(value).__name__} has no place in a trace")
-        return [self._place(_Object(k.kind, k.namespace, k.table, k.name, dict(a))) for k, a in value.items()]
+        return [self._place(k, a) for k, a in value.items()]
 
-    def _place(self, item: _Object) -> int:
-        # 1 == True: the value's type belongs to its identity, or one would come back as the other
-        identity = (item.key, tuple((n, type(v), v) for n, v in item.attributes.items()))
+    def _place(self, key: ObjectKey, attributes: Attributes) -> int:
+        identity = (key, repr(attributes))  # repr, not ==, which takes 1 for True
         if identity not in self.places:
             self.places[identity] = len(self.objects)
-            self.objects.append(item)
+            self.objects.append(_Object(key.kind, key.namespace, key.table, key.name, dict(attributes)))
         return self.places[identity]
 
     def read(self, _type: type, value: Any) -> Schema:
-        return Schema({self.objects[i].key: self.objects[i].attributes for i in value})
+        places = tuple(value)
+        if places not in self.schemas:
+            self.schemas[places] = Schema({self.objects[i].key: self.objects[i].attributes for i in places})
+        return self.schemas[places]
 
 
 def encode_trace(trace: Trace) -> bytes:

@@ -62,7 +62,13 @@ def facts(findings: Iterable[Finding]) -> tuple[Fact, ...]:
     also: dict[int, list[Finding]] = {i: [] for i in range(len(rest))}
     for rules in (ANYWHERE, SAME_PLACE):
         _gather(rest, also, rules)
-    return tuple(Fact(rest[i], tuple(others)) for i, others in also.items())
+    return tuple(_gravest_first([rest[i], *others]) for i, others in also.items())
+
+
+def _gravest_first(found: list[Finding]) -> Fact:
+    """What was lost is told first, that down does nothing after it; of the same gravity the main rule."""
+    main, *others = sorted(found, key=lambda f: -f.severity.rank)
+    return Fact(main, tuple(others))
 
 
 def _gather(found: Sequence[Finding], also: dict[int, list[Finding]], rules: Mapping[str, set[str]]) -> None:

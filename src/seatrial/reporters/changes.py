@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from seatrial.model import Snapshot, TableDiff, TableRef, TableState, Trial
-from seatrial.schema import Difference, diff, reordered
+from seatrial.model import Schema, Snapshot, TableDiff, TableRef, TableState, Trial
+from seatrial.schema import Difference, diff
+from seatrial.sql.intent import read
 
 VERBS = {
     "table": ("created", "dropped", "altered"),
@@ -17,6 +18,7 @@ VERBS = {
     "row security": ("enabled", "disabled", "altered"),
     "grant": ("granted", "revoked", "altered"),
 }
+NOUNS = {"unique": "unique constraint", "check": "check constraint"}
 PLURALS = {"index": "indexes", "primary key": "primary keys", "policy": "policies", "retry": "retries"}
 
 
@@ -47,6 +49,7 @@ class StepView:
     rows: tuple[TableDiff, ...] | None  # None: the rows were not compared, only counted and summed
     tables: tuple[TableView, ...] = ()
     objects: tuple[str, ...] = ()  # what belongs to no table: "function f created"
+    differences: tuple[Difference, ...] = ()
 
     @property
     def changed(self) -> tuple[TableView, ...]:
@@ -71,7 +74,37 @@ class _Names:
 
 def up_view(trial: Trial) -> StepView:
     """A to B; nothing to compare where up failed."""
-    return _view(trial.before, trial.after_up, trial.up_changes if trial.after_up else None, _names(trial))
+    rows = trial.up_changes if trial.after_up else None
+    view = _view(trial.before, trial.after_up, rows, _names(trial))
+    filled = _filled(trial)
+    tables = tuple(replace(t, changes=_with_filled(t, filled[t.ref])) if t.ref in filled else t for t in view.tables)
+    return replace(view, tables=tables)
+
+
+def _filled(trial: Trial) -> dict[TableRef, int]:
+    """How many rows UPDATE wrote into columns that up added: no comparison with before shows them."""
+    before, after = trial.before, trial.after_up
+    if before is None or after is None or not any(s.rows for s in trial.up.statements):
+        return {}
+    known = {t.table for t in before.tables}
+    added = [k for k in after.schema if k.kind == "column" and k not in before.schema and k.owner in known]
+    if not added:
+        return {}
+    texts = [s.sql for s in trial.up.statements]
+    intent = read(texts, trial.engine, before.schema, observed=trial.up.statements_observed)
+    writing: dict[TableRef, set[str]] = {}
+    for key in added:
+        if key.owner is not None:
+            writing.setdefault(key.owner, set()).update(intent.assigns_column(key.owner, key.name))
+    found = {t: sum(s.rows or 0 for s in trial.up.statements if s.sql in sql) for t, sql in writing.items()}
+    return {t: rows for t, rows in found.items() if rows}
+
+
+def _with_filled(table: TableView, rows: int) -> tuple[str, ...]:
+    """The words with the rows of a new column's backfill, where no update of older columns is told."""
+    if any(w.endswith(" updated") for w in table.changes):
+        return table.changes
+    return (*table.changes, f"{number(rows, 'row')} updated")
 
 
 def down_view(trial: Trial) -> StepView:
@@ -95,15 +128,37 @@ def _view(
     refs = sorted({t.table for s in ends for t in s.tables})
     if before is None or after is None:
         return StepView(before, after, None, tuple(_one_end(ref, before, after) for ref in refs))
-    by_table, others = _by_table(diff(before.schema, after.schema), set(refs))
-    reorder = set(reordered(before.schema, after.schema))
+    differing = _differing(before.schema, after.schema)
+    differences = tuple(diff(*differing))
+    by_table, others = _by_table(differences, set(refs))
+    reorder = _reordered(before.schema, after.schema, {k.owner for s in differing for k in s if k.kind == "column"})
+    states = [{t.table: t for t in s.tables} for s in (before, after)]
     tables = []
     for ref in refs:
-        old, new = before.table(ref), after.table(ref)
+        old, new = (s.get(ref) for s in states)
         words = _schema_words(ref, by_table.get(ref, []), names) + ["columns reordered"] * (ref in reorder)
         words += _row_words(ref, old, new, rows, moved=names.moved(ref), defined=bool(words))
         tables.append(TableView(str(ref), ref, old, new, tuple(words)))
-    return StepView(before, after, rows, tuple(tables), tuple(f"{d.key.label} {_verb(d)}" for d in others))
+    objects = tuple(f"{d.key.label} {_verb(d)}" for d in others)
+    return StepView(before, after, rows, tuple(tables), objects, differences)
+
+
+def _differing(before: Schema, after: Schema) -> tuple[Schema, Schema]:
+    """Only the objects that are not the same on both sides: few, where to sort and compare all would cost the most."""
+    if before is after:
+        return Schema(), Schema()
+    old = {k: a for k, a in before.items() if after.get(k) != a}
+    return Schema(old), Schema({k: a for k, a in after.items() if k in old or k not in before})
+
+
+def _reordered(before: Schema, after: Schema, candidates: set[TableRef | None]) -> set[TableRef]:
+    """Tables whose common columns stand in another order."""
+    return {t for t in candidates if t is not None and _order(before, after, t) != _order(after, before, t)}
+
+
+def _order(schema: Schema, other: Schema, table: TableRef) -> list[str]:
+    known = other.columns(table)
+    return [c for c in schema.columns(table) if c in known]
 
 
 def _one_end(ref: TableRef, before: Snapshot | None, after: Snapshot | None) -> TableView:
@@ -162,6 +217,7 @@ def _verb(change: Difference) -> str:
 
 def number(count: int, noun: str) -> str:
     """``1 row``, ``1,204 rows``, ``2 indexes``."""
+    noun = NOUNS.get(noun, noun)
     return f"{count:,} {noun if count == 1 else PLURALS.get(noun, noun + 's')}"
 
 
@@ -195,7 +251,7 @@ def diff_words(change: TableDiff) -> list[str]:
 
 
 def parts(view: StepView) -> Counter[tuple[str, str]]:
-    """How many objects of a kind were created, dropped or altered: {("column", "added"): 1}."""
-    if view.before is None or view.after is None:
-        return Counter()
-    return Counter((d.key.kind, _verb(d)) for d in diff(view.before.schema, view.after.schema))
+    """How many objects of a kind were created, dropped or altered, a table counted whole: {("column", "added"): 1}."""
+    whole = {d.key.owner for d in view.differences if d.key.kind == "table" and _half(d)}
+    counted = (d for d in view.differences if d.key.kind == "table" or d.key.owner not in whole)
+    return Counter((d.key.kind, _verb(d)) for d in counted)

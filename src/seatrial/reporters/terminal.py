@@ -134,18 +134,24 @@ def _evidence(fact: Fact, look: Look) -> Iterator[str]:
     main = fact.main
     yield from _wrapped("   ", main.message, look)
     shown, rest = words.key_list(main, 10)
-    if shown:
+    if shown and shown[0] not in main.message:
         yield from _wrapped("     ", f"rows: {', '.join(shown)}{words.more(rest)}", look)
-    for change in main.changes[:CHANGES]:
-        old, new = words.value(change.old), words.value(change.new)
-        yield from _wrapped("     ", f"{words.key(change.key)} {change.column}: {old} {look.arrow()} {new}", look)
-    if len(main.changes) > CHANGES:
-        yield f"     and {len(main.changes) - CHANGES:,} more values"
+    yield from _changes(main, look)
     for label, texts in (("cause", fact.causes), ("fix", fact.recommendations)):
         for text in texts:
             yield from _wrapped("     ", f"{label}: {text}", look)
     for other in fact.also:
         yield from _wrapped("     ", f"also {other.rule} ({other.severity.upper()}): {other.message}", look)
+        if not set(other.changes) <= set(main.changes):
+            yield from _changes(other, look)
+
+
+def _changes(finding: Finding, look: Look) -> Iterator[str]:
+    for change in finding.changes[:CHANGES]:
+        old, new = words.value(change.old), words.value(change.new)
+        yield from _wrapped("     ", f"{words.key(change.key)} {change.column}: {old} {look.arrow()} {new}", look)
+    if len(finding.changes) > CHANGES:
+        yield f"     and {len(finding.changes) - CHANGES:,} more values"
 
 
 def _remarks(report: Report, look: Look) -> Iterable[str]:

@@ -103,6 +103,8 @@ def escaped(text: str) -> str:
 
 def key(parts: Key) -> str:
     """``17``, or ``(17, a)`` for a composite key."""
+    if not parts:
+        return "a row without a key"
     shown = [("NULL" if p is None else shorten(escaped(p)) or "''") for p in parts]
     return shown[0] if len(shown) == 1 else f"({', '.join(shown)})"
 

@@ -60,10 +60,7 @@ def method(judged: Judged) -> str:
     view = down_view(judged.trial)
     verbs: dict[str, list[str]] = {}
     counted = parts(view)
-    whole = {kind for kind, _ in counted} & {"table"}
     for (kind, verb), count in sorted(counted.items()):
-        if kind == "column" and whole and verb in ("added", "dropped"):
-            continue  # the columns of a table that comes or goes
         word = {"dropped": "drops", "revoked": "revokes", "altered": "alters"}.get(verb, "creates")
         verbs.setdefault(word, []).append(number(count, kind))
     said = [f"{verb} {', '.join(what)}" for verb, what in verbs.items()]
@@ -81,7 +78,7 @@ def _risk(judged: Judged) -> str:
 
 
 def _unsafe(judged: Judged) -> str:
-    advice = "; ".join(dict.fromkeys(f.recommendation for f in words.failing(judged) if f.recommendation))
+    advice = "; ".join(dict.fromkeys(f.recommendation.rstrip(".") for f in words.failing(judged) if f.recommendation))
     if judged.rollback_safe is None:
         why = told.not_run(judged, judged.trial.down, down=True) or "the rollback was not observed"
         return md.row(told.name(judged), _type(judged), UNTESTED, md.text(why), md.text(advice))

@@ -11,7 +11,6 @@ from seatrial.reporters import words
 from seatrial.reporters.changes import StepView, TableView, number, return_view, up_view
 from seatrial.reporters.markdown import text as md
 from seatrial.reporters.markdown import told
-from seatrial.schema import diff
 
 STATEMENTS = 8
 LINES = 12
@@ -351,13 +350,11 @@ def _foreign_keys(before: Schema, after: Schema) -> str:
 
 
 def _same_schema(judged: Judged, view: StepView) -> str:
-    assert view.before is not None and view.after is not None
-    changes = diff(view.before.schema, view.after.schema)
-    if not changes:
+    if not view.differences:
         return "✅ Schema matches pre-migration state"
     rules = ("schema-not-restored", "down-does-nothing")
     grave = any(f.rule in rules and not f.waived and f.severity.rank >= Severity.HIGH.rank for f in judged.findings)
-    shown = md.codes((c.key.label for c in changes), 10)
+    shown = md.codes((d.key.label for d in view.differences), 10)
     return f"{'❌' if grave else '⚠️'} Schema differs from pre-migration state: {shown}"
 
 

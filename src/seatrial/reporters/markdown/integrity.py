@@ -127,7 +127,7 @@ def _asked(report: Report, check: Check) -> list[Asked]:
 def _label(integrity: Integrity) -> str:
     """``order_items.order_id → orders.id``, ``users.email``, ``order_items: quantity > 0``."""
     table = str(integrity.table)
-    if integrity.expression:
+    if integrity.expression and (integrity.rule == "check-violated" or not integrity.columns):
         return f"{table}: {integrity.expression}"
     columns = ", ".join(integrity.columns)
     column = f"{table}.{columns}" if len(integrity.columns) == 1 else f"{table}({columns})"
@@ -232,49 +232,49 @@ def checksum_text(report: Report) -> dict[str, str]:
     }
 
 
-def _moment(tested: list[Judged], lines: Callable[[Judged], list[str]]) -> str:
+def _moment(tested: list[Judged], lines: Callable[[Judged, int], list[str]]) -> str:
+    few = FEW if len(tested) <= FEW else 0
     if not tested:
         return "No migration could be tested."
     if len(tested) == 1:
-        return md.bullets(lines(tested[0]))
+        return md.bullets(lines(tested[0], few))
     found = []
     for judged in tested:
         found.append(f"- {told.name(judged)}:")
-        found += [f"  - {x}" for x in lines(judged)]
+        found += [f"  - {x}" for x in lines(judged, few)]
     return "\n".join(found)
 
 
-def _before(judged: Judged) -> list[str]:
+def _before(judged: Judged, few: int) -> list[str]:
     shot = judged.trial.before
-    return _listed(judged, shot, lambda s: "") if shot else ["not taken"]
+    return _listed(judged, shot, lambda s: "", few) if shot else ["not taken"]
 
 
-def _after_up(judged: Judged) -> list[str]:
+def _after_up(judged: Judged, few: int) -> list[str]:
     shot = judged.trial.after_up
     if shot is None:
         return [f"not taken: {'up failed' if judged.trial.up.error else 'up was not run'}"]
-    return _listed(judged, shot, lambda s: f" ({_up_mark(judged, s)})")
+    return _listed(judged, shot, lambda s: f" ({_up_mark(judged, s)})", few)
 
 
-def _after_down(judged: Judged) -> list[str]:
+def _after_down(judged: Judged, few: int) -> list[str]:
     shot = judged.trial.after_down
     if shot is None:
         why = "down failed" if judged.trial.down.error else told.not_run(judged, judged.trial.down, down=True)
         return [f"not taken: {md.text(why)}"]
-    return _listed(judged, shot, lambda s: f" ({_down_mark(judged, s)})")
+    return _listed(judged, shot, lambda s: f" ({_down_mark(judged, s)})", few)
 
 
-def _listed(judged: Judged, shot: Snapshot, mark: Callable[[TableState], str]) -> list[str]:
+def _listed(judged: Judged, shot: Snapshot, mark: Callable[[TableState], str], few: int) -> list[str]:
     """Every table where they are few, else those that changed at any moment; the others are counted."""
     moving = _moving(judged)
-    shown = [s for s in shot.tables if s.table in moving or len(shot.tables) <= FEW]
+    shown = [s for s in shot.tables if s.table in moving or len(shot.tables) <= few]
     lines = [f"{md.code(str(s.table))}: {_sum(s)}{mark(s)}" for s in shown[:TABLES]]
     if shown[TABLES:]:
         lines.append(f"{number(len(shown) - TABLES, 'more changed table')}")
-    rest = len(shot.tables) - len(shown)
-    return (
-        [*lines, f"{number(rest, 'other table')}, unchanged throughout"] if rest else lines or ["there are no tables"]
-    )
+    if rest := len(shot.tables) - len(shown):
+        lines.append(f"{number(rest, 'other table' if lines else 'table')}, unchanged throughout")
+    return lines or ["there are no tables"]
 
 
 def _moving(judged: Judged) -> set[TableRef]:

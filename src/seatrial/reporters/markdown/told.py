@@ -68,6 +68,8 @@ def _details(fact: Fact, counts: tuple[int, int] | None) -> Iterator[str]:
     yield f"Severity: {severity(fact)}"
     for other in fact.also:
         yield f"Also: {other.rule} ({other.severity.upper()}): {md.text(other.message)}"
+        if not set(other.changes) <= set(main.changes):
+            yield from changed(other)
     if main.sql and (main.keys or main.rule in DATA):
         yield f"Shown by: {md.code(words.shorten(words.line(main.sql), 300))}"
 
