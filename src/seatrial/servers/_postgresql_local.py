@@ -84,11 +84,16 @@ class LocalServer:
             _initialise(found, folder, user)
             process = _launch(found, folder, user)
             _await_ready(process, folder)
-        except BaseException:
+        except BaseException as error:
             if process is not None:
                 _stop(process)
             shutil.rmtree(folder, ignore_errors=True)
             run.forget(kind=KIND, folder=str(folder))
+            if isinstance(error, OSError):  # as root: a folder that nobody may not enter
+                who = "nobody, as PostgreSQL refuses to run as root" if user else "you"
+                raise ServerError(
+                    f"{error.filename} cannot be run by {who}: {error.strerror}. Install PostgreSQL where it can."
+                ) from None
             raise
         return cls(found, folder, process)
 

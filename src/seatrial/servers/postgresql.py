@@ -6,6 +6,7 @@ in that run's ledger. A run is alive while it holds its lock on this machine or 
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import itertools
 import re
@@ -51,7 +52,9 @@ class PostgresqlServer:
         self._local = local
         self._numbers = itertools.count(1)
         self._databases: list[Database] = []
+        self._closed = False
         self._run = run or ledger.Run.start()
+        atexit.register(self.close)  # where nobody closes it: an exception, Ctrl-C
         try:
             self._connect_maintenance()
         except BaseException:
@@ -245,7 +248,11 @@ class PostgresqlServer:
                 run.settle(tuple(gone))
 
     def close(self) -> None:
-        """Drop what is left of our databases; stop and remove a local server."""
+        """Drop what is left of our databases; stop and remove a local server. Twice is once."""
+        atexit.unregister(self.close)
+        if self._closed:
+            return
+        self._closed = True
         for database in self._databases:
             with contextlib.suppress(ServerError):
                 database.close()
