@@ -10,7 +10,7 @@ def ref(name):
 
 
 def schema(tables, objects=(), **attributes):
-    """``{"users": "id name"}`` or ``{"users": {"id": {"type": "integer"}}}``; objects are (kind, table, name, attributes).
+    """``{"users": "id name"}`` or ``{"users": {"id": {"type": "integer"}}}``; objects are (kind, table, name, given).
 
     ``attributes``: of tables, by name (``hits_2024={"inherits": ("hits",)}``).
     """

@@ -119,14 +119,14 @@ def _candidate(world: World, run: Run, statement: str) -> _Candidate:
     where = limitless(tokens[update.where.first : update.where.last])
     if is_random(where, world.dialect):
         raise _Unjudged("its WHERE is random")
-    prefix, sources = limitless(tokens[: update.head]), limitless(_span(tokens, update.sources))
+    prefix, sources = limitless(tokens[: update.head]), limitless(_span(tokens, update.sources), tables=True)
     backfill = Backfill(
         table=table.ref or TableRef("", ""),
         columns=tuple(c.name for c in columns),
         statement=statement,
         dialect=world.dialect,
         items=tuple(_item(world, run, update, table, i) for i in range(len(update.items))),
-        target=render(_span(tokens, update.targets)),
+        target=render(limitless(_span(tokens, update.targets), tables=True)),
         alias=mention.alias or mention.name.name,
         prefix=render(prefix),
         sources=render(sources),
@@ -139,7 +139,7 @@ def _candidate(world: World, run: Run, statement: str) -> _Candidate:
         where=tuple(where),
         keys=_keys(world, table),
         assigned=frozenset(map(id, columns)),
-        touched=frozenset(map(id, [*columns, *_read(world, run, tokens)])),
+        touched=frozenset(map(id, [*columns, *run.columns])),
         same_set=(id(table), signature(prefix), *_set_signature(tokens, update)),
     )
 
@@ -156,7 +156,11 @@ def _without_itself(tokens: Tokens, update: Update) -> Update:
 
 def _set_signature(tokens: Tokens, update: Update) -> tuple[object, ...]:
     items = tuple((a.columns, signature(_span(tokens, a.value))) for a in update.items)
-    return (signature(_span(tokens, update.targets)), items, signature(limitless(_span(tokens, update.sources))))
+    return (
+        signature(_span(tokens, update.targets)),
+        items,
+        signature(limitless(_span(tokens, update.sources), tables=True)),
+    )
 
 
 def _refuse_settings(world: World, tokens: Tokens) -> None:

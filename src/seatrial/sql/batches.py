@@ -10,7 +10,7 @@ from seatrial.sql.tokens import QUOTED, WORD, Token, words
 _LIMITS = ("LIMIT", "OFFSET", "FETCH")
 _ENDS = ("UNION", "EXCEPT", "INTERSECT")
 _MAY_BE_MANY = frozenset(
-    ["IN", "EXISTS", "ANY", "ALL", "SOME", "FROM", "JOIN", ",", "AS", "(", "LATERAL", "MATERIALIZED"]
+    ["IN", "EXISTS", "ANY", "ALL", "SOME", "FROM", "JOIN", "USING", ",", "AS", "(", "LATERAL", "MATERIALIZED"]
 )
 _COMPARES = ("<", ">", "<=", ">=", "BETWEEN")
 _PLAIN = words("AND OR NOT BETWEEN SYMMETRIC MOD CAST AS INTEGER INT BIGINT NULL IS")
@@ -35,10 +35,11 @@ def signature(tokens: Sequence[Token]) -> tuple[str, ...]:
     return tuple(t.name.casefold() if t.kind in (WORD, QUOTED) else t.word or f"'{t.value}" for t in tokens)
 
 
-def limitless(tokens: Tokens) -> list[Token]:
+def limitless(tokens: Tokens, *, tables: bool = False) -> list[Token]:
     """Without LIMIT, OFFSET, FETCH (with the ORDER BY before them) and FOR UPDATE, at every depth.
 
-    Raises NotTaken where a sub-select that may give only one row rests on its LIMIT.
+    ``tables``: the tokens begin a list of tables, so that several rows are welcome from a sub-select there. Raises
+    NotTaken where a sub-select that may give only one row rests on its LIMIT.
     """
     kept: list[Token] = []
     i = 0
@@ -47,7 +48,7 @@ def limitless(tokens: Tokens) -> list[Token]:
             end = closing(tokens, i, len(tokens))
             inner = limitless(tokens[i + 1 : end])
             is_cut = len(inner) < end - i - 1 and _limits(tokens[i + 1 : end])
-            if is_cut and (i == 0 or tokens[i - 1].word not in _MAY_BE_MANY):
+            if is_cut and not (tables if i == 0 else tokens[i - 1].word in _MAY_BE_MANY):
                 raise NotTaken("a sub-select that gives one value rests on its LIMIT")
             kept += [tokens[i], *inner, *tokens[end : end + 1]]
             i = end + 1

@@ -125,7 +125,9 @@ class Intent:
         if key.owner is None or key.kind not in ("table", "column"):
             return self.names_object(key)
         if key.kind == "table":
-            return any({attribute, _FOLLOWS.get(attribute, attribute)} & t.states for t in self._lineage.tables(key.owner))
+            return any(
+                {attribute, _FOLLOWS.get(attribute, attribute)} & t.states for t in self._lineage.tables(key.owner)
+            )
         columns = self._lineage.columns(key.owner, key.name, related=True)
         stated = {s for c in columns for s in c.states}
         if stated & {attribute, _FOLLOWS.get(attribute, attribute)}:

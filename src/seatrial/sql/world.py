@@ -72,7 +72,7 @@ class Run:
     index: int
     parsed: Parsed
     tables: dict[str, set[Table]] = field(default_factory=dict)  # alias or name -> tables
-    updates: list[tuple[Effect, Table | None]] = field(default_factory=list)
+    columns: set[Column] = field(default_factory=set)  # every column that one of its identifiers may mean
     resolved: dict[int, Table] = field(default_factory=dict)  # by the index of a name: ALTER TABLE a RENAME b, ADD c
 
 
@@ -206,18 +206,17 @@ class World:
     def _mention(self, found: Mentions, index: int, run: Run, scopes: dict[int, set[Table]]) -> None:
         everywhere = set().union(*run.tables.values()) if run.tables else set()
         for qualifier, name in found.columns:
-            self._mention_in(
-                run.tables.get(self._fold(qualifier), everywhere) if qualifier else everywhere, name, index
-            )
+            tables = run.tables.get(self._fold(qualifier), everywhere) if qualifier else everywhere
+            run.columns |= self._mention_in(tables, name, index)
         for scope, qualifier in found.stars:
             for table in run.tables.get(self._fold(qualifier), set()) if qualifier else scopes.get(scope, set()):
                 self._mention_all(table, index)
 
-    def _mention_in(self, tables: Iterable[Table], name: str, index: int) -> None:
-        for table in tables:
-            column = table.columns.get(self._fold(name))
-            if column is not None:
-                self.mentioned.setdefault(column, set()).add(index)
+    def _mention_in(self, tables: Iterable[Table], name: str, index: int) -> set[Column]:
+        found = {c for t in tables if (c := t.columns.get(self._fold(name))) is not None}
+        for column in found:
+            self.mentioned.setdefault(column, set()).add(index)
+        return found
 
     def _mention_all(self, table: Table, index: int) -> None:
         for column in table.columns.values():
@@ -505,7 +504,6 @@ class World:
     def _update(self, event: Event, parsed: Parsed, run: Run) -> None:
         effect = event.effect
         assert effect is not None
-        run.updates.append((effect, event.table))
         for assignment in effect.values:
             table = self._assigned_table(assignment, event.table, run)
             for name in assignment.columns:
