@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 INTEGERS = frozenset({"tinyint", "smallint", "mediumint", "int", "bigint"})
@@ -68,16 +69,28 @@ def as_bytes(column: Column, expression: str) -> str:
     return f"CAST({as_text(column, expression)} AS BINARY)"
 
 
-def fingerprint(columns: list[Column], names: list[str]) -> str:
-    """SQL of a row's SHA-256 over the columns in the order of their names.
+_EXACT = frozenset({"decimal", "date", "datetime", "timestamp", "time", "year", "bit"})
 
-    A field that can hold any byte goes in behind its length, and NULL has a mark of its own, so that no two rows give the same
-    text. Only rows whose columns are stored alike are compared by it, so a cheap form of the value is enough.
+
+def same_value(old: Column, one: str, new: Column, other: str) -> str:
+    """SQL that is true where two stored values are the same, to the last bit and blank; the cheapest that is exact."""
+    if (old.is_integer and new.is_integer) or (old.base in _EXACT and old.type == new.type):
+        return f"{one} <=> {other}"
+    if old.base in TEXTS and (old.base, old.charset) == (new.base, new.charset):
+        return f"CAST({one} AS BINARY) <=> CAST({other} AS BINARY)"
+    return f"{as_bytes(old, one)} <=> {as_bytes(new, other)}"
+
+
+def packed(columns: Sequence[Column], names: Sequence[str]) -> str:
+    """SQL of a row as bytes to be hashed, over the columns in the order of their names.
+
+    A field that can hold any byte goes in behind its length, and NULL has a mark of its own, so that no two rows give the
+    same bytes. Only rows whose columns are stored alike are compared by them: a cheap form of the value is enough.
     """
     ordered = sorted(zip(columns, names, strict=True), key=lambda pair: pair[0].name)
     parts = [part for column, name in ordered for part in _field(column, name)]
     head = "\x1f".join(f"{c.name}\x1e{c.type}" for c, _ in ordered)
-    return f"UNHEX(SHA2(CONCAT({', '.join([_mark(head), *parts])}), 256))"
+    return f"CONCAT({', '.join([_mark(head), *parts])})"
 
 
 def _mark(text: str) -> str:

@@ -23,13 +23,16 @@ class Judge:
 
     def judge(self, also: Schema | None, settled: Callable[[Integrity], Integrity | None]) -> tuple[Integrity, ...]:
         """Every constraint of the schema that stands, and those that only ``also`` declares."""
-        standing = [q for k, a in self.catalog.schema.items() if (q := self._question(k, a)) is not None]
+        # A primary key needs no question while it stands: the table is its index.
+        judged = [(k, a) for k, a in self.catalog.schema.items() if k.kind != "primary key"]
+        standing = [q for k, a in judged if (q := self._question(k, a)) is not None]
         known = {(q.rule, q.table, q.columns, q.references, q.expression) for q in standing}
         before = [
             replace(q, declared_before=True)
             for k, a in (also or {}).items()
             if (q := self._question(k, a) or self._required(k, a)) is not None
             and (q.rule, q.table, q.columns, q.references, q.expression) not in known
+            and k not in self.catalog.schema
         ]
         return tuple(settled(q) or self._answer(q) for q in (*standing, *before))
 

@@ -74,7 +74,9 @@ class Prover:
             yield True
             return
         try:
-            self.link.execute(f"FLUSH TABLES {', '.join(quote(t) for t in tables)} FOR EXPORT")
+            self.link.execute(
+                f"FLUSH TABLES {', '.join(f'{quote(self.database)}.{quote(t)}' for t in tables)} FOR EXPORT"
+            )
         except DatabaseError:  # an engine without it
             yield False
             return

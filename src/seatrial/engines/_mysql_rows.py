@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from seatrial.engines._mysql_columns import Column, as_bytes, as_text, fingerprint
+from seatrial.engines._mysql_columns import Column, as_bytes, as_text, packed, same_value
 from seatrial.engines._mysql_dialect import Dialect
 from seatrial.engines._mysql_link import Link, TextRow, literal, quote
+from seatrial.engines._mysql_tablespace import Tablespaces
 from seatrial.model import ChangedRow, ChangeGroup, Row, TableDiff, TablePair, TableRef
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Copy:
-    """One table's rows at one moment: column ``c0``, ``c1`` ... as they were stored, ``k`` the key, ``h`` the row's hash."""
+    """One table's rows at one moment, as they were stored.
+
+    A copy by rows has columns ``c0``, ``c1`` ..., ``h``, the hash of the row, and, unless it is one integer, ``k``, a digest of the
+    key. A ``twin`` is a copy of the table's file: it has the table's own columns and indexes.
+    """
 
     name: str  # quoted, with its database
     table: TableRef
@@ -21,6 +26,7 @@ class Copy:
     key: tuple[str, ...]
     rows: int
     checksum: str
+    twin: str = ""  # the raw name of a twin
 
     def is_of(self, columns: Sequence[Column], key: tuple[str, ...]) -> bool:
         """Whether a table of these columns and this key would be copied in the same form."""
@@ -28,13 +34,20 @@ class Copy:
 
     def at(self, column: str, alias: str) -> str:
         """The stored value of a column."""
-        return f"{alias}.c{self._place(column)}"
+        return f"{alias}.{self._field(column)}"
 
     def text(self, column: str, alias: str) -> str:
         return as_text(self.column(column), self.at(column, alias))
 
     def column(self, name: str) -> Column:
         return self.columns[self._place(name)]
+
+    def fields(self, alias: str) -> str:
+        """All stored values, under their own names."""
+        return ", ".join(f"{alias}.{self._field(c.name)}" for c in self.columns)
+
+    def _field(self, column: str) -> str:
+        return quote(column) if self.twin else f"c{self._place(column)}"
 
     def _place(self, column: str) -> int:
         return next(i for i, c in enumerate(self.columns) if c.name == column)
@@ -67,16 +80,21 @@ def _is_number(columns: Sequence[Column]) -> bool:
 class Shadows:
     """Makes copies and compares them. ``space`` is the database that holds them."""
 
-    def __init__(self, link: Link, space: str, dialect: Dialect) -> None:
-        self._link, self._space, self._dialect = link, space, dialect
+    def __init__(self, link: Link, space: str, dialect: Dialect, files: Tablespaces) -> None:
+        self._link, self._space, self._dialect, self._files = link, space, dialect, files
         self._made = 0
 
     def copy(self, table: TableRef, columns: Sequence[Column], key: tuple[str, ...]) -> Copy:
-        """Copy a table's rows as they are now, with their hashes."""
+        """Copy a table's rows as they are now."""
+        self._made += 1
+        twin, stored = f"t{self._made}", _copied(columns, key)
+        if self._files.copied(table.name, twin):
+            name = f"{quote(self._space)}.{twin}"
+            rows, checksum = self._summed(self.checksum_sql(table, columns))
+            return Copy(name=name, table=table, columns=stored, key=key, rows=rows, checksum=checksum, twin=twin)
         name = self._new("r")
-        stored = _copied(columns, key)
         self._link.execute(self._copying(name, table, stored, key))
-        rows, checksum = self._sum(name)
+        rows, checksum = self._summed(f"SELECT COUNT(*), {_SUM.format(hex='HEX(h)')} FROM {name}")
         return Copy(name=name, table=table, columns=stored, key=key, rows=rows, checksum=checksum)
 
     def drop(self, name: str) -> None:
@@ -85,7 +103,8 @@ class Shadows:
     def checksum_sql(self, table: TableRef, columns: Sequence[Column]) -> str:
         """The query behind a checksum, as it is run."""
         plain = [c for c in columns if not c.generated]
-        return f"SELECT COUNT(*), {_SUMS} FROM (SELECT {self._hash(plain)} AS h FROM {quote(table.name)}) r"
+        digest = f"SHA2({packed(plain, [quote(c.name) for c in plain])}, 256)"
+        return f"SELECT COUNT(*), {_SUM.format(hex=digest)} FROM {quote(table.name)}"
 
     def _copying(self, name: str, table: TableRef, stored: Sequence[Column], key: tuple[str, ...]) -> str:
         fields = [f"{quote(c.name)} AS c{i}" for i, c in enumerate(stored)]
@@ -96,11 +115,11 @@ class Shadows:
         return f"CREATE TABLE {name} ENGINE={self._dialect.mode_of_copies} AS SELECT {', '.join(fields)} FROM {quote(table.name)}"
 
     def _hash(self, columns: Sequence[Column]) -> str:
-        return fingerprint(list(columns), [quote(c.name) for c in columns])
+        return f"UNHEX(SHA2({packed(columns, [quote(c.name) for c in columns])}, 256))"
 
-    def _sum(self, name: str) -> tuple[int, str]:
-        count, *sums = self._link.rows(f"SELECT COUNT(*), {_SUMS} FROM {name}")[0]
-        return int(count or 0), "".join(f"{int(float(s or 0)) if 'e' in str(s) else int(s or 0):012x}" for s in sums)
+    def _summed(self, query: str) -> tuple[int, str]:
+        count, total = self._link.rows(query)[0]
+        return int(count or 0), f"{int(total or 0):024x}"
 
     def _new(self, prefix: str) -> str:
         self._made += 1
@@ -118,7 +137,8 @@ class Shadows:
         same = old.stored_as == new.stored_as and not missing and _complete(old, pair)
         if same and (old.rows, old.checksum) == (new.rows, new.checksum):
             return None
-        with Comparison(self, self._link, old, new, pair, limit, hashes=same) as comparison:
+        hashes = same and not old.twin and not new.twin
+        with Comparison(self, self._link, old, new, pair, limit, hashes=hashes) as comparison:
             found = comparison.keyed() if has_key(old, new, pair) else comparison.multiset()
         return found if found else None
 
@@ -153,17 +173,12 @@ class Shadows:
         return tuple(_row(f, len(key)) for f in found)
 
     def materialised(self, copy: Copy, key: Sequence[str]) -> str:
-        """A copy with ``k`` over other columns than its own key; repeated keys are told apart by a number."""
-        name = self._new("k")
-        columns = [copy.column(k) for k in key]
-        digest = _digest(columns, [copy.at(k, "r") for k in key])
-        fields = ", ".join(f"r.c{i}" for i in range(len(copy.columns)))
-        self._link.execute(
-            f"CREATE TABLE {name} ENGINE={self._dialect.mode_of_copies} AS SELECT {fields}, r.h,"
-            f" UNHEX(SHA2(CONCAT(HEX({digest}), ' ', ROW_NUMBER() OVER (PARTITION BY {digest} ORDER BY r.h)), 256)) AS k"
-            f" FROM {copy.name} r"
+        """A copy with ``k`` over any columns; repeated keys are told apart by a number."""
+        digest = _digest([copy.column(k) for k in key], [copy.at(k, "r") for k in key])
+        number = f"ROW_NUMBER() OVER (PARTITION BY {digest} ORDER BY {copy.at(copy.columns[0].name, 'r')})"
+        return self.scratch(
+            f"SELECT {copy.fields('r')}, UNHEX(SHA2(CONCAT(HEX({digest}), ' ', {number}), 256)) AS k FROM {copy.name} r"
         )
-        return name
 
     def scratch(self, query: str, declared: str = "") -> str:
         """A new table of a query's rows; ``declared`` gives columns another type than the query's."""
@@ -172,8 +187,11 @@ class Shadows:
         return name
 
 
-_SUMS = ", ".join(f"SUM(CRC32(SUBSTR(h, {start}, 8)))" for start in (1, 9, 17, 25))
-"""Four sums of 32 independent bits a row: order does not matter, repeated rows count, and nothing cancels."""
+_SUM = "SUM(CAST(CONV(LEFT({hex}, 15), 16, 10) AS UNSIGNED))"
+"""The sum of 60 bits of every row's hash: order does not matter, repeated rows count, and nothing cancels.
+
+The hash stands in it once: a derived table is merged, and every mention of it would be computed again.
+"""
 
 
 def _complete(copy: Copy, pair: TablePair) -> bool:
@@ -206,7 +224,9 @@ class Comparison:
         self._hashes = hashes
         self._renamed = dict(pair.columns)
         self._scratch: list[str] = []
-        self._ok = self._nk = ""
+        self._on = ""  # how rows of ``o`` and ``n`` belong together
+        self._sure = {"o": "o.k", "n": "n.k"}  # what is never NULL in a row of each side
+        self._digested = True  # both sides have ``k``
 
     def __enter__(self) -> Comparison:
         return self
@@ -222,7 +242,7 @@ class Comparison:
     def join(self) -> str:
         """SQL of both copies, ``o`` and ``n``, joined by their key."""
         old, new = self._sources()
-        return f"{old} o JOIN {new} n ON {self._ok} = {self._nk}"
+        return f"{old} o JOIN {new} n ON {self._on}"
 
     def scratch(self, query: str, declared: str = "") -> str:
         """A table of a query's rows that goes with the comparison."""
@@ -233,17 +253,32 @@ class Comparison:
     # --- with a key ---------------------------------------------------------------------------------------------------
 
     def _sources(self) -> tuple[str, str]:
-        """The tables of both copies with a comparable key, whose SQL is left in ``_ok`` and ``_nk``."""
+        """The tables of both copies; how their rows belong together is left in ``_on``."""
         old_key, new_key = self._pair.key, self._new_key
         own = self._old.key == old_key and self._new.key == new_key
-        numbers = [_is_number([c.column(n) for n in k]) for c, k in ((self._old, old_key), (self._new, new_key))]
-        if own and all(numbers):
-            self._ok, self._nk = self._old.at(old_key[0], "o"), self._new.at(new_key[0], "n")
+        if own and self._is_joined_raw(old_key, new_key):
+            sides = [(self._old.at(a, "o"), self._new.at(b, "n")) for a, b in zip(old_key, new_key, strict=True)]
+            self._on = " AND ".join(f"{a} = {b}" for a, b in sides)
+            self._sure, self._digested = {"o": sides[0][0], "n": sides[0][1]}, False
             return self._old.name, self._new.name
-        self._ok, self._nk = "o.k", "n.k"
-        if own and not any(numbers):
+        self._on = "o.k = n.k"
+        digests = not any(c.twin or _is_number([c.column(n) for n in c.key]) for c in (self._old, self._new))
+        if own and digests:
             return self._old.name, self._new.name
         return self._keyed_by(self._old, old_key), self._keyed_by(self._new, new_key)
+
+    def _is_joined_raw(self, old_key: tuple[str, ...], new_key: tuple[str, ...]) -> bool:
+        """One integer, or the very same columns of two files, whose own index then finds the rows.
+
+        Under a collation that takes two keys for equal there is one row of them at most, as the index is unique.
+        """
+        old, new = [self._old.column(k) for k in old_key], [self._new.column(k) for k in new_key]
+        if _is_number(old) and _is_number(new):
+            return True
+        alike = all(
+            (a.type, a.charset, a.collation) == (b.type, b.charset, b.collation) for a, b in zip(old, new, strict=True)
+        )
+        return alike and bool(self._old.twin and self._new.twin) and not any(c.base in ("float", "double") for c in old)
 
     @property
     def _new_key(self) -> tuple[str, ...]:
@@ -255,7 +290,7 @@ class Comparison:
         return name
 
     def _by_key(self, old: str, new: str) -> TableDiff:
-        join = f"{old} o JOIN {new} n ON {self._ok} = {self._nk}"
+        join = f"{old} o JOIN {new} n ON {self._on}"
         matched, differing = self._link.rows(f"SELECT COUNT(*), SUM({self._differs()}) FROM {join}")[0]
         both = int(matched or 0)
         work = []
@@ -263,7 +298,7 @@ class Comparison:
             work.append(self.scratch(f"{self._changed()} FROM {join} WHERE {self._differs()}"))
         lost = self._missing(old, new, "o", both < self._old.rows)
         added = self._missing(new, old, "n", both < self._new.rows)
-        if lost and added and (twins := self._twins(lost, added)):
+        if lost and added and self._digested and (twins := self._twins(lost, added)):
             work.append(twins)
         return TableDiff(
             table=self._pair.old,
@@ -285,13 +320,10 @@ class Comparison:
 
     def _equal(self, a: str, b: str | None) -> str:
         """Whether two values are the same, to the last bit and blank."""
-        old = self._old.column(a)
+        old = self._old.at(a, "o")
         if b is None:
-            return f"{self._old.at(a, 'o')} IS NULL"
-        new = self._new.column(b)
-        if old.is_integer and new.is_integer:
-            return f"{self._old.at(a, 'o')} <=> {self._new.at(b, 'n')}"
-        return f"{as_bytes(old, self._old.at(a, 'o'))} <=> {as_bytes(new, self._new.at(b, 'n'))}"
+            return f"{old} IS NULL"
+        return same_value(self._old.column(a), old, self._new.column(b), self._new.at(b, "n"))
 
     def _changed(self) -> str:
         """The select list of a table of changed rows: raw key, both texts, and a mask of what differs."""
@@ -309,11 +341,10 @@ class Comparison:
         """A table of the rows of one side whose key is not on the other; no name where there are none."""
         if not some:
             return ""
-        o, n = (self._ok, self._nk) if alias == "o" else (self._nk, self._ok)
-        partner = "n" if alias == "o" else "o"
-        return self.scratch(
-            f"SELECT {alias}.* FROM {one} {alias} LEFT JOIN {other} {partner} ON {o} = {n} WHERE {n} IS NULL"
-        )
+        copy, partner = (self._old, "n") if alias == "o" else (self._new, "o")
+        fields = copy.fields(alias) + (f", {alias}.k" if self._digested else "")
+        join = f"{one} {alias} LEFT JOIN {other} {partner} ON {self._on}"
+        return self.scratch(f"SELECT {fields} FROM {join} WHERE {self._sure[partner]} IS NULL")
 
     def _twins(self, lost: str, added: str) -> str:
         """Rows whose key only changed within what its collation takes for equal: changed rows, and no longer lost or added."""

@@ -8,14 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from seatrial.engines._mysql_dialect import Dialect
 from seatrial.engines._mysql_link import Link, TextRow, literal, quote
 from seatrial.engines._mysql_proof import State
 from seatrial.engines._mysql_rows import Copy
 from seatrial.engines._mysql_show import lacks_default, parse
-from seatrial.engines._mysql_tablespace import Mover
+from seatrial.engines._mysql_tablespace import Tablespaces
 from seatrial.engines._mysql_triggers import Trigger, drop_triggers, make_triggers, triggers, with_session
 from seatrial.errors import DatabaseError
 
@@ -56,7 +55,6 @@ class Whole:
     collation: str
     tables: Mapping[str, str]  # name -> CREATE TABLE
     copies: Mapping[str, Copy]  # the tables' rows
-    files: Mapping[str, Path]  # and, of some, their files
     states: Mapping[str, State]  # what proves a table unchanged
     sequences: Mapping[str, tuple[str, str]]  # name -> CREATE SEQUENCE, next value
     triggers: tuple[Trigger, ...]
@@ -67,8 +65,8 @@ class Whole:
 class Keeper:
     """Takes copies of one database and goes back to them."""
 
-    def __init__(self, link: Link, database: str, dialect: Dialect, mover: Mover) -> None:
-        self._link, self._database, self._dialect, self._mover = link, database, dialect, mover
+    def __init__(self, link: Link, database: str, dialect: Dialect, files: Tablespaces) -> None:
+        self._link, self._database, self._dialect, self._files = link, database, dialect, files
 
     # --- taking -------------------------------------------------------------------------------------------------------
 
@@ -81,7 +79,6 @@ class Keeper:
             collation=str(collation),
             tables=tables,
             copies=copies,
-            files=self._mover.keep(tables, states),
             states=states,
             sequences=self._sequences(),
             triggers=triggers(self._link),
@@ -162,7 +159,7 @@ class Keeper:
         finally:
             self._link.execute("SET SESSION unique_checks = 1")
         back = [t for t in whole.tables if t not in kept]
-        return {t: whole.states[t] for t in kept} | self._mover.states(back)
+        return {t: whole.states[t] for t in kept} | self._files.states(back)
 
     def _restore_settings(self, whole: Whole) -> None:
         self._link.execute(
@@ -172,7 +169,7 @@ class Keeper:
     def _restore_tables(self, whole: Whole) -> frozenset[str]:
         names = self._names("BASE TABLE") + (self._names(self._dialect.versioned) if self._dialect.versioned else [])
         now = {name: self._create_table(name) for name in names}
-        states = self._mover.states(now)
+        states = self._files.states(now)
         kept = frozenset(
             n for n in now if now[n] == whole.tables.get(n) and n in states and states[n] == whole.states.get(n)
         )
@@ -185,10 +182,19 @@ class Keeper:
             self._link.execute(create)
             self._drop_defaults(name, create)
         for name in back:
-            self._mover.bring(name, whole.copies[name], whole.files.get(name))
+            self._bring(name, whole.copies[name])
         for name, create in back.items():
             self._set_counter(name, create)
         return kept
+
+    def _bring(self, name: str, copy: Copy) -> None:
+        """Fill a new, empty table of the same definition."""
+        if copy.twin and self._files.brought_back(copy.twin, name):
+            return
+        columns = [c.name for c in copy.columns if not c.generated]
+        if columns:
+            names, values = ", ".join(quote(c) for c in columns), ", ".join(copy.at(c, "r") for c in columns)
+            self._link.execute(f"INSERT INTO {quote(name)} ({names}) SELECT {values} FROM {copy.name} r")
 
     def _drop_defaults(self, name: str, create: str) -> None:
         """A nullable column without a default cannot be written in a CREATE TABLE."""

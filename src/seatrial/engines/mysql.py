@@ -16,7 +16,7 @@ from seatrial.engines._mysql_link import Link, TextRow, quote
 from seatrial.engines._mysql_proof import Prover, State
 from seatrial.engines._mysql_rows import Copy, Shadows, has_key
 from seatrial.engines._mysql_steps import StepRunner, Watcher
-from seatrial.engines._mysql_tablespace import Files, Mover, Rows
+from seatrial.engines._mysql_tablespace import Tablespaces
 from seatrial.engines._mysql_whole import Keeper, Whole
 from seatrial.errors import DatabaseError
 from seatrial.model import (
@@ -69,7 +69,9 @@ class MysqlDatabase:
         self._site = site
         self._space = f"{name}_shadow"
         self._link = Link(site.connect, name, self.dialect.session)
-        self._shadows = Shadows(self._link, self._space, self.dialect)
+        folder = Path(site.data_folder) if site.data_folder else None
+        self._files = Tablespaces(self._link, name, self._space, folder, self._prover)
+        self._shadows = Shadows(self._link, self._space, self.dialect, self._files)
         self._moments: dict[str, Mapping[TableRef, Copy]] = {}
         self._current: dict[TableRef, tuple[State, Copy]] = {}  # what each table was proven to hold
         self._holders: dict[str, tuple[Copy, ...]] = {}
@@ -77,17 +79,13 @@ class MysqlDatabase:
         self.checksum_sql = ""
         self._engine_made: set[tuple[str, str, tuple[str, ...]]] = set()
         self._filling: Filling | None = None
-        self._mover = self._movers(site.data_folder)
-        self._keeper = Keeper(self._link, name, self.dialect, self._mover)
+        self._keeper = Keeper(self._link, name, self.dialect, self._files)
         self._checkpoints: dict[str, Whole] = {}
         self._checkpoints_made = 0
         self._closed = False
 
-    def _movers(self, data_folder: str | None) -> Mover:
-        if data_folder is None:
-            return Rows(self._link)
-        prover = Prover(self._link, self.name, Path(data_folder), self.dialect)
-        return Files(self._link, prover, Path(data_folder).parent / "kept" / self.name)
+    def _prover(self, database: str, folder: Path) -> Prover:
+        return Prover(self._link, database, folder, self.dialect)
 
     # --- statements ---------------------------------------------------------------------------------------------------
 
@@ -140,8 +138,10 @@ class MysqlDatabase:
 
     def _copies(self, catalog: Catalog) -> dict[TableRef, Copy]:
         """The rows of every table as they are now, read only where they are not proven to be as they were."""
-        states = self._mover.states(catalog.columns)
-        copies = {ref: self._carried(ref, catalog, states) or self._copied(ref, catalog) for ref in catalog.schema.tables()}
+        states = self._files.states(catalog.columns)
+        copies = {
+            ref: self._carried(ref, catalog, states) or self._copied(ref, catalog) for ref in catalog.schema.tables()
+        }
         self._current |= {ref: (states[ref.name], copies[ref]) for ref in copies if ref.name in states}
         self._hold("current", [copy for _, copy in self._current.values()])
         return copies
@@ -228,7 +228,6 @@ class MysqlDatabase:
     def discard(self, checkpoint: str) -> None:
         whole = self._checkpoints.pop(checkpoint, None)
         if whole is not None:
-            self._mover.forget(whole.files.values())
             self._hold(f"checkpoint {checkpoint}", ())
             del self._holders[f"checkpoint {checkpoint}"]
 
