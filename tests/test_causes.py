@@ -1,0 +1,155 @@
+"""A cause is derived from what happened: for each one, the same symptom with another cause gets another text."""
+
+from __future__ import annotations
+
+import pytest
+
+from trial_fixtures import trial
+
+__all__ = ["trial"]
+
+PARENT_AND_CHILD = """
+CREATE TABLE parents (id integer PRIMARY KEY, name text);
+CREATE TABLE children (id integer PRIMARY KEY, parent_id integer REFERENCES parents (id) ON DELETE {action}, note text);
+"""
+ROWS = "INSERT INTO parents VALUES (1, 'a'), (2, 'b'); INSERT INTO children VALUES (10, 1, 'x'), (11, 2, 'y');"
+
+
+def test_rows_gone_by_a_cascade(trial):
+    found = trial(
+        base=PARENT_AND_CHILD.format(action="CASCADE"),
+        seed=ROWS,
+        up="DELETE FROM parents WHERE id = 2;",
+        down="INSERT INTO parents VALUES (2, 'b');",
+        foreign_keys=True,
+    )
+    assert found["rows-lost"].keys == (("11",),)
+    assert "ON DELETE CASCADE of foreign key children(parent_id)" in found.cause("rows-lost")
+
+
+def test_rows_gone_by_a_delete(trial):
+    found = trial(
+        base=PARENT_AND_CHILD.format(action="CASCADE"),
+        seed=ROWS,
+        up="DELETE FROM children WHERE id = 11;",
+        down="SELECT 1;",
+        foreign_keys=True,
+    )
+    assert found["rows-lost"].keys == (("11",),)
+    assert found.cause("rows-lost") == "up deletes them (`DELETE FROM children WHERE id = 11`)"
+
+
+def test_rows_gone_by_a_trigger(trial):
+    found = trial(
+        base=PARENT_AND_CHILD.format(action="NO ACTION")
+        + "CREATE TRIGGER sweep AFTER UPDATE ON parents BEGIN DELETE FROM children WHERE parent_id = new.id; END;",
+        seed=ROWS,
+        up="UPDATE parents SET name = 'c' WHERE id = 2;",
+        down="DROP TRIGGER sweep; UPDATE parents SET name = 'b' WHERE id = 2; CREATE TRIGGER sweep AFTER UPDATE ON"
+        " parents BEGIN DELETE FROM children WHERE parent_id = new.id; END;",
+    )
+    assert "trigger sweep on parents fired" in found.cause("rows-lost")
+
+
+def test_rows_gone_with_the_table(trial):
+    found = trial(
+        base="CREATE TABLE t (id integer PRIMARY KEY);",
+        seed="INSERT INTO t VALUES (1);",
+        up="DROP TABLE t;",
+        down="CREATE TABLE t (id integer PRIMARY KEY);",
+    )
+    assert found.cause("rows-lost").startswith("up drops the table (`DROP TABLE t`) and down creates it again")
+
+
+def test_rows_gone_by_down(trial):
+    found = trial(
+        base="CREATE TABLE t (id integer PRIMARY KEY);",
+        seed="INSERT INTO t VALUES (1);",
+        up="INSERT INTO t VALUES (2);",
+        down="DELETE FROM t WHERE id IN (1, 2);",
+    )
+    assert "down deletes rows that were there before up" in found.cause("rows-lost")
+
+
+def test_rows_gone_with_their_parking(trial):
+    found = trial(
+        base="CREATE TABLE t (id integer PRIMARY KEY);",
+        seed="INSERT INTO t VALUES (1), (2);",
+        up="CREATE TABLE t_old AS SELECT * FROM t WHERE id = 1; DELETE FROM t WHERE id = 1;",
+        down="DROP TABLE t_old;",
+    )
+    assert found["rows-lost"].keys == (("1",),)
+    assert "up deletes them" in found.cause("rows-lost")
+
+
+VALUES = {
+    "dropped": ("ALTER TABLE t DROP COLUMN v;", "ALTER TABLE t ADD COLUMN v text;", "adds it again without its values"),
+    "not brought back": ("ALTER TABLE t DROP COLUMN v;", "CREATE INDEX i ON t (id);", "does not bring it back"),
+    "overwritten": ("UPDATE t SET v = v || '!';", "CREATE INDEX i ON t (id);", "up overwrites v (`UPDATE t SET v ="),
+    "rebuilt": (
+        "CREATE TABLE n (id integer PRIMARY KEY, v text); INSERT INTO n SELECT id, 'x' || v FROM t; DROP TABLE t;"
+        " ALTER TABLE n RENAME TO t;",
+        "CREATE INDEX i ON t (id);",
+        "up rebuilds the table and the copy puts other values into v",
+    ),
+    "by down": ("CREATE INDEX i ON t (id);", "DROP INDEX i; UPDATE t SET v = 'z';", "down writes other values into v"),
+    "converted": (
+        "CREATE TABLE n (id integer PRIMARY KEY, v integer); INSERT INTO n SELECT id, v FROM t; DROP TABLE t;"
+        " ALTER TABLE n RENAME TO t;",
+        "CREATE TABLE n (id integer PRIMARY KEY, v text); INSERT INTO n SELECT id, v FROM t; DROP TABLE t;"
+        " ALTER TABLE n RENAME TO t;",
+        "up converts v from TEXT to INTEGER",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_the_same_lost_value_for_another_reason(trial, name):
+    up, down, said = VALUES[name]
+    found = trial(
+        base="CREATE TABLE t (id integer PRIMARY KEY, v text);",
+        seed="INSERT INTO t VALUES (1, '007');",
+        up=up,
+        down=down,
+    )
+    lost = found["values-lost"]
+    assert (lost.table, lost.columns, lost.keys) == ("t", ("v",), (("1",),))
+    assert said in found.cause("values-lost")
+    others = [text for key, (_, _, text) in VALUES.items() if key != name]
+    assert not any(text in found.cause("values-lost") for text in others)
+
+
+def test_set_null_is_told_from_an_update(trial):
+    found = trial(
+        base=PARENT_AND_CHILD.format(action="SET NULL"),
+        seed=ROWS,
+        up="DELETE FROM parents WHERE id = 2;",
+        down="INSERT INTO parents VALUES (2, 'b');",
+        foreign_keys=True,
+    )
+    assert "ON DELETE SET NULL of foreign key children(parent_id) emptied parent_id" in found.cause("values-lost")
+
+
+def test_an_index_that_went_with_a_column_is_told_from_one_that_a_rebuild_forgot(trial, tmp_path):
+    found = trial(
+        base="CREATE TABLE t (id integer PRIMARY KEY, a int, b int); CREATE INDEX ab ON t (a, b);",
+        seed="INSERT INTO t VALUES (1, 1, 1);",
+        up="CREATE TABLE n (id integer PRIMARY KEY, a int, b int); INSERT INTO n (id, a, b) SELECT id, a, b FROM t;"
+        " DROP TABLE t; ALTER TABLE n RENAME TO t;",
+        down="CREATE INDEX ab ON t (a, b);",
+    )
+    assert found.rules == ["collateral-schema-loss"]
+    assert "up rebuilds t and the new table is made without it" in found.cause("collateral-schema-loss")
+
+
+def test_what_nothing_explains_is_not_guessed(trial):
+    """A view's INSTEAD OF trigger writes to a table that no statement names, and the trigger's body is the cause."""
+    found = trial(
+        base="CREATE TABLE t (id integer PRIMARY KEY, v text); CREATE VIEW w AS SELECT id, v FROM t;"
+        "CREATE TRIGGER w_update INSTEAD OF UPDATE ON w BEGIN UPDATE t SET v = new.v WHERE id = old.id; END;",
+        seed="INSERT INTO t VALUES (1, 'a');",
+        up="UPDATE w SET v = 'b';",
+        down="SELECT 1;",
+    )
+    assert found["values-lost"].keys == (("1",),)
+    assert found.cause("values-lost") != ""

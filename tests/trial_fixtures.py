@@ -1,0 +1,69 @@
+"""``trial(base=..., seed=..., up=..., down=...)``: one migration tried in-process on SQLite, judged as a run would."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from seatrial import app, config
+from seatrial.config import Config
+from seatrial.model import Finding, Judged, Report
+
+Trial = Callable[..., "Outcome"]
+
+
+class Outcome:
+    """A judged migration, asked for its findings by rule."""
+
+    def __init__(self, report: Report) -> None:
+        self.report = report
+        self.judged: Judged = report.migrations[-1]
+
+    @property
+    def rules(self) -> list[str]:
+        return sorted(f.rule for f in self.judged.findings)
+
+    def __getitem__(self, rule: str) -> Finding:
+        found = [f for f in self.judged.findings if f.rule == rule]
+        assert len(found) == 1, f"{rule} is reported {len(found)} times; there are {self.rules}"
+        return found[0]
+
+    def cause(self, rule: str) -> str:
+        return " / ".join(self[rule].causes)
+
+
+def project(
+    folder: Path, migrations: Sequence[tuple[str, str | None]], *, seed: str | None = None, settings: str = ""
+) -> Path:
+    """A dbmate project: (up, down) of versions 0001, 0002 ...; the seed belongs to 0001."""
+    place = folder / "db" / "migrations"
+    place.mkdir(parents=True)
+    for number, (up, down) in enumerate(migrations, 1):
+        flag = " transaction:false" if up.startswith("--free") else ""
+        text = f"-- migrate:up{flag}\n{up}\n" + (f"-- migrate:down{flag}\n{down}\n" if down is not None else "")
+        (place / f"{number:04}_step.sql").write_text(text, encoding="utf-8")
+    if seed is not None:
+        (folder / "seed.sql").write_text(seed, encoding="utf-8")
+        settings = f'[seed]\npath = "seed.sql"\nat = "0001"\n{settings}'
+    (folder / "seatrial.toml").write_text(settings, encoding="utf-8")
+    return folder
+
+
+def tested(folder: Path, **changes: object) -> Report:
+    settings: Config = config.load(folder)
+    if settings.server.engine is None and settings.server.url is None:
+        settings = settings.replace(server=config.ServerConfig(engine="sqlite"))
+    return app.run(settings.replace(**changes))
+
+
+@pytest.fixture
+def trial(tmp_path: Path) -> Trial:
+    def run(*, base: str, up: str, down: str | None, seed: str = "", settings: str = "", foreign_keys: bool = False):
+        if foreign_keys:
+            settings += '\n[source]\nsession = ["PRAGMA foreign_keys = on"]\n'
+        folder = project(tmp_path, [(base, "SELECT 1;"), (up, down)], seed=seed, settings=settings)
+        return Outcome(tested(folder, only=("0002",)))
+
+    return run
