@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -75,13 +76,70 @@ def seatrial(project: Path, *arguments: str, environ: Mapping[str, str] | None =
     return Ran(exit_code=done.returncode, seconds=seconds, said=done.stdout + done.stderr, report=report)
 
 
-def interleaved(repeat: int, **measured: Callable[[], float]) -> dict[str, float]:
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Seconds on the clock, and processor seconds of this process and all that it started."""
+
+    wall: float
+    cpu: float
+
+    def against(self, other: Cost) -> str:
+        """This cost as a multiple of another: by the clock, and by processor time."""
+        return f"{self.wall / other.wall:.2f} ({self.cpu / max(other.cpu, 0.01):.2f})"
+
+    def __str__(self) -> str:
+        return f"{self.wall:.2f} s ({self.cpu:.2f})"
+
+
+def cost(act: Callable[[], object]) -> Cost:
+    cpu, begun = processor_seconds(), time.perf_counter()
+    act()
+    wall = time.perf_counter() - begun
+    return Cost(wall, processor_seconds() - cpu)
+
+
+def processor_seconds() -> float:
+    """Of this process and of everything below it, servers included (Linux; elsewhere only this process)."""
+    try:
+        return sum(_ticks(pid) for pid in family(os.getpid())) / os.sysconf("SC_CLK_TCK")
+    except OSError:
+        return time.process_time()
+
+
+def family(root: int) -> list[int]:
+    """A process and all its living descendants."""
+    children: dict[int, list[int]] = {}
+    for path in Path("/proc").iterdir():
+        fields = _stat(int(path.name)) if path.name.isdigit() else []
+        if fields:
+            children.setdefault(int(fields[1]), []).append(int(path.name))
+    found = [root]
+    for pid in found:
+        found += children.get(pid, [])
+    return found
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields of /proc/PID/stat behind the name, from the state on; empty where the process is gone."""
+    with contextlib.suppress(OSError):
+        return (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()
+    return []
+
+
+def _ticks(pid: int) -> int:
+    """utime, stime, and those of children that have been waited for (proc(5): 14 to 17)."""
+    return sum(map(int, _stat(pid)[11:15]))
+
+
+def interleaved(repeat: int, measured: Mapping[str, Callable[[], Cost]]) -> dict[str, Cost]:
     """Medians of repetitions taken in turn, so that what slows the machine slows all of them."""
-    taken: dict[str, list[float]] = {name: [] for name in measured}
+    taken: dict[str, list[Cost]] = {name: [] for name in measured}
     for _ in range(repeat):
         for name, act in measured.items():
             taken[name].append(act())
-    return {name: statistics.median(values) for name, values in taken.items()}
+    return {
+        n: Cost(statistics.median(c.wall for c in cs), statistics.median(c.cpu for c in cs)) for n, cs in taken.items()
+    }
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

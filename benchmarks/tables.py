@@ -1,0 +1,172 @@
+"""What reading, proving and comparing one big table costs, as multiples of a reference read in the same run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from benchmarks import common
+from benchmarks.common import Cost
+from seatrial.app import open_server
+from seatrial.model import Database, Snapshot, TableRef
+from seatrial.schema import pair_by_name
+
+TABLE = TableRef("", "measured")
+COLUMNS = ("id", "a", "b", "c", "price", "ratio", "flag", "born", "seen", "name", "note", "doc")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dialect:
+    """How one engine makes the table, reads it for reference, and changes a hundred scattered rows."""
+
+    create: str
+    fill: tuple[str, ...]  # {rows} stands for how many
+    references: Mapping[str, str]  # name -> statement
+    change: str  # {step} stands for the distance between changed rows
+    targets: tuple[tuple[str, str, str, str], ...]  # what, measured, against, at most
+
+
+_MAX = f"SELECT {', '.join(f'max({c})' for c in COLUMNS)} FROM measured"
+
+POSTGRESQL = Dialect(
+    create="CREATE TABLE measured (id bigint PRIMARY KEY, a integer, b smallint, c bigint, price numeric(12,4),"
+    " ratio double precision, flag boolean, born date, seen timestamptz, name varchar(80), note text, doc jsonb)",
+    fill=(
+        "INSERT INTO measured SELECT g, g * 7 % 100003, g % 30000, g::bigint * 1000003, g * 0.0137, g / 7.0, g % 3 = 0,"
+        " date '1990-01-01' + (g % 12000), timestamptz '2001-01-01' + g * interval '37 seconds',"
+        " 'name ' || g, CASE WHEN g % 10 > 0 THEN repeat(md5(g::text), 4) END,"
+        " jsonb_build_object('k', g, 'tags', jsonb_build_array(g % 5, md5((g * 3)::text)))"
+        " FROM generate_series(1, {rows}) g",
+        "VACUUM ANALYZE measured",
+        "CHECKPOINT",
+    ),
+    references={"COPY binary": "COPY measured TO '/dev/null' WITH (FORMAT binary)"},
+    change="UPDATE measured SET name = name || 'x', a = a + 1 WHERE id % {step} = 7",
+    targets=(
+        ("table fingerprint", "fingerprint", "COPY binary", "1.1"),
+        ("snapshot with row fingerprints", "snapshot", "COPY binary", "1.25"),
+        ("naming all differing rows (100)", "naming", "snapshot", "0.6"),
+        ("proof of an untouched table", "untouched", "COPY binary", "-"),
+    ),
+)
+
+SQLITE = Dialect(
+    create="CREATE TABLE measured (id INTEGER PRIMARY KEY, a INTEGER, b INTEGER, c INTEGER, price NUMERIC, ratio REAL,"
+    " flag BOOLEAN, born TEXT, seen TEXT, name TEXT, note TEXT, doc TEXT)",
+    fill=(
+        "INSERT INTO measured WITH RECURSIVE n(g) AS (SELECT 1 UNION ALL SELECT g + 1 FROM n WHERE g < {rows})"
+        " SELECT g, g * 7 % 100003, g % 30000, g * 1000003, g * 0.0137, g / 7.0, g % 3 = 0,"
+        " date('1990-01-01', (g % 12000) || ' days'), '2001-01-01 00:00:' || (g % 60), 'name ' || g,"
+        " CASE WHEN g % 10 > 0 THEN printf('%0128d', g * 7919) END,"
+        " '{{\"k\": ' || g || ', \"tags\": [' || (g % 5) || ', \"' || printf('%032x', g * 104729) || '\"]}}' FROM n",
+    ),
+    references={"max(each column)": _MAX},
+    change="UPDATE measured SET name = name || 'x', a = a + 1 WHERE id % {step} = 7",
+    targets=(
+        ("proof of an untouched table", "untouched", "max(each column)", "0.2"),
+        ("naming 100 changed rows", "naming", "max(each column)", "1.0"),
+        ("full snapshot", "snapshot", "max(each column)", "4"),
+    ),
+)
+
+_MYSQL_VALUES = (
+    "g, g * 7 % 100003, g % 30000, g * 1000003, g * 0.0137, g / 7.0, g % 3 = 0,"
+    " DATE_ADD('1990-01-01', INTERVAL g % 12000 DAY), DATE_ADD('2001-01-01', INTERVAL g * 37 SECOND),"
+    " CONCAT('name ', g), IF(g % 10 > 0, LPAD(g * 7919, 128, '0'), NULL),"
+    " JSON_OBJECT('k', g, 'tag', LPAD(HEX(g * 104729), 32, '0'))"
+)
+_DIGITS = "(SELECT 0 d UNION ALL " + " UNION ALL ".join(f"SELECT {d}" for d in range(1, 10)) + ")"
+_NUMBERS = (
+    "SELECT 1 + a.d + 10 * b.d + 100 * c.d + 1000 * e.d + 10000 * f.d + 100000 * h.d + 1000000 * i.d AS g FROM "
+    + ", ".join(f"{_DIGITS} {name}" for name in "abcefhi")
+)
+MYSQL = Dialect(
+    create="CREATE TABLE measured (id BIGINT PRIMARY KEY, a INT, b SMALLINT, c BIGINT, price DECIMAL(14,4),"
+    " ratio DOUBLE, flag TINYINT(1), born DATE, seen DATETIME(6), name VARCHAR(80), note TEXT, doc JSON)",
+    fill=(
+        f"INSERT INTO measured SELECT {_MYSQL_VALUES} FROM ({_NUMBERS}) n WHERE g <= {{rows}}",
+        "ANALYZE TABLE measured",
+    ),
+    references={
+        "concatenating read": f"SELECT sum(length(concat_ws(',', {', '.join(COLUMNS)}))) FROM measured",
+        "max(each column)": _MAX.replace("max(doc)", "max(cast(doc as char))"),
+    },
+    change="UPDATE measured SET name = concat(name, 'x'), a = a + 1 WHERE id % {step} = 7",
+    targets=(
+        ("snapshot with row fingerprints", "snapshot", "concatenating read", "1.4"),
+        ("proof of an untouched table", "untouched", "max(each column)", "0.1"),
+        ("naming 100 changed rows", "naming", "snapshot", "-"),
+    ),
+)
+DIALECTS = {"sqlite": SQLITE, "postgresql": POSTGRESQL, "mysql": MYSQL, "mariadb": MYSQL}
+
+
+class Measured:
+    """One big table in a database of Seatrial's, and what is done with it."""
+
+    def __init__(self, database: Database, dialect: Dialect, rows: int) -> None:
+        self.database, self.dialect, self.rows = database, dialect, rows
+        database.execute(dialect.create)
+        for statement in dialect.fill:
+            database.execute(statement.format(rows=rows))
+        self.before = database.take("before")
+        database.execute(dialect.change.format(step=max(rows // 100, 8)))
+        self.after = database.take("after", since=self.before)
+
+    def acts(self) -> dict[str, Callable[[], Cost]]:
+        read = {name: self._reading(sql) for name, sql in self.dialect.references.items()}
+        acts = {**read, "snapshot": self.snapshot, "untouched": self.untouched, "naming": self.naming}
+        if callable(getattr(self.database, "checksum_sql", None)):
+            acts["fingerprint"] = self.fingerprint
+        return acts
+
+    def _reading(self, sql: str) -> Callable[[], Cost]:
+        ask = self.database.execute if sql.startswith("COPY") else self.database.query
+        return lambda: common.cost(lambda: ask(sql))
+
+    def fingerprint(self) -> Cost:
+        sql = self.database.checksum_sql(TABLE).rstrip(";")  # type: ignore[attr-defined]
+        return common.cost(lambda: self.database.query(sql))
+
+    def snapshot(self) -> Cost:
+        return self._taking(None)
+
+    def untouched(self) -> Cost:
+        return self._taking(self.after)
+
+    def _taking(self, since: Snapshot | None) -> Cost:
+        cost = common.cost(lambda: self.database.take("again", since=since))
+        self.database.release("again")
+        return cost
+
+    def naming(self) -> Cost:
+        pairs = pair_by_name(self.before, self.after)
+        found: list[int] = []
+        cost = common.cost(
+            lambda: found.extend(d.changed_count for d in self.database.diff(self.before, self.after, pairs))
+        )
+        assert found == [100], found
+        return cost
+
+
+def main(
+    engines: tuple[str, ...] = ("sqlite", "postgresql"), rows: int = 1_000_000, repeat: int = 3, **_: object
+) -> None:
+    print(f"\n## One table of {rows:,} rows x {len(COLUMNS)} columns\n")
+    head = ["engine", "what", "time (CPU)", "against", "time (CPU)", "ratio (CPU)", "at most"]
+    lines: list[tuple[object, ...]] = []
+    for engine in engines:
+        dialect = DIALECTS[engine]
+        server = open_server(engine, None)
+        try:
+            database = server.create()
+            taken = common.interleaved(repeat, Measured(database, dialect, rows).acts())
+            database.close()
+        finally:
+            server.close()
+        name = f"{engine} {server.version}"
+        for what, ours, other, most in dialect.targets:
+            if ours in taken:
+                ratio = taken[ours].against(taken[other])
+                lines.append((name, what, taken[ours], other, taken[other], ratio, most))
+    print(common.table(head, lines))
