@@ -26,7 +26,7 @@ ANYWHERE = {
 SAME_PLACE = {
     "rows-lost": {"collateral-change", "written-rows-lost"},
     "values-lost": {"conversion-loss", "collateral-change", "written-rows-lost"},
-    "collateral-change": {"conversion-loss"},
+    "collateral-change": {"conversion-loss", "rows-left-behind"},
     "schema-not-restored": {"collateral-schema-loss", "next-insert-fails"},
 }
 """Main rule -> rules that state the same, where table and rows, columns or objects overlap."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from seatrial.facts import Fact, facts
-from seatrial.model import Integrity, Judged, Phase, Schema, Severity, Snapshot, Step
+from seatrial.model import Attributes, Integrity, Judged, ObjectKey, Phase, Schema, Severity, Snapshot, Step
 from seatrial.reporters import words
 from seatrial.reporters.changes import StepView, TableView, number, return_view, up_view
 from seatrial.reporters.markdown import text as md
@@ -238,14 +238,25 @@ def _known(judged: Judged, rule: str, asked: list[Integrity]) -> str:
 def _declared(schema: Schema, rule: str) -> int:
     """How many constraints of a rule's kind a schema declares."""
     kinds = {"orphaned-rows": "foreign key", "duplicate-keys": "unique", "check-violated": "check"}
-    if rule == "nulls-in-required":
-        return sum(k.kind == "column" and a.get("nullable") is False for k, a in schema.items())
+    if rule == "nulls-in-required":  # a primary key is asked for by the rule on duplicates, and cannot be NULL
+        keys = {(k.owner, c) for k, a in schema.items() if _is_key(k, a) for c in _columns(a)}
+        required = (k for k, a in schema.items() if k.kind == "column" and a.get("nullable") is False)
+        return sum((k.owner, k.name) not in keys for k in required)
     wanted = kinds[rule]
     return sum(a.get("type") == wanted or k.kind == wanted for k, a in schema.items() if k.kind != "column")
 
 
+def _is_key(key: ObjectKey, attributes: Attributes) -> bool:
+    return "primary key" in (key.kind, attributes.get("type"))
+
+
+def _columns(attributes: Attributes) -> tuple[str, ...]:
+    found = attributes.get("columns")
+    return found if isinstance(found, tuple) else ()
+
+
 def _checksums_up(judged: Judged, view: StepView, doubts: frozenset[str]) -> str:
-    wrong = [f for f in judged.findings if f.phase is Phase.UP and f.rule in told.CORRUPTION and not f.preexisting]
+    wrong = [f for f in judged.findings if f.phase is Phase.UP and f.rule in told.STORED and not f.preexisting]
     if wrong:
         tables = dict.fromkeys(f.table for f in wrong if f.table)
         rules = ", ".join(dict.fromkeys(f.rule for f in wrong))
@@ -306,7 +317,7 @@ def _down_checks(judged: Judged, view: StepView, found: list[Fact]) -> Iterator[
     yield _same_counts(view)
     yield _same_data(view)
     yield from _stored(judged, view.after, "orphaned-rows", "No orphaned records", "foreign keys", rest)
-    yield _foreign_keys(view.before.schema, view.after.schema)
+    yield from _foreign_keys(view.before.schema, view.after.schema)
     for rule, holds, _ in STORED[1:]:
         if any(i.rule == rule and (i.count or not i.observed) for i in view.after.integrity):
             yield from _stored(judged, view.after, rule, holds, "constraints", rest)
@@ -339,14 +350,14 @@ def _same_data(view: StepView) -> str:
     return f"⚠️ Every compared value matches; checksums differ with the definition of {md.codes(t.name for t in same)}"
 
 
-def _foreign_keys(before: Schema, after: Schema) -> str:
+def _foreign_keys(before: Schema, after: Schema) -> Iterator[str]:
+    """Whether the foreign keys of before up are all there again."""
     keys = {k: a for k, a in before.items() if a.get("type") == "foreign key" or k.kind == "foreign key"}
-    if not keys:
-        return "No foreign keys were declared before up."
     wrong = [k for k, a in keys.items() if after.get(k) != a]
     if wrong:
-        return f"⚠️ Foreign keys missing or defined otherwise: {md.codes(k.name for k in wrong)}"
-    return f"✅ Foreign key integrity maintained ({number(len(keys), 'foreign key')} as before up)"
+        yield f"⚠️ Foreign keys missing or defined otherwise: {md.codes(k.name for k in wrong)}"
+    elif keys:
+        yield f"✅ Foreign key integrity maintained ({number(len(keys), 'foreign key')} as before up)"
 
 
 def _same_schema(judged: Judged, view: StepView) -> str:

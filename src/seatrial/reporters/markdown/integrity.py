@@ -295,14 +295,14 @@ def _sum(state: TableState) -> str:
 
 def _up_mark(judged: Judged, state: TableState) -> str:
     before = judged.trial.before.table(state.table) if judged.trial.before else None
-    wrong = [f for f in _corrupting(judged) if f.table == str(state.table) and f.phase == "up"]
-    if wrong:
+    if before is not None and before.checksum == state.checksum:
+        return "✅ unchanged"
+    mine = [f for f in _corrupting(judged) if f.table == str(state.table) and f.rule in told.STORED]
+    if wrong := [f for f in mine if f.phase == "up"]:
         return f"❌ corrupted - {', '.join(dict.fromkeys(f.rule for f in wrong))}"
     if before is None:
         former = next((old for old, new in judged.trial.renames.tables if new == state.table), None)
         return f"✅ expected change - {f'renamed from {md.code(str(former))}' if former else 'the table is new'}"
-    if before.checksum == state.checksum:
-        return "✅ unchanged"
     touched = any((d.new_table or d.table) == state.table or d.table == state.table for d in judged.trial.up_changes)
     return f"✅ expected change - {'data updated' if touched else 'definition changed, values as before'}"
 
@@ -313,7 +313,7 @@ def _down_mark(judged: Judged, state: TableState) -> str:
         return "❌ left behind by the rollback"
     if before.checksum == state.checksum:
         return "✅ matches pre-migration"
-    wrong = [f for f in _corrupting(judged) if f.table == str(state.table)]
+    wrong = [f for f in _corrupting(judged) if f.table == str(state.table) and f.rule in told.STORED]
     rules = ", ".join(dict.fromkeys(f.rule for f in wrong))
     if any(d.table == state.table for d in judged.trial.down_changes):
         return f"❌ differs from pre-migration{f' - {rules}' if rules else ''}"

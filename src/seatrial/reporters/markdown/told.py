@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from seatrial.facts import Fact
 from seatrial.model import Finding, Judged, Severity, Status, Step
 from seatrial.reporters import words
+from seatrial.reporters.changes import number
 from seatrial.reporters.markdown import text as md
 
 LOSS = {"rows-lost", "values-lost", "written-rows-lost", "conversion-loss"}
@@ -18,6 +19,8 @@ CORRUPTION = {
     "rows-lost", "values-lost", "collateral-change", "conversion-loss",
     "orphaned-rows", "duplicate-keys", "check-violated",
 }  # fmt: skip
+STORED = {"rows-lost", "values-lost", "collateral-change", "conversion-loss"}
+"""Those of them that a checksum shows."""
 STATUS = {
     Status.PASSED: "✅ PASS",
     Status.FAILED: "❌ FAIL",
@@ -58,8 +61,8 @@ def _details(fact: Fact, counts: tuple[int, int] | None) -> Iterator[str]:
     where = md.code(words.place(main)) if words.place(main) else "the migration"
     yield f"Issue: {main.rule} in {where}, phase {main.phase.value}"
     if counts:
-        yield f"Expected: {counts[0]:,} rows"
-        yield f"Actual: {counts[1]:,} rows"
+        yield f"Expected: {number(counts[0], 'row')}"
+        yield f"Actual: {number(counts[1], 'row')}"
     if main.objects and main.table is not None:
         yield f"Objects: {md.codes(main.objects, 10)}"
     if rows := affected(main):
