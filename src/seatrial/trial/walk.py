@@ -184,7 +184,7 @@ class Leg:
             wanted = trial.after_up
         if self._is_all(step) and not self._extras(step, trial):
             return
-        if wanted is not None and (self._is(now, wanted) or _varies_only(trial)):
+        if wanted is not None and _is_recorded(trial) and (self._is(now, wanted) or _varies_only(trial)):
             self._standing = now
         else:
             self._restore()
@@ -344,6 +344,12 @@ class Leg:
     def _tell(self, kind: str, step: Planned, text: str) -> None:
         data = {"trial": self.trials[step.index]} if kind == "tried" else {}
         self.watch(Event(kind, text, step.migration.id, step.index, self.total, data))
+
+
+def _is_recorded(trial: Trial) -> bool:
+    """The version table, which no snapshot holds, says what the rows say: every step ended well, the last one an up."""
+    steps = (trial.up, trial.down, trial.reup)
+    return not any(s.error for s in steps) and trial.down.executed == trial.reup.executed
 
 
 def _varies_only(trial: Trial) -> bool:
