@@ -12,7 +12,7 @@ from functools import partial
 from importlib.metadata import version as installed
 from pathlib import Path
 
-from seatrial.codec import decode_trace, encode_trace
+from seatrial.codec import CodecError, decode_trace, encode_trace
 from seatrial.config import Config
 from seatrial.errors import ConfigError, SourceError
 from seatrial.judge import judge
@@ -74,8 +74,10 @@ def rejudge(path: Path, config: Config) -> Report:
     """A report from a trace that was written earlier, judged under today's settings."""
     try:
         trace = decode_trace(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path} is no trace of Seatrial's: {error}") from error
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
+    except CodecError as error:
+        raise ConfigError(f"{path}: {error}") from error
     return judge(trace, config, datetime.datetime.now(datetime.UTC).date())
 
 

@@ -74,7 +74,7 @@ def _engines() -> Iterator[str]:
 
 
 def _postgresql() -> str:
-    from seatrial.servers.postgresql import find_programs
+    from seatrial.servers._postgresql_local import find_programs
 
     try:
         return f"programs in {find_programs()}"
@@ -88,7 +88,7 @@ def _clean() -> list[str]:
         if importlib.util.find_spec(f"seatrial.servers.{module}") is None:
             continue
         found = importlib.import_module(f"seatrial.servers.{module}")
-        removed += found.clean()
+        removed += [str(one) for one in found.clean()]
     return removed
 
 

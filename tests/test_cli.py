@@ -1,0 +1,264 @@
+"""The command line as a user meets it: exit codes, messages, files; each bad input with what it says."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from trial_fixtures import project
+
+from seatrial.cli import main
+
+TABLE = ("CREATE TABLE t (id integer PRIMARY KEY, v text NOT NULL);", "DROP TABLE t;")
+GOOD = ("ALTER TABLE t ADD COLUMN w text;", "ALTER TABLE t DROP COLUMN w;")
+BAD = ("DELETE FROM t;", "SELECT 1;")
+
+
+@pytest.fixture(autouse=True)
+def _away_from_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+
+
+def seatrial(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(a) for a in arguments])
+
+
+def written(folder: Path) -> dict:
+    return json.loads((folder / "report.json").read_text())
+
+
+def test_all_passed(tmp_path):
+    folder = project(tmp_path, [TABLE, GOOD])
+    done = seatrial("run", folder, "--engine", "sqlite", "--report", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    assert written(tmp_path / "out")["summary"]["passed"] == 2
+    assert "PASSED, exit code 0" in done.output
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {
+        "migration-integrity-report.md",
+        "report.json",
+        "trace.json",
+    }
+
+
+def test_one_failed(tmp_path):
+    folder = project(tmp_path, [TABLE, BAD])
+    done = seatrial("run", folder, "--engine", "sqlite", "--report", tmp_path / "out")
+    assert done.exit_code == 1
+    report = written(tmp_path / "out")
+    assert [m["status"] for m in report["migrations"]] == ["passed", "failed"]
+    assert "rows-lost" in {f["rule"] for f in report["migrations"][1]["findings"]}
+
+
+def test_what_depends_on_a_failed_migration_is_an_error_and_named(tmp_path):
+    folder = project(tmp_path, [TABLE, ("ALTER TABLE nowhere ADD COLUMN x text;", "SELECT 1;"), GOOD])
+    done = seatrial("run", folder, "--engine", "sqlite", "--report", tmp_path / "out")
+    assert done.exit_code == 1
+    last = written(tmp_path / "out")["migrations"][2]
+    assert last["status"] == "error"
+    assert "needs 0002, which failed" in done.output
+
+
+def test_a_syntax_error_is_up_failed_with_its_line(tmp_path):
+    folder = project(tmp_path, [TABLE, ("ALTER TABLE t ADD COLUMN w text;\nCREATE TABEL u (id int);", "SELECT 1;")])
+    done = seatrial("run", folder, "--engine", "sqlite", "--report", tmp_path / "out")
+    assert done.exit_code == 1
+    (finding,) = [f for f in written(tmp_path / "out")["migrations"][1]["findings"] if f["rule"] == "up-failed"]
+    assert "CREATE TABEL u" in finding["message"]
+    assert "line 3" in finding["message"]
+
+
+def test_only_the_chosen_one_is_tried(tmp_path):
+    folder = project(tmp_path, [TABLE, GOOD, BAD])
+    done = seatrial("run", folder, "--engine", "sqlite", "--report", tmp_path / "out", "--only", "0002")
+    assert done.exit_code == 0, done.output
+    assert [m["status"] for m in written(tmp_path / "out")["migrations"]] == ["skipped", "passed", "skipped"]
+
+
+def test_since_a_git_ref_tries_what_the_branch_adds(tmp_path):
+    folder = project(tmp_path / "p", [TABLE, BAD])
+    git = ["git", "-C", str(folder), "-c", "user.name=t", "-c", "user.email=t@t.invalid"]
+    subprocess.run([*git, "init", "-q", "-b", "main"], check=True)
+    subprocess.run([*git, "add", "."], check=True)
+    subprocess.run([*git, "commit", "-qm", "one"], check=True)
+    (folder / "db" / "migrations" / "0003_new.sql").write_text(
+        f"-- migrate:up\n{GOOD[0]}\n-- migrate:down\n{GOOD[1]}\n"
+    )
+    done = seatrial("run", folder, "--engine", "sqlite", "--report", tmp_path / "out", "--since", "main")
+    assert done.exit_code == 0, done.output
+    assert [m["status"] for m in written(tmp_path / "out")["migrations"]] == ["skipped", "skipped", "passed"]
+
+
+def test_a_trace_is_judged_again_without_a_database(tmp_path):
+    folder = project(tmp_path, [TABLE, BAD])
+    seatrial("run", folder, "--engine", "sqlite", "--report", tmp_path / "out")
+    again = seatrial("report", tmp_path / "out" / "trace.json", "--format", "json", "--project", folder)
+    assert again.exit_code == 1
+    first, second = written(tmp_path / "out"), json.loads(again.output)
+    assert first == second
+
+
+def test_two_runs_write_the_same_but_for_times(tmp_path):
+    folder = project(tmp_path, [TABLE, GOOD, BAD])
+    texts = []
+    for name in ("one", "two"):
+        seatrial("run", folder, "--engine", "sqlite", "--report", tmp_path / name)
+        texts.append(json.dumps(_timeless(written(tmp_path / name)), sort_keys=True))
+    assert texts[0] == texts[1]
+
+
+def _timeless(value):
+    if isinstance(value, dict):
+        return {
+            k: _timeless(v) for k, v in value.items() if k not in ("generated", "history") and not k.endswith("_ms")
+        }
+    return [_timeless(v) for v in value] if isinstance(value, list) else value
+
+
+def test_redacted_reports_hold_no_value(tmp_path):
+    base = ("CREATE TABLE t (id integer PRIMARY KEY, v text);", "DROP TABLE t;")
+    change = ("UPDATE t SET v = 'x';", "SELECT 1;")
+    folder = project(tmp_path, [base, change], seed="INSERT INTO t VALUES (1, 'my secret');")
+    out = tmp_path / "out"
+    done = seatrial("run", folder, "--engine", "sqlite", "--only", "0002", "--report", out, "--redact")
+    assert done.exit_code == 1
+    assert not (out / "trace.json").exists()
+    for path in out.iterdir():
+        assert "my secret" not in path.read_text()
+
+
+WRONG = {
+    "nothing there": (lambda p: (p / "x").mkdir(), ["run", "{p}/x"], "No migrations were found"),
+    "no folder": (lambda p: None, ["run", "{p}/nowhere"], "is not a folder"),
+    "unknown key": (
+        lambda p: project(p / "p", [TABLE], settings="[sead]\nrows = 3\n"),
+        ["run", "{p}/p"],
+        "unknown key 'sead'; did you mean 'seed'",
+    ),
+    "ill-typed key": (
+        lambda p: project(p / "p", [TABLE], settings='[seed]\nrows = "3"\n'),
+        ["run", "{p}/p"],
+        "'seed.rows': expected int, got str",
+    ),
+    "unknown format": (
+        lambda p: project(p / "p", [TABLE]),
+        ["run", "{p}/p", "--format", "pdf"],
+        "no report format 'pdf'",
+    ),
+    "unknown migration": (lambda p: project(p / "p", [TABLE]), ["run", "{p}/p", "--only", "7"], "no migration '7'"),
+    "unreachable": (
+        lambda p: project(p / "p", [TABLE]),
+        ["run", "{p}/p", "--server", "postgresql://me:hunter2@127.0.0.1:1/"],
+        "127.0.0.1",
+    ),
+    "no such engine": (
+        lambda p: project(p / "p", [TABLE]),
+        ["run", "{p}/p", "--server", "oracle://x/"],
+        "no engine is known",
+    ),
+    "no such rule": (lambda p: None, ["explain", "row-lost"], "there is no rule 'row-lost'"),
+    "no trace": (lambda p: (p / "t").write_text("{}"), ["report", "{p}/t"], "/t: this is no trace of a run"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_bad_input_is_one_clear_message_and_exit_code_2(tmp_path, name):
+    prepare, arguments, said = WRONG[name]
+    prepare(tmp_path)
+    done = seatrial(*(a.format(p=tmp_path) for a in arguments))
+    assert done.exit_code == 2, done.output
+    assert said in done.output
+    assert "Traceback" not in done.output
+    assert "hunter2" not in done.output
+
+
+def test_twin_versions_and_foreign_encodings_are_named(tmp_path):
+    folder = project(tmp_path, [TABLE])
+    twin = folder / "db" / "migrations" / "0001_again.sql"
+    twin.write_text("-- migrate:up\nSELECT 1;\n-- migrate:down\n")
+    done = seatrial("run", folder)
+    assert done.exit_code == 2
+    assert "0001_again.sql" in done.output
+    assert "0001_step.sql" in done.output
+    twin.rename(twin.with_name("0002_latin.sql"))
+    twin.with_name("0002_latin.sql").write_bytes("-- migrate:up\n-- größer\nSELECT 1;".encode("latin-1"))
+    done = seatrial("run", folder)
+    assert done.exit_code == 2
+    assert "0002_latin.sql" in done.output
+    assert "UTF-8" in done.output
+
+
+def test_a_seed_that_does_not_fit_is_named_with_row_and_constraint(tmp_path):
+    folder = project(tmp_path, [TABLE, GOOD], seed="INSERT INTO t VALUES (1, 'a');\nINSERT INTO t VALUES (2, NULL);\n")
+    done = seatrial("run", folder, "--engine", "sqlite", "--only", "0002")
+    assert done.exit_code == 2
+    assert "NOT NULL constraint failed: t.v" in done.output
+    assert "line 2" in done.output or "seed.sql:2" in done.output
+
+
+def test_a_seed_that_is_not_there_is_said(tmp_path):
+    folder = project(tmp_path, [TABLE, GOOD], settings='[seed]\npath = "nowhere.sql"\nat = "0001"\n')
+    done = seatrial("run", folder, "--engine", "sqlite")
+    assert done.exit_code == 2
+    assert "nowhere.sql" in done.output
+
+
+def test_explain_lists_and_tells_every_rule():
+    listed = seatrial("explain")
+    assert listed.exit_code == 0
+    rules = [line.split()[0] for line in listed.output.splitlines()]
+    assert {"rows-lost", "values-lost", "collateral-schema-loss", "next-insert-fails"} <= set(rules)
+    for rule in rules:
+        told = seatrial("explain", rule)
+        assert told.exit_code == 0
+        assert len(told.output.splitlines()) >= 3
+
+
+def test_doctor_and_init(tmp_path):
+    folder = project(tmp_path, [TABLE])
+    (folder / "seatrial.toml").unlink()
+    assert seatrial("init", folder).exit_code == 0
+    assert 'type = "dbmate"' in (folder / "seatrial.toml").read_text()
+    assert seatrial("init", folder).exit_code == 2
+    done = seatrial("doctor", folder)
+    assert done.exit_code == 0
+    assert "1, dbmate" in done.output
+
+
+def test_demo_shows_every_section(tmp_path):
+    done = seatrial("demo", tmp_path / "demo")
+    assert done.exit_code == 0, done.output
+    text = (tmp_path / "demo" / "report" / "migration-integrity-report.md").read_text()
+    for heading in (
+        "## Executive Summary",
+        "### Check 5",
+        "## Rollback Safety Analysis",
+        "## Not Verified",
+        "## Exit Status",
+    ):
+        assert heading in text
+    report = written(tmp_path / "demo" / "report")
+    assert (report["summary"]["passed"], report["summary"]["failed"]) == (5, 3)
+
+
+def test_without_a_terminal_and_without_colour(tmp_path):
+    folder = project(tmp_path, [TABLE, BAD])
+    environment = {**os.environ, "NO_COLOR": "1", "TERM": "dumb", "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(
+        [sys.executable, "-m", "seatrial.cli", "run", str(folder), "--engine", "sqlite"],
+        capture_output=True,
+        env=environment,
+    )
+    assert done.returncode == 1
+    assert b"\x1b[" not in done.stdout + done.stderr
+    assert done.stdout.isascii()
+
+
+def test_completion_scripts():
+    for shell in ("bash", "zsh", "fish"):
+        assert "_SEATRIAL_COMPLETE" in seatrial("completion", shell).output
