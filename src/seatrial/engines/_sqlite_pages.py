@@ -159,27 +159,29 @@ class Pages:
         kind = page[start]
         if kind == INTERIOR_TABLE:
             return
+        most = self._most(table=kind == LEAF_TABLE)
         for offset in _cells(page, start, 12 if kind == INTERIOR_INDEX else 8):
             head = offset + (4 if kind == INTERIOR_INDEX else 0)
-            if page[head] < 0x80:
-                continue  # at most 127 bytes always fit: the smallest page has 512
+            if page[head] < 0x80 and page[head] <= most:
+                continue  # the usual case, without any arithmetic
             size, head = _varint(page, head)
+            if size <= most:
+                continue
             if kind == LEAF_TABLE:
                 head = _varint(page, head)[1]
-            local = self._local(size, table=kind == LEAF_TABLE)
-            if local < size:
-                yield from self._chain(struct.unpack_from(">I", page, head + local)[0])
+            yield from self._chain(struct.unpack_from(">I", page, head + self._local(size, most))[0])
 
     def _chain(self, number: int) -> Iterator[int]:
         while number:
             yield number
             number = struct.unpack_from(">I", self.page(number))[0]
 
-    def _local(self, size: int, *, table: bool) -> int:
-        """How much of a payload is kept in its cell (1.6)."""
-        most = self.usable - 35 if table else (self.usable - 12) * 64 // 255 - 23
-        if size <= most:
-            return size
+    def _most(self, *, table: bool) -> int:
+        """How much of a payload its cell keeps at most (1.6)."""
+        return self.usable - 35 if table else (self.usable - 12) * 64 // 255 - 23
+
+    def _local(self, size: int, most: int) -> int:
+        """How much of a payload that does not fit stays in its cell."""
         least = (self.usable - 12) * 32 // 255 - 23
         wanted = least + (size - least) % (self.usable - 4)
         return wanted if wanted <= most else least

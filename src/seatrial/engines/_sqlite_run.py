@@ -22,13 +22,21 @@ _ALONE = frozenset(
 Refusal = sqlite3.Error | sqlite3.Warning
 
 
-def connect(path: Path) -> sqlite3.Connection:
-    """A connection as the tools open one: SQLite's defaults, foreign keys off, in autocommit.
+UNHURRIED = "PRAGMA synchronous = OFF"  # no throwaway database has to survive the machine
 
-    But for one: nothing waits for the disk, since no throwaway database has to survive the machine.
-    """
-    connection = sqlite3.connect(path, isolation_level=None)
-    connection.execute("PRAGMA synchronous = OFF")
+
+def open_file(path: Path) -> sqlite3.Connection:
+    """A connection as the tools open one: SQLite's defaults, foreign keys off, in autocommit."""
+    return sqlite3.connect(path, isolation_level=None)
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection of our own, which waits for no disk. Raises DatabaseError."""
+    try:
+        connection = open_file(path)
+        connection.execute(UNHURRIED)
+    except sqlite3.Error as error:
+        raise database_error(error) from error
     return connection
 
 
@@ -82,7 +90,7 @@ class _Run:
 
     def go(self) -> StepError | None:
         """Run everything; what SQLite refused, or None."""
-        for sql in self.script.session:
+        for sql in (UNHURRIED, *self.script.session):
             if error := self._quietly(sql):
                 return error
         whole = self.script.transaction is Transaction.ONE
@@ -155,7 +163,7 @@ def run(path: Path, script: Script, *, trust: bool) -> Step:
     """Run a script on a fresh connection and observe it."""
     guard = Guard()
     begun = time.perf_counter()
-    with closing(connect(path)) as connection:
+    with closing(open_file(path)) as connection:
         if not trust:
             connection.set_authorizer(guard)
         work = _Run(connection, script, guard)

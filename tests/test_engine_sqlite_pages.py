@@ -1,0 +1,207 @@
+"""The proof that a table was not touched: whatever was done to the file, a change is never missed."""
+
+import random
+import sqlite3
+from contextlib import closing
+
+import pytest
+from test_engine_sqlite_support import changes, database, run
+
+from seatrial.engines._sqlite_pages import PageFile, Pages, compare
+from seatrial.engines.sqlite import SqliteDatabase
+
+__all__ = ["database"]
+
+BASE = """
+create table a (id integer primary key, v, w);
+create table b (id integer primary key, v text);
+create table k (x text primary key, v) without rowid;
+create table n (v, w);
+create index ai on a (v);
+with recursive i (n) as (select 1 union all select n + 1 from i where n < 2000) insert into a select n, 'v' || n, n % 7 from i;
+insert into b select id, printf('%.*c', 200 + id % 9000, 'x') from a where id <= 120;
+insert into k select v, printf('%.*c', id % 3000, 'y') from a where id <= 200;
+insert into n select v, w from a;
+"""
+
+
+def looked(database, old):
+    """Which tables a look since ``old`` found touched; the numbers must be those of a look without help."""
+    new, unaided = database.take("new", since=old), database.take("unaided")
+    assert (new.tables, new.integrity, new.counters) == (unaided.tables, unaided.integrity, unaided.counters)
+    earlier, later = database._moments[old.moment], database._moments["new"]
+    delta = compare(earlier.file, later.file)
+    touched = delta.touched(earlier.catalog.roots, earlier.catalog.other_roots) if delta else {"everything"}
+    return touched, changes(database, old, new)
+
+
+CHANGES = {
+    "one value": ("update a set w = -1 where id = 1000", {"a"}),
+    "nothing": ("update a set w = w where id = 1", set()),
+    "swapped between rows": ("update a set w = case id when 1 then 2 else 1 end where id in (1, 2)", {"a"}),
+    "one row less": ("delete from a where id = 2000", {"a"}),
+    "one row more": ("insert into a values (2001, 'q', 1)", {"a"}),
+    "a rowid moved": ("update a set id = 5000 where id = 3", {"a"}),
+    "last byte of a long text": ("update b set v = substr(v, 1, length(v) - 1) || 'z' where id = 110", {"b"}),
+    "middle of a long text": ("update b set v = substr(v, 1, 5000) || 'z' || substr(v, 5002) where id = 100", {"b"}),
+    "all long texts": ("update b set v = upper(v)", {"b"}),
+    "without rowid": ("update k set v = 1 where x = 'v7'", {"k"}),
+    "without rowid, long": ("update k set v = substr(v, 1, length(v) - 1) || 'z' where x = 'v199'", {"k"}),
+    "no key": ("update n set w = 100 where v = 'v1999'", {"n"}),
+    "text into number": ("update a set v = 1 where id = 1; update a set v = '1' where id = 1", {"a"}),
+    "storage class": ("update a set w = cast(w as text) where id = 5", {"a"}),
+    "emptied and filled again": (
+        "create temp table t as select * from a; delete from a; insert into a select * from t",
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    "pages", ["", "pragma page_size = 512;", "pragma auto_vacuum = 1;", "pragma page_size = 65536;"]
+)
+@pytest.mark.parametrize("case", CHANGES, ids=str)
+def test_what_changed_is_seen(database, pages, case):
+    sql, expected = CHANGES[case]
+    run(database, pages + BASE)
+    old = database.take("old")
+    run(database, sql)
+    touched, found = looked(database, old)
+    if expected is None or (case == "nothing" and touched == {"a"}):
+        assert found == ()
+    else:
+        assert touched == expected
+        assert {d.table.name for d in found} == expected
+
+
+SAME = {
+    "vacuum": "delete from n where w = 3 and 0; vacuum",
+    "dropped and made again": "create table t as select * from a; drop table a; create table a (id integer primary key, v, w);"
+    "insert into a select * from t; drop table t; create index ai on a (v)",
+    "another page size": "pragma page_size = 8192; vacuum",
+    "auto-vacuum": "pragma auto_vacuum = 1; vacuum",
+    "analyze": "analyze",
+    "an index": "create index x on b (v); create index y on n (w)",
+    "a new table": "create table z (a); insert into z select v from b",
+    "room made and given back": "create table z (a); insert into z select v from b; drop table z",
+    "write-ahead log": "pragma journal_mode = wal; insert into n values (1, 1); delete from n where w = 1 and v = 1",
+    "reindex": "reindex",
+}
+
+
+@pytest.mark.parametrize("case", SAME, ids=str)
+def test_the_same_rows_are_the_same(database, case):
+    run(database, BASE)
+    old = database.take("old")
+    run(database, SAME[case])
+    _, found = looked(database, old)
+    assert found == ()
+
+
+@pytest.mark.parametrize("case", SAME, ids=str)
+def test_a_change_behind_a_move_is_seen(database, case):
+    run(database, BASE)
+    old = database.take("old")
+    run(database, SAME[case] + "; update b set v = v || '!' where id = 77; update k set v = null where x = 'v3'")
+    _, found = looked(database, old)
+    assert [(d.table.name, d.changed_count, d.lost_count, d.added_count) for d in found] == [
+        ("b", 1, 0, 0),
+        ("k", 1, 0, 0),
+    ]
+
+
+def test_pages_that_change_owners(database):
+    """Table b's pages are freed and taken by a copy of it, then the other way round."""
+    run(database, BASE)
+    old = database.take("old")
+    run(
+        database, "create table t as select * from b; delete from b; insert into b select id, v from t order by id desc"
+    )
+    run(database, "drop table t; update b set v = 'changed' where id = 5")
+    _, found = looked(database, old)
+    assert [(d.table.name, d.changed_count) for d in found] == [("b", 1)]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_random_work_agrees_with_a_full_read(tmp_path, seed):
+    chance = random.Random(seed)
+    database = SqliteDatabase(tmp_path / "test.sqlite3")
+    size = chance.choice([512, 1024, 4096])
+    run(database, f"pragma page_size = {size}; pragma auto_vacuum = {chance.choice([0, 1, 2])}; {BASE}")
+    old = database.take("old")
+    for _ in range(4):
+        with closing(sqlite3.connect(database.path, isolation_level=None)) as connection:
+            for _ in range(chance.randrange(1, 6)):
+                _work(connection, chance)
+        looked(database, old)
+        old = database.take("old", since=old)
+    database.close()
+
+
+def _work(connection, chance):
+    row = chance.randrange(1, 2000)
+    length = chance.randrange(0, 12000)
+    connection.execute(
+        chance.choice(
+            [
+                "update a set v = ?2 where id = ?1",
+                "update b set v = printf('%.*c', ?2, 'q') where id = ?1 % 120",
+                "update b set v = replace(v, 'x', 'y') where id = ?1 % 120 and ?2",
+                "delete from a where id between ?1 and ?1 + ?2 / 100",
+                "insert or replace into a values (?1, printf('%.*c', ?2, 'q'), ?2)",
+                "insert or replace into k values ('v' || ?1, printf('%.*c', ?2, 'q'))",
+                "delete from k where x > 'v' || (?1 + ?2 * 0)",
+                "update n set v = ?2 where w = ?1 % 7",
+                "insert into n select v, ?2 from n where ?1 % 5 = 0 limit 100",
+            ]
+        ),
+        (row, length),
+    )
+
+
+def test_owners_agree_with_dbstat(database):
+    """Our walk of the b-trees finds the pages that SQLite itself counts to them."""
+    run(database, f"pragma page_size = 512; {BASE}")
+    file = PageFile(database.path)
+    with closing(sqlite3.connect(database.path)) as connection, Pages(file.path, file.layout) as pages:
+        options = {row[0] for row in connection.execute("pragma compile_options")}
+        if "ENABLE_DBSTAT_VTAB" not in options:
+            pytest.skip("this SQLite is built without dbstat")
+        for name, root in connection.execute("select name, rootpage from sqlite_schema").fetchall():
+            rows = connection.execute("select pagetype, pageno from dbstat where name = ?", (name,)).fetchall()
+            tree = pages.tree(root)
+            assert tree.interior == {p for t, p in rows if t == "internal"}
+            assert tree.leaves == {p for t, p in rows if t == "leaf"}
+            chains = {o for p in tree.interior | tree.leaves for o in pages.chains(p)}
+            assert chains == {p for t, p in rows if t == "overflow"}
+
+
+def test_an_added_column_does_not_touch_what_is_there(database):
+    """The leaves stay, and rows are short: their new value is the default."""
+    run(database, BASE)
+    old = database.take("old")
+    run(database, "alter table a add column d int default 5")
+    new = database.take("new", since=old)
+    assert changes(database, old, new) == ()
+    run(database, "create table t (id integer primary key, v, w, d int default 6); insert into t select * from a")
+    run(database, "drop table a; alter table t rename to a; update a set d = 6 where id = 4")
+    (found,) = changes(database, new, database.take("newest", since=new))
+    assert (found.table.name, found.changed[0].columns, [r.key for r in found.changed[0].rows]) == (
+        "a",
+        ("d",),
+        [("4",)],
+    )
+
+
+def test_a_default_that_changed_under_short_rows_is_seen(database):
+    run(database, "create table t (id integer primary key, a); insert into t values (1, 1), (2, 2)")
+    run(database, "alter table t add column d int default 5")
+    old = database.take("old")
+    run(
+        database,
+        "pragma writable_schema = on; update sqlite_schema set sql = replace(sql, 'default 5', 'default 6'); "
+        "pragma writable_schema = reset",
+    )
+    (found,) = changes(database, old, database.take("new", since=old))
+    assert found.changed[0].columns == ("d",)
+    assert [(r.old, r.new) for r in found.changed[0].rows] == [(("5",), ("6",)), (("5",), ("6",))]
