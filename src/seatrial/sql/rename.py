@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from seatrial.sql.tokens import COMMENT, NUMBER, QUOTED, STRING, WORD, Token, code, quote_name, tokenize
 
@@ -51,7 +51,7 @@ def _begins_item(tokens: list[Token], i: int) -> bool:
 
 class _Names:
     def __init__(self, tables: Mapping[str, str], columns: Mapping[str, str], dialect: str) -> None:
-        self.fold = str if dialect == "postgresql" else str.casefold
+        self.fold: Callable[[str], str] = str if dialect == "postgresql" else str.casefold
         self.tables = {self.fold(k): v for k, v in tables.items()}
         self.columns = {self.fold(k): v for k, v in columns.items()}
 
@@ -66,8 +66,15 @@ class _Names:
         if before == ".":
             return self._behind_dot(tokens, i, name)
         if after == "." or before in _BEFORE_TABLE:
-            return self.tables.get(name)
-        return self.columns.get(name, self.tables.get(name))
+            return self._table(name)
+        return self.columns.get(name, self._table(name))
+
+    def _table(self, name: str) -> str | None:
+        """PostgreSQL calls a table's second appearance in a view ``name_1`` (ruleutils.c)."""
+        base, _, number = name.rpartition("_")
+        if name not in self.tables and self.fold is str and number.isdigit() and base in self.tables:
+            return f"{self.tables[base]}_{number}"
+        return self.tables.get(name)
 
     def _behind_dot(self, tokens: list[Token], i: int, name: str) -> str | None:
         """``schema.table`` stands where a table is expected; else it is ``table.column``."""
@@ -76,7 +83,7 @@ class _Names:
             start -= 2
         leads = tokens[start - 1].word if start else ""
         qualified_table = leads in _BEFORE_TABLE or (i + 1 < len(tokens) and tokens[i + 1].word == ".")
-        return self.tables.get(name) if qualified_table else self.columns.get(name)
+        return self._table(name) if qualified_table else self.columns.get(name)
 
 
 _BEFORE_TABLE = ("ON", "ONLY", "FROM", "JOIN", "INTO", "UPDATE", "TABLE", "REFERENCES", "TO")

@@ -78,7 +78,7 @@ def parse_tokens(tokens: Tokens, dialect: str) -> Parsed:
     if first == "CALL":
         effects += [Effect(verb=Verb.CALL, table=c, other=c) for c in found.calls[:1] or _called(tokens, dialect)]
     parts = tuple(_bodies(tokens, dialect)) if not executed else ()
-    opaque = _is_opaque(tokens, first)
+    opaque = _is_opaque(tokens, first) or any(_is_catalog(e, dialect) for e in effects)
     return Parsed(tokens, kind(tokens, dialect), tuple(effects), found, opaque, executed, parts)
 
 
@@ -117,6 +117,42 @@ def _is_opaque(tokens: Tokens, first: str) -> bool:
             len(tokens) > 1 and tokens[1].kind == STRING
         )
     return first not in KNOWN and tokens[0].kind == "word"
+
+
+def _is_catalog(effect: Effect, dialect: str) -> bool:
+    """Whether rows of the engine's own catalog are written: definitions change without a word about them."""
+    if effect.table is None or effect.verb not in (Verb.INSERT, Verb.UPDATE, Verb.DELETE):
+        return False
+    name, qualifier = effect.table.name.casefold(), effect.table.qualifier.casefold()
+    if dialect == "sqlite":
+        return name in ("sqlite_master", "sqlite_schema")
+    if dialect == "postgresql":
+        return qualifier == "pg_catalog" or (not qualifier and name.startswith("pg_"))
+    return qualifier in ("mysql", "sys", "information_schema", "performance_schema")
+
+
+def prepared(tokens: Tokens) -> str:
+    """The variable that PREPARE ... FROM @variable reads, empty for any other statement."""
+    found = [t.value.casefold() for t in tokens if t.kind == VARIABLE]
+    return found[0] if tokens and tokens[0].word == "PREPARE" and found else ""
+
+
+def texts_of(tokens: Tokens) -> tuple[str, tuple[str, ...]] | None:
+    """``SET @a = ...``: the variable, and the SQL texts that it may hold; none where they are put together from parts.
+
+    The usual guard is ``SET @sql = IF((SELECT count(*) FROM information_schema ...), 'SELECT 1', 'ALTER TABLE ...')``.
+    """
+    if len(tokens) < 4 or tokens[0].word != "SET" or tokens[1].kind != VARIABLE or tokens[2].word not in ("=", ":="):
+        return None
+    built = any(
+        t.word in ("CONCAT", "CONCAT_WS", "||", "REPLACE", "GROUP_CONCAT") or t.kind == VARIABLE for t in tokens[3:]
+    )
+    found = tuple(t.value for t in tokens[3:] if t.kind == STRING and t.value.split(None, 1)[:1] and _is_verb(t.value))
+    return tokens[1].value.casefold(), () if built else found
+
+
+def _is_verb(text: str) -> bool:
+    return text.split(None, 1)[0].upper() in _VERBS
 
 
 def _block(tokens: Tokens, dialect: str) -> Parsed:

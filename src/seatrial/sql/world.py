@@ -14,7 +14,7 @@ from seatrial.sql.cursor import Name, Tokens, items
 from seatrial.sql.dml import selects
 from seatrial.sql.effects import Assignment, ColumnDef, Effect, Rule, Span, Verb
 from seatrial.sql.mentions import Mentions
-from seatrial.sql.statement import Parsed, routine_body
+from seatrial.sql.statement import Parsed, parse, prepared, routine_body, texts_of
 from seatrial.sql.tokens import Token, code
 from seatrial.sql.values import varies
 
@@ -94,6 +94,7 @@ class World:
         self.varying: set[tuple[Table, Column]] = set()
         self.opaque: set[int] = set()
         self.runs: list[Run] = []
+        self.variables: dict[str, tuple[str, ...]] = {}  # MySQL's @name -> the SQL texts that it may hold
         self._read_schema()
 
     def _read_schema(self) -> None:
@@ -168,8 +169,13 @@ class World:
 
     def run(self, parsed: Parsed, index: int, *, depth: int = 0, executed: bool = True) -> None:
         """Apply one statement."""
-        if parsed.opaque:
+        known = self.variables.get(prepared(parsed.tokens), ())
+        for text in known:
+            self.run(parse(text, self.dialect), index, depth=max(depth, 1), executed=executed)
+        if parsed.opaque and not known:
             self.opaque.add(index)
+        if (variable := texts_of(parsed.tokens)) is not None:
+            self.variables[variable[0]] = variable[1]
         run = Run(index, parsed)
         if depth == 0:
             self.runs.append(run)
