@@ -81,7 +81,9 @@ def differences(database: PostgresqlDatabase, old: Snapshot, new: Snapshot) -> d
     return {str(d.table): d for d in database.diff(old, new, pair_by_name(old, new))}
 
 
-def pair(old: Snapshot, new: Snapshot, name: str, renamed: dict[str, str] | None = None, key: tuple[str, ...] | None = None) -> TablePair:
+def pair(
+    old: Snapshot, new: Snapshot, name: str, renamed: dict[str, str] | None = None, key: tuple[str, ...] | None = None
+) -> TablePair:
     """One table with itself, some columns under new names."""
     table = TableRef("", name)
     there = new.schema.columns(table)

@@ -11,7 +11,7 @@ from pg_fixtures import changed, pg_server, pg_shared, pg_state, ran  # noqa: F4
 from seatrial.engines.postgresql import PostgresqlDatabase
 from seatrial.model import ErrorKind, ObjectKey, Script, Transaction
 
-# set-up, the change, what must be named. ``{t}`` is a table of the case's own with columns id, a (integer) and s (text).
+# set-up, the change, what must be named; ``{t}`` is a table of the case's own with columns id, a (integer), s (text), v
 CASES = {
     "table added": ("", "create table {t}b (x int)", {"table {t}b": set(), "column {t}b.x": set()}),
     "column type": ("", "alter table {t} alter a type bigint", {"column {t}.a": {"type"}}),
@@ -212,7 +212,11 @@ CASES = {
         "comment on function {t}_f() is 'x'",
         {"function {t}_f()": {"comment"}},
     ),
-    "enum label added": ("create type {t}_e as enum ('a', 'b')", "alter type {t}_e add value 'c'", {"type {t}_e": {"labels"}}),
+    "enum label added": (
+        "create type {t}_e as enum ('a', 'b')",
+        "alter type {t}_e add value 'c'",
+        {"type {t}_e": {"labels"}},
+    ),
     "enum order": (
         "create type {t}_e as enum ('a', 'b')",
         "drop type {t}_e; create type {t}_e as enum ('b', 'a')",
@@ -233,7 +237,11 @@ CASES = {
         "alter domain {t}_d add constraint pos check (value > 0)",
         {"domain {t}_d": {"checks"}},
     ),
-    "domain not null": ("create domain {t}_d as int", "alter domain {t}_d set not null", {"domain {t}_d": {"nullable"}}),
+    "domain not null": (
+        "create domain {t}_d as int",
+        "alter domain {t}_d set not null",
+        {"domain {t}_d": {"nullable"}},
+    ),
     "domain default": ("create domain {t}_d as int", "alter domain {t}_d set default 3", {"domain {t}_d": {"default"}}),
     "domain validated": (
         "create domain {t}_d as int; alter domain {t}_d add constraint pos check (value > 0) not valid",
@@ -241,7 +249,8 @@ CASES = {
         {"domain {t}_d": {"checks", "validated"}},
     ),
     "partition bound": (
-        "create table {t}r (x int) partition by range (x); create table {t}r1 partition of {t}r for values from (0) to (5)",
+        "create table {t}r (x int) partition by range (x); create table {t}r1 partition of {t}r for values from "
+        "(0) to (5)",
         "alter table {t}r detach partition {t}r1; alter table {t}r attach partition {t}r1 for values from (0) to (9)",
         {"table {t}r1": {"partition_bound"}},
     ),
@@ -284,7 +293,11 @@ CASES = {
         "revoke execute on function {t}_f() from public",
         {"grant {t}_f()": set()},
     ),
-    "grant on a type": ("create type {t}_e as enum ('a')", "revoke usage on type {t}_e from public", {"grant {t}_e": set()}),
+    "grant on a type": (
+        "create type {t}_e as enum ('a')",
+        "revoke usage on type {t}_e from public",
+        {"grant {t}_e": set()},
+    ),
     "grant on a schema": ("create schema {t}_n", "grant usage on schema {t}_n to public", {"grant {t}_n": set()}),
     "grant and revoke leave nothing": ("", "grant select on {t} to public; revoke select on {t} from public", {}),
     "default privileges": (

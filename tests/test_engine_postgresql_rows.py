@@ -166,7 +166,11 @@ def test_a_missing_column_is_a_value_lost_in_every_row_that_held_one(pg: Postgre
 def test_columns_are_compared_by_name_and_through_renames(pg: PostgresqlDatabase) -> None:
     ran(pg, "create table t (id int primary key, a int, b int); insert into t values (1, 10, 20), (2, 30, 40)")
     a = pg.take("A")
-    ran(pg, "alter table t drop a; alter table t add a int; update t set a = 10 where id = 1; update t set a = 31 where id = 2")
+    ran(
+        pg,
+        "alter table t drop a; alter table t add a int; update t set a = 10 where id = 1; update t set a = 31 "
+        "where id = 2",
+    )
     (group,) = differences(pg, a, pg.take("B", since=a))["t"].changed
     assert (group.columns, group.rows) == (("a",), (ChangedRow(key=("2",), old=("30",), new=("31",)),))
     ran(pg, "update t set a = 30 where id = 2; alter table t rename a to z")
@@ -187,7 +191,11 @@ def test_counts_are_exact_and_examples_come_in_key_order(pg: PostgresqlDatabase)
     ran(pg, "create table t (id int primary key, v int); insert into t select i, 0 from generate_series(1, 500) i")
     a = pg.take("A")
     pg.limit = 5
-    ran(pg, "delete from t where id > 400; update t set v = 1 where id > 100; insert into t select i, 0 from generate_series(600, 700) i")
+    ran(
+        pg,
+        "delete from t where id > 400; update t set v = 1 where id > 100; insert into t select i, 0 from "
+        "generate_series(600, 700) i",
+    )
     diff = differences(pg, a, pg.take("B", since=a))["t"]
     assert (diff.lost_count, diff.added_count, diff.changed_count) == (100, 101, 300)
     assert [r.key for r in diff.lost] == [(str(i),) for i in range(401, 406)]
@@ -196,7 +204,10 @@ def test_counts_are_exact_and_examples_come_in_key_order(pg: PostgresqlDatabase)
 
 
 def test_composite_keys_are_compared_whole(pg: PostgresqlDatabase) -> None:
-    ran(pg, "create table t (a int, b text, v int, primary key (b, a)); insert into t values (1,'x',1),(1,'y',2),(2,'x',3)")
+    ran(
+        pg,
+        "create table t (a int, b text, v int, primary key (b, a)); insert into t values (1,'x',1),(1,'y',2),(2,'x',3)",
+    )
     a = pg.take("A")
     assert a.tables[0].key == ("b", "a")
     ran(pg, "update t set v = 0 where (a, b) = (1, 'y'); delete from t where (a, b) = (2, 'x')")
@@ -307,7 +318,8 @@ TOUCHES = {
     "default": ("alter table plain alter v set default 'q'", set()),
     "rolled back": ("savepoint s; update plain set v = 'q'; rollback to savepoint s", {"plain"}),
     "other table of the name": (
-        "alter table plain rename to gone; create table plain (id int primary key, v text); insert into plain values (1, 'z')",
+        "alter table plain rename to gone; create table plain (id int primary key, v text); insert into plain "
+        "values (1, 'z')",
         {"plain"},
     ),
 }
@@ -391,18 +403,41 @@ def casts(pg: PostgresqlDatabase, a: Snapshot, b: Snapshot, column: str = "v", z
 
 
 CASTS = {
-    "scale lost": ("numeric(10,4)", "(1, 1.5), (2, 1.23456)", "alter v type numeric(10,2)", [("2", "1.2346", "1.2300")]),
-    "int to boolean": ("int", "(1, 0), (2, 1), (3, 5), (4, null)", "alter v type bool using v <> 0", [("3", "5", "1")]),
+    "scale lost": (
+        "numeric(10,4)",
+        "(1, 1.5), (2, 1.23456)",
+        "alter v type numeric(10,2)",
+        [("2", "1.2346", "1.2300")],
+    ),
+    "int to boolean": (
+        "int",
+        "(1, 0), (2, 1), (3, 5), (4, null)",
+        "alter v type bool using v <> 0",
+        [("3", "5", "1")],
+    ),
     "widened": ("int", "(1, 5)", "alter v type bigint", []),
     "to text and back": ("int", "(1, 5)", "alter v type text", []),
-    "to date": ("timestamp", "(1, '2024-01-01'), (2, '2024-01-01 10:00')", "alter v type date",
-                [("2", "2024-01-01 10:00:00", "2024-01-01 00:00:00")]),
-    "json to jsonb": ("json", "(1, '{\"a\": 1}'), (2, '{\"a\":1}')", "alter v type jsonb", [("2", '{"a":1}', '{"a": 1}')]),
+    "to date": (
+        "timestamp",
+        "(1, '2024-01-01'), (2, '2024-01-01 10:00')",
+        "alter v type date",
+        [("2", "2024-01-01 10:00:00", "2024-01-01 00:00:00")],
+    ),
+    "json to jsonb": (
+        "json",
+        "(1, '{\"a\": 1}'), (2, '{\"a\":1}')",
+        "alter v type jsonb",
+        [("2", '{"a":1}', '{"a": 1}')],
+    ),
     "char": ("varchar(6)", "(1, 'ab  '), (2, 'abcdef'), (3, '')", "alter v type char(6)", [("1", "ab  ", "ab")]),
-    "refused for one row": ("int", "(1, 5), (2, 6)", "alter v type text using case v when 5 then 'five' else v::text end",
-                            [("1", "5", None)]),
+    "refused for one row": (
+        "int",
+        "(1, 5), (2, 6)",
+        "alter v type text using case v when 5 then 'five' else v::text end",
+        [("1", "5", None)],
+    ),
     "leading zeros": ("text", "(1, '007'), (2, '7')", "alter v type int using v::int", [("1", "007", "7")]),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", CASTS)
@@ -453,7 +488,9 @@ def test_casting_back_without_a_key(pg: PostgresqlDatabase) -> None:
 
 def test_restore_gives_the_same_database_and_keeps_moments(pg: PostgresqlDatabase) -> None:
     ran(pg, SETUP)
-    pg.execute(f"alter database {pg.name} set search_path to \"$user\", public", f"grant create on database {pg.name} to public")
+    pg.execute(
+        f'alter database {pg.name} set search_path to "$user", public', f"grant create on database {pg.name} to public"
+    )
     a = pg.take("A")
     url, checkpoint = pg.url, pg.checkpoint()
     ran(pg, "update plain set v = 'b'; drop table other; create table extra (x int); insert into extra values (1)")
@@ -464,7 +501,7 @@ def test_restore_gives_the_same_database_and_keeps_moments(pg: PostgresqlDatabas
     assert replace(c, moment="A") == a and differences(pg, a, c) == {}
     assert set(differences(pg, b, c)) == {"plain", "extra"} and set(differences(pg, a, b)) == {"plain", "other"}
     pg.restore(checkpoint)
-    assert differences(pg, b, pg.take("D")) .keys() == {"plain", "extra"}
+    assert differences(pg, b, pg.take("D")).keys() == {"plain", "extra"}
     pg.discard(checkpoint)
 
 

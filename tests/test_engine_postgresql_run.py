@@ -54,7 +54,9 @@ def test_the_epilogue_is_part_of_the_transaction(pg: PostgresqlDatabase) -> None
 
 
 def test_statements_stand_for_themselves(pg: PostgresqlDatabase) -> None:
-    step = run(pg, "create table t (x int); create index concurrently on t (x); insert into nope values (1)", STATEMENTS)
+    step = run(
+        pg, "create table t (x int); create index concurrently on t (x); insert into nope values (1)", STATEMENTS
+    )
     assert step.error is not None and not step.in_transaction
     assert step.locks_observed is Observed.NOT_OBSERVED and step.locks_note
     assert "t" in [t.name for t in pg.inspect().tables()]
@@ -83,7 +85,11 @@ def test_a_string_with_its_own_transactions_is_really_sent_as_one(pg: Postgresql
 
 @pytest.mark.parametrize("how", [ONE, STRING])
 def test_after_a_syntax_error_nothing_has_run(pg: PostgresqlDatabase, how: Transaction) -> None:
-    text = "begin; create table t (x int); commit;\nselect 1;\nselekt 1" if how is STRING else "create table t (x int);\nselekt 1"
+    text = (
+        "begin; create table t (x int); commit;\nselect 1;\nselekt 1"
+        if how is STRING
+        else "create table t (x int);\nselekt 1"
+    )
     step = run(pg, text, how)
     assert step.error is not None and step.error.code == "42601"
     assert step.error.line == text.count("\n") + 1
@@ -159,7 +165,7 @@ def test_what_reaches_outside_is_refused(pg: PostgresqlDatabase, text: str) -> N
 def test_what_only_looks_like_it_is_not_refused(pg: PostgresqlDatabase) -> None:
     ran(pg, "create table t (program text, dblink text)")
     ran(pg, "insert into t values ('copy t from program', 'lo_import(1)'); alter table t rename program to server")
-    ran(pg, f'alter database "{pg.name}" set work_mem = \'5MB\'')
+    ran(pg, f"alter database \"{pg.name}\" set work_mem = '5MB'")
 
 
 def test_execute_and_query(pg: PostgresqlDatabase) -> None:
@@ -214,7 +220,11 @@ def test_a_seed_may_have_its_own_transaction_and_says_where_it_fails(pg: Postgre
 
 
 def test_seeds_are_loaded_under_the_defaults(pg: PostgresqlDatabase) -> None:
-    ran(pg, "create table t (at timestamptz); create function f() returns trigger language plpgsql as 'begin return null; end'")
+    ran(
+        pg,
+        "create table t (at timestamptz); create function f() returns trigger language plpgsql as 'begin return "
+        "null; end'",
+    )
     assert pg.load("set timezone = 'Asia/Tokyo'; insert into t values ('2024-01-01 00:00')") is None
     assert pg.query("select at from t") == [("2023-12-31 15:00:00+00",)]
 
@@ -225,8 +235,10 @@ def test_seeds_are_loaded_under_the_defaults(pg: PostgresqlDatabase) -> None:
 def test_filling_goes_past_triggers_and_foreign_keys(pg: PostgresqlDatabase) -> None:
     ran(
         pg,
-        "create table p (id int primary key); create table t (id int generated always as identity, p int references p, b bytea,"
-        ' "100%" numeric); create function no() returns trigger language plpgsql as $$ begin raise exception \'no\'; end $$;'
+        "create table p (id int primary key); create table t (id int generated always as identity, p int "
+        "references p, b bytea,"
+        ' "100%" numeric); create function no() returns trigger language plpgsql as $$ begin raise exception '
+        "'no'; end $$;"
         "create trigger no before insert on t for each row execute function no()",
     )
     table = pg.take("A").tables[1].table
@@ -236,7 +248,10 @@ def test_filling_goes_past_triggers_and_foreign_keys(pg: PostgresqlDatabase) -> 
             pg.fill(table, ("id", "100%"), [(7, "1"), (8, "not a number")])
         pg.amend(table, ("id",), ("100%",), [(6, "2.5")])
     pg.advance_counters()
-    assert pg.query('select id, p, b, "100%" from t order by id') == [("5", "99", "\\x00ff", "1.50"), ("6", None, None, "2.5")]
+    assert pg.query('select id, p, b, "100%" from t order by id') == [
+        ("5", "99", "\\x00ff", "1.50"),
+        ("6", None, None, "2.5"),
+    ]
     assert pg.query("select nextval('t_id_seq')") == [("7",)]
 
 
@@ -255,12 +270,16 @@ def test_filling_that_breaks_off_leaves_nothing(pg: PostgresqlDatabase) -> None:
 def test_counters(pg: PostgresqlDatabase) -> None:
     ran(
         pg,
-        "create table s (id serial primary key); create table i (id bigint generated always as identity (increment 5) primary key);"
-        "create sequence shared; create table x (id int default nextval('shared')); create table y (id int default nextval('shared'));"
+        "create table s (id serial primary key); create table i (id bigint generated always as identity "
+        "(increment 5) primary key);"
+        "create sequence shared; create table x (id int default nextval('shared')); create table y (id int "
+        "default nextval('shared'));"
         "create table down (id int default nextval('s_id_seq'), n text default 'a' || nextval('shared'));"
         "create sequence back increment -1; create table z (id int default nextval('back'));"
-        "create table parts (id serial, k int) partition by list (k); create table part1 partition of parts for values in (1);"
-        "insert into s values (default), (default), (40); insert into i values (default), (default); insert into z values (-9);"
+        "create table parts (id serial, k int) partition by list (k); create table part1 partition of parts for "
+        "values in (1);"
+        "insert into s values (default), (default), (40); insert into i values (default), (default); insert "
+        "into z values (-9);"
         "insert into parts (k) values (1), (1)",
     )
     found = {(c.table.name, c.column): c for c in pg.take("A").counters}
@@ -292,7 +311,9 @@ def test_a_counter_moves_while_its_table_is_untouched(pg: PostgresqlDatabase) ->
 # --- integrity ---
 
 
-def broken(pg: PostgresqlDatabase, *, before: bool = False) -> dict[str, tuple[str, int, tuple[tuple[str | None, ...], ...]]]:
+def broken(
+    pg: PostgresqlDatabase, *, before: bool = False
+) -> dict[str, tuple[str, int, tuple[tuple[str | None, ...], ...]]]:
     snapshot = pg.take("now")
     assert all(i.observed for i in snapshot.integrity), [i.why_not for i in snapshot.integrity if not i.observed]
     return {i.object: (i.rule, i.count, i.keys) for i in snapshot.integrity if i.count}
@@ -321,8 +342,10 @@ def test_orphans(pg: PostgresqlDatabase) -> None:
 def test_orphans_in_partitions_and_beside_inheritance(pg: PostgresqlDatabase) -> None:
     ran(
         pg,
-        "create table p (id int primary key); create table kid (id int primary key) inherits (p); insert into kid values (5);"
-        "create table t (id int, k int, p int references p) partition by list (k); create table t1 partition of t for values in (1);"
+        "create table p (id int primary key); create table kid (id int primary key) inherits (p); insert into "
+        "kid values (5);"
+        "create table t (id int, k int, p int references p) partition by list (k); create table t1 partition of "
+        "t for values in (1);"
         "alter table t add primary key (id, k)",
     )
     unenforced(pg, "insert into t values (1, 1, 5)")
@@ -332,7 +355,8 @@ def test_orphans_in_partitions_and_beside_inheritance(pg: PostgresqlDatabase) ->
 def test_checks_that_were_never_validated(pg: PostgresqlDatabase) -> None:
     ran(
         pg,
-        "create domain amount as int; create table t (id int primary key, n int, v amount); insert into t values (1, -5, -7), (2, 3, 4);"
+        "create domain amount as int; create table t (id int primary key, n int, v amount); insert into t "
+        "values (1, -5, -7), (2, 3, 4);"
         "alter table t add constraint pos check (n > 0) not valid;"
         "alter domain amount add constraint pos check (value > 0 and 'VALUE' <> '') not valid",
     )
@@ -343,7 +367,11 @@ def test_checks_that_were_never_validated(pg: PostgresqlDatabase) -> None:
 
 
 def test_duplicates_under_an_invalid_index(pg: PostgresqlDatabase) -> None:
-    ran(pg, "create table t (id int primary key, u text, ok bool); insert into t values (1,'A',true),(2,'a',true),(3,'a',false),(4,null,true)")
+    ran(
+        pg,
+        "create table t (id int primary key, u text, ok bool); insert into t values "
+        "(1,'A',true),(2,'a',true),(3,'a',false),(4,null,true)",
+    )
     run(pg, "create unique index concurrently t_u on t (lower(u)) where ok", STRING)
     assert broken(pg) == {"index t_u": ("duplicate-keys", 2, (("1",), ("2",)))}
 
@@ -351,8 +379,10 @@ def test_duplicates_under_an_invalid_index(pg: PostgresqlDatabase) -> None:
 def test_constraints_of_the_schema_before_are_judged_too(pg: PostgresqlDatabase) -> None:
     ran(
         pg,
-        "create table p (id int primary key); create table t (id int primary key, p int constraint t_fk references p, u int not null"
-        " constraint t_u unique, n int constraint t_n check (n > 0)); insert into p values (1); insert into t values (1, 1, 1, 1)",
+        "create table p (id int primary key); create table t (id int primary key, p int constraint t_fk "
+        "references p, u int not null"
+        " constraint t_u unique, n int constraint t_n check (n > 0)); insert into p values (1); insert into t "
+        "values (1, 1, 1, 1)",
     )
     a = pg.take("A")
     ran(pg, "alter table t drop constraint t_fk, drop constraint t_u, drop constraint t_n, alter u drop not null")
@@ -367,7 +397,11 @@ def test_constraints_of_the_schema_before_are_judged_too(pg: PostgresqlDatabase)
 
 
 def test_nulls_not_distinct_are_duplicates(pg: PostgresqlDatabase) -> None:
-    ran(pg, "create table t (id int primary key, u int constraint t_u unique nulls not distinct); insert into t values (1, null)")
+    ran(
+        pg,
+        "create table t (id int primary key, u int constraint t_u unique nulls not distinct); insert into t "
+        "values (1, null)",
+    )
     a = pg.take("A")
     ran(pg, "alter table t drop constraint t_u; insert into t values (2, null)")
     found = [i for i in pg.take("B", also=a.schema).integrity if i.count]
@@ -387,7 +421,8 @@ def test_the_projects_event_triggers_do_not_see_us(pg: PostgresqlDatabase) -> No
     ran(
         pg,
         "create table log (what text); create function note() returns event_trigger language plpgsql as"
-        " $$ begin insert into log values (tg_tag); end $$; create event trigger note on ddl_command_end execute function note()",
+        " $$ begin insert into log values (tg_tag); end $$; create event trigger note on ddl_command_end "
+        "execute function note()",
     )
     a = pg.take("A")
     ran(pg, "create table t (id int primary key); insert into t values (1)")

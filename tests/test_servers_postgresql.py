@@ -52,7 +52,10 @@ def databases(server: PostgresqlServer) -> set[str]:
         ("postgresql://u@/db?host=/var/run&port=5433", "postgresql://u@/db?host=/var/run&port=5433"),
         ("postgresql://%2Fvar%2Frun/db", "postgresql:///db?host=/var/run"),
         ("postgresql://u@[::1]:5433/db", "postgresql://u@[::1]:5433/db"),
-        ("postgresql://h/db?sslmode=require&application_name=x", "postgresql://h/db?application_name=x&sslmode=require"),
+        (
+            "postgresql://h/db?sslmode=require&application_name=x",
+            "postgresql://h/db?application_name=x&sslmode=require",
+        ),
     ],
 )
 def test_urls_keep_what_they_say(given: str, back: str) -> None:
@@ -145,7 +148,9 @@ def test_a_database_in_use_is_refused(pg_server: PostgresqlServer) -> None:
         with pytest.raises(NotOurs) as refused:
             PostgresqlServer.at(there, PostgresqlDatabase)
         assert "holds 2 tables" in str(refused.value) and "without a database name" in str(refused.value)
-        assert {str(row[0]) for row in psql(pg_server, "select relname from pg_class where relname in ('a', 'b')", "theirs")}
+        assert {
+            str(row[0]) for row in psql(pg_server, "select relname from pg_class where relname in ('a', 'b')", "theirs")
+        }
     finally:
         psql(pg_server, "drop database theirs with (force)")
 
@@ -172,7 +177,9 @@ def test_leftovers_are_dropped_and_strangers_are_not(pg_server: PostgresqlServer
             psql(pg_server, f"drop database if exists {name}")
 
 
-def test_a_live_runs_databases_are_left_alone(pg_server: PostgresqlServer, url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_live_runs_databases_are_left_alone(
+    pg_server: PostgresqlServer, url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     with PostgresqlServer.at(url, PostgresqlDatabase) as server:
         server.create()
         name = f"seatrial_{server._run.id}_1"
@@ -188,8 +195,11 @@ CHILD = """
 import sys, time
 from seatrial.engines.postgresql import PostgresqlDatabase
 from seatrial.servers.postgresql import PostgresqlServer
-url = sys.argv[1]
-server = PostgresqlServer.at(url, PostgresqlDatabase) if url else PostgresqlServer.local(PostgresqlDatabase, programs=sys.argv[2] or None)
+url, programs = sys.argv[1], sys.argv[2] or None
+if url:
+    server = PostgresqlServer.at(url, PostgresqlDatabase)
+else:
+    server = PostgresqlServer.local(PostgresqlDatabase, programs=programs)
 server.create()
 print(server._run.id, server.target.place, flush=True)
 time.sleep(600)
@@ -263,7 +273,7 @@ def test_a_server_that_cannot_start_says_why(pg_state: str, tmp_path: Path) -> N
         (tmp_path / name).write_text("#!/bin/sh\necho 'it is broken' >&2\nexit 1\n")
         (tmp_path / name).chmod(0o755)
     tmp_path.chmod(0o755)
-    with pytest.raises(ServerError, match="failed: it is broken|cannot be run by nobody"):
+    with pytest.raises(ServerError, match=r"failed: it is broken|cannot be run by nobody"):
         PostgresqlServer.local(PostgresqlDatabase, programs=str(tmp_path))
 
 

@@ -1,7 +1,7 @@
 """Values that up converted, cast back to their old type: do they give what was there before?
 
-Asked under every time zone that the project's sessions use: a row is lost only if no zone gives its old value back. All of
-it happens in a transaction that is taken back.
+Asked under every time zone that the project's sessions use: a row is lost only if no zone gives its old value back.
+All of it happens in a transaction that is taken back.
 """
 
 from __future__ import annotations
@@ -64,14 +64,14 @@ class _Conversion:
         if c.key:
             unique = is_unique(c)
             join = " AND ".join(f"o.k{i} = n.k{i}" for i in range(len(c.key) if unique else 2))
-            matched = (
-                f"SELECT o.t AS o_at, n.t AS n_at FROM {side(c, False, unique)} o JOIN {side(c, True, unique)} n ON {join}"
-            )
+            olds, news = side(c, False, unique), side(c, True, unique)
+            matched = f"SELECT o.t AS o_at, n.t AS n_at FROM {olds} o JOIN {news} n ON {join}"
         else:
             matched = self._matched_without_key()
         self.session.rows(f"CREATE TEMP TABLE seatrial_c ON COMMIT DROP AS {matched}")
         self.session.rows(
-            f"DELETE FROM seatrial_c m USING {self._old_relation} o WHERE o.ctid = m.o_at AND o.{self.old.shadow} IS NULL"
+            f"DELETE FROM seatrial_c m USING {self._old_relation} o WHERE o.ctid = m.o_at AND "
+            f"o.{self.old.shadow} IS NULL"
         )
         self.session.rows("SAVEPOINT seatrial_cast")
 
@@ -165,8 +165,9 @@ class _Conversion:
 
     def _examples(self, shown: Sequence[str]) -> list[tuple[str | None, ...]]:
         """The first of the rows, as text in the fixed session whatever zone they were cast under."""
+        ordered = order(self.c, False, "o")
         self.session.rows(
-            f"CREATE TEMP TABLE seatrial_e ON COMMIT DROP AS SELECT row_number() OVER (ORDER BY {order(self.c, False, 'o')}),"
+            f"CREATE TEMP TABLE seatrial_e ON COMMIT DROP AS SELECT row_number() OVER (ORDER BY {ordered}),"
             f" {', '.join(f'{s} AS e{i}' for i, s in enumerate(shown))} FROM seatrial_c m"
             f" JOIN {self._old_relation} o ON o.ctid = m.o_at JOIN {self._new_relation} n ON n.ctid = m.n_at"
             f" ORDER BY 1 LIMIT {self.c.limit}"

@@ -1,8 +1,9 @@
 """Every object of a PostgreSQL database, in one round trip (manual, chapter 53).
 
-Each part below selects ``kind, namespace, table, name, attributes``; the parts are one statement, which a session prepares
-once. Definitions are the engine's own words (``pg_get_*``), read under our search_path. What belongs to an extension, and
-what the server makes by itself (row types, array types, indexes behind constraints, an identity's sequence), is no object.
+Each part below selects ``kind, namespace, table, name, attributes``; the parts are one statement, which a session
+prepares once. Definitions are the engine's own words (``pg_get_*``), read under our search_path. What belongs to an
+extension, and what the server makes by itself (row types, array types, indexes behind constraints, an identity's
+sequence), is no object.
 
 Columns that only newer versions have are read through ``to_jsonb(row)``, so one text serves 15 to 18.
 """
@@ -22,7 +23,8 @@ WITH ns AS MATERIALIZED (
   FROM pg_namespace
   WHERE nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast', '{SHADOWS}')
     AND nspname !~ '^pg_(temp|toast_temp)_'),
-ext AS MATERIALIZED (SELECT classid, objid FROM pg_depend WHERE deptype = 'e' AND refclassid = 'pg_extension'::regclass),
+ext AS MATERIALIZED (SELECT classid, objid FROM pg_depend WHERE deptype = 'e' AND refclassid =
+   'pg_extension'::regclass),
 rel AS MATERIALIZED (
   SELECT c.*, ns.n FROM pg_class c JOIN ns ON ns.oid = c.relnamespace
   WHERE c.relkind IN ('r', 'p', 'f', 'v', 'm', 'S', 'i', 'I', 'c')
@@ -83,7 +85,8 @@ SELECT 'column', c.n, c.relname::text, a.attname::text, jsonb_build_object(
                  ELSE l.collnamespace::regnamespace || '.' || l.collname END
      FROM pg_collation l WHERE l.oid = a.attcollation) END,
   'comment', col_description(a.attrelid, a.attnum),
-  'storage', CASE WHEN a.attstorage <> y.typstorage THEN CASE a.attstorage WHEN 'p' THEN 'plain' WHEN 'e' THEN 'external'
+  'storage', CASE WHEN a.attstorage <> y.typstorage THEN CASE a.attstorage WHEN 'p' THEN 'plain' WHEN 'e' THEN
+     'external'
      WHEN 'm' THEN 'main' ELSE 'extended' END END,
   'compression', CASE a.attcompression WHEN 'p' THEN 'pglz' WHEN 'l' THEN 'lz4' END,
   'statistics', CASE WHEN coalesce(a.attstattarget, -1) >= 0 THEN a.attstattarget END,
@@ -123,7 +126,8 @@ SELECT 'constraint', c.n, c.relname::text, k.conname::text, jsonb_build_object(
  WHEN 'c' THEN jsonb_build_object('expression', pg_get_expr(k.conbin, k.conrelid))
  ELSE coalesce((SELECT jsonb_build_object(
    'nulls_not_distinct', coalesce((to_jsonb(x) ->> 'indnullsnotdistinct')::boolean, false),
-   'valid', x.indisvalid, 'clustered', nullif(x.indisclustered, false), 'replica_identity', nullif(x.indisreplident, false),
+   'valid', x.indisvalid, 'clustered', nullif(x.indisclustered, false), 'replica_identity',
+      nullif(x.indisreplident, false),
    'tablespace', (SELECT spcname FROM pg_tablespace WHERE oid = i.reltablespace),
    'options', to_jsonb(i.reloptions), 'index_comment', obj_description(i.oid, 'pg_class'))
    FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid WHERE x.indexrelid = k.conindid), '{}') END
@@ -136,7 +140,8 @@ SELECT 'index', c.n, c.relname::text, i.relname::text, jsonb_build_object(
   'columns', (SELECT jsonb_agg(coalesce(a.attname, '') ORDER BY u.i)
      FROM unnest((x.indkey::int2[])[0:x.indnkeyatts - 1]) WITH ORDINALITY AS u(attnum, i)
      LEFT JOIN pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = u.attnum AND u.attnum > 0),
-  'keys', (SELECT jsonb_agg(pg_get_indexdef(x.indexrelid, i, false) ORDER BY i) FROM generate_series(1, x.indnkeyatts) AS i),
+  'keys', (SELECT jsonb_agg(pg_get_indexdef(x.indexrelid, i, false) ORDER BY i) FROM generate_series(1,
+     x.indnkeyatts) AS i),
   'unique', x.indisunique,
   'predicate', pg_get_expr(x.indpred, x.indrelid),
   'definition', pg_get_indexdef(x.indexrelid),
@@ -149,7 +154,8 @@ SELECT 'index', c.n, c.relname::text, i.relname::text, jsonb_build_object(
      WHERE a.attrelid = i.oid AND a.attstattarget >= 0),
   'partition_of', (SELECT h.inhparent::regclass::text FROM pg_inherits h WHERE h.inhrelid = i.oid),
   'comment', obj_description(i.oid, 'pg_class'))
-FROM pg_index x JOIN rel i ON i.oid = x.indexrelid JOIN rel c ON c.oid = x.indrelid AND c.relkind IN ('r', 'p', 'm', 'f')
+FROM pg_index x JOIN rel i ON i.oid = x.indexrelid JOIN rel c ON c.oid = x.indrelid AND c.relkind IN ('r', 'p', 'm',
+   'f')
 WHERE NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = x.indexrelid AND k.contype IN ('p', 'u', 'x'))
 """
 
@@ -164,7 +170,8 @@ SELECT 'sequence', c.n, '', c.relname::text, jsonb_build_object(
   'owner', pg_get_userbyid(c.relowner), 'persistence', nullif(c.relpersistence, 'p'),
   'comment', obj_description(c.oid, 'pg_class'))
 FROM rel c JOIN pg_sequence s ON s.seqrelid = c.oid
-WHERE NOT EXISTS (SELECT FROM pg_depend q WHERE q.classid = 'pg_class'::regclass AND q.objid = c.oid AND q.deptype = 'i')
+WHERE NOT EXISTS (SELECT FROM pg_depend q WHERE q.classid = 'pg_class'::regclass AND q.objid = c.oid AND q.deptype =
+   'i')
 """
 
 _VIEWS = """
@@ -283,7 +290,8 @@ SELECT 'grant', g.n, g.t, g.name, jsonb_build_object('privileges', jsonb_agg(g.p
     SELECT y.n, '', y.typname::text, y.typacl, acldefault('T', y.typowner) FROM typ y WHERE y.typacl IS NOT NULL
     UNION ALL
     SELECT '', '', s.nspname::text, s.nspacl, coalesce((SELECT i.initprivs FROM pg_init_privs i
-       WHERE i.classoid = 'pg_namespace'::regclass AND i.objoid = s.oid AND i.objsubid = 0), acldefault('n', s.nspowner))
+       WHERE i.classoid = 'pg_namespace'::regclass AND i.objoid = s.oid AND i.objsubid = 0), acldefault('n',
+          s.nspowner))
     FROM ns s WHERE s.nspacl IS NOT NULL
     UNION ALL
     SELECT '', '', 'language ' || l.lanname, l.lanacl, acldefault('l', l.lanowner) FROM pg_language l
@@ -294,7 +302,8 @@ SELECT 'grant', g.n, g.t, g.name, jsonb_build_object('privileges', jsonb_agg(g.p
     UNION ALL
     SELECT coalesce(s.n, ''), '', 'default privileges of ' || pg_get_userbyid(d.defaclrole) || ' on '
        || CASE d.defaclobjtype WHEN 'r' THEN 'tables' WHEN 'S' THEN 'sequences' WHEN 'f' THEN 'functions'
-          WHEN 'T' THEN 'types' WHEN 'n' THEN 'schemas' ELSE 'large objects' END || coalesce(' in schema ' || s.nspname, ''),
+          WHEN 'T' THEN 'types' WHEN 'n' THEN 'schemas' ELSE 'large objects' END || coalesce(' in schema ' ||
+             s.nspname, ''),
        d.defaclacl, CASE WHEN s.oid IS NULL THEN
          acldefault(CASE d.defaclobjtype WHEN 'S' THEN 's' ELSE d.defaclobjtype END::"char", d.defaclrole)
          ELSE NULL::aclitem[] END
@@ -303,7 +312,8 @@ SELECT 'grant', g.n, g.t, g.name, jsonb_build_object('privileges', jsonb_agg(g.p
   LATERAL (
     SELECT coalesce(a.who, d.who) || ': ' || CASE WHEN a.who IS NULL THEN 'no ' ELSE '' END
       || coalesce(a.priv, d.priv) || CASE WHEN a.grantable THEN '*' ELSE '' END AS p
-    FROM (SELECT CASE grantee WHEN 0 THEN 'public' ELSE pg_get_userbyid(grantee)::text END AS who, privilege_type AS priv,
+    FROM (SELECT CASE grantee WHEN 0 THEN 'public' ELSE pg_get_userbyid(grantee)::text END AS who, privilege_type AS
+       priv,
             bool_or(is_grantable) AS grantable FROM aclexplode(o.acl) GROUP BY 1, 2) AS a
     FULL JOIN (SELECT DISTINCT CASE grantee WHEN 0 THEN 'public' ELSE pg_get_userbyid(grantee)::text END AS who,
             privilege_type AS priv FROM aclexplode(o.builtin)) AS d ON a.who = d.who AND a.priv = d.priv
@@ -335,13 +345,15 @@ SELECT 'publication', '', '', p.pubname::text, jsonb_build_object(
 FROM pg_publication p
 UNION ALL
 SELECT 'event trigger', '', '', e.evtname::text, jsonb_build_object(
-  'event', e.evtevent, 'function', e.evtfoid::regproc::text, 'tags', to_jsonb(e.evttags), 'enabled', e.evtenabled <> 'D',
+  'event', e.evtevent, 'function', e.evtfoid::regproc::text, 'tags', to_jsonb(e.evttags), 'enabled',
+     e.evtenabled <> 'D',
   'fires', CASE e.evtenabled WHEN 'R' THEN 'replica' WHEN 'A' THEN 'always' ELSE 'origin' END,
   'owner', pg_get_userbyid(e.evtowner), 'comment', obj_description(e.oid, 'pg_event_trigger'))
 FROM pg_event_trigger e WHERE e.oid NOT IN (SELECT objid FROM ext WHERE classid = 'pg_event_trigger'::regclass)
 UNION ALL
 SELECT 'statistics', ns.n, c.relname::text, s.stxname::text, jsonb_build_object(
-  'definition', pg_get_statisticsobjdef(s.oid), 'target', CASE WHEN coalesce(s.stxstattarget, -1) >= 0 THEN s.stxstattarget END,
+  'definition', pg_get_statisticsobjdef(s.oid), 'target', CASE WHEN coalesce(s.stxstattarget, -1) >= 0 THEN
+     s.stxstattarget END,
   'owner', pg_get_userbyid(s.stxowner), 'comment', obj_description(s.oid, 'pg_statistic_ext'))
 FROM pg_statistic_ext s JOIN ns ON ns.oid = s.stxnamespace JOIN rel c ON c.oid = s.stxrelid
 UNION ALL
@@ -365,13 +377,16 @@ FROM pg_ts_dict d JOIN ns ON ns.oid = d.dictnamespace
 WHERE d.oid NOT IN (SELECT objid FROM ext WHERE classid = 'pg_ts_dict'::regclass)
 UNION ALL
 SELECT 'operator', ns.n, '', format('%s(%s,%s)', o.oprname, coalesce(format_type(nullif(o.oprleft, 0), NULL), 'none'),
-  format_type(o.oprright, NULL)), jsonb_build_object('function', o.oprcode::regproc::text, 'commutator', o.oprcom::regoper::text,
-  'negator', o.oprnegate::regoper::text, 'owner', pg_get_userbyid(o.oprowner), 'comment', obj_description(o.oid, 'pg_operator'))
+  format_type(o.oprright, NULL)), jsonb_build_object('function', o.oprcode::regproc::text, 'commutator',
+     o.oprcom::regoper::text,
+  'negator', o.oprnegate::regoper::text, 'owner', pg_get_userbyid(o.oprowner), 'comment',
+     obj_description(o.oid, 'pg_operator'))
 FROM pg_operator o JOIN ns ON ns.oid = o.oprnamespace
 WHERE o.oid NOT IN (SELECT objid FROM ext WHERE classid = 'pg_operator'::regclass)
 UNION ALL
 SELECT 'cast', '', '', format('(%s AS %s)', format_type(s.castsource, NULL), format_type(s.casttarget, NULL)),
-  jsonb_build_object('function', nullif(s.castfunc, 0)::regprocedure::text, 'context', s.castcontext, 'method', s.castmethod,
+  jsonb_build_object('function', nullif(s.castfunc, 0)::regprocedure::text, 'context', s.castcontext, 'method',
+     s.castmethod,
   'comment', obj_description(s.oid, 'pg_cast'))
 FROM pg_cast s WHERE s.oid >= 16384 AND s.oid NOT IN (SELECT objid FROM ext WHERE classid = 'pg_cast'::regclass)
 UNION ALL
@@ -424,7 +439,7 @@ def _attribute(value: Any) -> Attribute:
 
 
 def is_hidden(namespace: str, table: str, hidden: frozenset[str]) -> bool:
-    """Whether a table is a tool's bookkeeping: its raw name, alone or behind its schema, or its whole schema (``x.*``)."""
+    """Whether a table is a tool's bookkeeping: its raw name, alone or behind its schema, or a whole schema."""
     return bool(hidden) and not hidden.isdisjoint({table, f"{namespace or 'public'}.{table}", f"{namespace}.*"})
 
 

@@ -18,7 +18,8 @@ FROM pg_sequence s
 JOIN pg_class q ON q.oid = s.seqrelid JOIN pg_namespace m ON m.oid = q.relnamespace
 JOIN (
   SELECT objid AS seq, refobjid AS tab, refobjsubid AS col, 0::oid AS def FROM pg_depend
-  WHERE classid = 'pg_class'::regclass AND refclassid = 'pg_class'::regclass AND deptype IN ('a', 'i') AND refobjsubid > 0
+  WHERE classid = 'pg_class'::regclass AND refclassid = 'pg_class'::regclass AND deptype IN ('a', 'i') AND refobjsubid
+     > 0
   UNION ALL
   SELECT p.refobjid, d.adrelid, d.adnum, d.oid FROM pg_attrdef d
   JOIN pg_depend p ON p.classid = 'pg_attrdef'::regclass AND p.objid = d.oid AND p.refclassid = 'pg_class'::regclass
@@ -29,7 +30,8 @@ JOIN pg_attribute a ON a.attrelid = u.tab AND a.attnum = u.col
 JOIN pg_type t ON t.oid = a.atttypid AND t.typcategory = 'N'
 LEFT JOIN pg_attrdef d ON d.oid = u.def
 WHERE n.nspname <> '{SHADOWS}' AND n.nspname !~ '^pg_'
-  AND NOT (c.relispartition AND EXISTS (SELECT FROM pg_attrdef x JOIN pg_depend y ON y.objid = x.oid AND y.refobjid = s.seqrelid
+  AND NOT (c.relispartition AND EXISTS (SELECT FROM pg_attrdef x JOIN pg_depend y ON y.objid = x.oid AND y.refobjid =
+     s.seqrelid
     JOIN pg_inherits h ON h.inhparent = x.adrelid WHERE h.inhrelid = c.oid))
 ORDER BY s.seqrelid, c.oid, a.attnum, u.def DESC
 """

@@ -65,7 +65,7 @@ class Comparison:
         """Whether the rows' own hashes can be compared: the same columns, all of them, in the same forms."""
         if self.old is None or self.new is None:
             return True
-        names = {name: target for name, target in self.pair.columns}
+        names = dict(self.pair.columns)
         same = self.old.layout.forms == self.new.layout.forms
         return same and all(names.get(n) == n for n in self.old.layout.names)
 
@@ -202,7 +202,8 @@ def _groups(session: Session, c: Comparison) -> Iterator[ChangeGroup]:
     )
     joined = f"JOIN {c.old.relation} o ON o.ctid = d.o JOIN {c.new.relation} n ON n.ctid = d.n"
     session.rows(
-        f"CREATE TEMP TABLE seatrial_x ON COMMIT DROP AS SELECT d.o, d.n, concat({flags}) AS f FROM seatrial_d d {joined}"
+        f"CREATE TEMP TABLE seatrial_x ON COMMIT DROP AS SELECT d.o, d.n, concat({flags}) AS f FROM seatrial_d "
+        f"d {joined}"
     )
     for mask, count in session.rows("SELECT f, count(*) FROM seatrial_x GROUP BY f ORDER BY f DESC"):
         differing = [k for k, flag in zip(c.columns, mask, strict=True) if flag == "1"]

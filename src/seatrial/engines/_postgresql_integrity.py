@@ -12,7 +12,7 @@ from seatrial.model import Attributes, Integrity, ObjectKey, Schema, Snapshot, T
 from seatrial.sql.tokens import WORD, tokenize
 
 _TRUSTED = 100_000
-"""Rows from which on a valid unique index is believed: the server has just enforced it, looking again would cost a sort."""
+"""Rows from which on a valid unique index is believed: the server has just enforced it, looking again costs a sort."""
 
 
 @dataclass(frozen=True)

@@ -37,8 +37,11 @@ _DIRECT = frozenset(
     ]
 )
 # They print names of what a migration may drop.
-_NAMING = "regproc regprocedure regoper regoperator regclass regtype regrole regnamespace regconfig regdictionary regcollation"
-_BY_NAME = frozenset(_NAMING.split()) | frozenset("_" + name for name in _NAMING.split())
+_NAMING = (
+    *("proc", "procedure", "oper", "operator", "class", "type"),
+    *("role", "namespace", "config", "dictionary", "collation"),
+)
+_BY_NAME = frozenset(f"reg{name}" for name in _NAMING) | frozenset(f"_reg{name}" for name in _NAMING)
 
 
 VALUE = "\0"
@@ -115,15 +118,18 @@ class Layout:
 _TABLES = f"""
 SELECT c.oid, CASE n.nspname WHEN 'public' THEN '' ELSE n.nspname END, c.relname, c.relkind, c.relfilenode,
   coalesce(t.relfilenode, 0), c.relpersistence, CASE WHEN c.relkind = 'r' THEN pg_table_size(c.oid) ELSE 0 END,
-  (SELECT json_agg(json_build_array(x.indisprimary, (SELECT json_agg(json_build_array(a.attname, a.attnotnull) ORDER BY u.i)
+  (SELECT json_agg(json_build_array(x.indisprimary, (SELECT json_agg(json_build_array(a.attname, a.attnotnull) ORDER
+     BY u.i)
       FROM unnest((x.indkey::int2[])[0:x.indnkeyatts - 1]) WITH ORDINALITY AS u(attnum, i)
       JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = u.attnum), i.relname))
    FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid
-   WHERE x.indrelid = c.oid AND x.indisunique AND x.indisvalid AND x.indimmediate AND x.indpred IS NULL AND x.indexprs IS NULL)
+   WHERE x.indrelid = c.oid AND x.indisunique AND x.indisvalid AND x.indimmediate AND x.indpred IS NULL AND x.indexprs
+      IS NULL)
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_class t ON t.oid = c.reltoastrelid
 WHERE c.relkind IN ('r', 'p', 'f') AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast', '{SHADOWS}')
   AND n.nspname !~ '^pg_(temp|toast_temp)_'
-  AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid AND e.deptype = 'e')
+  AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid AND e.deptype =
+     'e')
 ORDER BY 2, 3
 """
 
@@ -152,8 +158,10 @@ ORDER BY a.attrelid, a.attname COLLATE "C"
 # Everything that the text of a user type's value depends on: labels, attributes, ranges, output functions, versions.
 _TYPES_DIGEST = """
 SELECT md5(concat(
-  (SELECT string_agg(concat_ws(' ', t.oid, t.typname, t.typnamespace, t.typtype, t.typoutput, t.typbasetype, t.typtypmod,
-     t.typrelid, t.typelem), ';' ORDER BY t.oid) FROM pg_type t WHERE t.oid >= 16384 AND t.typtype <> 'c' AND t.typcategory <> 'A'),
+  (SELECT string_agg(concat_ws(' ', t.oid, t.typname, t.typnamespace, t.typtype, t.typoutput, t.typbasetype,
+     t.typtypmod,
+     t.typrelid, t.typelem), ';' ORDER BY t.oid) FROM pg_type t WHERE t.oid >= 16384 AND t.typtype <> 'c' AND
+        t.typcategory <> 'A'),
   (SELECT string_agg(concat_ws(' ', e.oid, e.enumtypid, e.enumlabel), ';' ORDER BY e.oid) FROM pg_enum e),
   (SELECT string_agg(concat_ws(' ', a.attrelid, a.attnum, a.atttypid, a.atttypmod, a.attisdropped), ';'
      ORDER BY a.attrelid, a.attnum) FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid AND c.relkind = 'c'),

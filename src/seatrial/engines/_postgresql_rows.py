@@ -40,7 +40,7 @@ class Shadow:
 
 @dataclass(slots=True)
 class Moment:
-    """What one ``take`` kept. ``lsn`` is where the log stood; ``generation`` counts restores, which it does not outlive."""
+    """What one ``take`` kept. ``lsn`` is where the log stood, in the database of that ``generation`` (of restores)."""
 
     lsn: str
     generation: int

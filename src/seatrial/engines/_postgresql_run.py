@@ -25,7 +25,8 @@ _HELD = f"""
 SELECT l.relation, l.mode, c.relfilenode FROM pg_catalog.pg_locks l
 JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) l.relation
 JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
-WHERE l.pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() AND l.locktype OPERATOR(pg_catalog.=) 'relation' AND l.granted
+WHERE l.pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() AND l.locktype OPERATOR(pg_catalog.=) 'relation' AND
+   l.granted
   AND l.relation OPERATOR(pg_catalog.>=) 16384 AND n.nspname OPERATOR(pg_catalog.<>) '{SHADOWS}'
   AND c.relkind OPERATOR(pg_catalog.=) ANY (ARRAY['r', 'p', 'm', 'f', 'v']::pg_catalog."char"[])
 """

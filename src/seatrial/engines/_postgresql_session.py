@@ -1,6 +1,6 @@
 """Connections to PostgreSQL as the engine uses them: one fixed session of ours, and plain ones as tools have them.
 
-psycopg is imported here and in the server only, and only when a connection is there: without PostgreSQL nobody needs it.
+psycopg is imported only when a connection is there: without PostgreSQL nobody needs it.
 """
 
 from __future__ import annotations

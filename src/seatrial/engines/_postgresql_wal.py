@@ -1,8 +1,8 @@
 """Proof that a table was not touched: no record of the write-ahead log refers to its files.
 
-Sound together with an unchanged file and an unchanged meaning of the columns (see ``Layout.signature``); unlogged tables
-leave no records and always count as touched. Records that change no row (pruning, freezing, row locks, hint bits) do not
-count. Only on a server of ours: elsewhere the log is not ours to read, and other databases fill it.
+Sound together with an unchanged file and an unchanged meaning of the columns (see ``Layout.signature``); unlogged
+tables leave no records and always count as touched. Records that change no row (pruning, freezing, row locks, hints)
+do not count. Only on a server of ours: elsewhere the log is not ours to read, and other databases fill it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ _MOST = 256 << 20  # bytes of log beyond which reading the tables again is cheap
 
 # What moves or marks rows without changing what they hold (rmgrdesc names of heapam and heapam_xlog).
 _HARMLESS = """
-(resource_manager = 'Heap2' AND record_type !~ '^(MULTI_INSERT|NEW_CID)' OR resource_manager = 'Heap' AND record_type = 'LOCK'
+(resource_manager = 'Heap2' AND record_type !~ '^(MULTI_INSERT|NEW_CID)' OR resource_manager = 'Heap' AND record_type
+   = 'LOCK'
  OR resource_manager = 'XLOG' AND record_type = 'FPI_FOR_HINT' OR resource_manager = 'Btree')
 """
 

@@ -1,7 +1,7 @@
 """PostgreSQL 15 and newer: one throwaway database, observed exactly.
 
-``PostgresqlDatabase`` is the contract's ``Database``. The server that it stands on is given to it (``Site``); what it does
-lies beside it: session, catalog, layout, rows, diff, run, load, integrity, counters, wal, clone.
+``PostgresqlDatabase`` is the contract's ``Database``. The server that it stands on is given to it (``Site``); what it
+does lies beside it: session, catalog, layout, rows, diff, cast, run, outside, load, integrity, counters, wal, clone.
 """
 
 from __future__ import annotations

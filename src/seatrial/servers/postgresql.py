@@ -1,7 +1,7 @@
 """PostgreSQL servers: one behind a URL, or a local one that is started, used and thrown away.
 
-Nothing is altered or dropped but databases whose name has our prefix and a run's id, and which carry our comment or stand
-in that run's ledger. A run is alive while it holds its lock on this machine or has a session on the server.
+Nothing is altered or dropped but databases whose name has our prefix and a run's id, and which carry our comment or
+stand in that run's ledger. A run is alive while it holds its lock on this machine or has a session on the server.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class PostgresqlServer:
 
     @classmethod
     def at(cls, url: str, open_database: Callable[[Any, str], Database], *, trust: bool = False) -> PostgresqlServer:
-        """The server behind a ``postgresql://`` URL. Raises ServerError, or NotOurs where it names a database in use."""
+        """The server behind a ``postgresql://`` URL. Raises ServerError; NotOurs where it names a database in use."""
         target = Target.parse(url)
         server = cls(target, open_database, trust=trust)
         try:
@@ -101,7 +101,8 @@ class PostgresqlServer:
         self.superuser = row[2] == "t"
         if self.version_num < _OLDEST:
             raise ServerError(
-                f"{self.target.redacted} runs PostgreSQL {self.version}; Seatrial needs 15 or newer. Give a newer server."
+                f"{self.target.redacted} runs PostgreSQL {self.version}; Seatrial needs 15 or newer. Give a "
+                f"newer server."
             )
         if not self.superuser and row[3] != "t":
             raise ServerError(
@@ -370,14 +371,15 @@ class Target:
 
     def connect(self, name: str, application: str = "") -> psycopg.Connection[Any]:
         """A new connection in autocommit, its strings in UTF-8. Raises ServerError, without the password."""
-        psycopg = _driver()
+        driver = _driver()
         settings = dict(self._parameters, dbname=name, client_encoding="UTF8")
         settings.setdefault("connect_timeout", "10")
         if application:
             settings["application_name"] = application
         try:
-            return psycopg.connect(**settings, autocommit=True, prepare_threshold=None)
-        except psycopg.Error as error:
+            connection: psycopg.Connection[Any] = driver.connect(**settings, autocommit=True, prepare_threshold=None)
+            return connection
+        except driver.Error as error:
             raise ServerError(self._refusal(str(error))) from None
 
     def _refusal(self, words: str) -> str:
