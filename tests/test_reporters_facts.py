@@ -183,3 +183,10 @@ def test_objects_of_no_table_are_named():
     other = {**SHOP, ObjectKey("function", "", "", "touch()"): {"definition": "other"}}
     trial = replace(additive().trial, after_up=snapshot("B", other))
     assert up_view(trial).objects == ("function touch() altered",)
+
+
+def test_what_up_lost_is_told_before_the_down_that_does_not_bring_it_back():
+    lost = finding("collateral-schema-loss", table="a", objects=("trigger t",))
+    found = [finding("down-does-nothing"), lost, finding("schema-not-restored", table="a", objects=("trigger t",))]
+    (fact,) = facts(found)
+    assert fact.main is lost

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from report_examples import HOSTILE, additive, failed, hostile, nothing, passed, report, untested
 
 from seatrial.model import Status
-from seatrial.reporters import FILES, REPORTERS, render
+from seatrial.reporters import FILES, REPORTERS, file_of, render
 
 texts = st.text(min_size=1, max_size=8) | st.sampled_from([t for t in HOSTILE if t])
 slow = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
@@ -182,3 +182,17 @@ def test_no_text_begins_a_command_of_its_own(text):
     calm, lines = (render(hostile(t), "github").splitlines() for t in ("x", text))
     assert len(lines) == len(calm)
     assert [x.split("::")[1].split(" ")[0] for x in lines] == [x.split("::")[1].split(" ")[0] for x in calm]
+
+
+# --- third parties ----------------------------------------------------------------------------------------------------
+
+
+def test_a_reporter_of_a_third_party_is_found_by_its_entry_point(tmp_path, monkeypatch):
+    (tmp_path / "their_reporter.py").write_text("def render(report):\n    return f'exit {report.exit_code}'\n")
+    info = tmp_path / "their_reporter-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their-reporter\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[seatrial.reporters]\ntheirs = their_reporter:render\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert render(failed(), "theirs") == "exit 1"
+    assert file_of("theirs") == "report.theirs"

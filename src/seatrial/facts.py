@@ -67,7 +67,7 @@ def facts(findings: Iterable[Finding]) -> tuple[Fact, ...]:
 
 def _gravest_first(found: list[Finding]) -> Fact:
     """What was lost is told first, that down does nothing after it; of the same gravity the main rule."""
-    main, *others = sorted(found, key=lambda f: -f.severity.rank)
+    main, *others = sorted(found, key=lambda f: (-f.severity.rank, f.rule != "collateral-schema-loss"))
     return Fact(main, tuple(others))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from importlib.metadata import entry_points
 
 from seatrial.errors import ConfigError
 from seatrial.model import Report
@@ -29,11 +30,25 @@ FILES: Mapping[str, str] = {
     "sarif": "report.sarif",
     "github": "github-annotations.txt",
 }
-"""Format -> the file that a report folder holds it in."""
+"""Format -> the file that a report folder holds it in; see ``file_of`` for those of third parties."""
 
 
 def render(report: Report, format: str, *, redacted: bool = False) -> str:
-    """The report in a format of ``REPORTERS``; ``redacted``: keys and counts only, no stored value anywhere."""
-    if format not in REPORTERS:
-        raise ConfigError(f"there is no report format {format!r}; choose from {', '.join(sorted(REPORTERS))}")
-    return REPORTERS[format](redact(report) if redacted else report)
+    """The report in a format of ``REPORTERS`` or of an installed plug-in (entry point group ``seatrial.reporters``).
+
+    ``redacted``: keys and counts only, no stored value anywhere.
+    """
+    reporter = REPORTERS.get(format) or _plugin(format)
+    return reporter(redact(report) if redacted else report)
+
+
+def file_of(format: str) -> str:
+    """The name of the file that a report folder holds a format in."""
+    return FILES.get(format, f"report.{format}")
+
+
+def _plugin(format: str) -> Reporter:
+    for plugin in entry_points(group="seatrial.reporters", name=format):
+        reporter: Reporter = plugin.load()
+        return reporter
+    raise ConfigError(f"there is no report format {format!r}; choose from {', '.join(sorted(REPORTERS))}")
