@@ -79,10 +79,11 @@ def _lost(case: Case) -> Iterator[Difference]:
 
 
 def _unsaid(case: Case, key: ObjectKey, change: Difference) -> dict[str, tuple[Attribute, Attribute]]:
-    """Attributes that differ without a statement about them."""
+    """Attributes that were lost or changed without a statement about them; what only came to be is no loss."""
+    changed = {n: (old, new) for n, (old, new) in change.attributes.items() if old not in (None, "", ())}
     if key.kind not in ("column", "table"):
-        return {} if case.up.names_object(key) else change.attributes
-    return {n: v for n, v in change.attributes.items() if not case.up.states_attribute(key, n)}
+        return {} if case.up.names_object(key) else changed
+    return {n: v for n, v in changed.items() if not case.up.states_attribute(key, n)}
 
 
 def _followed(case: Case) -> dict[ObjectKey, tuple[ObjectKey, Attributes]]:
