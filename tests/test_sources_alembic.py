@@ -1,15 +1,19 @@
+# ruff: noqa: F811 - fixtures are imported by name
 """Alembic projects, built in a temporary folder and run by a real Alembic on real databases."""
 
 import contextlib
 import os
+import sqlite3
 import sys
 from pathlib import Path
 
 import pytest
-from test_sources_support import Postgresql, Sqlite, write
+from pg_fixtures import pg, pg_server, pg_state  # noqa: F401 - fixtures
+from test_sources_support import Sqlite, tables, write
 
 from seatrial import sources
-from seatrial.errors import NotOurs, ServerError, SourceError
+from seatrial.engines.postgresql import PostgresqlDatabase
+from seatrial.errors import NotOurs, SourceError
 from seatrial.model import ErrorKind, Observed
 from seatrial.servers.postgresql import PostgresqlServer
 from seatrial.sources import SourceSettings
@@ -74,19 +78,14 @@ def database(tmp_path):
     return Sqlite(tmp_path / "throwaway.db")
 
 
-@pytest.fixture(scope="module")
-def server():
-    try:
-        server = PostgresqlServer.local(Postgresql)
-    except ServerError as error:
-        pytest.skip(f"no PostgreSQL here: {error}")
-    yield server
-    server.close()
+@pytest.fixture
+def server(pg_server):
+    return pg_server
 
 
 @pytest.fixture
-def postgresql(server):
-    return server.create()
+def postgresql(pg):
+    return pg
 
 
 @contextlib.contextmanager
@@ -227,7 +226,7 @@ def test_linear_steps_are_observed(tmp_path, database):
         runner.up(migration)
         runner.forget(migration)
         assert database.query("select version_num from alembic_version") == []
-        assert database.tables() == {"alembic_version", "t"}
+        assert tables(database) == {"alembic_version", "t"}
 
 
 def test_bound_values_are_shown_short(tmp_path, database):
@@ -266,7 +265,7 @@ def test_branches_merge_down_to_both_parents(tmp_path, database):
             [("first",)],
             [],
         ]
-    assert database.tables() == {"alembic_version"}
+    assert tables(database) == {"alembic_version"}
 
 
 def test_forgetting_a_merge_leaves_its_parents(tmp_path, database):
@@ -276,7 +275,7 @@ def test_forgetting_a_merge_leaves_its_parents(tmp_path, database):
     with running(source, database) as runner:
         runner.forget(source.discover()[-1])
     assert database.query("select version_num from alembic_version order by 1") == [("a",), ("b",)]
-    assert "t" in database.tables()
+    assert "t" in tables(database)
 
 
 def test_dependencies_and_two_heads(tmp_path, database):
@@ -345,10 +344,10 @@ def test_sqlite_transaction_is_what_the_driver_does(tmp_path, database):
 def test_session_settings_come_before_everything(tmp_path, database):
     up = "op.execute('CREATE TABLE t AS SELECT * FROM pragma_foreign_keys')"
     assert walk(project(tmp_path, revision("a", up=up, downgrade="op.drop_table('t')")), database) == []
-    assert database.query("select * from t") == [(0,)]
+    assert database.query("select * from t") == [("0",)]
     on = Sqlite(tmp_path / "on.db")
     assert walk(tmp_path, on, session=("PRAGMA foreign_keys = ON",)) == []
-    assert on.query("select * from t") == [(1,)]
+    assert on.query("select * from t") == [("1",)]
 
 
 # --- what goes wrong --------------------------------------------------------------------------------------------------
@@ -419,9 +418,7 @@ def test_an_env_py_that_fails_or_does_nothing_is_named(tmp_path, database):
 
 def test_an_unreachable_file_is_the_environments_fault(tmp_path):
     database = Sqlite(tmp_path / "throwaway.db")
-    database.path.chmod(0o400)
-    database.execute()
-    blocker = database.connect()
+    blocker = sqlite3.connect(database.path)
     blocker.execute("begin exclusive")
     folder = project(
         tmp_path,
@@ -443,7 +440,7 @@ def test_url_by_environment_variable(tmp_path, database, monkeypatch):
     elsewhere = tmp_path / "production.db"
     monkeypatch.setenv("SHOP_DATABASE_URL", f"sqlite:///{elsewhere}")
     assert walk(project(tmp_path, revision("a", **table("t")), env=env), database, url_env="SHOP_DATABASE_URL") == []
-    assert "t" in database.tables()
+    assert "t" in tables(database)
     assert not elsewhere.exists()
     assert os.environ["SHOP_DATABASE_URL"] == f"sqlite:///{elsewhere}"
 
@@ -456,7 +453,7 @@ def test_url_read_when_a_module_is_imported(tmp_path, database):
     env = URL_ENV.replace("create_engine({url})", "__import__('shop.db').db.engine")
     text = revision("a", **table("t")).replace("import sqlalchemy as sa", "import sqlalchemy as sa\nimport os")
     assert walk(project(tmp_path, text, env=env, **files), database, url_env="SHOP_URL") == []
-    assert "t" in database.tables()
+    assert "t" in tables(database)
 
 
 def test_url_by_x_argument(tmp_path, database):
@@ -479,7 +476,7 @@ def test_url_with_percent_signs(tmp_path):
 def test_async_env(tmp_path, database):
     pytest.importorskip("aiosqlite", reason="aiosqlite is not installed")
     assert walk(project(tmp_path, revision("a", **table("t")), env=ASYNC_ENV), database) == []
-    assert "t" in database.tables()
+    assert "t" in tables(database)
 
 
 ASYNC_ENV = """\
@@ -618,7 +615,7 @@ def test_postgresql_async(tmp_path, postgresql, driver):
     pytest.importorskip("greenlet", reason="greenlet is not installed")
     folder = project(tmp_path, revision("a", **table("t")), env=ASYNC_ENV)
     assert walk(folder, postgresql, options={"driver": driver}) == []
-    assert postgresql.tables() == {"alembic_version", "t"}
+    assert tables(postgresql) == {"alembic_version", "t"}
 
 
 def test_postgresql_autocommit_and_errors(tmp_path, postgresql):
@@ -687,12 +684,12 @@ def test_another_postgresql_database_is_refused(tmp_path, server, postgresql, wa
     source = sources.find(project(tmp_path, revision("a", **table("t")), env=env))
     with running(source, postgresql) as runner, pytest.raises(NotOurs, match=other.name):
         runner.up(source.discover()[0])
-    assert other.tables() == {"precious"}
+    assert tables(other) == {"precious"}
 
 
 def test_the_same_name_on_another_server_is_refused(tmp_path, server, postgresql):
     """Only what the server says of itself tells them apart."""
-    twin = PostgresqlServer.local(Postgresql)
+    twin = PostgresqlServer.local(PostgresqlDatabase)
     try:
         twin.maintain(f"CREATE DATABASE {postgresql.name}")
         env = URL_ENV.format(url=repr(twin.url(postgresql.name).replace("postgresql:", "postgresql+psycopg:")))

@@ -1,13 +1,14 @@
+# ruff: noqa: F811 - fixtures are imported by name
 """Folders of SQL files: found, read and run as dbmate and golang-migrate do."""
 
 import os
 import shutil
-import sqlite3
 import subprocess
 from pathlib import Path
 
 import pytest
-from test_sources_support import Sqlite, write
+from pg_fixtures import pg, pg_server, pg_state  # noqa: F401 - fixtures
+from test_sources_support import Sqlite, held, tables, write
 
 from seatrial import sources
 from seatrial.errors import SourceError
@@ -131,7 +132,7 @@ def test_dbmate_failed_up_leaves_no_record(tmp_path, database):
     step = source.runner(database).up(source.discover()[0])
     assert "oops" in step.error.message
     assert database.query("select * from schema_migrations") == []
-    assert "a" not in database.tables()
+    assert "a" not in tables(database)
 
 
 @pytest.mark.parametrize("option", ["transaction:false", "foo:bar  transaction:false", "x:y:z transaction:false\t"])
@@ -149,7 +150,7 @@ def test_dbmate_session_settings_are_in_every_script(tmp_path, database):
         settings=SourceSettings(session=("PRAGMA foreign_keys = ON",)),
     )
     source.runner(database).up(source.discover()[0])
-    assert database.query("select * from a") == [(1,)]
+    assert database.query("select * from a") == [("1",)]
     assert source.settings("sqlite") == ("foreign keys follow the session setting `PRAGMA foreign_keys = ON`",)
 
 
@@ -160,7 +161,7 @@ def test_dbmate_crlf_files(tmp_path, database):
     runner = source.runner(database)
     assert runner.up(migration).error is None
     assert runner.down(migration).error is None
-    assert database.tables() == {"schema_migrations"}
+    assert tables(database) == {"schema_migrations"}
 
 
 @pytest.mark.parametrize(
@@ -205,7 +206,7 @@ def test_hostile_version_table_name_is_quoted(tmp_path, database):
         settings=SourceSettings(options={"migrations-table": name}),
     )
     assert source.runner(database).up(source.discover()[0]).error is None
-    assert database.tables() == {"a", name}
+    assert tables(database) == {"a", name}
 
 
 # --- golang-migrate ---------------------------------------------------------------------------------------------------
@@ -232,11 +233,11 @@ def test_golang_migrate_marks_dirty_and_clean(tmp_path, database):
     runner = source.runner(database)
     versions = "select version, dirty from schema_migrations"
     assert runner.up(first).error is None
-    assert database.query(versions) == [(1, 0)]
+    assert database.query(versions) == [("1", "0")]
     assert runner.up(second).error
-    assert database.query(versions) == [(2, 1)]
+    assert database.query(versions) == [("2", "1")]
     assert runner.down(second).error
-    assert database.query(versions) == [(1, 1)]
+    assert database.query(versions) == [("1", "1")]
     assert runner.down(first).error is None
     assert database.query(versions) == []
 
@@ -259,7 +260,7 @@ def test_golang_migrate_missing_up_runs_nothing(tmp_path, database):
     source = sources.find(migrate_project(tmp_path, **{"1_a__up": "create table a (x);", "2_b__down": "drop table a;"}))
     step = source.runner(database).up(source.discover()[1])
     assert (step.executed, step.error) == (False, None)
-    assert database.query("select version, dirty from schema_migrations") == [(2, 0)]
+    assert database.query("select version, dirty from schema_migrations") == [("2", "0")]
 
 
 def test_golang_migrate_version_that_does_not_fit(tmp_path):
@@ -311,17 +312,6 @@ CASES = {
 }
 
 
-def held(path: Path) -> list:
-    if not path.exists():
-        return []
-    connection = sqlite3.connect(path)
-    rows = connection.execute("select type, name, tbl_name from sqlite_master order by 1, 2").fetchall()
-    tables = [name for kind, name, _ in rows if kind == "table"]
-    rows += [(t, *connection.execute(f'select * from "{t}"').fetchall()) for t in tables]
-    connection.close()
-    return rows
-
-
 @pytest.mark.skipif(not DBMATE, reason="dbmate is not installed (npm: dbmate); SEATRIAL_DBMATE may name it")
 @pytest.mark.parametrize("case", CASES)
 def test_as_the_real_dbmate(tmp_path, database, case):
@@ -352,9 +342,135 @@ def test_as_the_real_dbmate(tmp_path, database, case):
         assert held(database.path) == held(real)
 
 
+def test_dbmate_on_postgresql_keeps_its_table_where_the_migration_leads(tmp_path, pg):
+    up = "create schema app; set search_path = app; create table schema_migrations (version text); create table a ();"
+    source = sources.find(dbmate_project(tmp_path, **{"0001_a": f"{UP}{up}\n{DOWN}drop schema app cascade;"}))
+    (migration,) = source.discover()
+    runner = source.runner(pg)
+    assert runner.up(migration).error is None
+    assert pg.query("select version from app.schema_migrations") == [("0001",)]
+    assert pg.query("select version from public.schema_migrations") == []
+    assert runner.down(migration).error is None
+
+
+PG_CASES = {
+    "plain": f"{UP}create table a (x int);\n{DOWN}drop table a;",
+    "failing": f"{UP}create table a (x int); insert into nowhere values (1);\n{DOWN}drop table a;",
+    "several, no transaction": "-- migrate:up transaction:false\ncreate table a (); insert into n values (1);\n" + DOWN,
+    "concurrently": f"-- migrate:up transaction:false\ncreate index concurrently i on pg_class (oid);\n{DOWN}",
+    "an empty search_path": f"{UP}select pg_catalog.set_config('search_path', '', false); create table public.a ();\n"
+    f"{DOWN}drop table a;",
+    "another search_path": f"{UP}create schema app; set search_path = app; create table a ();\n{DOWN}",
+    "its own transaction": f"{UP}begin; create table a (x int); commit;\n{DOWN}drop table a;",
+    "back in a transaction": f"{UP}commit; create table a (x int); begin;\n{DOWN}drop table a;",
+    "savepoints": f"{UP}savepoint s; create table a (x int); rollback to savepoint s; create table b ();\n{DOWN}",
+}
+
+
+@pytest.mark.skipif(not DBMATE, reason="dbmate is not installed (npm: dbmate); SEATRIAL_DBMATE may name it")
+@pytest.mark.parametrize("case", PG_CASES)
+def test_as_the_real_dbmate_on_postgresql(tmp_path, pg, pg_server, case):
+    dbmate_project(tmp_path, **{"0001_a": PG_CASES[case]})
+    real = pg_server.create()
+    url = real.url.replace("?host=", "?sslmode=disable&host=").replace("postgresql:", "postgres:")
+    source = sources.find(tmp_path)
+    (migration,) = source.discover()
+    runner = source.runner(pg)
+    for command, act in (("migrate", runner.up), ("rollback", runner.down)):
+        argv = [DBMATE, "--url", url, "-d", str(tmp_path / "db/migrations"), "--no-dump-schema", command]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+        assert (act(migration).error is None) == (done.returncode == 0), done.stderr
+        assert everything(pg) == everything(real)
+        if done.returncode:
+            return
+
+
+def everything(database) -> tuple:
+    return (sorted(map(str, database.inspect().items())), database.query("select * from public.schema_migrations"))
+
+
 def test_postgresql_version_table_follows_the_search_path():
     table = dbmate.PostgresVersionTable("my'versions")
     assert table.insert("0001") == (
         "do $seatrial$ begin execute format('insert into %s (version) values (''0001'')', "
         "format('%I.%I', coalesce(current_schema(), 'public'), 'my''versions')); end $seatrial$"
     )
+
+
+MIGRATE = os.environ.get("SEATRIAL_MIGRATE") or shutil.which("migrate")
+
+PAIRS = {
+    "plain": ("create table a (x int);", "drop table a;"),
+    "failing": ("create table a (x int); insert into nowhere values (1);", "drop table a;"),
+    "failing down": ("create table a (x int);", "drop table a; oops"),
+    "no down": ("create table a (x int);", None),
+    "no up": (None, "create table a (x int);"),
+    "empty": ("", ""),
+    "only comments": ("-- nothing\n", "-- nothing\n"),
+    "several without end": ("create table a (x int); create table b (x int)", "drop table a; drop table b"),
+    "its own transaction": ("begin; create table a (x int); commit;", "drop table a;"),
+}
+ONLY_SQLITE = {
+    "foreign keys": ("create table a as select foreign_keys from pragma_foreign_keys;", "drop table a;"),
+    "foreign keys inside": ("pragma foreign_keys = on; create table a as select * from pragma_foreign_keys;", ""),
+}
+ONLY_POSTGRESQL = {
+    "concurrently alone": ("create index concurrently i on t (x)", "drop index concurrently i"),
+    "concurrently in company": ("create index concurrently i on t (x); select 1", "drop index i"),
+    "search_path": ("create schema app; set search_path = app; create table a ();", "drop schema app cascade"),
+}
+
+
+def pair_project(folder: Path, up: str | None, down: str | None) -> Path:
+    files = {"1_first.up.sql": "create table t (x int);", "1_first.down.sql": "drop table t;"}
+    files |= {} if up is None else {"2_case.up.sql": up}
+    files |= {} if down is None else {"2_case.down.sql": down}
+    return write(folder, {f"migrations/{name}": text for name, text in files.items()})
+
+
+def beside_migrate(folder: Path, url: str, runner, migrations, compare) -> None:
+    """Up, up, down, down by the real program and by ours; after each step both databases hold the same."""
+    first, case = migrations
+    acts = [
+        ("up", runner.up, first),
+        ("up", runner.up, case),
+        ("down", runner.down, case),
+        ("down", runner.down, first),
+    ]
+    for way, act, migration in acts:
+        argv = [MIGRATE, "-path", str(folder / "migrations"), "-database", url, way, "1"]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+        assert (act(migration).error is None) == (done.returncode == 0), done.stderr
+        compare()
+        if done.returncode:
+            return
+
+
+needs_migrate = pytest.mark.skipif(
+    not MIGRATE, reason="golang-migrate is not installed (its program is called migrate); SEATRIAL_MIGRATE may name it"
+)
+
+
+@needs_migrate
+@pytest.mark.parametrize("case", PAIRS | ONLY_SQLITE)
+def test_as_the_real_golang_migrate(tmp_path, database, case):
+    real = tmp_path / "real.db"
+    source = sources.find(pair_project(tmp_path, *(PAIRS | ONLY_SQLITE)[case]))
+
+    def compare() -> None:
+        assert held(database.path) == held(real)
+
+    beside_migrate(tmp_path, f"sqlite3://{real}", source.runner(database), source.discover(), compare)
+
+
+@needs_migrate
+@pytest.mark.parametrize("case", PAIRS | ONLY_POSTGRESQL)
+def test_as_the_real_golang_migrate_on_postgresql(tmp_path, pg, pg_server, case):
+    real = pg_server.create()
+    url = real.url.replace("?host=", "?sslmode=disable&host=")
+    source = sources.find(pair_project(tmp_path, *(PAIRS | ONLY_POSTGRESQL)[case]))
+
+    def compare() -> None:
+        assert everything(pg) == everything(real)
+
+    beside_migrate(tmp_path, url, source.runner(pg), source.discover(), compare)

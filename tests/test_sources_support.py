@@ -1,10 +1,12 @@
-"""What the tests of the sources share: projects on disk, and as much of a Database as running a source takes."""
+"""What the tests of the sources share: projects on disk, and databases that note what they are given."""
 
 import sqlite3
 import textwrap
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from seatrial.model import Script, Step, StepError, Transaction
+from seatrial.engines.sqlite import SqliteDatabase
+from seatrial.model import Database, Script, Step
 
 
 def write(folder: Path, files: dict[str, str]) -> Path:
@@ -16,76 +18,27 @@ def write(folder: Path, files: dict[str, str]) -> Path:
     return folder
 
 
-class Sqlite:
-    """A SQLite file; notes the scripts that it is given."""
+@dataclass
+class Sqlite(SqliteDatabase):
+    """A throwaway SQLite file that remembers the scripts it was given."""
 
-    engine = "sqlite"
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.url = f"sqlite:///{path}"
-        self.scripts: list[Script] = []
-        path.touch()
-
-    def quote(self, name: str) -> str:
-        return '"' + name.replace('"', '""') + '"'
-
-    def connect(self) -> sqlite3.Connection:
-        return sqlite3.connect(self.path, isolation_level=None)
-
-    def execute(self, *statements: str) -> None:
-        connection = self.connect()
-        for statement in statements:
-            connection.execute(statement)
-        connection.close()
-
-    def query(self, sql: str) -> list[tuple]:
-        connection = self.connect()
-        rows = connection.execute(sql).fetchall()
-        connection.close()
-        return rows
+    scripts: list[Script] = field(default_factory=list)
 
     def run(self, script: Script) -> Step:
         self.scripts.append(script)
-        connection = self.connect()
-        for statement in script.session:
-            connection.execute(statement)
-        one = script.transaction is Transaction.ONE
-        try:
-            connection.executescript(("BEGIN;" if one else "") + script.text)
-            for statement in script.epilogue:
-                connection.execute(statement)
-            if one:
-                connection.execute("COMMIT")
-            return Step(in_transaction=one)
-        except sqlite3.Error as error:
-            return Step(in_transaction=one, error=StepError(message=str(error)))
-        finally:
-            connection.close()
-
-    def tables(self) -> set[str]:
-        return {name for (name,) in self.query("select name from sqlite_master where type = 'table'")}
+        return super().run(script)
 
 
-class Postgresql:
-    """A database on a local server; what ``PostgresqlServer`` opens."""
+def tables(database: Database) -> set[str]:
+    return {str(table) for table in database.inspect().tables()}
 
-    engine = "postgresql"
 
-    def __init__(self, site, name: str) -> None:
-        self.site, self.name, self.url = site, name, site.url(name)
-
-    def query(self, sql: str) -> list[tuple]:
-        with self.site.connect(self.name) as connection:
-            return [tuple(None if v is None else str(v) for v in row) for row in connection.execute(sql).fetchall()]
-
-    def execute(self, *statements: str) -> None:
-        with self.site.connect(self.name) as connection:
-            for statement in statements:
-                connection.execute(statement)
-
-    def tables(self) -> set[str]:
-        return {name for (name,) in self.query("select tablename from pg_tables where schemaname = 'public'")}
-
-    def close(self) -> None:
-        """Dropped with its server."""
+def held(path: Path) -> list:
+    """All that a SQLite file holds, for comparing two of them."""
+    connection = sqlite3.connect(path)
+    rows = connection.execute("select type, name, tbl_name, sql from sqlite_master order by 1, 2").fetchall()
+    rows = [(*names, "" if names[2] == "schema_migrations" else sql) for *names, sql in rows]
+    for table in [name for kind, name, _, _ in rows if kind == "table"]:
+        rows += [(table, *connection.execute(f'select * from "{table}"').fetchall())]
+    connection.close()
+    return rows

@@ -95,7 +95,8 @@ class Guard:
             self.refuse("sqlite:///" + path)
 
     def tame(self, connection: Any) -> None:
-        """Deny ATTACH of files to a SQLite connection (VACUUM attaches one without a name)."""
+        """Deny ATTACH of files to a SQLite connection (VACUUM attaches one without a name), and wait for no disk."""
+        connection.execute("PRAGMA synchronous = OFF").close()  # no throwaway database has to survive the machine
         if self.target and not self.target.trust and hasattr(connection, "set_authorizer"):
             connection.set_authorizer(self._authorize)
         self.on_sqlite(connection)

@@ -320,7 +320,7 @@ class Worker:
         except Problem as error:
             return {"problem": str(error)}
         except guard_module.Refused:
-            return guard.complaint
+            return dict(guard.complaint)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # the end of a worker: whatever the project's modules raise is an answer

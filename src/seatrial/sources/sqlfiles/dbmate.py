@@ -7,15 +7,16 @@ pkg/dbmate/db.go (names, order, transactions, when the version is written) and p
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 
 from seatrial.errors import SourceError
-from seatrial.model import Database, Migration, Runner, Script, Source, Step, Transaction
+from seatrial.model import Database, Migration, Runner, Script, Source, Step, StepError, Transaction
 from seatrial.sources.settings import Layout, SourceSettings, relative
 from seatrial.sources.sqlfiles import _common as common
+from seatrial.sql.split import split
 
 # Go's \s is [\t\n\f\r ] (RE2 syntax); Python's has \v and more.
 _FILE = re.compile(r"^([0-9]+)(.*)\.sql$", re.DOTALL)  # db.go: migrationFileRegexp
@@ -24,6 +25,13 @@ _UP = re.compile(_DIRECTIVE.format("up"), re.MULTILINE)
 _DOWN = re.compile(_DIRECTIVE.format("down"), re.MULTILINE)
 _ANY_OTHER = re.compile(
     r"^[ \t]*--[ \t]*\+?(goose|migrat\w*:?|migrate)[ \t:]*(up|down)\b", re.IGNORECASE | re.MULTILINE
+)
+
+
+_CONTROL = re.compile(r"(?:^|; )(begin|start|commit|end|rollback|abort)(?= |$)(?! to)")
+_NO_TRANSACTION = StepError(
+    message="pq: unexpected transaction status idle (the migration ended the transaction that dbmate runs it in; "
+    "what it did stays)"
 )
 
 
@@ -136,11 +144,19 @@ class DbmateRunner:
 
     def _one(self, block: Block, record: str) -> Step:
         if block.transaction:
-            return self._database.run(self._script(block, Transaction.ONE, (record,)))
+            step = self._database.run(self._script(block, Transaction.ONE, (record,)))
+            return step if step.error or not self._commits(block) else replace(step, error=_NO_TRANSACTION)
         step = self._database.run(self._script(block, Transaction.STRING, ()))
         if not step.error:
             self._database.execute(record)
         return step
+
+    def _commits(self, block: Block) -> bool:
+        """Whether a script ends dbmate's own transaction; its driver for PostgreSQL (lib/pq) complains of that."""
+        found = (
+            re.findall(_CONTROL, " ; ".join(_first_words(block.sql))) if self._database.engine == "postgresql" else []
+        )
+        return bool(found) and found[-1] in ("commit", "end", "rollback", "abort")
 
     def _script(self, block: Block, transaction: Transaction, epilogue: tuple[str, ...]) -> Script:
         return Script(
@@ -230,6 +246,11 @@ def _options(block: str) -> dict[str, str]:
     line = re.sub(r"^--[\t\n\f\r ]*migrate:(up|down)", "", block.split("\n", 1)[0])
     pairs = (word.split(":") for word in line.split())
     return {pair[0]: pair[1] for pair in pairs if len(pair) == 2}
+
+
+def _first_words(sql: str) -> list[str]:
+    """The first words of each statement, in lower case."""
+    return [" ".join(re.findall(r"\w+", statement.text)[:4]).lower() for statement in split(sql, "postgresql")]
 
 
 def _hint(text: str) -> str:
