@@ -217,7 +217,24 @@ MENTIONED = [
         "users",
         "id status",
     ),
-    (PG, "update users set (name, email) = (select status, 'x' from orders limit 1)", "users", "name email status"),
+    (PG, "update users set (name, email) = (select status, 'x' from orders limit 1)", "users", "name email"),
+    (ALL, "update orders set status = 1 where user_id in (select id from users)", "users", "id"),
+    (
+        ALL,
+        "update orders set status = 1 where user_id in (select id from users where email = 'x')",
+        "users",
+        "id email",
+    ),
+    (ALL, "delete from users where id in (select user_id from orders where status = 'x')", "users", "id"),
+    (ALL, "insert into audit (what) select status from orders", "audit", "what"),
+    (ALL, "insert into orders (id, status) select id, name from users", "users", "id name"),
+    (PG, "update orders set status = name from users where users.id = user_id", "users", "id name"),
+    (
+        MY,
+        "create trigger t after update on orders for each row update users set email = new.status",
+        "users",
+        "email status",
+    ),
     (
         PG,
         "merge into users using orders o on o.user_id = users.id when matched then update set email = 'x'",
@@ -639,6 +656,29 @@ def test_opaque(dialect, script, opaque):
 def test_unobserved_statements_are_opaque():
     assert read([], "postgresql", schema(SHOP), observed=False).opaque
     assert read(["select 1"], "postgresql", schema(SHOP), observed=False).opaque == ("select 1",)
+
+
+def test_sql_in_variables_of_mysql():
+    guard = (
+        "set @s = if((select count(*) from information_schema.columns) > 0, 'select 1', 'alter table users drop email')"
+    )
+    found = intent(f"{guard}; prepare st from @s; execute st", "mysql")
+    assert found.drops_column(ref("users"), "email") == ("prepare st from @s",)
+    assert not found.opaque
+    assert intent("set @s = concat('drop table ', @t); prepare st from @s; execute st", "mysql").opaque
+
+
+@pytest.mark.parametrize(
+    ("dialect", "script"),
+    [
+        ("sqlite", "update sqlite_master set sql = 'x'"),
+        ("postgresql", "delete from pg_enum where enumlabel = 'x'"),
+        ("postgresql", "update pg_catalog.pg_attribute set atttypmod = 1"),
+        ("mysql", "update mysql.user set host = 'x'"),
+    ],
+)
+def test_writing_into_the_catalog_is_opaque(dialect, script):
+    assert intent(script, dialect).opaque
 
 
 @pytest.mark.parametrize(

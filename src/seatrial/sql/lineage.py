@@ -16,6 +16,10 @@ class Lineage:
         self._originals = {ref: t for t in self._all() if (ref := t.before) is not None}
         self._finals = dict(world.tables)
         self._parents = parents(world)
+        self._met: dict[Table, set[Column]] = {}  # every column that an event was about, also those that were dropped
+        for event in world.events:
+            if event.table is not None and event.column is not None:
+                self._met.setdefault(event.table, set()).add(event.column)
         self._memo: dict[TableRef, frozenset[Table]] = {}
 
     def _all(self) -> list[Table]:
@@ -101,8 +105,7 @@ class Lineage:
         return self.world._fold(column.name) in names
 
     def _columns_of(self, table: Table) -> set[Column]:
-        gone = {e.column for e in self.world.events if e.table is table and e.column is not None}
-        return {*table.columns.values(), *gone}
+        return {*table.columns.values(), *self._met.get(table, set())}
 
     def _renamed(self, ref: TableRef) -> list[tuple[str, str]]:
         """(column before, column after) where it ends under another name."""

@@ -20,6 +20,9 @@ _NOT_UPDATE_AFTER = frozenset(["FOR", "ON", "KEY", "BEFORE", "AFTER", "OF", "DO"
 _NOT_UPDATE_BEFORE = frozenset(["SET", "OF", "ON", "OR", ",", ";", ")", "TO", "CASCADE"])
 
 
+ASSIGNED = -1  # no scope: a column of the table that an UPDATE writes
+
+
 @dataclass(frozen=True, slots=True)
 class Mention:
     """A table that is named. ``scope`` is the SELECT that it stands in, ``rows`` whether its rows are worked on."""
@@ -35,6 +38,8 @@ class Mentions:
     tables: list[Mention] = field(default_factory=list)
     stars: list[tuple[int, str]] = field(default_factory=list)  # (scope, qualifier)
     columns: list[tuple[str, str]] = field(default_factory=list)  # (qualifier, name) of every other identifier
+    scopes: list[int] = field(default_factory=list)  # where each of them stands; ASSIGNED: it is assigned by SET
+    parents: dict[int, int] = field(default_factory=dict)  # scope -> the one around it
     calls: list[Name] = field(default_factory=list)
 
     def aliases(self) -> dict[str, list[Name]]:
@@ -54,6 +59,8 @@ class _Level:
     rows: bool = True
     in_from: bool = False
     statement: bool = False  # FROM belongs to a statement here, not to EXTRACT(... FROM ...)
+    around: int | None = None  # the scope outside the brackets
+    in_set: bool = False
 
 
 class _Scan:
@@ -64,15 +71,21 @@ class _Scan:
         self.ctes = _ctes(tokens, dialect)
         self.levels = [_Level(0, statement=True)]
         self.scopes = 0
+        self.places = [0] * len(tokens)  # the scope of each token
         self.index = 0
 
     def run(self) -> Mentions:
         while self.index < len(self.tokens):
             start = self.index
+            self._place(self.levels[-1])
             self._step()
             self.index = max(self.index, start + 1)
         self._identifiers()
         return self.found
+
+    def _place(self, level: _Level) -> None:
+        assigned = level.in_set and self._word(-1) in ("SET", ",") and self._word(1) in ("=", ":=")
+        self.places[self.index] = ASSIGNED if assigned else level.scope
 
     def _word(self, ahead: int = 0) -> str:
         place = self.index + ahead
@@ -97,21 +110,26 @@ class _Scan:
             qualifier = self.tokens[self.index - 2].name if self._word(-1) == "." else ""
             self.found.stars.append((level.scope, qualifier))
 
-    def _new_scope(self) -> int:
+    def _new_scope(self, around: int | None = None) -> int:
         self.scopes += 1
+        if around is not None:
+            self.found.parents[self.scopes] = around
         return self.scopes
 
     def _open(self, level: _Level) -> None:
         nested = self._word(1)
         joins = level.expect and nested not in ("SELECT", "VALUES", "WITH")
-        scope = level.scope if joins else self._new_scope()
-        self.levels.append(_Level(scope, expect=joins, in_from=joins))
+        scope = level.scope if joins else self._new_scope(level.scope)
+        around = level.around if joins else level.scope
+        self.levels.append(_Level(scope, expect=joins, in_from=joins, around=around))
         level.expect = False
 
     def _keyword(self, level: _Level, word: str) -> None:
         before = self._word(-1)
+        level.in_set = word == "SET"
         if word == "SELECT":
-            level.scope, level.statement, level.in_from, level.expect = self._new_scope(), True, False, False
+            level.scope = self._new_scope(level.around)
+            level.statement, level.in_from, level.expect = True, False, False
         elif word == "FROM":
             level.expect = level.in_from = level.statement and before != "DISTINCT"
         elif word in ("JOIN", "STRAIGHT_JOIN"):
@@ -193,6 +211,7 @@ class _Scan:
                     self.found.calls.append(Name(qualifier, token.name, i, i))
             elif after != "." and not (token.kind == WORD and not qualified and _is_keyword(self.tokens, i)):
                 self.found.columns.append((qualifier, token.name))
+                self.found.scopes.append(self.places[i])
 
 
 _KEYWORDS = ENDS_FROM | words("SELECT FROM JOIN STRAIGHT_JOIN INTO REFERENCES UPDATE DELETE USING MERGE ON TABLE")

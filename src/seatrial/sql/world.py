@@ -13,7 +13,7 @@ from seatrial.model import Attributes, ObjectKey, Schema, TableRef
 from seatrial.sql.cursor import Name, Tokens, items
 from seatrial.sql.dml import selects
 from seatrial.sql.effects import Assignment, ColumnDef, Effect, Rule, Span, Verb
-from seatrial.sql.mentions import Mentions
+from seatrial.sql.mentions import ASSIGNED, Mentions
 from seatrial.sql.statement import Parsed, parse, prepared, routine_body, texts_of
 from seatrial.sql.tokens import Token, code
 from seatrial.sql.values import varies
@@ -179,18 +179,18 @@ class World:
         run = Run(index, parsed)
         if depth == 0:
             self.runs.append(run)
-        self._name(parsed, index, run)
+        self._name(parsed, index, run, executed=executed and parsed.executed)
         if executed:
             for effect in parsed.effects:
                 self._apply(effect, parsed, index, run)
             self._set_path(parsed.tokens)
-            self._name(parsed, index, run)
+            self._name(parsed, index, run, executed=parsed.executed)
         for part in parsed.parts:
             self.run(part, index, depth=max(depth, 1), executed=executed and parsed.executed)
         if executed and parsed.executed and depth < _DEPTH:
             self._call(parsed, index, depth)
 
-    def _name(self, parsed: Parsed, index: int, run: Run) -> None:
+    def _name(self, parsed: Parsed, index: int, run: Run, *, executed: bool) -> None:
         found = parsed.found
         scopes: dict[int, set[Table]] = {}
         for mention in found.tables:
@@ -202,21 +202,36 @@ class World:
             run.tables.setdefault(self._fold(mention.alias or mention.name.name), set()).add(table)
             if mention.alias:
                 run.tables.setdefault(self._fold(mention.name.name), set()).add(table)
-        self._mention(found, index, run, scopes)
+        self._mention(found, index, run, scopes, executed=executed)
 
     def _mark(self, table: Table, index: int, *, rows: bool) -> None:
         self.named.setdefault(table, set()).add(index)
         if rows:
             self.named_rows.setdefault(table, set()).add(index)
 
-    def _mention(self, found: Mentions, index: int, run: Run, scopes: dict[int, set[Table]]) -> None:
+    def _mention(self, found: Mentions, index: int, run: Run, scopes: dict[int, set[Table]], *, executed: bool) -> None:
         everywhere = set().union(*run.tables.values()) if run.tables else set()
-        for qualifier, name in found.columns:
-            tables = run.tables.get(self._fold(qualifier), everywhere) if qualifier else everywhere
+        for (qualifier, name), scope in zip(found.columns, found.scopes, strict=True):
+            if qualifier:
+                tables = run.tables.get(self._fold(qualifier), everywhere)
+            elif scope == ASSIGNED and executed:
+                continue  # the UPDATE itself says whose column it is
+            else:
+                tables = self._in_scope(name, scope, scopes, found.parents) or everywhere
             run.columns |= self._mention_in(tables, name, index)
         for scope, qualifier in found.stars:
             for table in run.tables.get(self._fold(qualifier), set()) if qualifier else scopes.get(scope, set()):
                 self._mention_all(table, index)
+
+    def _in_scope(
+        self, name: str, scope: int | None, scopes: dict[int, set[Table]], parents: dict[int, int]
+    ) -> set[Table]:
+        """The tables of the innermost SELECT around a name that have such a column."""
+        while scope is not None:
+            if found := {t for t in scopes.get(scope, set()) if self._fold(name) in t.columns}:
+                return found
+            scope = parents.get(scope)
+        return set()
 
     def _mention_in(self, tables: Iterable[Table], name: str, index: int) -> set[Column]:
         found = {c for t in tables if (c := t.columns.get(self._fold(name))) is not None}
@@ -474,11 +489,11 @@ class World:
             self._mention_all(table, event.index)
         if effect.query:
             self._read_from(table, parsed)
-        given = set()
+        for name in effect.columns:
+            self._mention_in([table], name, event.index)
         for value in effect.values:
             column = self._reached(table, value)
             if column is not None:
-                given.add(column)
                 self._value(table, column, parsed.tokens[value.value.first : value.value.last])
         if effect.whole and effect.query and any(q == "" or q for _, q in parsed.found.stars):
             self._copy_all(table)
