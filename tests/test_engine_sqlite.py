@@ -1,4 +1,5 @@
 """Scripts, seeds, fillings and copies of SQLite databases, and the folder that they live in."""
+# ruff: noqa: E501 - statements are easier to read on one line
 
 import os
 import signal

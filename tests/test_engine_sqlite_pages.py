@@ -1,4 +1,5 @@
 """The proof that a table was not touched: whatever was done to the file, a change is never missed."""
+# ruff: noqa: E501 - statements are easier to read on one line
 
 import random
 import sqlite3

@@ -1,4 +1,5 @@
 """Rows of SQLite: exact comparison, checksums, casts back, constraints asked over the stored rows."""
+# ruff: noqa: E501 - statements are easier to read on one line
 
 import sqlite3
 from contextlib import closing

@@ -1,4 +1,5 @@
 """The schema vocabulary of SQLite: one change of one attribute names exactly that object."""
+# ruff: noqa: E501 - statements are easier to read on one line
 
 import pytest
 from test_engine_sqlite_support import database, run

@@ -197,6 +197,26 @@ def ask(connection: sqlite3.Connection, question: Question, limit: int) -> Integ
     return replace(fact, count=count, keys=tuple(as_texts(row) for row in rows[:limit]))
 
 
+def nullless(connection: sqlite3.Connection, asked: list[Question], table: str) -> frozenset[str]:
+    """Which of a table's required columns hold no NULL, found in one reading of the table for all of them.
+
+    What is left is asked one by one. ``count`` looks at the value, whatever was declared.
+    """
+    columns = [
+        q.integrity.columns[0]
+        for q in asked
+        if q.integrity.rule == "nulls-in-required" and q.integrity.table.name == table
+    ]
+    if not columns:
+        return frozenset()
+    counts = ", ".join(f"count({quoted(c)})" for c in columns)
+    try:
+        rows, *found = connection.execute(f"SELECT count(*), {counts} FROM main.{quoted(table)}").fetchone()
+    except sqlite3.Error:
+        return frozenset()
+    return frozenset(c for c, count in zip(columns, found, strict=True) if count == rows)
+
+
 # --- counters ---------------------------------------------------------------------------------------------------------
 
 

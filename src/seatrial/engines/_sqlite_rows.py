@@ -171,7 +171,7 @@ def _by_cursor(connection: sqlite3.Connection, table: Table) -> Total:
 def _block(connection: sqlite3.Connection, table: Table, block: int) -> Total:
     """Where the rowid is a column, it orders the rows, and a block is hashed as a whole; else every row by itself."""
     columns = ", ".join(readable(table))
-    source = f"FROM main.{quoted(table.name)} WHERE {table.rowid} BETWEEN ? AND ? ORDER BY {table.rowid}"
+    source = f"FROM main.{quoted(table.name)} NOT INDEXED WHERE {table.rowid} BETWEEN ? AND ? ORDER BY {table.rowid}"
     bounds = (block * BLOCK, block * BLOCK + BLOCK - 1)
     if len(table.columns) <= MOST_ARGUMENTS:
         function = "seatrial_block" if table.alias else "seatrial_rows"

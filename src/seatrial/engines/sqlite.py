@@ -13,7 +13,7 @@ from urllib.parse import quote as percent
 
 from seatrial.engines._sqlite_casts import cast_back
 from seatrial.engines._sqlite_catalog import Catalog, CatalogReader, Table
-from seatrial.engines._sqlite_integrity import Asker, ask, counters
+from seatrial.engines._sqlite_integrity import Asker, ask, counters, nullless
 from seatrial.engines._sqlite_pages import Delta, PageFile, compare
 from seatrial.engines._sqlite_rows import BLOCK, Comparison, Total, as_texts, checksum, exactly, hexed, plus, prepare
 from seatrial.engines._sqlite_run import connect, database_error, execute, load, run
@@ -36,6 +36,7 @@ from seatrial.model import (
 
 MOST_NEAR = 50_000  # rows, and leaves, up to which looking at those alone is cheaper than reading the table
 CHECKED_ROWS = 5_000  # tables up to this size have their indexes checked against their rows
+MAPPED = f"PRAGMA mmap_size = {1 << 31}"  # a copy never changes under its reader, and reading is a tenth faster
 _BESIDE = ("-wal", "-shm", "-journal")
 
 
@@ -348,10 +349,14 @@ class _Look:
 
     def _integrity(self, also: Schema | None) -> Iterator[Integrity]:
         known = {(k.object, k.sql): k for k in self.since.integrity} if self.since is not None else {}
-        for question in self.asker.questions(self.catalog, also):
+        asked = self.asker.questions(self.catalog, also)
+        empty = {t: nullless(self.connection, asked, t) for t in self.catalog.tables if t not in self.untouched}
+        for question in asked:
             fact = question.integrity
             old = known.get((fact.object, fact.sql)) if question.reads <= self.untouched else None
-            if old is None:
+            if fact.rule == "nulls-in-required" and fact.columns[0] in empty.get(fact.table.name, ()):
+                yield fact
+            elif old is None:
                 yield ask(self.connection, question, self.limit)
             elif old.declared_before == fact.declared_before:
                 yield old
@@ -416,12 +421,15 @@ def _uri(path: Path) -> str:
 
 
 def _reading(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(_uri(path), uri=True, isolation_level=None)
+    connection = sqlite3.connect(_uri(path), uri=True, isolation_level=None)
+    connection.execute(MAPPED)
+    return connection
 
 
 def _both(old: PageFile, new: PageFile) -> sqlite3.Connection:
     """Two moments beside each other."""
     connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection.execute(MAPPED)
     for name, file in (("old", old), ("new", new)):
         connection.execute(f"ATTACH ? AS {name}", (_uri(file.path),))
     return connection
