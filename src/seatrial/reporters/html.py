@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from seatrial.facts import Fact, facts
-from seatrial.model import Finding, Impact, Judged, Lock, Report, Status, Step
+from seatrial.model import Blocker, Finding, Impact, Judged, Lock, Report, Status, Step
 from seatrial.reporters import words
 from seatrial.reporters.changes import StepView, TableView, down_view, up_view
 
 MARKS = {Status.PASSED: "✅", Status.FAILED: "❌", Status.ERROR: "⚠️", Status.SKIPPED: "–"}
 STATEMENTS = 60
 KEYS = 50
-CHANGES = 30
+CHANGES = 20
 TABLES = 200
 
 
@@ -36,7 +37,15 @@ def _template() -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["prose"] = _prose
     return environment.get_template("report.html.j2")
+
+
+def _prose(text: str) -> Markup:
+    """A sentence of a finding: what stands between backticks is code."""
+    parts = re.split(r"`([^`]+)`", words.visible(text))
+    shown = (Markup("<code>{}</code>").format(p) if i % 2 else escape(p) for i, p in enumerate(parts))
+    return Markup("").join(shown)
 
 
 def _shown(value: Any) -> Any:
@@ -54,7 +63,7 @@ def _values(report: Report) -> dict[str, Any]:
         "size": f"{found.size_bytes / 1e6:.2f} MB",
         "tiles": list(_tiles(report)),
         "next_action": words.next_action(report),
-        "blockers": [(_name(report, b.migration), _fact(Fact(b.findings[0], b.findings[1:]))) for b in report.blockers],
+        "blockers": [_blocker(b, chosen) for b in report.blockers],
         "migrations": [_migration(i, m) for i, m in enumerate(chosen, 1)],
         "skipped": [m.migration for m in report.migrations if m.status is Status.SKIPPED],
         "not_verified": words.not_verified(report),
@@ -74,8 +83,14 @@ def _tiles(report: Report) -> Iterable[tuple[str, str, str]]:
     yield "not verified", f"{len(words.not_verified(report))}", "warn" if words.not_verified(report) else ""
 
 
-def _name(report: Report, id: str) -> str:
-    return next((f"{m.migration.version} {m.migration.name}" for m in report.migrations if m.migration.id == id), id)
+def _blocker(blocker: Blocker, chosen: Sequence[Judged]) -> dict[str, Any]:
+    """The fact with the name of its migration and the place of its evidence on the page."""
+    place, judged = next(((i, m) for i, m in enumerate(chosen, 1) if m.migration.id == blocker.migration), (0, None))
+    return {
+        "id": f"m{place}" if judged else "",
+        "name": f"{judged.migration.version} {judged.migration.name}" if judged else blocker.migration,
+        "fact": _fact(Fact(blocker.findings[0], blocker.findings[1:])),
+    }
 
 
 def _migration(place: int, judged: Judged) -> dict[str, Any]:
@@ -108,15 +123,15 @@ def _impact(judged: Judged) -> str:
 
 def _fact(fact: Fact) -> dict[str, Any]:
     main = fact.main
-    keys, rest = words.key_list(main, KEYS)
+    rows, rest = words.key_list(main, KEYS)
     return {
         "title": words.title(main.rule),
         "main": main,
         "place": words.place(main),
         "severity": fact.severity.value,
         "held": _held(main),
-        "keys": keys,
-        "more_keys": rest,
+        "rows": rows,
+        "more_rows": rest if rows else 0,
         "changes": [
             (words.key(c.key), c.column, words.value(c.old), words.value(c.new)) for c in main.changes[:CHANGES]
         ],
