@@ -264,7 +264,7 @@ def read(statements: Sequence[str], dialect: str, schema: Schema, *, observed: b
     found_zones: dict[str, None] = {}
     sets_zone = False
     for index, text in enumerate(statements):
-        parts = split(text, dialect)
+        parts = split(text, dialect) if ";" in text else ()
         for part in [p.text for p in parts] if len(parts) > 1 else [text]:
             parsed = parse(part, dialect)
             world.run(parsed, index)

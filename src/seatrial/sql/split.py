@@ -6,12 +6,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from seatrial.sql.tokens import COMMENT, OPERATOR, QUOTED, STRING, WORD, scan, words
+from seatrial.sql.tokens import COMMENT, OPERATOR, QUOTED, STRING, WORD, scan, simple_end, words
 
 _OPENERS = words("; THEN ELSE BEGIN DO LOOP REPEAT : ATOMIC")
 _BEFORE_BODY = words("ROW ) DETERMINISTIC DATA SQL DEFINER INVOKER '")
 _ROUTINES = frozenset({"PROCEDURE", "FUNCTION", "TRIGGER", "EVENT", "PACKAGE"})
 _ENDED = frozenset({"IF", "CASE", "LOOP", "WHILE", "REPEAT", "FOR"})
+_PLAIN = words("INSERT UPDATE DELETE REPLACE SELECT SET VALUES DROP TRUNCATE")
 _DELIMITER = re.compile(r"delimiter[ \t]+(\S+)[^\n]*", re.IGNORECASE)
 _COPY_END = re.compile(r"^\\\.[ \t\r]*$\n?", re.MULTILINE)
 
@@ -144,6 +145,15 @@ def _read(text: str, dialect: str, position: int, delimiter: str, opened: _Open)
             return _line_end(text, start)  # a psql command: its line is never sent
         if kind == WORD and opened.start < 0 and _DELIMITER.match(text, start) and dialect in ("mysql", "mariadb"):
             return start  # a client line, read by the caller
+        if (
+            opened.start < 0
+            and delimiter == ";"
+            and piece.upper() in _PLAIN
+            and (plain := simple_end(text, dialect, start))
+        ):
+            opened.add(kind, piece, start, end)
+            opened.end = plain[0]
+            return plain[1]
         opened.add(kind, piece, start, end)
     return len(text)
 
