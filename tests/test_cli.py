@@ -262,3 +262,10 @@ def test_without_a_terminal_and_without_colour(tmp_path):
 def test_completion_scripts():
     for shell in ("bash", "zsh", "fish"):
         assert "_SEATRIAL_COMPLETE" in seatrial("completion", shell).output
+
+
+def test_the_handbook_of_rules_is_up_to_date():
+    made = seatrial("explain", "--all").output
+    assert (Path(__file__).parents[1] / "docs" / "rules.md").read_text() == made, (
+        "run: seatrial explain --all > docs/rules.md"
+    )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.resources
-import inspect
 import shutil
 import sys
 import traceback
@@ -195,18 +194,22 @@ def doctor_(project: Path, clean: bool) -> None:
 
 @main.command()
 @click.argument("rule", required=False)
+@click.option("--all", "everything", is_flag=True, help="Every rule's page as one Markdown document.")
 @_guarded
-def explain(rule: str | None) -> None:
+def explain(rule: str | None, everything: bool) -> None:
     """What RULE means, when it holds and what to do; without RULE, the list of all."""
     rules = checks.load()
+    if everything:
+        click.echo(checks.handbook(), nl=False)
+        return
     if rule is None:
         for name, known in rules.items():
-            click.echo(f"{name:24} {known.severity.value:9} {inspect.cleandoc(known.page).splitlines()[0]}")
+            click.echo(f"{name:24} {known.severity.value:9} {known.page.splitlines()[0]}")
         return
     if rule not in rules:
         raise SeatrialError(f"there is no rule '{rule}'; seatrial explain lists them all.")
     known = rules[rule]
-    click.echo(f"{rule} ({known.severity.value})\n\n{inspect.cleandoc(known.page)}")
+    click.echo(f"{rule} ({known.severity.value})\n\n{known.page}")
 
 
 @main.command()

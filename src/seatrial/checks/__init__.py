@@ -7,6 +7,7 @@ point group ``seatrial.checks``.
 from __future__ import annotations
 
 import importlib
+import inspect
 import pkgutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ class Check:
 
     @property
     def page(self) -> str:
-        return self.run.__doc__ or ""
+        return inspect.cleandoc(self.run.__doc__ or "")
 
 
 CHECKS: dict[str, Check] = {}
@@ -52,3 +53,10 @@ def load() -> dict[str, Check]:
     for plugin in entry_points(group="seatrial.checks"):
         plugin.load()
     return dict(sorted(CHECKS.items()))
+
+
+def handbook() -> str:
+    """Every rule's page as one Markdown document: docs/rules.md."""
+    pages = (f"## {c.rule}\n\n*{c.severity.value.upper()}*\n\n{c.page}\n" for c in load().values())
+    head = "# Rules\n\nMade from the rules' own pages by `seatrial explain --all`; `seatrial explain RULE` shows one.\n"
+    return "\n".join([head, *pages])
