@@ -6,6 +6,7 @@ SQLite's affinity rules (https://sqlite.org/datatype3.html, 3.1), which any decl
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -46,11 +47,25 @@ class Family:
             return int(text)
         if self.name == "float" and _decimal(text) is not None:
             return float(text)
-        if self.name == "boolean":
+        if self.name == "boolean" and text.lower() in ("t", "true", "1", "f", "false", "0"):
             return text.lower() in ("t", "true", "1")
         if self.name == "bytes" and re.fullmatch(r"\\x([0-9a-fA-F]{2})*", text):
             return bytes.fromhex(text[2:])
         return text
+
+    def takes(self, value: object) -> bool:
+        """Whether a stored value can be one of this family; where that is hard to say, it is not."""
+        if self.name in ("integer", "float", "boolean", "bytes"):
+            kind = {"integer": int, "float": float, "boolean": bool, "bytes": bytes}[self.name]
+            return isinstance(value, kind) and (self.name != "integer" or self.low <= int(str(value)) <= self.high)
+        if self.name == "decimal":
+            return _decimal(str(value)) is not None
+        if self.name in ("text", "char"):
+            return self.length is None or len(str(value)) <= self.length
+        if self.name in ("json", "jsonb"):
+            return _is_json(str(value))
+        pattern = _FORMS.get(self.name)
+        return str(value) in self.labels if self.name == "enum" else bool(pattern and re.fullmatch(pattern, str(value)))
 
     def compare(self, value: object) -> object:
         """The value as conditions see it: every number as Decimal."""
@@ -62,6 +77,23 @@ class Family:
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             return Decimal(repr(value))
         return value
+
+
+_DAY = r"\d{4}-\d\d-\d\d"
+_FORMS = {
+    "uuid": r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}",
+    "date": _DAY,
+    "timestamp": rf"{_DAY}[ T]\d\d:\d\d(:\d\d(\.\d+)?)?",
+    "timestamptz": rf"{_DAY}[ T]\d\d:\d\d(:\d\d(\.\d+)?)?([+-]\d\d(:?\d\d)?)?",
+}
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _decimal(text: str) -> Decimal | None:

@@ -10,8 +10,7 @@ from seatrial.seeds.insert import Amender, Inserter
 from seatrial.seeds.references import NoParentError, Values
 from seatrial.seeds.rows import Maker
 from seatrial.seeds.shape import Reference, Shape, shapes
-
-_READ = 5000  # rows of a standing table that are read to refer to, or to keep clear of
+from seatrial.seeds.standing import Standing, qualified
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,20 +52,15 @@ def undo(database: Database, made: FillResult) -> None:
     with database.filling() as session:
         for table, names in made.columns.items():
             given = ", ".join(f"{database.quote(n)} = NULL" for n in names)
-            session.execute(f"UPDATE {_name(database, table)} SET {given}")
+            session.execute(f"UPDATE {qualified(database, table)} SET {given}")
         for table, count in made.inserted.items():
             if count:
-                session.execute(f"DELETE FROM {_name(database, table)}")
+                session.execute(f"DELETE FROM {qualified(database, table)}")
 
 
 def _added(before: Schema, after: Schema, table: TableRef) -> tuple[str, ...]:
     old = before.columns(table)
     return tuple(c for c, a in after.columns(table).items() if c not in old and a.get("nullable") is not False)
-
-
-def _name(database: Database, table: TableRef) -> str:
-    parts = (table.namespace, table.name) if table.namespace else (table.name,)
-    return ".".join(database.quote(p) for p in parts)
 
 
 class _DanglingError(Exception):
@@ -81,7 +75,7 @@ class _Work:
 
     def __init__(self, database: Database, known: Mapping[TableRef, Shape], rows: int, seed: int) -> None:
         self.database, self.known, self.rows, self.seed = database, known, rows, seed
-        self._standing: dict[tuple[TableRef, tuple[str, ...]], list[tuple[object, ...]]] = {}
+        self.standing = Standing(database, known)
         self._unplanned: set[TableRef] = set()
         self._targets: frozenset[TableRef] = frozenset()
         self._new_columns: dict[TableRef, list[str]] = {}
@@ -103,7 +97,7 @@ class _Work:
         if not wanted:
             return []
         counts = " UNION ALL ".join(
-            f"SELECT {i}, EXISTS (SELECT 1 FROM {_name(self.database, t)})" for i, t in enumerate(wanted)
+            f"SELECT {i}, EXISTS (SELECT 1 FROM {qualified(self.database, t)})" for i, t in enumerate(wanted)
         )
         found = {
             int(row[0] or 0) for row in self.database.query(counts) if (row[1] or "").lower() in ("1", "t", "true")
@@ -151,7 +145,8 @@ class _Work:
             return []
         counts = ", ".join(f"count({self.database.quote(n)})" for n in own)
         total, *held = (
-            int(n or 0) for n in self.database.query(f"SELECT count(*), {counts} FROM {_name(self.database, table)}")[0]
+            int(n or 0)
+            for n in self.database.query(f"SELECT count(*), {counts} FROM {qualified(self.database, table)}")[0]
         )
         found = [n for n, count in zip(own, held, strict=True) if total and not count]
         if found and not shape.key:
@@ -183,21 +178,9 @@ class _Work:
         for reference in wanted:
             parents = self._leaves(reference.table) if reference.table in self.known else []
             if reference.table in self.known and not set(parents) <= empty:
-                self._standing_rows(reference.table, reference.referenced)
-        self._occupied = {t: self._rows_of(t, self._key_columns(t)) for t in targets if t not in empty}
-        self._amendable = {t: self._rows_of(t, self._given_columns(t), limit=self.rows) for t in columns}
-
-    def _standing_rows(self, table: TableRef, columns: tuple[str, ...]) -> list[tuple[object, ...]]:
-        if (table, columns) not in self._standing:
-            shape = self.known[table]
-            quoted = [self.database.quote(c) for c in columns]
-            present = " AND ".join(f"{q} IS NOT NULL" for q in quoted)
-            listed = ", ".join(quoted)
-            chosen = f"SELECT DISTINCT {listed} FROM {_name(self.database, table)} WHERE {present}"
-            rows = self.database.query(f"{chosen} ORDER BY {listed} LIMIT {_READ}")
-            families = [shape.columns[c].family for c in columns]
-            self._standing[table, columns] = [tuple(f.read(v) for f, v in zip(families, r, strict=True)) for r in rows]
-        return self._standing[table, columns]
+                self.standing.keys(reference.table, reference.referenced)
+        self._occupied = {t: self.standing.rows(t, self._key_columns(t)) for t in targets if t not in empty}
+        self._amendable = {t: self.standing.rows(t, self._given_columns(t), limit=self.rows) for t in columns}
 
     def _key_columns(self, table: TableRef) -> list[str]:
         """What new rows must keep clear of."""
@@ -207,16 +190,6 @@ class _Work:
         """What new columns must agree with."""
         new = self._new_columns[table]
         return [c for c in self.known[table].columns if c not in new]
-
-    def _rows_of(self, table: TableRef, names: Sequence[str], limit: int = _READ) -> list[Values]:
-        shape = self.known[table]
-        if not names:
-            return []
-        listed = ", ".join(self.database.quote(c) for c in names)
-        order = ", ".join(self.database.quote(c) for c in shape.key)
-        ordered = f" ORDER BY {order}" if order else ""
-        rows = self.database.query(f"SELECT {listed} FROM {_name(self.database, table)}{ordered} LIMIT {limit}")
-        return [{c: shape.columns[c].family.read(v) for c, v in zip(names, r, strict=True)} for r in rows]
 
     # --- filling ---
 
@@ -273,7 +246,7 @@ class _Work:
             if reference.table not in self.known:
                 return []
             leaves = self._leaves(reference.table)
-            found = [*self._standing.get(key, ())]
+            found = [*self.standing.known_keys(*key)]
             for leaf in leaves:
                 if leaf in self._made:
                     found += [

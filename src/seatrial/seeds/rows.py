@@ -16,6 +16,7 @@ from seatrial.seeds.values import looks_unique
 
 _TRIES = 120
 _EXCHANGES = 6
+_TOLD_APART = frozenset({"text", "char", "date", "timestamp", "timestamptz"})
 
 
 class Maker:
@@ -39,18 +40,22 @@ class Maker:
         self.references = References(shape, parents, self._rng, left)
         self._uniques = [u for u in shape.uniques if u.columns and u.plain]
         self._used: list[set[tuple[str, ...]]] = [set() for _ in self._uniques]
-        self._soft = self._soft_unique()
         self._random = {c.name: random.Random(f"{seed}/{shape.table}/{c.name}") for c in self.columns}
         self._pools = {c.name: candidates(c, self.checks, self._random[c.name]) for c in self.columns}
         self._streams = self._make_streams()
         self._planned: list[Values] = []
         self._forgotten: set[tuple[str, str]] = set()
-        self._pairs: set[tuple[object, ...]] = set()
+        self._soft = self._soft_uniques()
+        self._held: list[set[tuple[object, ...]]] = [set() for _ in self._soft]
 
-    def _soft_unique(self) -> tuple[str, ...]:
-        """A table of pairs rarely holds a pair twice, declared or not."""
-        own = {c.name for c in self.columns} & self.references.by_column.keys()
-        return tuple(sorted(own)) if len(self.references.sets) > 1 else ()
+    def _soft_uniques(self) -> list[tuple[str, ...]]:
+        """What is rarely held twice, declared or not: a pair of parents, and a value beside the same parent."""
+        referring = sorted({c.name for c in self.columns} & self.references.by_column.keys())
+        pairs = [tuple(referring)] if len(self.references.sets) > 1 else []
+        single = [r.columns[0] for r in self.references.other if len(r.columns) == 1]
+        told = [c.name for c in self.columns if c.family.name in _TOLD_APART and c.name not in referring]
+        pairs += [(r, t) for r in single[:2] for t in told if len(self._pools[t]) > 2 and t not in self._streams]
+        return pairs
 
     def _make_streams(self) -> dict[str, Stream]:
         """One column of each unique key makes it differ; so do columns whose names promise it."""
@@ -61,16 +66,21 @@ class Maker:
             if able and not any(c in drivers for c in unique.columns):
                 best = max(able, key=_telling)
                 drivers[best.name] = best
-        soft = [c for c in free.values() if c.family.name in ("text", "uuid") and looks_unique(c.name)]
+        soft = [c for c in free.values() if c.family.name in ("text", "uuid", "integer") and looks_unique(c.name)]
         self._hurting = {c.name for c in soft if c.name not in drivers}
         drivers |= {c.name: c for c in soft if not is_listed(self._pools[c.name], c, self.checks)}
         alone = {n: [k for k in self.checks if k.columns == (n,)] for n in drivers}
         return {n: Stream(c, alone[n], self._base, self._random[n]) for n, c in drivers.items()}
 
-    def avoid(self, rows: Iterable[Values]) -> None:
+    def avoid(self, rows: Collection[Values]) -> None:
         """Rows that stand in the table already."""
         for row in rows:
             self._note(row)
+        self.reserve(rows)
+
+    def reserve(self, rows: Iterable[Values]) -> None:
+        """Values that new ones differ from."""
+        for row in rows:
             for name, stream in self._streams.items():
                 stream.used.add(repr(row.get(name)))
 
@@ -95,7 +105,7 @@ class Maker:
     def settle(self, row: Values, i: int, kept: Collection[str] = ()) -> Values | None:
         """Change what stands in the way of known constraints until nothing does; ``kept`` columns stay."""
         for attempt in range(_TRIES):
-            wrong = self._wrong(row, soft=attempt < 40)
+            wrong = self._wrong(row, soft=attempt < 30)
             if wrong is None:
                 self._note(row)
                 return row
@@ -132,7 +142,8 @@ class Maker:
     def withdraw(self, row: Values) -> None:
         """The engine refused a row: it is no parent, and its keys are free."""
         self.references.withdraw(row)
-        self._pairs.discard(tuple(row.get(c) for c in self._soft))
+        for columns, held in zip(self._soft, self._held, strict=True):
+            held.discard(tuple(row.get(c) for c in columns))
         for unique, used in zip(self._uniques, self._used, strict=True):
             used.discard(_key(unique, row))
 
@@ -225,8 +236,10 @@ class Maker:
         for unique, used in zip(self._uniques, self._used, strict=True):
             if _key(unique, row) in used and not self._is_exempt(unique, row):
                 return unique.columns
-        if soft and self._soft and tuple(row.get(c) for c in self._soft) in self._pairs:
-            return self._soft
+        for columns, held in zip(self._soft, self._held, strict=True) if soft else ():
+            values = tuple(row.get(c) for c in columns)
+            if values in held and None not in values:
+                return columns
         return None
 
     def _is_exempt(self, unique: Unique, row: Values) -> bool:
@@ -244,7 +257,8 @@ class Maker:
         for unique, used in zip(self._uniques, self._used, strict=True):
             if not self._is_exempt(unique, row):
                 used.add(_key(unique, row))
-        self._pairs.add(tuple(row.get(c) for c in self._soft))
+        for columns, held in zip(self._soft, self._held, strict=True):
+            held.add(tuple(row.get(c) for c in columns))
 
 
 def _key(unique: Unique, row: Values) -> tuple[str, ...]:

@@ -322,15 +322,20 @@ def _resolved(references: Iterable[Reference], tables: Mapping[TableRef, Shape])
             yield replace(reference, table=table, referenced=referenced)
 
 
+_REFERS = re.compile(r"(.+)_(?:id|uuid|guid)|\w+_by(?:_id)?()")
+_PEOPLE = ["users", "user", "accounts", "account"]
+
+
 def _inferred(shape: Shape, tables: Mapping[TableRef, Shape]) -> list[Reference]:
     """``user_id`` means the row of ``users`` or ``user``, declared or not: joins in migrations rely on it."""
     taken = {c for r in shape.references for c in r.columns} | set(shape.key if len(shape.key) == 1 else ())
     found = []
     for column in shape.columns.values():
-        stem = column.name.lower().removesuffix("_id")
-        if column.name in taken or stem == column.name.lower():
+        found_name = _REFERS.fullmatch(column.name.lower())
+        if column.name in taken or found_name is None:
             continue
-        wanted = [stem, f"{stem}s", f"{stem}es", f"{stem[:-1]}ies"]
+        stems = dict.fromkeys((found_name[1], found_name[1].rpartition("_")[2])) if found_name[1] else {}
+        wanted = [n for s in stems for n in (s, f"{s}s", f"{s}es", f"{s[:-1]}ies")] or _PEOPLE
         target = next((t for t in tables if t.namespace == shape.table.namespace and t.name.lower() in wanted), None)
         if target and len(key := tables[target].key) == 1 and _alike(column, tables[target].columns[key[0]]):
             found.append(Reference(columns=(column.name,), table=target, referenced=key, declared=False))

@@ -24,7 +24,10 @@ _FLAVOURS = ("00", "Ünï-", "MiXed ", "o'h-", "x ", "東京", "ZZ-", " b😀")
 _DIGITS = string.digits + string.ascii_lowercase
 
 _JSON = r"json|metadata|meta|settings|config|options|payload|attributes|extra|properties|params|data$"
-_APART = r"(^|_)(id|uuid|guid|e?mail|slug|key|token|code|username|login|sku|hash|path|uri|url|hostname|domain|name)$"
+_APART = (
+    r"(^|_)(id|uuid|guid|e?mail|slug|key|token|code|username|login|sku|hash|sha\d*|checksum|path|uri|url|hostname|domain"
+    r"|name|version|num)$"
+)
 
 # What a text column holds by its name: such values survive the casts and parsers that the name suggests.
 _NAMED: Sequence[tuple[str, Sequence[str]]] = (
@@ -32,6 +35,8 @@ _NAMED: Sequence[tuple[str, Sequence[str]]] = (
     (r"url|uri|link|website|href", ("https://Example.com/a%20b?q=1&r=%C3%BC#x", "http://example.org/", "https://example.com/00501")),
     (r"uuid|guid", ("0a1b2c3d-0001-4000-8000-00000000000a", "0A1B2C3D-0002-4000-8000-00000000000B")),
     (_JSON, ('{"b": 1, "a": {"x": [1, null, 1.10]}, "b": 2}', '{"k" :  "ünï 😀", "n": 1.00}', "{}")),
+    (r"(^|_)(version|semver|num|ver)$", ("1.0.0", "1.10.0-rc.1+build.5", "0.00.2")),
+    (r"slug|username|login|hostname|domain", ("00501-mixed-case", "zoe_o", "a-b-c", "X")),
     (r"zip|postal|postcode", ("00501", "01002 ", "K1A 0B1")),
     (r"phone|fax|mobile", ("+41 79 000 05 01", "0041790000501", "(555) 010-0999")),
     (r"(^|_)(date|day|birthday|dob)$|_on$", ("2024-02-29", "1999-12-31", "1970-01-01")),
@@ -236,6 +241,10 @@ def _distinct_text(family: Family, i: int, base: int, name: str) -> object:
         text = f"Ann.{code}@Example.com"
     elif re.search(r"uuid|guid", name.lower()) and (family.length or 36) >= 36:
         text = _uuid(i, base)
+    elif re.search(r"(^|_)(version|semver|num|ver)$", name.lower()):
+        text = f"1.{i}.0-rc.{base % 100}"
+    elif re.search(r"slug|username|login|hostname|domain", name.lower()):
+        text = f"{('00', 'Mixed-', 'a_')[i % 3]}{code}"
     elif re.search(r"(^|_)(url|uri|link|website|href)$", name.lower()):
         text = f"https://example.com/Ü/{code}"
     else:

@@ -1,0 +1,151 @@
+"""Made-up rows changed to fit what a migration is about to ask of them.
+
+Rows that the schema allows may still be ones that a project never has: NULL in a column that is to become NOT NULL, a
+pair twice that is to become unique, text that is to be cast. Where an up fails on such rows, it may be tried again on
+rows that fit: everything else stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from seatrial.errors import DatabaseError
+from seatrial.model import Database, ErrorKind, Schema, TableRef
+from seatrial.seeds.generate import FillResult
+from seatrial.seeds.references import Values
+from seatrial.seeds.rows import Maker
+from seatrial.seeds.shape import Column, Reference, Shape, shapes
+from seatrial.seeds.standing import Standing
+
+_TEXT = frozenset({"text", "char"})
+
+
+def refit(database: Database, now: Schema, ahead: Schema, *, seed: int) -> FillResult:
+    """Change stored values so that ``ahead`` (the schema after an up, from a run on empty tables) takes them too.
+
+    ``columns`` of the result are those that were changed; ``not_filled`` says where no fitting value was found.
+    """
+    known, wanted = shapes(now, database.engine), shapes(ahead, database.engine)
+    work = _Refit(database, known, {t: _merged(known[t], wanted[t]) for t in known if t in wanted}, seed)
+    changes = {t: found for t in work.known if (found := _asked(known[t], wanted[t])) and not known[t].holders}
+    return work.run(changes)
+
+
+def _asked(now: Shape, ahead: Shape) -> frozenset[str]:
+    """The columns of which more is asked: NOT NULL, another type, a new key, reference or condition."""
+    found = {n for n, c in now.columns.items() if (a := ahead.columns.get(n)) and (_stricter(c, a) or _retyped(c, a))}
+    keys = {(u.columns, u.predicate and u.predicate.text) for u in now.uniques}
+    found |= {c for u in ahead.uniques if (u.columns, u.predicate and u.predicate.text) not in keys for c in u.columns}
+    old = {(r.columns, r.table) for r in now.references if r.declared}
+    found |= {c for r in ahead.references if r.declared and (r.columns, r.table) not in old for c in r.columns}
+    texts = {c.text for _, c in now.conditions}
+    found |= {c for _, check in ahead.conditions if check.text not in texts for c in check.columns}
+    return frozenset(n for n in found if n in now.columns and not now.columns[n].by_engine)
+
+
+def _stricter(now: Column, ahead: Column) -> bool:
+    return now.nullable and not ahead.nullable
+
+
+def _retyped(now: Column, ahead: Column) -> bool:
+    if now.family.name in _TEXT and ahead.family.name in _TEXT:
+        return (ahead.family.length or 10**9) < (now.family.length or 10**9)
+    narrower = now.family.name == "integer" and (ahead.family.low, ahead.family.high) != (
+        now.family.low,
+        now.family.high,
+    )
+    return now.family.name != ahead.family.name or narrower
+
+
+def _merged(now: Shape, ahead: Shape) -> Shape:
+    """What both schemas ask of the rows that stand."""
+    columns = {n: _merged_column(c, ahead.columns.get(n)) for n, c in now.columns.items()}
+    names = columns.keys()
+    return replace(
+        now,
+        columns=columns,
+        uniques=(*now.uniques, *(u for u in ahead.uniques if u.columns and set(u.columns) <= names)),
+        references=(*now.references, *(r for r in ahead.references if r.declared and set(r.columns) <= names)),
+        conditions=(*now.conditions, *((n, c) for n, c in ahead.conditions if set(c.columns) <= names)),
+    )
+
+
+def _merged_column(now: Column, ahead: Column | None) -> Column:
+    if ahead is None:
+        return now
+    family = ahead.family if _retyped(now, ahead) else now.family
+    return replace(now, family=family, nullable=now.nullable and ahead.nullable)
+
+
+class _Refit:
+    def __init__(
+        self, database: Database, now: Mapping[TableRef, Shape], known: Mapping[TableRef, Shape], seed: int
+    ) -> None:
+        self.database, self.now, self.known, self.seed = database, now, known, seed
+        self.standing = Standing(database, known)
+        self._changed: dict[TableRef, tuple[str, ...]] = {}
+        self._not_fitted: dict[TableRef, str] = {}
+
+    def run(self, changes: Mapping[TableRef, frozenset[str]]) -> FillResult:
+        made = {t: self._rows(t, asked) for t, asked in changes.items()}
+        made = {t: pairs for t, pairs in made.items() if pairs}
+        if made:
+            with self.database.filling():
+                for table, pairs in made.items():
+                    self._amend(table, pairs)
+        return FillResult(columns=self._changed, not_filled=self._not_fitted)
+
+    def _rows(self, table: TableRef, asked: frozenset[str]) -> list[tuple[Values, Values]]:
+        """Rows as they stand and as they should be, where these differ."""
+        shape = self.known[table]
+        if not self.now[table].key:
+            self._not_fitted[table] = "the table has no key to find its rows by"
+            return []
+        standing = self.standing.rows(table, [n for n, c in shape.columns.items() if not c.by_engine])
+        fixed = {n for n in shape.columns if n not in asked}
+        maker = Maker(shape, self.seed, len(standing), self._parents, fixed=fixed)
+        maker.reserve(standing)
+        pairs = []
+        for i, row in enumerate(standing):
+            fitted = maker.settle(self._begun(maker, row, asked, i), i)
+            if fitted is None:
+                self._not_fitted[table] = f"no value fits for {', '.join(sorted(asked))}"
+            elif fitted != row:
+                pairs.append((row, fitted))
+        return pairs
+
+    def _begun(self, maker: Maker, row: Values, asked: Iterable[str], i: int) -> Values:
+        """A row with values that the new type takes, and parents that are there."""
+        begun = dict(row)
+        for name in sorted(asked):
+            if begun.get(name) is not None and not maker.shape.columns[name].family.takes(begun[name]):
+                maker.change(begun, name, i)
+        for reference in maker.references.other:
+            if maker.references.is_broken(reference, begun):
+                maker.references.choose_again(begun, next(c for c in reference.columns if c in asked))
+        return begun
+
+    def _parents(self, reference: Reference) -> Sequence[tuple[object, ...]]:
+        return self.standing.keys(reference.table, reference.referenced) if reference.table in self.known else []
+
+    def _amend(self, table: TableRef, pairs: Sequence[tuple[Values, Values]]) -> None:
+        shape = self.known[table]
+        names = [n for n in shape.columns if any(old.get(n) != new.get(n) for old, new in pairs)]
+        stored = self.now[table].columns
+        key = self.now[table].key
+        rows = [[*(o[k] for k in key), *(_as_stored(stored[n], new[n]) for n in names)] for o, new in pairs]
+        try:
+            self.database.amend(table, key, names, rows)
+            self._changed[table] = tuple(names)
+        except DatabaseError as error:
+            if error.kind is ErrorKind.ENVIRONMENT:
+                raise
+            self._not_fitted[table] = str(error)
+
+
+def _as_stored(column: Column, value: object) -> object:
+    """A value of the new type in a column that is still text."""
+    if column.family.name not in _TEXT or value is None or isinstance(value, str):
+        return value
+    return f"\\x{value.hex()}" if isinstance(value, bytes) else str(value).lower()

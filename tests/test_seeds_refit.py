@@ -1,0 +1,71 @@
+"""Made-up rows changed to fit what an up asks of them."""
+
+from __future__ import annotations
+
+import pytest
+from pg_fixtures import pg, pg_server, pg_state  # noqa: F401
+
+from seatrial.engines.sqlite import SqliteDatabase
+from seatrial.model import Database, TableRef
+from seatrial.seeds.generate import FillResult, fill
+from seatrial.seeds.refit import refit
+
+BASE = """
+CREATE TABLE users (id INT PRIMARY KEY, name VARCHAR(40));
+CREATE TABLE orders (id INT PRIMARY KEY, buyer INT, code VARCHAR(20), note VARCHAR(40), total INT, spec VARCHAR(60));
+"""
+AHEAD = """
+CREATE TABLE users (id INT PRIMARY KEY, name VARCHAR(40));
+CREATE TABLE orders (id INT PRIMARY KEY, buyer INT REFERENCES users (id), code VARCHAR(20) NOT NULL UNIQUE,
+  note VARCHAR(5), total INT NOT NULL CHECK (total > 3), spec {json});
+"""
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def pair(request, tmp_path):
+    """A database with rows, and an empty one at the schema ahead."""
+    if request.param == "sqlite":
+        one: Database = SqliteDatabase(tmp_path / "one.sqlite3")
+        other: Database = SqliteDatabase(tmp_path / "other.sqlite3")
+    else:
+        server = request.getfixturevalue("pg_server")
+        one, other = server.create(), server.create()
+    assert one.load(BASE) is None
+    assert other.load(AHEAD.format(json="JSON")) is None
+    yield one, other
+    one.close()
+    other.close()
+
+
+def test_rows_fit_the_schema_ahead(pair):
+    one, other = pair
+    fill(one, one.inspect(), rows=12, seed=7)
+    users = one.query("SELECT * FROM users ORDER BY id")
+    made = refit(one, one.inspect(), other.inspect(), seed=7)
+    assert made.not_filled == {}
+    assert set(made.columns) == {TableRef("", "orders")}
+    assert set(made.columns[TableRef("", "orders")]) >= {"code", "note", "total"}
+    assert one.query("SELECT * FROM users ORDER BY id") == users
+    rows = one.query("SELECT id, buyer, code, note, total, spec FROM orders ORDER BY id")
+    assert len(rows) == 12 and len({r[2] for r in rows}) == 12 and None not in {r[2] for r in rows}
+    assert all(len(r[3] or "") <= 5 for r in rows) and all(int(r[4]) > 3 for r in rows)
+    assert {r[1] for r in rows} - {None} <= {u[0] for u in users}
+    with other.filling():
+        other.fill(TableRef("", "users"), ["id", "name"], users)
+        other.fill(TableRef("", "orders"), ["id", "buyer", "code", "note", "total", "spec"], rows)
+    assert [i.object for i in other.take("check").integrity if i.count] == []
+
+
+def test_what_fits_already_is_left_alone(pair):
+    one, _ = pair
+    fill(one, one.inspect(), rows=12, seed=7)
+    assert refit(one, one.inspect(), one.inspect(), seed=7) == FillResult()
+
+
+def test_a_table_without_a_key_says_so(pair):
+    one, _ = pair
+    one.execute("CREATE TABLE bare (x INT)", "INSERT INTO bare VALUES (NULL)")
+    before = one.inspect()
+    one.execute("DROP TABLE bare", "CREATE TABLE bare (x INT NOT NULL)")
+    made = refit(one, before, one.inspect(), seed=7)
+    assert made.not_filled == {TableRef("", "bare"): "the table has no key to find its rows by"}
