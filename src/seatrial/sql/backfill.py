@@ -72,8 +72,9 @@ def backfills(world: World, statements: Sequence[str]) -> tuple[tuple[Backfill, 
     """The UPDATEs that can be judged, batches of one joined; and those that cannot, with the reason."""
     candidates: list[_Candidate] = []
     unjudged: list[tuple[str, str]] = []
+    updating = {e.index for e in world.events if e.verb is Verb.UPDATE}
     for run in world.runs:
-        if not any(e.verb is Verb.UPDATE for e in world.events if e.index == run.index):
+        if run.index not in updating:
             continue
         try:
             candidates.append(_candidate(world, run, statements[run.index]))

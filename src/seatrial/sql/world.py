@@ -93,6 +93,7 @@ class World:
         self.copies: list[Copy] = []
         self.varying: set[tuple[Table, Column]] = set()
         self.opaque: set[int] = set()
+        self.has_temporary = False
         self.runs: list[Run] = []
         self.variables: dict[str, tuple[str, ...]] = {}  # MySQL's @name -> the SQL texts that it may hold
         self._read_schema()
@@ -152,7 +153,7 @@ class World:
 
     def _table_in(self, namespace: str, name: str) -> Table | None:
         found = self.tables.get(TableRef(namespace, name))
-        if found is not None or self.dialect == "postgresql":
+        if found is not None or self.dialect == "postgresql" or (namespace == TEMPORARY and not self.has_temporary):
             return found
         folded = name.casefold()
         return next(
@@ -329,6 +330,7 @@ class World:
             self.events.append(Event(index, Verb.OPTIONS, existing, None, effect))
             return
         ref = TableRef(TEMPORARY, effect.table.name) if effect.temporary else self.ref(effect.table)
+        self.has_temporary = self.has_temporary or ref.namespace == TEMPORARY
         if existing is not None and existing.ref == ref:
             existing.ref = None  # CREATE OR REPLACE
         table = Table(ref, states=set(effect.states), open=effect.whole and not effect.definitions)
