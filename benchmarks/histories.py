@@ -8,17 +8,21 @@ import subprocess
 import sys
 import tarfile
 import zipfile
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
 from benchmarks import common
 
 FOLDER = common.CACHE / "histories"
+SEEDS = Path(__file__).parent / "seeds"
 FLIPT = "https://github.com/flipt-io/flipt"
 DRIVERS = ("psycopg[binary]==3.3.9", "pymysql==1.2.4")
-ALEMBIC = ("alembic==1.20.1", "sqlalchemy==2.1.9")
+ALEMBIC = ("alembic==1.16.5", "sqlalchemy==2.0.43")
+
+
+Builder = Callable[[Path, str, Path | None], None]  # project folder, engine, a checkout of flipt
 
 
 class UnavailableError(Exception):
@@ -32,8 +36,7 @@ class History:
     name: str
     about: str
     engines: tuple[str, ...]
-    build: Callable[[Path, str, Path | None], None]
-    steps: Mapping[str, int] = field(default_factory=dict)
+    build: Builder
 
 
 ALL_ENGINES = ("sqlite", "postgresql", "mysql", "mariadb")
@@ -90,6 +93,18 @@ MLFLOW_NEEDS = (  # what `import mlflow` needs (mlflow-skinny's requirements), w
 )
 
 
+def _seeded(build: Builder, name: str, at: str) -> Builder:
+    """The same project with rows of ours, as the application writes them, instead of generated ones from ``at`` on."""
+
+    def with_seed(folder: Path, engine: str, flipt: Path | None) -> None:
+        build(folder, engine, flipt)
+        shutil.copyfile(SEEDS / f"{name}.sql", folder / "seed.sql")
+        with (folder / "seatrial.toml").open("a") as settings:
+            settings.write(f'[seed]\npath = "seed.sql"\nat = "{at}"\n')
+
+    return with_seed
+
+
 def mlflow(folder: Path, engine: str, flipt: Path | None) -> None:
     wheel = _wheel("mlflow", "2.22.0")
     python = common.venv("mlflow", *MLFLOW_NEEDS, *ALEMBIC, *DRIVERS, no_deps=["mlflow==2.22.0"])
@@ -111,7 +126,7 @@ def optuna(folder: Path, engine: str, flipt: Path | None) -> None:
 FLIPT_FOLDERS = {"sqlite": "sqlite3", "postgresql": "postgres", "mysql": "mysql", "mariadb": "mysql"}
 
 
-def _flipt(commit: str) -> Callable[[Path, str, Path | None], None]:
+def _flipt(commit: str) -> Builder:
     def build(folder: Path, engine: str, checkout: Path | None) -> None:
         tree = _archive(_repository(checkout), commit, "config/migrations") / "config" / "migrations"
         shutil.copytree(tree / FLIPT_FOLDERS[engine], folder / "migrations")
@@ -152,8 +167,30 @@ def _archive(repository: Path, commit: str, path: str) -> Path:
 
 
 HISTORIES = (
-    History(name="mlflow", about="MLflow 2.22.0 (PyPI), store/db_migrations", engines=ALL_ENGINES, build=mlflow),
-    History(name="optuna", about="Optuna 5.0.0 (PyPI), storages/_rdb/alembic", engines=ALL_ENGINES, build=optuna),
+    History(
+        name="mlflow",
+        about="MLflow 2.22.0 (PyPI), store/db_migrations, with rows as MLflow writes them",
+        engines=ALL_ENGINES,
+        build=_seeded(mlflow, "mlflow", "000000000000"),
+    ),
+    History(
+        name="mlflow-generated",
+        about="the same with generated rows only",
+        engines=ALL_ENGINES,
+        build=mlflow,
+    ),
+    History(
+        name="optuna",
+        about="Optuna 5.0.0 (PyPI), storages/_rdb/alembic, with rows as Optuna writes them",
+        engines=ALL_ENGINES,
+        build=_seeded(optuna, "optuna", "v0.9.0.a"),
+    ),
+    History(
+        name="optuna-generated",
+        about="the same with generated rows only",
+        engines=ALL_ENGINES,
+        build=optuna,
+    ),
     History(
         name="flipt",
         about="flipt @f04ddb10, config/migrations: with downs",
