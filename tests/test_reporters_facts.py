@@ -190,3 +190,15 @@ def test_what_up_lost_is_told_before_the_down_that_does_not_bring_it_back():
     found = [finding("down-does-nothing"), lost, finding("schema-not-restored", table="a", objects=("trigger t",))]
     (fact,) = facts(found)
     assert fact.main is lost
+
+
+def test_values_that_are_gone_with_their_column_are_one_fact_and_a_lost_index_is_another():
+    lost = finding("values-lost", Severity.CRITICAL, table="a", columns=("x",))
+    column = finding("schema-not-restored", table="a", columns=("x",), objects=("column a.x", "index i"))
+    assert len(facts([lost, column])) == 1
+    assert len(facts([lost, finding("schema-not-restored", table="a", objects=("index i",))])) == 2
+
+
+def test_rows_that_are_gone_with_their_table_are_one_fact():
+    lost = finding("rows-lost", Severity.CRITICAL, table="a", keys=(("1",),))
+    assert len(facts([lost, finding("schema-not-restored", table="a", objects=("table a",))])) == 1

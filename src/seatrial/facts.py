@@ -24,8 +24,8 @@ ANYWHERE = {
 """Main rule -> rules that only say what follows from it, on whatever table."""
 
 SAME_PLACE = {
-    "rows-lost": {"collateral-change", "written-rows-lost"},
-    "values-lost": {"conversion-loss", "collateral-change", "written-rows-lost"},
+    "rows-lost": {"collateral-change", "schema-not-restored", "written-rows-lost"},
+    "values-lost": {"conversion-loss", "collateral-change", "schema-not-restored", "written-rows-lost"},
     "collateral-change": {"conversion-loss", "rows-left-behind"},
     "schema-not-restored": {"collateral-schema-loss", "next-insert-fails"},
 }
@@ -85,7 +85,16 @@ def _one_cause(main: Finding, other: Finding, *, anywhere: bool) -> bool:
         return False
     if anywhere:
         return True
-    return main.table == other.table and _overlap(main, other)
+    if main.table != other.table:
+        return False
+    if "lost" in main.rule and other.rule == "schema-not-restored":
+        return _is_gone(main, other)
+    return _overlap(main, other)
+
+
+def _is_gone(lost: Finding, schema: Finding) -> bool:
+    """Whether what held the lost rows or values is itself what is not there any more: the table, or a column."""
+    return f"table {lost.table}" in schema.objects or bool(set(lost.columns) & set(schema.columns))
 
 
 def _overlap(one: Finding, other: Finding) -> bool:
