@@ -17,7 +17,7 @@ from seatrial import app, checks, config, doctor
 from seatrial.config import Config
 from seatrial.errors import SeatrialError
 from seatrial.model import Report
-from seatrial.reporters import FILES
+from seatrial.reporters import FILES, render
 from seatrial.reporters.progress import Progress, look
 from seatrial.reporters.terminal import render as summary
 from seatrial.servers import ENGINES
@@ -229,7 +229,7 @@ def report(trace: Path, formats: str, out: Path | None, project: Path, redact: b
         click.echo(summary(result, look(sys.stdout)))
     else:
         for name in _formats(formats) or ():
-            click.echo(app.render(result, name, redacted=redact))
+            click.echo(render(result, name, redacted=redact))
     sys.exit(result.exit_code)
 
 

@@ -80,6 +80,7 @@ def _lost(case: Case) -> Iterator[Difference]:
 
 def _unsaid(case: Case, key: ObjectKey, change: Difference) -> dict[str, tuple[Attribute, Attribute]]:
     """Attributes that were lost or changed without a statement about them; what only came to be is no loss."""
+    changed: dict[str, tuple[Attribute, Attribute]]
     changed = {n: (old, new) for n, (old, new) in change.attributes.items() if old not in (None, "", ())}
     if key.kind not in ("column", "table"):
         return {} if case.up.names_object(key) else changed

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from seatrial.checks import Found, check
 from seatrial.checks.case import Case, Rows, finding, listed, n, which
-from seatrial.model import Finding, Integrity, NotVerified, Phase, Severity, Snapshot, TableRef
+from seatrial.model import Finding, Integrity, NotVerified, Phase, ProbeResult, Severity, Snapshot, TableRef
 
 
 @check("orphaned-rows", Severity.HIGH)
@@ -37,6 +37,35 @@ def check_violated(case: Case) -> Found:
 def nulls_in_required(case: Case) -> Found:
     """NULL is stored where the schema or [[required]] says that none may be."""
     yield from _judge(case, "nulls-in-required", Severity.MEDIUM)
+    seen: set[str] = set()
+    for probe in case.trial.probes:
+        if (
+            probe.name.startswith("required ")
+            and probe.table
+            and probe.count > probe.preexisting
+            and probe.name not in seen
+        ):
+            seen.add(probe.name)
+            yield _required(case, probe.table, probe)
+
+
+def _required(case: Case, table: TableRef, probe: ProbeResult) -> Finding:
+    rows = Rows(key=case.key_of(table), count=probe.count, keys=set(probe.keys))
+    return finding(
+        case,
+        "nulls-in-required",
+        Severity.MEDIUM,
+        probe.phase,
+        f"After {probe.phase.value} {n(probe.count, 'row')} of {table} {'holds' if probe.count == 1 else 'hold'} NULL"
+        f" in {listed(probe.columns)}, which [[required]] forbids{which(rows)}.",
+        table=table,
+        rows=rows,
+        columns=probe.columns,
+        objects=[f"column {table}.{c}" for c in probe.columns],
+        causes=[f"{probe.phase.value} left rows without a value"],
+        recommendation=f"Fill {table}.{listed(probe.columns)} in the same migration.",
+        sql=probe.sql,
+    )
 
 
 def _judge(case: Case, rule: str, severity: Severity) -> Iterator[Finding | NotVerified]:

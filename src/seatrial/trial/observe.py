@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from seatrial.config import Config, Invariant
+from seatrial.config import Config
 from seatrial.errors import DatabaseError
 from seatrial.model import (
     CastBack,
@@ -41,19 +41,19 @@ class Observer:
     def observe(self, index: int, migration: Migration, before: Snapshot) -> tuple[Trial, Snapshot]:
         """Run up, down, up from ``before``; returns the trial and a snapshot of what stands now."""
         trial = Trial(index=index, migration=migration, engine=self.database.engine, before=before)
-        trial, now = self._up(trial, before)
+        asked = {probe.name: probe for probe in self._ask(Phase.UP, before)}
+        trial, now = self._up(trial, before, asked)
         if trial.error or trial.up.error:
             return trial, now
         if migration.no_down is not None:
             return trial, now
-        trial, now = self._down(trial, now)
+        trial, now = self._down(trial, now, asked)
         if trial.error or trial.down.error:
             return trial, now
         return self._reup(trial, now)
 
-    def _up(self, trial: Trial, before: Snapshot) -> tuple[Trial, Snapshot]:
+    def _up(self, trial: Trial, before: Snapshot, asked: Mapping[str, ProbeResult]) -> tuple[Trial, Snapshot]:
         self.told("up")
-        asked_before = dict(self._invariants(Phase.UP))
         step = self.runner.up(trial.migration)
         if _outside(step):
             return _error(trial, up=step), before
@@ -66,31 +66,30 @@ class Observer:
         if step.error:
             return trial, after
         casts, doubts = self._cast_backs(before, after, pairs, intent)
-        probes = (*self._backfills(after, intent), *_since(asked_before, self._invariants(Phase.UP)))
+        probes = (*self._backfills(after, intent), *self._ask(Phase.UP, after, asked))
         return dataclasses.replace(trial, cast_backs=casts, probes=probes, not_verified=doubts), after
 
-    def _down(self, trial: Trial, up: Snapshot) -> tuple[Trial, Snapshot]:
+    def _down(self, trial: Trial, up: Snapshot, asked: Mapping[str, ProbeResult]) -> tuple[Trial, Snapshot]:
         self.told("down")
-        assert trial.before is not None
+        before = trial.before
+        assert before is not None
         step = self.runner.down(trial.migration)
         if _outside(step):
             return _error(trial, down=step), up
-        after = self.database.take(f"{trial.index}:C", since=up, also=trial.before.schema)
+        after = self.database.take(f"{trial.index}:C", since=up, also=before.schema)
         trial = dataclasses.replace(trial, down=step, after_down=after)
         if step.error:
             return trial, after
-        changes = self.database.diff(trial.before, after, pair_by_name(trial.before, after))
+        changes = self.database.diff(before, after, pair_by_name(before, after))
         same = same_schema(up.schema, after.schema)
         undone = self.database.diff(up, after, pair_by_name(up, after)) if same else None
-        invariants = tuple(p for _, p in self._invariants(Phase.DOWN))
-        return (
-            dataclasses.replace(trial, down_changes=changes, undone=undone, probes=trial.probes + invariants),
-            after,
-        )
+        probes = (*trial.probes, *self._ask(Phase.DOWN, after, asked))
+        return dataclasses.replace(trial, down_changes=changes, undone=undone, probes=probes), after
 
     def _reup(self, trial: Trial, down: Snapshot) -> tuple[Trial, Snapshot]:
         self.told("up again")
-        assert trial.after_up is not None
+        first = trial.after_up
+        assert first is not None
         step = self.runner.up(trial.migration)
         if _outside(step):
             return _error(trial, reup=step), down
@@ -98,7 +97,7 @@ class Observer:
         trial = dataclasses.replace(trial, reup=step, after_reup=after)
         if step.error:
             return trial, after
-        changes = self.database.diff(trial.after_up, after, pair_by_name(trial.after_up, after))
+        changes = self.database.diff(first, after, pair_by_name(first, after))
         return dataclasses.replace(trial, reup_changes=changes), after
 
     def _cast_backs(
@@ -144,11 +143,27 @@ class Observer:
                 )
             )
 
-    def _invariants(self, phase: Phase) -> Iterator[tuple[Invariant, ProbeResult]]:
-        for invariant in self.config.invariants:
-            yield (
-                invariant,
-                self._probe(ProbeResult(name=f"invariant {invariant.name}", phase=phase, sql=invariant.sql)),
+    def _ask(self, phase: Phase, held: Snapshot, asked: Mapping[str, ProbeResult] | None = None) -> list[ProbeResult]:
+        """The project's own questions, [[invariants]] and [[required]]; ``asked``: the answers of before up."""
+        questions = [ProbeResult(name=f"invariant {i.name}", phase=phase, sql=i.sql) for i in self.config.invariants]
+        answers = (self._probe(q) for q in (*questions, *self._required(phase, held)))
+        return [dataclasses.replace(a, preexisting=_common(asked.get(a.name), a)) if asked else a for a in answers]
+
+    def _required(self, phase: Phase, held: Snapshot) -> Iterator[ProbeResult]:
+        for required in self.config.required:
+            state = next((t for t in held.tables if str(t.table) == required.table), None)
+            columns = held.schema.columns(state.table) if state else {}
+            if state is None or required.column not in columns:
+                continue
+            quote = self.database.quote
+            key = ", ".join(quote(c) for c in state.key or columns)
+            table = ".".join(quote(n) for n in (state.table.namespace, state.table.name) if n)
+            yield ProbeResult(
+                name=f"required {required.table}.{required.column}",
+                phase=phase,
+                sql=f"SELECT {key} FROM {table} WHERE {quote(required.column)} IS NULL",
+                table=state.table,
+                columns=(required.column,),
             )
 
     def _probe(self, probe: ProbeResult) -> ProbeResult:
@@ -161,11 +176,9 @@ class Observer:
         )
 
 
-def _since(before: dict[Invariant, ProbeResult], now: Iterator[tuple[Invariant, ProbeResult]]) -> Iterator[ProbeResult]:
-    """Invariants after up, with how many of their rows were there before it."""
-    for invariant, probe in now:
-        old = before.get(invariant)
-        yield dataclasses.replace(probe, preexisting=len(set(old.keys) & set(probe.keys)) if old else 0)
+def _common(old: ProbeResult | None, new: ProbeResult) -> int:
+    """How many of the rows were returned before up already."""
+    return len(set(old.keys) & set(new.keys)) if old else 0
 
 
 def converted(before: Schema, after: Schema, pair: TablePair) -> Iterator[tuple[str, str]]:

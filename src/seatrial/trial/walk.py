@@ -311,10 +311,11 @@ class Leg:
         for step in reversed(self._applied):
             then = self._held.get(step.index)
             if then is None:
+                if step.index in self.trials and not self.trials[step.index].skipped:
+                    self._stop_chain(f"what {step.migration.id} held would weigh more than {CHAIN_BYTES >> 30} GB")
                 return
             if step.migration.no_down is not None:
-                why = f"{step.migration.id} has no down: {step.migration.no_down}"
-                self.doubts.append(NotVerified(what="the chain all the way down", why=why))
+                self._stop_chain(f"{step.migration.id} has no down: {step.migration.no_down}")
                 return
             self._tell("step", step, "chain down")
             if not self._down(step, then):
@@ -325,7 +326,7 @@ class Leg:
             undo(self._database, self._filled[step.index])
         done = self._runner.down(step.migration)
         if done.error and done.error.kind is not ErrorKind.MIGRATION:
-            self.doubts.append(NotVerified(what="the chain all the way down", why=done.error.message))
+            self._stop_chain(done.error.message)
             return False
         now = self._take(f"{step.index}:chain")
         changes = () if done.error else self._database.diff(then, now, pair_by_name(then, now))
@@ -334,7 +335,12 @@ class Leg:
                 migration=step.migration.id, down=done, schema_then=then.schema, schema_now=now.schema, changes=changes
             )
         )
+        if done.error:
+            self._stop_chain(f"the down of {step.migration.id} fails")
         return done.error is None
+
+    def _stop_chain(self, why: str) -> None:
+        self.doubts.append(NotVerified(what="the chain all the way down", why=why))
 
     def _record(self, step: Planned, *, skipped: str = "", error: str = "") -> None:
         self.trials[step.index] = Trial(
