@@ -15,8 +15,13 @@ keys = st.builds(
     st.sampled_from(["", "a", "b"]),
     st.sampled_from(["a", "b", "c"]),
 )
-attributes = st.dictionaries(
-    st.sampled_from(["type", "default", "position"]), st.one_of(st.none(), st.booleans(), st.sampled_from(["x", "y"]))
+attributes = st.fixed_dictionaries(
+    {},
+    optional={
+        "type": st.sampled_from(["x", "y", None]),
+        "nullable": st.booleans(),
+        "position": st.integers(1, 3),
+    },
 )
 schemas = st.builds(Schema, st.dictionaries(keys, attributes, max_size=8))
 
@@ -81,11 +86,12 @@ def snapshot(schema, *names):
     return Snapshot(moment="m", schema=schema, tables=states)
 
 
-def test_a_table_of_the_old_name_goes_before_the_renamed_one():
+def test_a_renamed_table_is_followed_also_where_two_swap_names():
     old = snapshot(table("t", "a"), "t")
     both = Schema({**table("t", "a"), **table("t_v1", "a")})
     renames = Renames(tables=((TableRef("", "t"), TableRef("", "t_v1")),))
-    assert pair_through(old, snapshot(both, "t", "t_v1"), renames)[0].new == TableRef("", "t")
+    assert pair_through(old, snapshot(both, "t", "t_v1"), renames)[0].new == TableRef("", "t_v1")
+    assert pair_through(old, snapshot(both, "t", "t_v1"), Renames())[0].new == TableRef("", "t")
     assert pair_through(old, snapshot(table("t_v1", "a"), "t_v1"), renames)[0].new == TableRef("", "t_v1")
     assert pair_by_name(old, snapshot(table("t_v1", "a"), "t_v1"))[0].new is None
 

@@ -12,7 +12,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Config", "Report", "SeatrialError", "run"]
 
-_HOMES = {"run": "seatrial.app", "Config": "seatrial.config", "Report": "seatrial.model", "SeatrialError": "seatrial.errors"}
+_HOMES = {
+    "run": "seatrial.app",
+    "Config": "seatrial.config",
+    "Report": "seatrial.model",
+    "SeatrialError": "seatrial.errors",
+}
 
 
 def __getattr__(name: str) -> Any:

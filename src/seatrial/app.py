@@ -28,7 +28,7 @@ from seatrial.model import (
     Trace,
 )
 from seatrial.plan import Plan, after, plan
-from seatrial.reporters import FILES, render
+from seatrial.reporters import file_of, render
 from seatrial.servers import ENGINES, guess_engine
 from seatrial.sources import SourceSettings, find
 from seatrial.trial.walk import Walked, walk
@@ -86,7 +86,7 @@ def write(report: Report, folder: Path, formats: Sequence[str], *, redacted: boo
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for name in dict.fromkeys((*formats, "json")):
-        path = folder / FILES[name]
+        path = folder / file_of(name)
         path.write_text(render(report, name, redacted=redacted), encoding="utf-8")
         written.append(path)
     if not redacted:

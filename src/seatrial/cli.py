@@ -19,6 +19,7 @@ from seatrial.errors import SeatrialError
 from seatrial.model import Report
 from seatrial.reporters import FILES, render
 from seatrial.reporters.progress import Progress, look
+from seatrial.reporters.redact import redact as without_values
 from seatrial.reporters.terminal import render as summary
 from seatrial.servers import ENGINES
 from seatrial.sources import kinds
@@ -100,7 +101,7 @@ def _run(settings: Config, folder: Path) -> int:
 def _tell(report: Report, folder: Path, settings: Config) -> int:
     files = app.write(report, folder, settings.format, redacted=settings.redact)
     report = dataclasses.replace(report, files=tuple(str(f) for f in files))
-    click.echo(summary(report, look(sys.stdout)))
+    click.echo(summary(without_values(report) if settings.redact else report, look(sys.stdout)))
     return report.exit_code
 
 
@@ -160,7 +161,7 @@ def demo(folder: Path) -> None:
         shutil.copytree(shop, folder, dirs_exist_ok=True)
     (folder / ".seatrial-demo").touch()
     settings = config.load(folder)
-    code = _run(settings.replace(format=("markdown", "json")), folder / "report")
+    code = _run(settings.replace(format=("markdown", "json", "html")), folder / "report")
     click.echo(
         "\nThis was a demonstration: three of the shop's migrations are bad on purpose (exit code "
         f"{code} in a pipeline)."

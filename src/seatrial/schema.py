@@ -100,7 +100,10 @@ def pair_by_name(old: Snapshot, new: Snapshot) -> list[TablePair]:
 
 
 def pair_through(old: Snapshot, new: Snapshot, renames: Renames) -> list[TablePair]:
-    """Every table of the older snapshot with what it became: a table of the old name, else the renamed one."""
+    """Every table of the older snapshot with what it became.
+
+    ``renames`` leaves out a table whose old name is a new table's now: that one goes on under it.
+    """
     columns: dict[TableRef, dict[str, str]] = {}
     for table, before, after in renames.columns:
         columns.setdefault(table, {})[before] = after
@@ -116,9 +119,7 @@ def _pairs(
         if not state.compared:
             continue
         table = state.table
-        target = table if table in there else tables.get(table)
-        if target not in there:
-            target = None
+        target = next((t for t in (tables.get(table), table) if t in there), None)
         mapped = _columns(old.schema, new.schema, table, target, columns.get(table, {}))
         pairs.append(TablePair(old=table, new=target, columns=mapped, key=state.key))
     return pairs

@@ -96,6 +96,11 @@ class Case:
         """After down everything is as before up (C equals A)."""
         return self.down_ran and not self.trial.down_changes and same_schema(self.before.schema, self.after_down.schema)
 
+    def now_named(self, table: TableRef) -> TableRef:
+        """What a table of before up is called after it."""
+        there = self.after_up.schema.tables()
+        return next((t for t in (dict(self.trial.renames.tables).get(table), table) if t in there), table)
+
     def up_diff(self, table: TableRef) -> TableDiff:
         return next((d for d in self.trial.up_changes if d.table == table), TableDiff(table=table))
 

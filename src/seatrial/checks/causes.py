@@ -328,8 +328,7 @@ def _changed_by_down(case: Case, table: TableRef, column: str) -> Iterator[Cause
 
 def _conversion(case: Case, table: TableRef, column: str) -> tuple[str, str] | None:
     names = {(t, a): b for t, a, b in case.trial.renames.columns}
-    target = dict(case.trial.renames.tables).get(table, table)
-    target = table if table in case.after_up.schema.tables() else target
+    target = case.now_named(table)
     name = names.get((table, column), column)
     old, new = case.before.schema.columns(table).get(column), case.after_up.schema.columns(target).get(name)
     if old is None or new is None:

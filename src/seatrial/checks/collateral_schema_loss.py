@@ -90,7 +90,7 @@ def _unsaid(case: Case, key: ObjectKey, change: Difference) -> dict[str, tuple[A
 def _followed(case: Case) -> dict[ObjectKey, tuple[ObjectKey, Attributes]]:
     """Every object of before up with the key and attributes that it has once tables and columns are renamed."""
     there = set(case.after_up.schema.tables())
-    tables = {a: b for a, b in case.trial.renames.tables if a not in there}
+    tables = {a: b for a, b in case.trial.renames.tables if b in there}
     columns: dict[TableRef, dict[str, str]] = {}
     for table, old, new in case.trial.renames.columns:
         columns.setdefault(table, {})[old] = new
@@ -157,7 +157,7 @@ def _rests(case: Case, key: ObjectKey, attributes: Attributes) -> bool:
     owner = key.owner
     if owner is None:
         return _reads_what_is_left(case, attributes) if key.kind in ("view", "materialized view") else True
-    target = owner if owner in there else tables.get(owner, owner)
+    target = next((t for t in (tables.get(owner), owner) if t in there), owner)
     if target not in there:
         return key.kind == "trigger" and any(k.kind == "view" and k.name == owner.name for k in after)
     if key.kind == "column":

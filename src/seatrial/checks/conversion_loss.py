@@ -38,7 +38,7 @@ def conversion_loss(case: Case) -> Found:
 def _converted(case: Case, table: TableRef) -> Iterator[str]:
     """Columns that up or down declared otherwise and that no UPDATE assigned."""
     before, up, down = case.before.schema, case.after_up.schema, case.after_down.schema if case.down_ran else None
-    target = table if table in up.tables() else dict(case.trial.renames.tables).get(table, table)
+    target = case.now_named(table)
     names = {a: b for t, a, b in case.trial.renames.columns if t == table}
     for column, old in before.columns(table).items():
         new = up.columns(target).get(names.get(column, column))

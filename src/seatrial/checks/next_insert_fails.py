@@ -45,7 +45,7 @@ def _names(case: Case, after: Snapshot) -> Mapping[tuple[TableRef, str], tuple[T
     columns = {(t, a): b for t, a, b in case.trial.renames.columns}
     return {
         (c.table, c.column): (
-            c.table if c.table in there else tables.get(c.table, c.table),
+            next((t for t in (tables.get(c.table), c.table) if t in there), c.table),
             columns.get((c.table, c.column), c.column),
         )
         for c in case.before.counters

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from seatrial.errors import ConfigError, ServerError
-from seatrial.model import Server
+from seatrial.errors import ConfigError
 
 ENGINES = ("sqlite", "postgresql", "mysql", "mariadb")
 SCHEMES = {
@@ -23,8 +21,8 @@ SCHEMES = {
 }
 
 SIGNS = {
-    "postgresql": r"\bjsonb\b|\btimestamptz\b|\b(big)?serial\b|\$\$|\bplpgsql\b|\bbytea\b|\bconcurrently\b|::\w|dialects\.postgresql|"
-    r"postgresql\.(JSONB|ARRAY|UUID|ENUM)",
+    "postgresql": r"\bjsonb\b|\btimestamptz\b|\b(big)?serial\b|\$\$|\bplpgsql\b|\bbytea\b|\bconcurrently\b|::\w"
+    r"|dialects\.postgresql|postgresql\.(JSONB|ARRAY|UUID|ENUM)",
     "mysql": r"\bauto_increment\b|\bengine\s*=\s*\w+|\bunsigned\b|`\w+`|dialects\.mysql",
     "sqlite": r"\bautoincrement\b|\bpragma\b|\bwithout\s+rowid\b|\bstrict\b\s*;",
 }
@@ -35,25 +33,10 @@ def engine_of(url: str) -> str:
     """The engine that a URL names. Raises ConfigError."""
     scheme = urlsplit(url).scheme.split("+")[0].lower()
     if scheme not in SCHEMES:
-        raise ConfigError(f"no engine is known for {scheme or 'a URL without a scheme'}://; use one of {', '.join(ENGINES)}")
+        raise ConfigError(
+            f"no engine is known for {scheme or 'a URL without a scheme'}://; use one of {', '.join(ENGINES)}"
+        )
     return SCHEMES[scheme]
-
-
-def find_server(engine: str, url: str | None, *, trust: bool = False, setup: Sequence[str] = ()) -> Server:
-    """A server for an engine: at a URL, or a throwaway one of our own. Raises ServerError, NotOurs."""
-    if engine == "sqlite":
-        from seatrial.servers.files import SqliteServer
-
-        return SqliteServer(trust=trust)
-    if engine == "postgresql":
-        from seatrial.servers.postgresql import PostgresqlServer
-
-        return PostgresqlServer.at(url, trust=trust, setup=setup) if url else PostgresqlServer.local(trust=trust, setup=setup)
-    if engine in ("mysql", "mariadb"):
-        from seatrial.servers.mysql import MysqlServer
-
-        return MysqlServer.at(url, trust=trust, setup=setup) if url else MysqlServer.local(engine, trust=trust, setup=setup)
-    raise ServerError(f"there is no engine {engine}; choose one of {', '.join(ENGINES)}")
 
 
 def guess_engine(url: str | None, project: Path, migrations: Path, source: str) -> str:
@@ -70,7 +53,7 @@ def guess_engine(url: str | None, project: Path, migrations: Path, source: str) 
 
 
 def _configured(project: Path, source: str) -> str:
-    """The engine of alembic.ini's URL, or of dbmate's DATABASE_URL; only the scheme is looked at, nothing connects to it."""
+    """The engine of alembic.ini's URL, or of dbmate's DATABASE_URL; only the scheme is looked at."""
     if source == "alembic":
         ini = project / "alembic.ini"
         text = ini.read_text(errors="replace") if ini.is_file() else ""
