@@ -12,8 +12,9 @@ from pg_fixtures import pg, pg_server, pg_state  # noqa: F401 - fixtures
 from test_sources_support import Sqlite, tables, write
 
 from seatrial import sources
+from seatrial.app import open_server
 from seatrial.engines.postgresql import PostgresqlDatabase
-from seatrial.errors import NotOurs, SourceError
+from seatrial.errors import NotOurs, ServerError, SourceError
 from seatrial.model import ErrorKind, Observed
 from seatrial.servers.postgresql import PostgresqlServer
 from seatrial.sources import SourceSettings
@@ -632,11 +633,15 @@ def test_postgresql_autocommit_and_errors(tmp_path, postgresql):
     )
     source = sources.find(folder)
     with running(source, postgresql) as runner:
-        first, second, third, _ = [runner.up(m) for m in source.discover()]
+        first, second, third, fourth = [runner.up(m) for m in source.discover()]
     assert first.in_transaction
     assert (second.error, second.in_transaction, second.locks_observed) == (None, False, Observed.NOT_OBSERVED)
     assert (third.error.code, third.error.kind) == ("23505", ErrorKind.MIGRATION)  # at COMMIT
     assert "DETAIL: Key (id)=(1) already exists." in third.error.message
+    assert (fourth.error.message, fourth.error.kind) == (
+        'role "nobody_at_all" does not exist',
+        ErrorKind.ENVIRONMENT,
+    )
 
 
 def test_postgresql_session_settings(tmp_path, postgresql):
@@ -713,11 +718,54 @@ def test_passwords_are_left_out(tmp_path, postgresql):
 
 
 def test_copy_program_is_refused(tmp_path, postgresql):
-    up = "op.execute(\"COPY (SELECT 1) TO PROGRAM 'true'\")"
+    up = "op.execute(\"COPY (SELECT 1) TO PROGRAM 'cat >/dev/null'\")"
     step = failing(tmp_path, postgresql, up)
     assert step.error.kind is ErrorKind.ENVIRONMENT
     assert "COPY" in step.error.message
     assert failing(tmp_path, postgresql, up, trust=True).error is None
+
+
+# --- MariaDB ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def mariadb():
+    pytest.importorskip("pymysql", reason="pymysql is not installed")
+    try:
+        server = open_server("mariadb", None)
+    except ServerError as error:
+        pytest.skip(f"no MariaDB programs here: {error}")
+    yield server
+    server.close()
+
+
+def test_mariadb_steps(tmp_path, mariadb):
+    database = mariadb.create()
+    twice = "op.execute('INSERT INTO t (x) VALUES (1)')\n    op.execute('UPDATE t SET x = 2')"
+    bad = "op.execute('INSERT INTO nowhere VALUES (1)')"
+    folder = project(tmp_path, revision("a", **table("t")), revision("b", "a", up=twice), revision("c", "b", up=bad))
+    source = sources.find(folder)
+    with running(source, database) as runner:
+        create, fill, fail = [runner.up(m) for m in source.discover()]
+    assert (create.error, create.in_transaction) == (None, False)  # DDL commits by itself
+    assert (fill.error, fill.in_transaction, [s.rows for s in fill.statements]) == (None, True, [1, 1])
+    assert (fail.error.code, fail.error.kind, fail.error.line) == ("1146", ErrorKind.MIGRATION, 13)
+    assert database.query("select version_num from alembic_version") == [("b",)]
+
+
+@pytest.mark.parametrize("way", ["sqlalchemy", "pymysql"])
+def test_another_mariadb_database_is_refused(tmp_path, mariadb, way):
+    database, other = mariadb.create(), mariadb.create()
+    name, socket = other.query("select database(), @@socket")[0]
+    raw = (
+        f"import pymysql\nc = pymysql.connect(unix_socket={socket!r}, user='root', database={name!r})\n"
+        "c.cursor().execute('CREATE TABLE x (y int)')\n"
+    )
+    env = raw if way == "pymysql" else URL_ENV.format(url=repr(with_driver(other.url, "mysql", "pymysql")))
+    source = sources.find(project(tmp_path, revision("a", **table("t")), env=env))
+    with running(source, database) as runner, pytest.raises(NotOurs, match=name):
+        runner.up(source.discover()[0])
+    assert tables(other) == set()
 
 
 # --- the pure parts ---------------------------------------------------------------------------------------------------

@@ -56,7 +56,8 @@ class Worker:
     def ask(self, request: Mapping[str, Any], patience_s: float = _PATIENCE_S) -> dict[str, Any]:
         """Send a request and wait. Raises TookTooLong or Died; either way the process is gone."""
         assert self._process.stdin is not None
-        self._output.truncate(0)
+        self._output.seek(0)
+        self._output.truncate()
         try:
             self._process.stdin.write(json.dumps(request) + "\n")
             self._process.stdin.flush()

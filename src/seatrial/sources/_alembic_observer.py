@@ -307,14 +307,14 @@ def words(error: BaseException) -> str:
 
 
 def code(error: BaseException) -> str:
-    """SQLSTATE, SQLite's name of the error (Python 3.11 and later), or MySQL's number."""
-    for name in ("sqlstate", "pgcode", "sqlite_errorname"):
-        if getattr(error, name, None):
-            return str(getattr(error, name))
+    """MySQL's number, SQLSTATE, or SQLite's name of the error (Python 3.11 and later)."""
     first = error.args[0] if error.args else ""
+    if isinstance(first, int):
+        return str(first)
     if isinstance(first, dict):
         return str(first.get("C", ""))
-    return str(first) if isinstance(first, int) else ""
+    names = ("sqlstate", "pgcode", "sqlite_errorname")
+    return next((str(found) for name in names if (found := getattr(error, name, None))), "")
 
 
 def short(parameters: Any) -> str:

@@ -41,10 +41,12 @@ _IDENTITY = {
     " WHERE datname = pg_catalog.current_database()), '')",
     "mysql": "SELECT coalesce(database(), ''), concat_ws('|', @@hostname, @@port, @@datadir)",
 }
+# Connections, resources, rights: SQLSTATE classes and codes, SQLite's names, MySQL's numbers.
 _ENVIRONMENT = re.compile(
-    r"08|53|57P|58|F0|XX|(?:40P01|40001|55P03|57014|25P03|25006|28000|28P01)$"
+    r"08|53|57P|58|F0|XX|(?:42501|40P01|40001|55P03|57014|25P03|25006|28000|28P01)$"
     r"|SQLITE_(?:BUSY|LOCKED|FULL|IOERR|NOMEM|CANTOPEN|CORRUPT|NOTADB|READONLY)"
-    r"|(?:1021|1037|1038|1040|1041|1053|1114|1129|1130|1152|1158|1159|1160|1161|1203|1205|1206|1213|1226)$|2\d\d\d$"
+    r"|(?:1021|1037|1038|1040|1041|1044|1045|1053|1114|1129|1130|1142|1152|1158|1159|1160|1161|1203|1205|1206|1213"
+    r"|1226|1227|1290|1317|1419|3024|3572|4031)$|2\d\d\d$"
 )
 
 
@@ -249,7 +251,7 @@ class AlembicRunner:
             if error["stage"] == "before":
                 raise SourceError(f"{place or self._source.path}: {message}")
             return StepError(message=f"{message} ({place})" if place else message, line=error["line"])
-        environment = error["stage"] == "before" or _ENVIRONMENT.match(error["code"]) or _lost(error)
+        environment = error["stage"] == "before" or _is_environment(error["code"], message) or _lost(error)
         return StepError(
             message=message,
             kind=ErrorKind.ENVIRONMENT if environment else ErrorKind.MIGRATION,
@@ -257,6 +259,12 @@ class AlembicRunner:
             statement=error["statement"],
             line=error["line"],
         )
+
+
+def _is_environment(code: str, message: str) -> bool:
+    """Whether a refusal is the surroundings' doing; for a missing role, extension or setting only the words tell."""
+    missing = r'role ".*" does not exist|extension ".*" is not available|unrecognized configuration parameter'
+    return bool(_ENVIRONMENT.match(code) or (code in ("42704", "0A000") and re.match(missing, message)))
 
 
 def _lost(error: Mapping[str, Any]) -> bool:
