@@ -62,6 +62,7 @@ def run(config: Config, watch: Watcher = lambda _: None) -> Report:
         environment=environment,
         trials=walked.trials,
         chain=walked.chain,
+        retries=walked.retries,
         not_verified=walked.not_verified,
         history=_history(config, migrations, walked),
     )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 
 from seatrial.config import Config
@@ -13,6 +15,7 @@ from seatrial.model import (
     ErrorKind,
     Event,
     NotVerified,
+    Retry,
     Runner,
     Schema,
     Server,
@@ -24,10 +27,12 @@ from seatrial.plan import Plan, Planned
 from seatrial.schema import pair_by_name, same_schema
 from seatrial.seeds.generate import FillResult, topup, undo
 from seatrial.seeds.load import load
+from seatrial.seeds.refit import refit
 from seatrial.trial.extra import Extra
 from seatrial.trial.observe import Observer
 
 Watcher = Callable[[Event], None]
+Empty = Callable[[], AbstractContextManager[tuple[Database, Runner]]]
 CHAIN_BYTES = 8 << 30  # what the moments kept for the chain may weigh together
 
 
@@ -42,6 +47,7 @@ class Walked:
     rows: int
     size_bytes: int
     checksum_sql: str = ""
+    retries: tuple[Retry, ...] = ()
 
 
 def walk(server: Server, source: Source, plan: Plan, config: Config, watch: Watcher) -> Walked:
@@ -67,22 +73,28 @@ def walk(server: Server, source: Source, plan: Plan, config: Config, watch: Watc
         rows=max(leg.rows for leg in walked),
         size_bytes=max(leg.size_bytes for leg in walked),
         checksum_sql=next((leg.checksum_sql for leg in walked if leg.checksum_sql), ""),
+        retries=tuple(retry for leg in walked for retry in leg.retries),
     )
 
 
 def _leg(server: Server, source: Source, leg: Leg) -> Leg:
-    database = server.create()
-    try:
-        database.bookkeeping = source.bookkeeping
-        database.limit = leg.config.max_keys
-        database.execute(*leg.config.server.setup)
-        runner = source.runner(database)
+    @contextmanager
+    def empty() -> Iterator[tuple[Database, Runner]]:
+        database = server.create()
         try:
-            leg.walk(database, runner)
+            database.bookkeeping = source.bookkeeping
+            database.limit = leg.config.max_keys
+            database.execute(*leg.config.server.setup)
+            runner = source.runner(database)
+            try:
+                yield database, runner
+            finally:
+                runner.close()
         finally:
-            runner.close()
-    finally:
-        database.close()
+            database.close()
+
+    with empty() as (database, runner):
+        leg.walk(database, runner, empty)
     return leg
 
 
@@ -98,12 +110,14 @@ class Leg:
     trials: dict[int, Trial] = field(default_factory=dict)
     chain: list[ChainStep] = field(default_factory=list)
     doubts: list[NotVerified] = field(default_factory=list)
+    retries: list[Retry] = field(default_factory=list)
     tables: int = 0
     rows: int = 0
     size_bytes: int = 0
     checksum_sql: str = ""
     _database: Database = field(init=False)
     _runner: Runner = field(init=False)
+    _empty: Empty = field(init=False)  # another database like this one, with nothing in it
     _standing: Snapshot | None = None  # what the database holds, where that is known
     _peopled: Schema = field(default_factory=Schema)  # the schema for which rows were made or given
     _filled: dict[int, FillResult] = field(default_factory=dict)  # rows made after the step of this index
@@ -114,8 +128,8 @@ class Leg:
     _checkpoint_ms: float = 0.0
     _redo: list[tuple[float, Callable[[], object]]] = field(default_factory=list)  # all done since the checkpoint
 
-    def walk(self, database: Database, runner: Runner) -> None:
-        self._database, self._runner = database, runner
+    def walk(self, database: Database, runner: Runner, empty: Empty) -> None:
+        self._database, self._runner, self._empty = database, runner, empty
         if self.seed_at == -1:
             self._seed()
         for step in self.steps:
@@ -168,6 +182,8 @@ class Leg:
             self._keep()
         observer = Observer(self._database, self._runner, self.config, lambda text: self._tell("step", step, text))
         trial, now = observer.observe(step.index, step.migration, before)
+        if trial.up.error and not trial.error and self.seed_at is None:
+            trial, now = self._refitted(step, observer, trial, now)
         self._settle(step, trial, now)
         self.trials[step.index] = self._extra(step, trial)
         self._forget(step.index)
@@ -300,6 +316,48 @@ class Leg:
         self._filled[index] = made
         self._redo.append(((time.perf_counter() - begun) * 1000, fill))
         self.doubts += [NotVerified(what=f"rows of {table}", why=why) for table, why in made.not_filled.items()]
+
+    def _refitted(self, step: Planned, observer: Observer, failed: Trial, now: Snapshot) -> tuple[Trial, Snapshot]:
+        """Up refused rows that we made, and runs where there are none: try it on made rows that fit what it asks.
+
+        Rows of the project's own are never changed for a migration; a refusal of them is the migration's.
+        """
+        ahead = self._ahead(step)
+        if ahead is None or failed.before is None or failed.up.error is None:
+            return failed, now
+        schema = failed.before.schema
+
+        def fit() -> FillResult:
+            return refit(self._database, schema, ahead, seed=self.config.seed.random)
+
+        self._restore()
+        made = fit()
+        if not made.columns:
+            return failed, self._take(f"{step.index}:A again")
+        self._redo.append((0.0, fit))
+        self._database.release(failed.before.moment)
+        before = self._held[step.index] = self._take(f"{step.index}:A")
+        trial, now = observer.observe(step.index, step.migration, before)
+        changed = (f"made-up values of {t}.{', '.join(c)} replaced" for t, c in made.columns.items())
+        self.retries.append(
+            Retry(
+                strategy="fix-seed-data",
+                migration=step.migration.id,
+                attempt=1,
+                reason=failed.up.error.message,
+                succeeded=not trial.up.error,
+                actions=tuple(changed),
+            )
+        )
+        return dataclasses.replace(trial, attempts=2), now
+
+    def _ahead(self, step: Planned) -> Schema | None:
+        """The schema after this step where no rows stand in the way; None where it fails there too."""
+        with self._empty() as (database, runner):
+            for earlier in (*self._applied, step):
+                if runner.up(earlier.migration).error:
+                    return None
+            return database.inspect()
 
     # --- the chain ---
 
