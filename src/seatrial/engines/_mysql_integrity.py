@@ -32,7 +32,7 @@ class Judge:
             for k, a in (also or {}).items()
             if (q := self._question(k, a) or self._required(k, a)) is not None
             and (q.rule, q.table, q.columns, q.references, q.expression) not in known
-            and k not in self.catalog.schema
+            and not (k.kind == "primary key" and k in self.catalog.schema)
         ]
         return tuple(settled(q) or self._answer(q) for q in (*standing, *before))
 

@@ -177,7 +177,7 @@ class Shadows:
         digest = _digest([copy.column(k) for k in key], [copy.at(k, "r") for k in key])
         number = f"ROW_NUMBER() OVER (PARTITION BY {digest} ORDER BY {copy.at(copy.columns[0].name, 'r')})"
         return self.scratch(
-            f"SELECT {copy.fields('r')}, UNHEX(SHA2(CONCAT(HEX({digest}), ' ', {number}), 256)) AS k FROM {copy.name} r"
+            f"SELECT {copy.fields('r')}{'' if copy.twin else ', r.h'}, UNHEX(SHA2(CONCAT(HEX({digest}), ' ', {number}), 256)) AS k FROM {copy.name} r"
         )
 
     def scratch(self, query: str, declared: str = "") -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from seatrial.engines._mysql_link import Dial, code_and_message, error_kind, is_driver_error
@@ -78,6 +78,12 @@ class StepRunner:
     def statements(self, script: Script) -> list[SourceStatement]:
         return split(script.text, self._dialect)
 
+    def without_name(self, message: str) -> str:
+        """The server's words without the database's own name, which is another one in every run."""
+        for spelled in (f"`{self._database}`.", f"{self._database}.", f"{self._database}/"):
+            message = message.replace(spelled, "")
+        return message
+
     def observe(self, statement: str) -> Observation:
         return self._watcher.before(statement)
 
@@ -122,12 +128,14 @@ class _Session:
         seen = self._runner.observe(statement.text)
         started = time.perf_counter()
         rows, error = self._send(statement.text, line)
+        duration = _since(started)
         self._done.append(
             Statement(
                 sql=statement.text,
-                duration_ms=_since(started),
+                duration_ms=duration,
                 rows=rows,
-                locks=() if error else seen.locks,
+                # DDL commits by itself, so it holds its locks as long as it runs.
+                locks=() if error else tuple(replace(lock, held_ms=duration) for lock in seen.locks),
                 rewrites=() if error else seen.rewrites,
             )
         )
@@ -149,6 +157,7 @@ class _Session:
     def _step_error(self, error: Exception, sql: str, line: int | None) -> StepError:
         code_, message = code_and_message(error)
         state = str(getattr(error, "sqlstate", None) or "") or (self._sqlstate() if code_ else "")
+        message = self._runner.without_name(message)
         return StepError(
             message=f"{message} (SQLSTATE {state})" if state else message,
             kind=error_kind(code_),
@@ -193,7 +202,25 @@ def reaches_outside(statement: str, dialect: str, database: str) -> str:
         for i, word in enumerate(words[:-1]):
             if word == "DIRECTORY" and words[i - 1] in ("DATA", "INDEX"):
                 return f"{words[i - 1]} DIRECTORY"
-    return _other_database(words, [t.name for t in tokens], database)
+    names = [t.name for t in tokens]
+    return _other_database(words, names, database) or _others_table(words, names, database)
+
+
+_WRITTEN = frozenset({"INTO", "UPDATE", "TABLE", "EXISTS", "VIEW", "PROCEDURE", "FUNCTION", "TRIGGER", "EVENT", "TO"})
+"""Words behind which ``a.b`` is always an object of the database a."""
+
+
+def _others_table(words: list[str], names: list[str], database: str) -> str:
+    """A table of another database that the statement writes; reading one does no harm."""
+    behind = {*_WRITTEN, *({"FROM"} if words[:1] == ["DELETE"] else ()), *({","} if words[:1] in _LISTS else ())}
+    for i in range(len(words) - 3):
+        named = words[i] in behind and words[i + 2] == "." and names[i + 1] and names[i + 3]
+        if named and names[i + 1] != database:
+            return f"{words[0]} of {names[i + 1]}.{names[i + 3]}"
+    return ""
+
+
+_LISTS = (["DROP"], ["RENAME"], ["TRUNCATE"])
 
 
 def _other_database(words: list[str], names: list[str], database: str) -> str:

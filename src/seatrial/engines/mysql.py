@@ -13,6 +13,7 @@ from seatrial.engines._mysql_dialect import MYSQL, Dialect
 from seatrial.engines._mysql_fill import Filling
 from seatrial.engines._mysql_integrity import Judge
 from seatrial.engines._mysql_link import Link, TextRow, quote
+from seatrial.engines._mysql_locks import TwinWatcher
 from seatrial.engines._mysql_proof import Prover, State
 from seatrial.engines._mysql_rows import Copy, Shadows, has_key
 from seatrial.engines._mysql_steps import StepRunner, Watcher
@@ -109,7 +110,7 @@ class MysqlDatabase:
         return StepRunner(self._site.connect, self.name, self.engine, watcher, trust=self.trust)
 
     def _watcher(self) -> Watcher:
-        return Watcher()
+        return TwinWatcher(self._link, self._space, self.engine)
 
     # --- moments ------------------------------------------------------------------------------------------------------
 

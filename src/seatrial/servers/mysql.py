@@ -96,7 +96,11 @@ class MysqlServer:
                 f"{self.target.redacted} runs {self.engine} {self.version}; Seatrial needs {least} or newer. Give a newer server."
             )
         # Tells other machines' runs that this one is alive: it goes when the connection does (manual, 14.14).
-        self.maintain(f"SELECT GET_LOCK('{PREFIX} {self._run.id}', 0)")
+        self.maintain(self._life)
+
+    @property
+    def _life(self) -> str:
+        return f"SELECT GET_LOCK('{PREFIX} {self._run.id}', 0)"
 
     # --- what the engine asks of its server ---
 
@@ -121,13 +125,23 @@ class MysqlServer:
         import pymysql.err
 
         try:
-            self._maintenance.ping(reconnect=True)
-            cursor = self._maintenance.cursor()
+            cursor = self._alive().cursor()
             cursor.execute(sql)
             return list(cursor.fetchall())
         except (pymysql.err.MySQLError, OSError) as error:
             words = self.target.clean_of_secrets(str(error.args[-1] if error.args else error))
             raise ServerError(f"{self.target.redacted} refused: {words}. Check the rights of its user.") from None
+
+    def _alive(self) -> Any:
+        """The server's own connection, opened again where the server has closed it (wait_timeout), with its lock."""
+        import pymysql.err
+
+        try:
+            self._maintenance.ping(False)
+        except (pymysql.err.MySQLError, OSError):
+            self._maintenance = self.target.connect(None)
+            self._maintenance.cursor().execute(self._life)
+        return self._maintenance
 
     def create_database(self, trial: str = "", suffix: str = "") -> str:
         """A new empty database of ours: a trial's (without arguments), or one beside it that ends in ``_suffix``."""

@@ -1,0 +1,218 @@
+"""MySQL and MariaDB: scripts run as tools run them, errors are told apart, checkpoints bring everything back."""
+
+from __future__ import annotations
+
+import pytest
+
+from mysql_fixtures import changed, db, differences, mysql_server, mysql_state, ran  # noqa: F401
+from seatrial.engines.mysql import MysqlDatabase
+from seatrial.errors import DatabaseError
+from seatrial.model import ErrorKind, Observed, Script, TableRef, Transaction
+from test_engine_mysql_rows import _copying
+from test_engine_mysql_schema import BASE
+
+
+def test_a_step_records_its_statements_and_the_one_that_was_refused(db: MysqlDatabase) -> None:  # noqa: F811
+    step = db.run(Script(text="create table t (id int primary key);\n\ninsert into t values (1), (2);\ninsert into t values (1);", first_line=5))
+    assert [(s.sql, s.rows) for s in step.statements][1] == ("insert into t values (1), (2)", 2)
+    assert step.error is not None
+    assert (step.error.code, step.error.kind, step.error.line) == ("1062", ErrorKind.MIGRATION, 8)
+    assert "SQLSTATE 23000" in step.error.message
+    assert step.error.statement == "insert into t values (1)"
+
+
+def test_half_applied_ddl_stays_and_rows_of_the_transaction_go(db: MysqlDatabase) -> None:  # noqa: F811
+    step = db.run(Script(text="create table t (id int primary key); insert into t values (1); insert into t values (1)"))
+    assert step.error is not None
+    assert db.query("select id from t") == [("1",)]  # CREATE TABLE has ended the transaction, so the row is there to stay
+    step = db.run(Script(text="insert into t values (2); insert into t values (2)"))
+    assert step.error is not None
+    assert db.query("select id from t") == [("1",)]
+    step = db.run(Script(text="insert into t values (5); insert into t values (5)", transaction=Transaction.STATEMENTS))
+    assert step.error is not None
+    assert db.query("select id from t") == [("1",), ("5",)]
+
+
+def test_each_step_has_a_fresh_session(db: MysqlDatabase) -> None:  # noqa: F811
+    ran(db, "set @x = 1; create temporary table tmp (a int); set sql_mode = ''")
+    step = db.run(Script(text="select * from tmp"))
+    assert step.error is not None and step.error.code == "1146"
+    ran(db, "create table t (a int not null, b varchar(2), z varchar(9))")
+    assert db.run(Script(text="insert into t values (1, 'abc', @@time_zone)")).error is not None
+    ran(db, "insert into t values (1, 'ab', @@time_zone)", session=("set time_zone = '+02:00'",))
+    ran(db, "insert into t values (1, 'ab', @@time_zone)")
+    assert db.query("select z from t") == [("+02:00",), ("+00:00",)]
+
+
+def test_delimiters_and_bodies(db: MysqlDatabase) -> None:  # noqa: F811
+    ran(db, "create table t (a int);\nDELIMITER //\ncreate procedure p() begin insert into t values (1); insert into t values (2); end//\nDELIMITER ;\ncall p();")
+    assert db.query("select count(*) from t") == [("2",)]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "select * from t into outfile '/nowhere/x'",
+        "select a from t limit 1 into dumpfile '/nowhere/x'",
+        "load data infile '/etc/passwd' into table t",
+        "load data local infile '/etc/passwd' into table t",
+        "update t set a = load_file('/etc/passwd')",
+        "create table x (a int) data directory = '/nowhere'",
+        "drop database mysql",
+        "create database seatrial_other",
+        "use mysql",
+        "install plugin x soname 'x.so'",
+        "insert into mysql.user select * from mysql.user",
+        "drop table performance_schema.x",
+    ],
+)
+def test_what_reaches_outside_is_refused_unless_trusted(db: MysqlDatabase, statement: str) -> None:  # noqa: F811
+    ran(db, "create table t (a int)")
+    step = db.run(Script(text=statement, transaction=Transaction.STATEMENTS))
+    assert step.error is not None
+    assert step.error.kind is ErrorKind.ENVIRONMENT
+    assert "trust" in step.error.message
+
+
+def test_ordinary_statements_are_not_taken_for_reaching_outside(db: MysqlDatabase) -> None:  # noqa: F811
+    ran(
+        db,
+        "create table t (a int, o varchar(99)); insert into t values (1, 'into outfile a, load_file(b)'); alter database character set utf8mb4;"
+        f"use {db.name}; select t.a from t; update {db.name}.t set a = 2; create table `mysql` (user int); select `mysql`.user from `mysql`",
+    )
+
+
+def test_connections_that_die_are_not_the_migrations_fault(db: MysqlDatabase) -> None:  # noqa: F811
+    step = db.run(Script(text="kill connection_id()"))
+    assert step.error is not None
+    assert step.error.kind is ErrorKind.ENVIRONMENT
+
+
+@pytest.mark.parametrize(
+    ("statement", "mode", "rewrites"),
+    [
+        ("alter table t add column c int", "INSTANT", False),
+        ("alter table t add index t_v (v)", "INPLACE, LOCK=NONE", False),
+        ("create index t_v on t (v)", "INPLACE, LOCK=NONE", False),
+        ("alter table t modify v bigint", "COPY, LOCK=SHARED", True),
+        ("drop table t", "EXCLUSIVE", False),
+    ],
+)
+def test_locks_are_the_servers_own_answer(db: MysqlDatabase, statement: str, mode: str, rewrites: bool) -> None:  # noqa: F811
+    ran(db, "create table t (id int primary key, v int)")
+    step = ran(db, statement)
+    assert step.locks_observed is Observed.SAMPLED
+    (lock,) = step.statements[0].locks
+    assert (lock.table, lock.mode, step.statements[0].rewrites) == ("t", mode, ("t",) if rewrites else ())
+    assert lock.held_ms is not None and lock.held_ms > 0
+
+
+# --- copies of the whole ----------------------------------------------------------------------------------------------
+
+ROWS = """
+insert into u (email, n, t) values ('a', 'x', 'words'), ('b', null, null), ('c', 'y', 'more words');
+delete from u where id = 2;
+alter table u auto_increment = 77;
+insert into o values (1, 1, 5), (2, null, null);
+create table schema_migrations (version varchar(9) primary key);
+insert into schema_migrations values ('0001');
+create view a_view as select id from v;
+create trigger o_first before insert on o for each row precedes o_tr set new.w = new.w + 1;
+"""
+
+
+@pytest.mark.parametrize("large", [0, 1 << 40], ids=["file", "rows"])
+def test_restore_brings_back_everything(db: MysqlDatabase, large: int) -> None:  # noqa: F811
+    _copying(db, large)
+    ran(db, BASE + ROWS)
+    db.bookkeeping = frozenset({"schema_migrations"})
+    shown = {t: db.query(f"show create table {t}") for t in ("u", "o", "schema_migrations")}
+    before = db.take("A")
+    checkpoint = db.checkpoint()
+    for _ in range(2):
+        ran(
+            db,
+            "set foreign_key_checks = 0; drop table u; drop view v; create table v (a int); drop procedure p; drop event ev;"
+            "alter table o add column extra int, drop key o_w; create view u as select 1 as one; create table more (a int);"
+            "drop trigger o_tr; insert into schema_migrations values ('0002'); alter database character set latin1;"
+            "drop function f; create procedure other() select 1;",
+        )
+        db.restore(checkpoint)
+        after = db.take("B")
+        assert changed(before.schema, after.schema) == {}
+        assert differences(db, before, after) == {}
+        assert (after.counters, [t.checksum for t in after.tables]) == (before.counters, [t.checksum for t in before.tables])
+        assert {t: db.query(f"show create table {t}") for t in shown} == shown
+        assert db.query("select version from schema_migrations") == [("0001",)]
+    ran(db, "insert into u (email) values ('new')")
+    assert db.query("select id from u where email = 'new'") == [("77",)]
+    assert db.run(Script(text="insert into o values (9, 999, 1)")).error is not None
+    db.discard(checkpoint)
+
+
+def test_what_was_not_touched_stays_in_place(db: MysqlDatabase) -> None:  # noqa: F811
+    ran(db, "create table a (id int primary key); create table b (id int primary key); insert into a values (1)")
+    checkpoint = db.checkpoint()
+    ran(db, "insert into b values (1)")
+    done: list[str] = []
+    execute = db._link.execute
+    db._link.execute = lambda sql, **how: (done.append(sql), execute(sql, **how))[1]  # type: ignore[method-assign]
+    db.restore(checkpoint)
+    assert [s for s in done if s.startswith("DROP TABLE")] == ["DROP TABLE `b`"]
+    assert db.query("select count(*) from b") == [("0",)]
+
+
+# --- rows of ours, integrity ------------------------------------------------------------------------------------------
+
+
+def test_filling_fires_no_trigger_and_leaves_triggers_exactly_as_they_were(db: MysqlDatabase) -> None:  # noqa: F811
+    ran(db, BASE + "create trigger o_two before insert on o for each row follows o_tr set new.w = 7;")
+    before = db.inspect()
+    with db.filling():
+        db.fill(TableRef("", "o"), ["id", "uid", "w"], [[1, 999, 3], [2, None, "4"]])
+        with pytest.raises(DatabaseError, match="Duplicate") as refused:
+            db.fill(TableRef("", "o"), ["id", "w"], [[3, 3], [1, 3]])
+        assert "INSERT" not in str(refused.value)
+        db.amend(TableRef("", "o"), ["id"], ["w"], [[2, 5]])
+    assert db.query("select id, uid, w from o order by id") == [("1", "999", "3"), ("2", None, "5")]
+    assert changed(before, db.inspect()) == {}
+
+
+def test_binary_spatial_and_bit_values_go_in_as_they_come_out(db: MysqlDatabase) -> None:  # noqa: F811
+    ran(db, "create table t (id int primary key, b varbinary(9), g point, i bit(4), j json, d double)")
+    with db.filling():
+        db.fill(TableRef("", "t"), ["id", "b", "g", "i", "j", "d"], [[1, b"\x00\xff", "POINT(1 2)", "0101", '{"a": 1}', 0.1]])
+    before = db.take("A")
+    ran(db, "delete from t")
+    (row,) = differences(db, before, db.take("B"))["t"].lost
+    with db.filling():
+        db.fill(TableRef("", "t"), ["id", "b", "g", "i", "j", "d"], [row.values])
+    assert differences(db, before, db.take("C")) == {}
+
+
+def test_integrity_of_rows_that_no_constraint_holds(db: MysqlDatabase) -> None:  # noqa: F811
+    ran(
+        db,
+        "create table p (id int primary key); create table c (id int primary key, pid int, u varchar(9) not null, n int,"
+        " constraint c_p foreign key (pid) references p (id), unique key c_u (u), constraint c_n check (n > 0)) character set utf8mb4;"
+        "insert into p values (1); insert into c values (1, 1, 'a', 1), (2, null, 'b', null);",
+    )
+    before = db.take("A")
+    assert all(i.count == 0 and i.observed for i in before.integrity)
+    ran(db, "alter table c drop key c_u; alter table c drop constraint c_n; alter table c modify u varchar(9) null;"
+        "set foreign_key_checks = 0; insert into c values (3, 99, 'A', 5), (4, null, null, -1)")
+    after = {i.object: i for i in db.take("B", since=before, also=before.schema).integrity}
+    assert after["constraint c_p"].keys == (("3",),)
+    assert (after["constraint c_u"].rule, after["constraint c_u"].keys) == ("duplicate-keys", (("1",), ("3",)))
+    assert (after["constraint c_n"].keys, after["constraint c_n"].declared_before) == ((("4",),), True)
+    assert (after["column c.u"].rule, after["column c.u"].keys) == ("nulls-in-required", (("4",),))
+    assert db.query(after["constraint c_p"].sql) == [("3",)]
+
+
+def test_counters_say_what_comes_next(db: MysqlDatabase) -> None:  # noqa: F811
+    ran(db, "create table t (id int auto_increment primary key); insert into t values (5); delete from t; alter table t auto_increment = 9")
+    (counter,) = db.take("A").counters
+    assert (counter.column, counter.mechanism, counter.next_value, counter.highest) == ("id", "auto_increment", 9, None)
+    ran(db, "insert into t values ()")
+    (counter,) = db.take("B").counters
+    assert (counter.next_value, counter.highest) == (10, 9)

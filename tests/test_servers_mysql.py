@@ -1,0 +1,202 @@
+"""MySQL and MariaDB servers: only what is ours is touched, nothing is left behind, no password is shown."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from mysql_fixtures import mysql_server, mysql_state  # noqa: F401
+from seatrial.engines.mariadb import open_database
+from seatrial.errors import NotOurs, ServerError
+from seatrial.model import Script
+from seatrial.servers import ledger
+from seatrial.servers.mysql import MysqlServer, clean
+from seatrial.servers._mysql_target import Target, redact
+
+
+def databases(server: MysqlServer) -> set[str]:
+    return {str(r[0]) for r in server.maintain("show databases")}
+
+
+def test_a_server_behind_a_url_makes_and_drops_its_own(mysql_server: MysqlServer) -> None:  # noqa: F811
+    before = databases(mysql_server)
+    with MysqlServer.at(mysql_server.target.url(""), open_database) as server:
+        assert (server.engine, server.version, server.is_local) == (mysql_server.engine, mysql_server.version, False)
+        one, two = server.create(), server.create()
+        assert one.url != two.url
+        assert one.run(Script(text="create table t (id int primary key); insert into t values (1)")).error is None
+        shot = one.take("A")
+        handle = one.checkpoint()
+        assert one.run(Script(text="delete from t")).error is None
+        one.restore(handle)
+        again = one.take("B", since=shot)
+        assert again.tables == shot.tables
+        assert len(databases(mysql_server) - before) == 4
+    assert databases(mysql_server) == before
+
+
+def test_a_url_that_names_a_database_with_tables_is_refused(mysql_server: MysqlServer) -> None:  # noqa: F811
+    mysql_server.maintain("create database shop")
+    mysql_server.maintain("create table shop.orders (id int)")
+    try:
+        with pytest.raises(NotOurs, match="1 table that|1 table"):
+            MysqlServer.at(mysql_server.target.url("shop"), open_database)
+        mysql_server.maintain("drop table shop.orders")
+        MysqlServer.at(mysql_server.target.url("shop"), open_database).close()
+        assert "shop" in databases(mysql_server)
+    finally:
+        mysql_server.maintain("drop database shop")
+
+
+def test_databases_that_only_look_like_ours_stay(mysql_server: MysqlServer) -> None:  # noqa: F811
+    foreign = ["seatrial_abc123_1", "seatrial_backup", "seatrial_abc123_1_shadow"]
+    for name in foreign:
+        mysql_server.maintain(f"create database {name}")
+    try:
+        with MysqlServer.at(mysql_server.target.url(""), open_database):
+            pass
+        assert set(foreign) <= databases(mysql_server)
+        with pytest.raises(NotOurs):
+            mysql_server.drop_database("shop")
+    finally:
+        for name in foreign:
+            mysql_server.maintain(f"drop database {name}")
+
+
+KILLED = """
+import os, sys
+from seatrial.engines.mariadb import open_database
+from seatrial.servers.mysql import MysqlServer
+server = MysqlServer.at(sys.argv[1], open_database) if "://" in sys.argv[1] else MysqlServer.local(sys.argv[1], open_database)
+database = server.create()
+database.execute("create table t (a int)")
+print(server.data_folder or database.name, flush=True)
+sys.stdin.read()
+"""
+
+
+def _started(argument: str) -> tuple[subprocess.Popen[str], str]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(KILLED), argument], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout
+    return process, process.stdout.readline().strip()
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+
+
+def test_databases_of_a_killed_run_are_dropped_and_those_of_a_living_one_stay(mysql_server: MysqlServer) -> None:  # noqa: F811
+    url = mysql_server.target.url("")
+    process, name = _started(url)
+    with MysqlServer.at(url, open_database):
+        assert {name, f"{name}_shadow"} <= databases(mysql_server)
+    _kill(process)
+    with MysqlServer.at(url, open_database):
+        assert not {name, f"{name}_shadow"} & databases(mysql_server)
+
+
+def test_a_run_of_another_machine_is_known_by_its_marker_and_spared_while_it_lives(
+    mysql_server: MysqlServer,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    url = mysql_server.target.url("")
+    process, name = _started(url)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))  # another machine has another ledger
+    with MysqlServer.at(url, open_database):
+        assert name in databases(mysql_server)
+    _kill(process)
+    with MysqlServer.at(url, open_database):
+        assert name not in databases(mysql_server)
+
+
+def test_a_local_server_of_a_killed_run_is_stopped_and_removed(mysql_server: MysqlServer) -> None:  # noqa: F811
+    process, data = _started(mysql_server.engine)
+    folder = Path(data).parent
+    pid = int((folder / "pid").read_text())
+    _kill(process)
+    assert folder.exists()
+    assert any(str(pid) in line for line in clean())
+    assert not folder.exists()
+    assert not Path(f"/proc/{pid}").exists() or b"mysqld" not in Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+def test_a_closed_local_server_leaves_nothing(mysql_state: str, mysql_server: MysqlServer) -> None:  # noqa: F811
+    server = MysqlServer.local(mysql_server.engine, open_database)
+    folder = Path(str(server.data_folder)).parent
+    server.create()
+    server.close()
+    assert not folder.exists()
+    assert not [e for run in _entries() for e in run if e.get("folder") == str(folder)]
+
+
+def _entries() -> list[tuple[ledger.Facts, ...]]:
+    with ledger.dead_runs() as dead:
+        return [run.entries for run in dead]
+
+
+def test_a_wrong_password_is_told_without_it(mysql_server: MysqlServer) -> None:  # noqa: F811
+    mysql_server.maintain("create user 'guest'@'localhost' identified by 'right'")
+    try:
+        target = Target(user="guest", password="s3cret/%", unix_socket=mysql_server.target.unix_socket)
+        with pytest.raises(ServerError) as refused:
+            MysqlServer.at(target.url(""), open_database)
+        assert "guest:***@" in str(refused.value)
+        assert "s3cret" not in str(refused.value)
+        assert refused.value.__cause__ is None
+    finally:
+        mysql_server.maintain("drop user 'guest'@'localhost'")
+
+
+@pytest.mark.parametrize("url", ["mysql://u:pw@127.0.0.1:1/x", "mysql://u:pw@/x?unix_socket=/nowhere"])
+def test_an_unreachable_server_is_told(mysql_state: str, url: str) -> None:  # noqa: F811
+    with pytest.raises(ServerError, match="cannot be used") as refused:
+        MysqlServer.at(url, open_database)
+    assert "pw" not in str(refused.value)
+
+
+@pytest.mark.parametrize("url", ["postgresql://u:pw@h/x", "mysql://u:pw@h:port/x", "mysql://u:pw@h/x?ssl-mode=maybe"])
+def test_unreadable_urls(url: str) -> None:
+    with pytest.raises(ServerError) as refused:
+        Target.parse(url)
+    assert "pw" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mysql://root@localhost/db?unix_socket=/tmp/s.sock",
+        "mariadb://u%40x:p%2F%25%3A@db.example:3307/a%20b",
+        "mysql://u:p@[::1]/db?ssl-mode=VERIFY_IDENTITY&ssl_ca=/ca.pem",
+        "mysql://u@h/db?charset=utf8mb4",
+    ],
+)
+def test_urls_go_in_and_out_unchanged(url: str) -> None:
+    target = Target.parse(url)
+    assert Target.parse(target.url(target.database)) == target
+
+
+def test_redaction_of_anything() -> None:
+    assert redact("mysql://u:p@ss@h/db?password=x&a=b") == "mysql://u:***@h/db?password=***&a=b"
+
+
+def test_no_program_is_told_with_what_to_do(monkeypatch: pytest.MonkeyPatch, mysql_state: str, tmp_path: Path) -> None:  # noqa: F811
+    monkeypatch.setenv("SEATRIAL_MYSQL_ROOT", str(tmp_path))
+    with pytest.raises(ServerError, match="holds no mysql server.*SEATRIAL_MYSQL_ROOT"):
+        MysqlServer.local("mysql", open_database)
+    assert os.environ["SEATRIAL_MYSQL_ROOT"] == str(tmp_path)
+
+
+def test_a_missing_driver_is_told(monkeypatch: pytest.MonkeyPatch, mysql_state: str) -> None:  # noqa: F811
+    monkeypatch.setitem(sys.modules, "pymysql", None)
+    with pytest.raises(ServerError, match=r"pip install 'seatrial\[mysql\]'"):
+        MysqlServer.at("mysql://u@h/", open_database)
