@@ -338,7 +338,7 @@ def _detect(place: Path) -> list[Path]:
     folders = list(common.folders(place))
     files = [file for folder in folders if (file := _settings_file(folder))]
     covered = {_script_location(file) for file in files}
-    loose = [folder for folder in folders if _is_environment(folder) and folder.resolve() not in covered]
+    loose = [folder for folder in folders if _holds_environment(folder) and folder.resolve() not in covered]
     return [*files, *(_named_by(folder) or folder for folder in loose)]
 
 
@@ -349,7 +349,7 @@ def _settings_file(folder: Path) -> Path | None:
     return toml if _toml_section(toml) else None
 
 
-def _is_environment(folder: Path) -> bool:
+def _holds_environment(folder: Path) -> bool:
     env = folder / "env.py"
     return env.is_file() and (folder / "versions").is_dir() and b"alembic" in env.read_bytes()
 
