@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 
 from seatrial.checks import Found, check
@@ -12,6 +13,7 @@ from seatrial.schema import Difference, diff, renamed
 from seatrial.sql.rename import rename_in
 from seatrial.sql.tokens import code
 
+DROPS_IN_CASCADE = re.compile(r"\bdrop\b[^;]*(?<!delete)(?<!update)\s+cascade\b", re.IGNORECASE)
 KINDS = {
     "table", "column", "constraint", "primary key", "unique", "foreign key", "check", "index", "trigger", "view",
     "materialized view", "policy", "row security", "grant", "rule", "function", "procedure",
@@ -30,7 +32,7 @@ def collateral_schema_loss(case: Case) -> Found:
         return
     groups: dict[TableRef | None, list[Difference]] = {}
     for change in _lost(case):
-        groups.setdefault(_owner(case, change.key), []).append(change)
+        groups.setdefault(change.key.owner, []).append(change)
     for table, changes in sorted(groups.items(), key=lambda item: str(item[0] or "")):
         if case.up.opaque:
             why = f"what this statement does cannot be told from its text: {shorten(case.up.opaque[0])}"
@@ -55,12 +57,6 @@ def collateral_schema_loss(case: Case) -> Found:
         )
 
 
-def _owner(case: Case, key: ObjectKey) -> TableRef | None:
-    if key.owner is not None:
-        return key.owner
-    return None
-
-
 def _lost(case: Case) -> Iterator[Difference]:
     """Objects of before up, followed to their names after up, that are missing or otherwise without being asked for."""
     before, after = case.before.schema, case.after_up.schema
@@ -68,14 +64,34 @@ def _lost(case: Case) -> Iterator[Difference]:
     moved = Schema(dict(expected.values()))
     changes = {d.key: d for d in diff(moved, after)}
     twins = renamed(changes.values())
-    for old, (new, _) in expected.items():
+    fresh = [d for d in changes.values() if d.old is None]
+    for old, (new, attributes) in expected.items():
         change = changes.get(new)
         if change is None or new in twins or old.kind not in KINDS or not _rests(case, old, before[old]):
+            continue
+        if change.new is None and any(_takes_its_place(new, attributes, other) for other in fresh):
             continue
         if change.new is None and old.kind not in ("table", "column") and not case.up.names_object(old):
             yield Difference(old, before[old], None)
         elif change.new is not None and (unsaid := _unsaid(case, old, change)):
             yield Difference(old, *({**before[old], **{n: side[i] for n, side in unsaid.items()}} for i in (0, 1)))
+
+
+def _takes_its_place(key: ObjectKey, attributes: Attributes, other: Difference) -> bool:
+    """Whether a new rule of the same table and type over some of the same columns is what became of a lost one."""
+    new = other.new or {}
+    if other.key.owner != key.owner or attributes.get("references") != new.get("references"):
+        return False
+    kinds = {"primary key", "unique"}
+    alike = attributes.get("type") == new.get("type") or {attributes.get("type"), new.get("type")} <= kinds
+    if other.key.kind == "index" or key.kind == "index":
+        alike = bool(attributes.get("unique") or attributes.get("type") in kinds) and bool(
+            new.get("unique") or new.get("type") in kinds
+        )
+    mine, theirs = attributes.get("columns"), new.get("columns")
+    if not (alike and isinstance(mine, tuple) and isinstance(theirs, tuple) and mine and theirs):
+        return False
+    return set(mine) <= set(theirs) or set(theirs) <= set(mine)
 
 
 def _unsaid(case: Case, key: ObjectKey, change: Difference) -> dict[str, tuple[Attribute, Attribute]]:
@@ -197,7 +213,7 @@ def _why(case: Case, change: Difference) -> str:
     if change.key.kind == "column" and table is not None and case.up.alters_column_type(table, change.key.name):
         stated = quoted(case.up.alters_column_type(table, change.key.name))
         return f"the column is defined anew without {listed(sorted(change.attributes))} ({stated})"
-    cascades = [s.sql for s in case.trial.up.statements if "cascade" in s.sql.lower()]
+    cascades = [s.sql for s in case.trial.up.statements if DROPS_IN_CASCADE.search(s.sql)]
     if cascades and change.new is None:
         return f"CASCADE takes what depends on the object that is dropped ({quoted(cascades)})"
     return "cause not determined"

@@ -63,11 +63,11 @@ def said(change: Difference) -> str:
 
 
 def _value(value: object) -> str:
-    if value is None or value == ():
+    if value is None or value == "" or (isinstance(value, tuple) and not any(value)):
         return "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    text = ", ".join(value) if isinstance(value, tuple) else str(value)
+    text = ", ".join(v or "none" for v in value) if isinstance(value, tuple) else str(value)
     return text if len(text) <= 60 else text[:59] + "…"
 
 

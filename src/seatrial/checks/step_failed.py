@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from seatrial.checks import Found, check
 from seatrial.checks.case import Case, finding, shorten
-from seatrial.model import Finding, Phase, Severity, Step
+from seatrial.model import Finding, Phase, Severity, Step, StepError
 
 
 @check("up-failed", Severity.CRITICAL)
@@ -37,11 +37,18 @@ def _failed(case: Case, rule: str, phase: Phase, step: Step) -> Finding:
         Severity.CRITICAL,
         phase,
         f"{phase.value.capitalize()} failed{what}: {shorten(error.message, 300)}{code}",
-        causes=[f"the database refused the statement: {shorten(error.message, 200)}"],
+        causes=[f"{_who(error)}: {shorten(error.message, 200)}"],
         recommendation=_advice(phase),
         sql=error.statement,
         count=1,
     )
+
+
+def _who(error: StepError) -> str:
+    """Who refused: the database, which gives a code and a statement, or the migration's own code."""
+    if error.code or error.statement:
+        return "the database refused the statement"
+    return "the migration's own code raised an error"
 
 
 def _advice(phase: Phase) -> str:

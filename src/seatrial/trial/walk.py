@@ -332,24 +332,53 @@ class Leg:
 
         self._restore()
         made = fit()
-        if not made.columns:
-            return failed, self._take(f"{step.index}:A again")
-        self._redo.append((0.0, fit))
+        if made.columns:
+            changed = tuple(f"made-up values of {t}.{', '.join(c)} replaced" for t, c in made.columns.items())
+            failed, now = self._once_more(step, observer, failed, fit, changed)
+        if failed.up.error and not failed.up.error.code and self._filled:
+            failed, now = self._emptied(step, observer, failed)
+            if not failed.up.error:
+                why = "the migration's own code does not understand rows that Seatrial makes up; give rows with [seed]"
+                self.doubts.append(
+                    NotVerified(what="stored rows under this migration", why=why, migration=step.migration.id)
+                )
+        return failed, now
+
+    def _emptied(self, step: Planned, observer: Observer, failed: Trial) -> tuple[Trial, Snapshot]:
+        """Try it without made-up rows, in tables that are still there under the name that they were filled by."""
+        assert failed.before is not None
+        there = set(failed.before.schema.tables())
+        made = FillResult(inserted={t: n for f in self._filled.values() for t, n in f.inserted.items() if t in there})
+
+        def empty() -> None:
+            undo(self._database, made)
+
+        self._restore()
+        self._filled.clear()
+        empty()
+        changed = tuple(f"made-up rows of {t} taken out" for t in made.inserted)
+        return self._once_more(step, observer, failed, empty, changed)
+
+    def _once_more(
+        self, step: Planned, observer: Observer, failed: Trial, change: Callable[[], object], actions: tuple[str, ...]
+    ) -> tuple[Trial, Snapshot]:
+        """Try a step again after its made-up rows were changed; ``change`` does that to a restored database."""
+        assert failed.before is not None and failed.up.error is not None
+        self._standing = None
+        self._redo.append((0.0, change))
         self._database.release(failed.before.moment)
         before = self._held[step.index] = self._take(f"{step.index}:A")
         trial, now = observer.observe(step.index, step.migration, before)
-        changed = (f"made-up values of {t}.{', '.join(c)} replaced" for t, c in made.columns.items())
-        self.retries.append(
-            Retry(
-                strategy="fix-seed-data",
-                migration=step.migration.id,
-                attempt=1,
-                reason=failed.up.error.message,
-                succeeded=not trial.up.error,
-                actions=tuple(changed),
-            )
+        retry = Retry(
+            strategy="fix-seed-data",
+            migration=step.migration.id,
+            attempt=failed.attempts,
+            reason=failed.up.error.message,
+            succeeded=not trial.up.error,
+            actions=actions,
         )
-        return dataclasses.replace(trial, attempts=2), now
+        self.retries.append(retry)
+        return dataclasses.replace(trial, attempts=failed.attempts + 1), now
 
     def _ahead(self, step: Planned) -> Schema | None:
         """The schema after this step where no rows stand in the way; None where it fails there too."""
