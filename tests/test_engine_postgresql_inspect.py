@@ -6,7 +6,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from pg_fixtures import changed, pg_server, pg_shared, pg_state, ran  # noqa: F401 - fixtures
+from pg_fixtures import changed, differences, pg_server, pg_shared, pg_state, ran  # noqa: F401 - fixtures
 
 from seatrial.engines.postgresql import PostgresqlDatabase
 from seatrial.model import ErrorKind, ObjectKey, Script, Transaction
@@ -401,3 +401,29 @@ def test_it_is_quick(pg_shared: PostgresqlDatabase) -> None:
     begun = time.perf_counter()
     pg_shared.inspect()
     assert time.perf_counter() - begun < 0.5  # a guard against a bad plan, not a benchmark
+
+
+def test_what_18_brought(pg_shared: PostgresqlDatabase) -> None:
+    if pg_shared.site.version_num < 180000:
+        pytest.skip("needs PostgreSQL 18")
+    ran(
+        pg_shared,
+        "create table p18 (id int primary key); insert into p18 values (1);"
+        "create table t18 (id int primary key, a int, v int generated always as (a * 2) virtual,"
+        " constraint t18_c check (a > 0) not enforced, constraint t18_f foreign key (a) references p18 not enforced);"
+        "insert into t18 values (1, null), (2, -5);"
+        "alter table t18 add constraint t18_n not null a not valid",
+    )
+    schema = pg_shared.inspect()
+    column = schema[ObjectKey("column", "", "t18", "v")]
+    assert (column["generated"], column["default"]) == ("virtual: (a * 2)", None)
+    assert schema[ObjectKey("column", "", "t18", "a")]["not_null_validated"] is False
+    for name in ("t18_c", "t18_f"):
+        assert schema[ObjectKey("constraint", "", "t18", name)]["enforced"] is False
+    before = pg_shared.take("A")
+    found = {i.object: i.keys for i in before.integrity if i.count}
+    expected = {"constraint t18_c": (("2",),), "constraint t18_f": (("2",),), "column t18.a": (("1",),)}
+    assert {name: found.get(name) for name in expected} == expected
+    ran(pg_shared, "alter table t18 drop constraint t18_c; alter table t18 alter v set expression as (a * 3)")
+    (group,) = differences(pg_shared, before, pg_shared.take("B", since=before))["t18"].changed
+    assert (group.columns, group.rows[0].old, group.rows[0].new) == (("v",), ("-10",), ("-15",))

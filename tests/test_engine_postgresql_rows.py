@@ -163,6 +163,21 @@ def test_a_missing_column_is_a_value_lost_in_every_row_that_held_one(pg: Postgre
     assert diff.changed[0].rows[0].new in ((None,), (None, "9"))
 
 
+def test_added_columns_do_not_hide_what_changed(pg: PostgresqlDatabase) -> None:
+    ran(pg, "create table t (id int primary key, a text); create table u (a text)")
+    ran(pg, "insert into t values (1, 'x'), (2, 'y'); insert into u values ('x'), ('x'), (null)")
+    a = pg.take("A")
+    ran(pg, "alter table t add b int default 5; alter table u add b int default 5")
+    b = pg.take("B", since=a)
+    assert differences(pg, a, b) == {}
+    ran(pg, "update t set a = 'z' where id = 2; delete from u where a is null")
+    found = differences(pg, a, pg.take("C", since=a))
+    assert found["t"].changed[0].rows == (ChangedRow(key=("2",), old=("y",), new=("z",)),)
+    assert (found["u"].lost_count, found["u"].lost[0].key) == (1, (None,))
+    back = differences(pg, b, a)
+    assert back["t"].missing_columns == ("b",) and back["t"].changed_count == 2
+
+
 def test_columns_are_compared_by_name_and_through_renames(pg: PostgresqlDatabase) -> None:
     ran(pg, "create table t (id int primary key, a int, b int); insert into t values (1, 10, 20), (2, 30, 40)")
     a = pg.take("A")

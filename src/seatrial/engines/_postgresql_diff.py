@@ -69,6 +69,23 @@ class Comparison:
         same = self.old.layout.forms == self.new.layout.forms
         return same and all(names.get(n) == n for n in self.old.layout.names)
 
+    @property
+    def grown(self) -> bool:
+        """Whether the newer rows were hashed over the older columns as well, and those are what is compared."""
+        if self.old is None or self.new is None or self.new.earlier is None:
+            return False
+        names = dict(self.pair.columns)
+        same = self.new.earlier.forms == self.old.layout.forms
+        return same and all(names.get(n) == n for n in self.old.layout.names)
+
+    def hashed(self, new: bool) -> str:
+        """A row's hash over the compared columns, the same on both sides for equal rows."""
+        if self.whole:
+            return "x.h"
+        if self.grown:
+            return "x.g" if new else "x.h"
+        return hash_row(k.form(k.new if new else k.old, "x") for k in self.columns)
+
     def certainly_equal(self) -> bool:
         if not _kept(self.old) and not _kept(self.new):
             return True
@@ -76,7 +93,9 @@ class Comparison:
             return False
         if self.old.relation == self.new.relation:
             return all(name == target for name, target in self.pair.columns)
-        return self.whole and (self.old.rows, self.old.checksum) == (self.new.rows, self.new.checksum)
+        checksum = self.new.earlier_checksum if self.grown else self.new.checksum
+        same = (self.old.rows, self.old.checksum) == (self.new.rows, checksum)
+        return same and (self.whole or self.grown)
 
 
 def _kept(shadow: Shadow | None) -> bool:
@@ -149,7 +168,7 @@ def side(c: Comparison, new: bool, unique: bool) -> str:
     new ^= none
     shadow = c.new if new else c.old
     assert shadow is not None
-    hashed = "x.h" if c.whole else hash_row(k.form(k.new if new else k.old, "x") for k in c.columns)
+    hashed = c.hashed(new)
     rows = f"FROM {shadow.relation} x" + (" WHERE false" if none else "")
     if unique:
         names = ", ".join(f"{_key_form(k, new)} AS k{i}" for i, k in enumerate(c.key))
@@ -233,7 +252,7 @@ def _unkeyed(session: Session, c: Comparison) -> TableDiff:
         if shadow is None or not shadow.relation:
             sides.append("(SELECT NULL::bigint AS h, NULL::bigint AS c, NULL::tid AS t LIMIT 0)")
             continue
-        hashed = "x.h" if c.whole else hash_row(k.form(k.new if new else k.old, "x") for k in c.columns)
+        hashed = c.hashed(new)
         sides.append(f"(SELECT {hashed} AS h, count(*) AS c, min(x.ctid) AS t FROM {shadow.relation} x GROUP BY 1)")
     session.rows(
         "CREATE TEMP TABLE seatrial_d ON COMMIT DROP AS SELECT o.t AS o, n.t AS n,"

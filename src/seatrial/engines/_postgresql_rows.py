@@ -24,6 +24,8 @@ class Shadow:
     layout: Layout
     rows: int
     checksum: str
+    earlier: Layout | None = None  # columns that stood before others were added: ``g`` is their hash,
+    earlier_checksum: str = ""  # and this their checksum
 
     def state(self) -> TableState:
         layout = self.layout
@@ -61,18 +63,23 @@ class Shadows:
         """The relations that a moment needs."""
         return {s.relation for m in self.moments.values() for s in m.shadows.values() if s.relation}
 
-    def copy(self, session: Session, layout: Layout) -> Shadow:
-        """Read a table once: rows, hashes and values into a new shadow."""
+    def copy(self, session: Session, layout: Layout, since: Layout | None = None) -> Shadow:
+        """Read a table once: rows, hashes and values into a new shadow.
+
+        Where columns were only added since, rows are hashed without them as well: that keeps comparing them narrow.
+        """
         if layout.why_not:
             return Shadow("", layout, 0, EMPTY)
         self._number += 1
         relation = f"{SHADOWS}.s{self._number}"
-        session.rows(f"CREATE UNLOGGED TABLE {relation} AS {_select(layout)}")
-        rows, total = session.rows(f"SELECT count(*), sum(h) FROM {relation}")[0]
+        earlier = since if since and _only_added(since, layout) else None
+        session.rows(f"CREATE UNLOGGED TABLE {relation} AS {_select(layout, earlier)}")
+        g = "sum(g)" if earlier else "NULL"
+        rows, total, before = session.rows(f"SELECT count(*), sum(h), {g} FROM {relation}")[0]
         if rows == "0":
             session.rows(f"DROP TABLE {relation}")
             return Shadow("", layout, 0, EMPTY)
-        return Shadow(relation, layout, int(rows), _checksum(total))
+        return Shadow(relation, layout, int(rows), _checksum(total), earlier, _checksum(before))
 
     def release(self, session: Session, moment: str) -> None:
         """Forget a moment, and drop the shadows that only it needed."""
@@ -80,6 +87,10 @@ class Shadows:
         if kept is not None:
             gone = {s.relation for s in kept.shadows.values() if s.relation} - self.live()
             drop(session, gone)
+
+
+def _only_added(old: Layout, new: Layout) -> bool:
+    return old.forms != new.forms and set(old.forms) <= set(new.forms)
 
 
 def drop(session: Session, relations: Iterable[str]) -> None:
@@ -118,12 +129,15 @@ def checksum_sql(layout: Layout) -> str:
     return f"SELECT count(*), sum({hashed}) % (2::numeric ^ 64)\nFROM ONLY {qualified(layout.table)} t;"
 
 
-def _select(layout: Layout) -> str:
+def _select(layout: Layout, earlier: Layout | None) -> str:
     """Key columns first, then the hash: joins read no further into a row."""
     keyed = [c for c in layout.columns if c.name in layout.key]
     others = [c for c in layout.columns if c.name not in layout.key]
     hashed = hash_row((c.read_exactly for c in layout.columns), layout.seed)
     parts = [f"{c.read} AS {c.shadow}" for c in keyed] + [f"{hashed} AS h"]
+    if earlier:
+        common = (c.read_exactly for c in layout.columns if c.name in earlier.names)
+        parts.append(f"{hash_row(common, earlier.seed)} AS g")
     parts += [f"{c.read} AS {c.shadow}" for c in others]
     return f"SELECT {', '.join(parts)} FROM ONLY {qualified(layout.table)} t"
 

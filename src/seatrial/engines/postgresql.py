@@ -148,9 +148,10 @@ class PostgresqlDatabase:
         old = known.by_oid() if known else {}
         moment, fresh = rows.Moment(lsn, self._generation), set()
         for layout in layouts(session, self.bookkeeping):
-            shadow = self._carry(session, old.get(layout.oid), layout, touched)
+            before = old.get(layout.oid)
+            shadow = self._carry(session, before, layout, touched)
             if shadow is None:
-                shadow = self._shadows.copy(session, layout)
+                shadow = self._shadows.copy(session, layout, before.layout if before else None)
                 fresh.add(layout.table)
             moment.shadows[layout.table] = shadow
         return moment, fresh
