@@ -6,11 +6,8 @@ script/base.py), about its command line from alembic/config.py.
 
 from __future__ import annotations
 
-import configparser
-import contextlib
 import os
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -30,6 +27,7 @@ from seatrial.model import (
 )
 from seatrial.sources import _alembic_client as client
 from seatrial.sources import _sqlalchemy_url as sqlalchemy_url
+from seatrial.sources._alembic_detect import detect, toml_section
 from seatrial.sources.settings import Layout, SourceSettings, relative
 from seatrial.sources.sqlfiles import _common as common
 
@@ -114,7 +112,7 @@ class AlembicSource:
         else:
             request["ini"] = str(place)
             toml = place.with_name("pyproject.toml")
-            request["toml"] = str(toml) if _toml_section(toml) else None
+            request["toml"] = str(toml) if toml_section(toml) else None
         return {**request, "section": self.config.options.get("name")}
 
     def _migration(self, revision: Mapping[str, Any]) -> Migration:
@@ -230,6 +228,11 @@ class AlembicRunner:
     def _clean(self, text: str) -> str:
         return client.redact(text.replace(self._url, client.redact(self._url)))
 
+    def _place(self, place: str) -> str:
+        """``FILE, line N`` with the file as people read it: from the project on."""
+        path, comma, line = place.partition(", line ")
+        return f"{relative(Path(path), self._source.project.resolve())}{comma}{line}" if path else ""
+
     # --- what the worker says, as a Step ---
 
     def _read(self, answer: Mapping[str, Any]) -> Step:
@@ -246,12 +249,12 @@ class AlembicRunner:
         )
 
     def _error(self, error: Mapping[str, Any]) -> StepError:
-        message, place = self._clean(error["message"]), error["place"]
+        message, place = self._clean(error["message"]), self._place(error["place"])
         if not error["database"]:
             if error["stage"] == "before":
                 raise SourceError(f"{place or self._source.path}: {message}")
             return StepError(message=f"{message} ({place})" if place else message, line=error["line"])
-        environment = error["stage"] == "before" or _is_environment(error["code"], message) or _lost(error)
+        environment = error["stage"] == "before" or _surroundings(error["code"], message) or _lost(error)
         return StepError(
             message=message,
             kind=ErrorKind.ENVIRONMENT if environment else ErrorKind.MIGRATION,
@@ -261,7 +264,7 @@ class AlembicRunner:
         )
 
 
-def _is_environment(code: str, message: str) -> bool:
+def _surroundings(code: str, message: str) -> bool:
     """Whether a refusal is the surroundings' doing; for a missing role, extension or setting only the words tell."""
     missing = r'role ".*" does not exist|extension ".*" is not available|unrecognized configuration parameter'
     return bool(_ENVIRONMENT.match(code) or (code in ("42704", "0A000") and re.match(missing, message)))
@@ -328,65 +331,6 @@ def _ordered(revisions: Iterable[Mapping[str, Any]], heads: Iterable[str]) -> li
     return [by_id[name] for name in order]
 
 
-# --- detection --------------------------------------------------------------------------------------------------------
-
-
-def _detect(place: Path) -> list[Path]:
-    """Ini files and pyproject tables; folders with env.py and versions/ that none of them names."""
-    if place.is_file():
-        return [place] if place.suffix in (".ini", ".toml", ".cfg") else []
-    folders = list(common.folders(place))
-    files = [file for folder in folders if (file := _settings_file(folder))]
-    covered = {_script_location(file) for file in files}
-    loose = [folder for folder in folders if _holds_environment(folder) and folder.resolve() not in covered]
-    return [*files, *(_named_by(folder) or folder for folder in loose)]
-
-
-def _settings_file(folder: Path) -> Path | None:
-    ini, toml = folder / "alembic.ini", folder / "pyproject.toml"
-    if ini.is_file():
-        return ini
-    return toml if _toml_section(toml) else None
-
-
-def _holds_environment(folder: Path) -> bool:
-    env = folder / "env.py"
-    return env.is_file() and (folder / "versions").is_dir() and b"alembic" in env.read_bytes()
-
-
-def _named_by(folder: Path) -> Path | None:
-    """The settings file further up that names a folder as its script location."""
-    for parent in list(folder.resolve().parents)[:4]:
-        file = _settings_file(parent)
-        if file is not None and _script_location(file) == folder.resolve():
-            return file
-    return None
-
-
-def _script_location(file: Path) -> Path | None:
-    found = _toml_section(file).get("script_location") if file.suffix == ".toml" else _ini_script_location(file)
-    if not isinstance(found, str):
-        return None
-    return (file.parent / found.replace("%(here)s", str(file.parent))).resolve()
-
-
-def _ini_script_location(file: Path) -> str | None:
-    parser = configparser.RawConfigParser()
-    with contextlib.suppress(configparser.Error, UnicodeDecodeError):  # Alembic itself will say what is wrong
-        parser.read(file, encoding="utf-8")
-    return parser.get("alembic", "script_location", fallback=None)
-
-
-def _toml_section(file: Path) -> Mapping[str, Any]:
-    if not file.is_file():
-        return {}
-    try:
-        table = tomllib.loads(file.read_text(encoding="utf-8")).get("tool", {}).get("alembic", {})
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
-        return {}
-    return table if isinstance(table, dict) else {}
-
-
 def _open(project: Path, path: Path, settings: SourceSettings) -> Source:
     return AlembicSource(path, project, settings)
 
@@ -394,6 +338,6 @@ def _open(project: Path, path: Path, settings: SourceSettings) -> Source:
 LAYOUT = Layout(
     kind="alembic",
     looked_for="alembic.ini, [tool.alembic] in pyproject.toml, or a folder with env.py and versions/",
-    detect=_detect,
+    detect=detect,
     open=_open,
 )
