@@ -267,7 +267,7 @@ class AlembicRunner:
 def _surroundings(code: str, message: str) -> bool:
     """Whether a refusal is the surroundings' doing; for a missing role, extension or setting only the words tell."""
     missing = r'role ".*" does not exist|extension ".*" is not available|unrecognized configuration parameter'
-    return bool(_ENVIRONMENT.match(code) or (code in ("42704", "0A000") and re.match(missing, message)))
+    return bool(_ENVIRONMENT.match(code) or (code in ("42704", "22023", "0A000") and re.match(missing, message)))
 
 
 def _lost(error: Mapping[str, Any]) -> bool:
