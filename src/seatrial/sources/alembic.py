@@ -64,6 +64,9 @@ class AlembicSource:
 
     def discover(self) -> tuple[Migration, ...]:
         """Every revision, parents first, each branch in one piece. Raises SourceError."""
+        if self._spare is not None:
+            self._spare.close()
+            self._spare = None
         worker, found = self.open_worker({})
         self._found = found
         self.bookkeeping = frozenset({found["version_table"]})
