@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import weakref
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -50,7 +51,8 @@ class Worker:
         except OSError as error:
             raise SourceError(f"{python} cannot be started: {error.strerror}. Name a Python in [source].") from None
         self._answers: queue.Queue[str] = queue.Queue()
-        threading.Thread(target=self._listen, daemon=True).start()
+        threading.Thread(target=_listen, args=(self._process, self._answers), daemon=True).start()
+        self._end = weakref.finalize(self, _end, self._process, self._output)  # also where nobody closes it
         self.hello = self._answer(_PATIENCE_S)
 
     def ask(self, request: Mapping[str, Any], patience_s: float = _PATIENCE_S) -> dict[str, Any]:
@@ -78,24 +80,7 @@ class Worker:
 
     def close(self) -> None:
         """End the process; asked to first, then made to."""
-        for pipe in (self._process.stdin, self._process.stdout):
-            with contextlib.suppress(OSError, ValueError):
-                assert pipe is not None
-                if pipe is self._process.stdin:
-                    pipe.close()
-        try:
-            self._process.wait(timeout=1)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._output.close()
-
-    def _listen(self) -> None:
-        assert self._process.stdout is not None
-        with contextlib.suppress(ValueError):  # closed under us
-            for line in self._process.stdout:
-                self._answers.put(line)
-        self._answers.put("")
+        self._end()
 
     def _answer(self, patience_s: float) -> dict[str, Any]:
         try:
@@ -114,6 +99,26 @@ class Worker:
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
         said = self.printed
         return Died(f"the project's Python ({self.python}) ended with {how}" + (f": {said}" if said else ""))
+
+
+def _listen(process: subprocess.Popen[str], answers: queue.Queue[str]) -> None:
+    """Pass on what the worker says, then an empty line. It knows no Worker, so that one can be forgotten."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        answers.put(line)
+    answers.put("")
+
+
+def _end(process: subprocess.Popen[str], output: IO[bytes]) -> None:
+    assert process.stdin is not None
+    with contextlib.suppress(OSError):
+        process.stdin.close()
+    try:
+        process.wait(timeout=1)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    output.close()
 
 
 def start(project: Path, python: str | None, environ: Mapping[str, str]) -> Worker:
