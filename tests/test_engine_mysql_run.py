@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import pytest
-
 from mysql_fixtures import changed, db, differences, mysql_server, mysql_state, ran  # noqa: F401
-from seatrial.engines.mysql import MysqlDatabase
-from seatrial.errors import DatabaseError
-from seatrial.model import ErrorKind, Observed, Script, TableRef, Transaction
 from test_engine_mysql_rows import _copying
 from test_engine_mysql_schema import BASE
 
+from seatrial.engines.mysql import MysqlDatabase
+from seatrial.errors import DatabaseError
+from seatrial.model import ErrorKind, Observed, Script, TableRef, Transaction
+
 
 def test_a_step_records_its_statements_and_the_one_that_was_refused(db: MysqlDatabase) -> None:  # noqa: F811
-    step = db.run(Script(text="create table t (id int primary key);\n\ninsert into t values (1), (2);\ninsert into t values (1);", first_line=5))
+    step = db.run(
+        Script(
+            text="create table t (id int primary key);\n\ninsert into t values (1), (2);\ninsert into t values (1);",
+            first_line=5,
+        )
+    )
     assert [(s.sql, s.rows) for s in step.statements][1] == ("insert into t values (1), (2)", 2)
     assert step.error is not None
     assert (step.error.code, step.error.kind, step.error.line) == ("1062", ErrorKind.MIGRATION, 8)
@@ -22,9 +27,13 @@ def test_a_step_records_its_statements_and_the_one_that_was_refused(db: MysqlDat
 
 
 def test_half_applied_ddl_stays_and_rows_of_the_transaction_go(db: MysqlDatabase) -> None:  # noqa: F811
-    step = db.run(Script(text="create table t (id int primary key); insert into t values (1); insert into t values (1)"))
+    step = db.run(
+        Script(text="create table t (id int primary key); insert into t values (1); insert into t values (1)")
+    )
     assert step.error is not None
-    assert db.query("select id from t") == [("1",)]  # CREATE TABLE has ended the transaction, so the row is there to stay
+    assert db.query("select id from t") == [
+        ("1",)
+    ]  # CREATE TABLE has ended the transaction, so the row is there to stay
     step = db.run(Script(text="insert into t values (2); insert into t values (2)"))
     assert step.error is not None
     assert db.query("select id from t") == [("1",)]
@@ -45,7 +54,10 @@ def test_each_step_has_a_fresh_session(db: MysqlDatabase) -> None:  # noqa: F811
 
 
 def test_delimiters_and_bodies(db: MysqlDatabase) -> None:  # noqa: F811
-    ran(db, "create table t (a int);\nDELIMITER //\ncreate procedure p() begin insert into t values (1); insert into t values (2); end//\nDELIMITER ;\ncall p();")
+    ran(
+        db,
+        "create table t (a int);\nDELIMITER //\ncreate procedure p() begin insert into t values (1); insert into t values (2); end//\nDELIMITER ;\ncall p();",  # noqa: E501
+    )
     assert db.query("select count(*) from t") == [("2",)]
 
 
@@ -77,8 +89,8 @@ def test_what_reaches_outside_is_refused_unless_trusted(db: MysqlDatabase, state
 def test_ordinary_statements_are_not_taken_for_reaching_outside(db: MysqlDatabase) -> None:  # noqa: F811
     ran(
         db,
-        "create table t (a int, o varchar(99)); insert into t values (1, 'into outfile a, load_file(b)'); alter database character set utf8mb4;"
-        f"use {db.name}; select t.a from t; update {db.name}.t set a = 2; create table `mysql` (user int); select `mysql`.user from `mysql`",
+        "create table t (a int, o varchar(99)); insert into t values (1, 'into outfile a, load_file(b)'); alter database character set utf8mb4;"  # noqa: E501
+        f"use {db.name}; select t.a from t; update {db.name}.t set a = 2; create table `mysql` (user int); select `mysql`.user from `mysql`",  # noqa: E501
     )
 
 
@@ -98,7 +110,7 @@ def test_connections_that_die_are_not_the_migrations_fault(db: MysqlDatabase) ->
         ("drop table t", "EXCLUSIVE", False),
     ],
 )
-def test_locks_are_the_servers_own_answer(db: MysqlDatabase, statement: str, mode: str, rewrites: bool) -> None:  # noqa: F811
+def test_locks_are_the_servers_own_answer(db: MysqlDatabase, statement: str, mode: str, rewrites: bool) -> None:  # noqa: F811  # noqa: E501
     ran(db, "create table t (id int primary key, v int)")
     step = ran(db, statement)
     assert step.locks_observed is Observed.SAMPLED
@@ -132,8 +144,8 @@ def test_restore_brings_back_everything(db: MysqlDatabase, large: int) -> None: 
     for _ in range(2):
         ran(
             db,
-            "set foreign_key_checks = 0; drop table u; drop view v; create table v (a int); drop procedure p; drop event ev;"
-            "alter table o add column extra int, drop key o_w; create view u as select 1 as one; create table more (a int);"
+            "set foreign_key_checks = 0; drop table u; drop view v; create table v (a int); drop procedure p; drop event ev;"  # noqa: E501
+            "alter table o add column extra int, drop key o_w; create view u as select 1 as one; create table more (a int);"  # noqa: E501
             "drop trigger o_tr; insert into schema_migrations values ('0002'); alter database character set latin1;"
             "drop function f; create procedure other() select 1;",
         )
@@ -141,7 +153,10 @@ def test_restore_brings_back_everything(db: MysqlDatabase, large: int) -> None: 
         after = db.take("B")
         assert changed(before.schema, after.schema) == {}
         assert differences(db, before, after) == {}
-        assert (after.counters, [t.checksum for t in after.tables]) == (before.counters, [t.checksum for t in before.tables])
+        assert (after.counters, [t.checksum for t in after.tables]) == (
+            before.counters,
+            [t.checksum for t in before.tables],
+        )
         assert {t: db.query(f"show create table {t}") for t in shown} == shown
         assert db.query("select version from schema_migrations") == [("0001",)]
     ran(db, "insert into u (email) values ('new')")
@@ -181,7 +196,11 @@ def test_filling_fires_no_trigger_and_leaves_triggers_exactly_as_they_were(db: M
 def test_binary_spatial_and_bit_values_go_in_as_they_come_out(db: MysqlDatabase) -> None:  # noqa: F811
     ran(db, "create table t (id int primary key, b varbinary(9), g point, i bit(4), j json, d double)")
     with db.filling():
-        db.fill(TableRef("", "t"), ["id", "b", "g", "i", "j", "d"], [[1, b"\x00\xff", "POINT(1 2)", "0101", '{"a": 1}', 0.1]])
+        db.fill(
+            TableRef("", "t"),
+            ["id", "b", "g", "i", "j", "d"],
+            [[1, b"\x00\xff", "POINT(1 2)", "0101", '{"a": 1}', 0.1]],
+        )
     before = db.take("A")
     ran(db, "delete from t")
     (row,) = differences(db, before, db.take("B"))["t"].lost
@@ -193,14 +212,17 @@ def test_binary_spatial_and_bit_values_go_in_as_they_come_out(db: MysqlDatabase)
 def test_integrity_of_rows_that_no_constraint_holds(db: MysqlDatabase) -> None:  # noqa: F811
     ran(
         db,
-        "create table p (id int primary key); create table c (id int primary key, pid int, u varchar(9) not null, n int,"
-        " constraint c_p foreign key (pid) references p (id), unique key c_u (u), constraint c_n check (n > 0)) character set utf8mb4;"
+        "create table p (id int primary key); create table c (id int primary key, pid int, u varchar(9) not null, n int,"  # noqa: E501
+        " constraint c_p foreign key (pid) references p (id), unique key c_u (u), constraint c_n check (n > 0)) character set utf8mb4;"  # noqa: E501
         "insert into p values (1); insert into c values (1, 1, 'a', 1), (2, null, 'b', null);",
     )
     before = db.take("A")
     assert all(i.count == 0 and i.observed for i in before.integrity)
-    ran(db, "alter table c drop key c_u; alter table c drop constraint c_n; alter table c modify u varchar(9) null;"
-        "set foreign_key_checks = 0; insert into c values (3, 99, 'A', 5), (4, null, null, -1)")
+    ran(
+        db,
+        "alter table c drop key c_u; alter table c drop constraint c_n; alter table c modify u varchar(9) null;"
+        "set foreign_key_checks = 0; insert into c values (3, 99, 'A', 5), (4, null, null, -1)",
+    )
     after = {i.object: i for i in db.take("B", since=before, also=before.schema).integrity}
     assert after["constraint c_p"].keys == (("3",),)
     assert (after["constraint c_u"].rule, after["constraint c_u"].keys) == ("duplicate-keys", (("1",), ("3",)))
@@ -210,7 +232,10 @@ def test_integrity_of_rows_that_no_constraint_holds(db: MysqlDatabase) -> None: 
 
 
 def test_counters_say_what_comes_next(db: MysqlDatabase) -> None:  # noqa: F811
-    ran(db, "create table t (id int auto_increment primary key); insert into t values (5); delete from t; alter table t auto_increment = 9")
+    ran(
+        db,
+        "create table t (id int auto_increment primary key); insert into t values (5); delete from t; alter table t auto_increment = 9",  # noqa: E501
+    )
     (counter,) = db.take("A").counters
     assert (counter.column, counter.mechanism, counter.next_value, counter.highest) == ("id", "auto_increment", 9, None)
     ran(db, "insert into t values ()")

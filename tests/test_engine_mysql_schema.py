@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-
 from mysql_fixtures import changed, db, mysql_server, mysql_state, ran  # noqa: F401
+
 from seatrial.engines.mysql import MysqlDatabase
 
 BASE = """
@@ -77,8 +77,14 @@ def base(db: MysqlDatabase) -> MysqlDatabase:  # noqa: F811
             {"trigger o_tr": {"definition"}},
         ),
         ("create or replace view v as select id from u where id > 0", {"view v": {"definition"}}),
-        ("create or replace sql security invoker view v as select id, email from u where id > 0", {"view v": {"security"}}),
-        ("alter table u drop column email", {"column u.email": set(), "constraint u_email": set(), "view v": {"valid"}}),
+        (
+            "create or replace sql security invoker view v as select id, email from u where id > 0",
+            {"view v": {"security"}},
+        ),
+        (
+            "alter table u drop column email",
+            {"column u.email": set(), "constraint u_email": set(), "view v": {"valid"}},
+        ),
         ("drop procedure p", {"procedure p": set()}),
         ("alter procedure p comment 'y'", {"procedure p": {"comment"}}),
         ("alter function f sql security invoker", {"function f": {"security"}}),
@@ -124,7 +130,9 @@ def test_grants_on_the_database_its_tables_and_columns(base: MysqlDatabase) -> N
     before = base.inspect()
     base.execute(f"create user {user}")
     try:
-        base.execute(f"grant select, insert (w) on o to {user}", f"grant create on `{base.name}`.* to {user} with grant option")
+        base.execute(
+            f"grant select, insert (w) on o to {user}", f"grant create on `{base.name}`.* to {user} with grant option"
+        )
         found = {k.label: a for k, a in base.inspect().items() if k.kind == "grant"}
         assert found["grant o"]["privileges"] == (f"{user}: SELECT",)
         assert found["grant o.w"]["privileges"] == (f"{user}: INSERT",)

@@ -47,13 +47,14 @@ class Caster:
             return self._impossible(rows, before) if refused is not None else None
 
     def _stored(self, rows: Comparison, before: str, after: str, zone: str) -> str:
-        """A table of key, old value ``w`` and new value stored as the old type, ``v``; as ALTER TABLE would store it."""
+        """A table of key, old value ``w``, and ``v``: the new value stored as the old type, as ALTER TABLE would."""
         declared = f"(v {_declared(self.old.column(before))})"
         self.link.execute("SET @seatrial_mode = @@sql_mode")
         try:
             self.link.execute(_LENIENT.format(zone=literal(zone)))
             return rows.scratch(
-                f"SELECT {self._keys()}, {self.old.at(before, 'o')} AS w, {self.new.at(after, 'n')} AS v FROM {rows.join()}",
+                f"SELECT {self._keys()}, {self.old.at(before, 'o')} AS w, {self.new.at(after, 'n')} AS v"
+                f" FROM {rows.join()}",
                 declared,
             )
         finally:

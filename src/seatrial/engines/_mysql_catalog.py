@@ -48,7 +48,7 @@ class Catalog:
 
 @dataclass(slots=True)
 class Reader:
-    """Reads one database. ``engine_made`` remembers, between readings, the indexes that the server made for foreign keys."""
+    """Reads one database. ``engine_made`` remembers the indexes that the server made for foreign keys."""
 
     link: Link
     database: str

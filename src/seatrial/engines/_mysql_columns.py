@@ -48,8 +48,8 @@ class Column:
 def as_text(column: Column, expression: str) -> str:
     """SQL of the value's exact text, in utf8mb4.
 
-    FLOAT prints six digits, so it is read as DOUBLE, which prints the shortest text that gives the same number back (manual,
-    14.17). A geometry is its SRID and WKB. CHAR has no trailing blanks by definition (manual, 13.3.2).
+    FLOAT prints six digits, so it is read as DOUBLE, which prints the shortest text that gives the same number back. A
+    geometry is its SRID and WKB. CHAR has no trailing blanks by definition (manual, 13.3.2).
     """
     if column.base in ("float", "double"):
         return f"CAST(CAST({expression} AS DOUBLE) AS CHAR)"
@@ -84,8 +84,8 @@ def same_value(old: Column, one: str, new: Column, other: str) -> str:
 def packed(columns: Sequence[Column], names: Sequence[str]) -> str:
     """SQL of a row as bytes to be hashed, over the columns in the order of their names.
 
-    A field that can hold any byte goes in behind its length, and NULL has a mark of its own, so that no two rows give the
-    same bytes. Only rows whose columns are stored alike are compared by them: a cheap form of the value is enough.
+    A field that can hold any byte goes in behind its length, and NULL has a mark of its own: no two rows give the same
+    bytes. Only rows whose columns are stored alike are compared by them, so a cheap form of the value is enough.
     """
     ordered = sorted(zip(columns, names, strict=True), key=lambda pair: pair[0].name)
     parts = [part for column, name in ordered for part in _field(column, name)]
@@ -94,7 +94,7 @@ def packed(columns: Sequence[Column], names: Sequence[str]) -> str:
 
 
 def _mark(text: str) -> str:
-    """A short mark of the column list: a table with other columns is another table, even where the fields are the same."""
+    """A short mark of the column list: other columns make another row, even where the fields are the same."""
     return f"'{hashlib.sha256(text.encode()).hexdigest()[:16]}'"
 
 

@@ -72,7 +72,10 @@ class Judge:
             if not self._has(parent, theirs):
                 return None
             on = " AND ".join(f"p.{quote(b)} = t.{quote(a)}" for a, b in zip(columns, theirs, strict=True))
-            source = f"FROM {quote(table.name)} t LEFT JOIN {quote(parent)} p ON {on} WHERE {filled} AND p.{quote(theirs[0])} IS NULL"
+            source = (
+                f"FROM {quote(table.name)} t LEFT JOIN {quote(parent)} p ON {on}"
+                f" WHERE {filled} AND p.{quote(theirs[0])} IS NULL"
+            )
         elif "." in parent:
             return None
         else:

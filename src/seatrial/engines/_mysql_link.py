@@ -31,7 +31,7 @@ _ENVIRONMENT = frozenset(
         *(2000, 2002, 2003, 2005, 2006, 2008, 2013, 2014, 2055, 3024, 3572, 3636, 1286, 1524, 1396, 1298, 4031),
     }
 )
-"""Error numbers of connections, resources, rights, and of what is missing on the server (Server Error Message Reference)."""
+"""Error numbers of connections, resources, rights, and of what is missing on the server (Error Message Reference)."""
 LOST = frozenset({2006, 2013, 2014, 2055, 1053, 1927, 4031, 0})
 
 
@@ -67,7 +67,7 @@ class Link:
         self._raw: Any = None
 
     def execute(self, statement: str, *, told: bool = True) -> int:
-        """Run one statement; returns the number of affected rows. Raises DatabaseError, with the statement if ``told``."""
+        """Run one statement; returns how many rows it hit. Raises DatabaseError, with the statement if ``told``."""
         with self._cursor(statement, told=told) as cursor:
             return int(cursor.rowcount)
 

@@ -1,8 +1,8 @@
 """What a DDL statement locks and rewrites, by the server's own answer.
 
 The statement is run on an empty twin of its table beside the trial's database, first with ALGORITHM=INSTANT, then with
-ALGORITHM=INPLACE and LOCK=NONE or SHARED, then with ALGORITHM=COPY: the first that the server accepts is what it chooses by
-itself (manual, 17.12.1). How long the lock is held is measured with the statement.
+ALGORITHM=INPLACE and LOCK=NONE or SHARED, then with ALGORITHM=COPY: the first that the server accepts is what it
+chooses by itself (manual, 17.12.1). How long the lock is held is measured with the statement.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _WHOLE = {"DROP": "EXCLUSIVE", "TRUNCATE": "EXCLUSIVE", "RENAME": "EXCLUSIVE"}
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The table that a statement alters: where its name stands in the text, and how further clauses are joined to it."""
+    """The table that a statement alters: where its name stands, and how further clauses are joined to the text."""
 
     table: str
     start: int
@@ -44,8 +44,8 @@ class TwinWatcher(Watcher):
 
     observed = Observed.SAMPLED
     note = (
-        "ALTER TABLE and CREATE or DROP INDEX: the algorithm and lock that the server accepted for the same statement on an empty"
-        " twin of the table; rows locked by other statements are not observed"
+        "ALTER TABLE and CREATE or DROP INDEX: the algorithm and lock that the server accepted for the same statement"
+        " on an empty twin of the table; rows locked by other statements are not observed"
     )
 
     def __init__(self, link: Link, space: str, dialect: str) -> None:
@@ -109,7 +109,7 @@ _SAY_OTHERWISE = frozenset(
         "NOWAIT",
     }
 )
-"""Words of statements that no twin can answer for: their parents and partitions are elsewhere, or they choose by themselves."""
+"""Words of statements that no twin can answer for: their parents are elsewhere, or they choose by themselves."""
 
 
 def _target(tokens: Sequence[Token], at: int, *, comma: bool) -> Target | None:

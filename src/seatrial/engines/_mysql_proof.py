@@ -1,8 +1,9 @@
 """Proof that a table of a local server was not touched, without reading its rows.
 
-Every change of an InnoDB page gets a higher log sequence number. With the table flushed and quiet (``FLUSH TABLES ... FOR EXPORT``) the highest
-number over the pages of its file, together with InnoDB's id of the table, is therefore the same only if no page was written.
-A rebuild gives a new id; what instant DDL changes stands in the file as well (MySQL's SDI pages, MariaDB's metadata record).
+Every change of an InnoDB page gets a higher log sequence number. With the table flushed and quiet (``FLUSH TABLES ...
+FOR EXPORT``) the highest number over the pages of its file, together with InnoDB's id of the table, is therefore the
+same only if no page was written. A rebuild gives a new id; what instant DDL changes stands in the file as well (MySQL's
+SDI pages, MariaDB's metadata record).
 """
 
 from __future__ import annotations

@@ -16,8 +16,8 @@ from seatrial.model import ChangedRow, ChangeGroup, Row, TableDiff, TablePair, T
 class Copy:
     """One table's rows at one moment, as they were stored.
 
-    A copy by rows has columns ``c0``, ``c1`` ..., ``h``, the hash of the row, and, unless it is one integer, ``k``, a digest of the
-    key. A ``twin`` is a copy of the table's file: it has the table's own columns and indexes.
+    A copy by rows has columns ``c0``, ``c1`` ..., ``h``, the hash of the row, and, unless it is one integer, ``k``, a
+    digest of the key. A ``twin`` is a copy of the table's file: it has the table's own columns and indexes.
     """
 
     name: str  # quoted, with its database
@@ -112,7 +112,8 @@ class Shadows:
         if keyed and not _is_number(keyed):
             fields.append(f"{_digest(keyed, [quote(c.name) for c in keyed])} AS k")
         fields.append(f"{self._hash([c for c in stored if not c.generated])} AS h")
-        return f"CREATE TABLE {name} ENGINE={self._dialect.mode_of_copies} AS SELECT {', '.join(fields)} FROM {quote(table.name)}"
+        head = f"CREATE TABLE {name} ENGINE={self._dialect.mode_of_copies}"
+        return f"{head} AS SELECT {', '.join(fields)} FROM {quote(table.name)}"
 
     def _hash(self, columns: Sequence[Column]) -> str:
         return f"UNHEX(SHA2({packed(columns, [quote(c.name) for c in columns])}, 256))"
@@ -177,7 +178,8 @@ class Shadows:
         digest = _digest([copy.column(k) for k in key], [copy.at(k, "r") for k in key])
         number = f"ROW_NUMBER() OVER (PARTITION BY {digest} ORDER BY {copy.at(copy.columns[0].name, 'r')})"
         return self.scratch(
-            f"SELECT {copy.fields('r')}{'' if copy.twin else ', r.h'}, UNHEX(SHA2(CONCAT(HEX({digest}), ' ', {number}), 256)) AS k FROM {copy.name} r"
+            f"SELECT {copy.fields('r')}{'' if copy.twin else ', r.h'},"
+            f" UNHEX(SHA2(CONCAT(HEX({digest}), ' ', {number}), 256)) AS k FROM {copy.name} r"
         )
 
     def scratch(self, query: str, declared: str = "") -> str:
@@ -347,7 +349,7 @@ class Comparison:
         return self.scratch(f"SELECT {fields} FROM {join} WHERE {self._sure[partner]} IS NULL")
 
     def _twins(self, lost: str, added: str) -> str:
-        """Rows whose key only changed within what its collation takes for equal: changed rows, and no longer lost or added."""
+        """Rows whose key changed only within what its collation takes for equal: changed, not lost and added."""
         texts = [k for k in self._pair.key if self._old.column(k).collation]
         if not texts:
             return ""
@@ -366,7 +368,8 @@ class Comparison:
         if not old.collation:
             return self._equal(key, new)
         one, other = self._old.at(key, "o"), self._new.at(new, "n")
-        return f"CONVERT({one} USING {old.charset}) COLLATE {old.collation} = CONVERT({other} USING {old.charset}) COLLATE {old.collation}"
+        sides = [f"CONVERT({side} USING {old.charset}) COLLATE {old.collation}" for side in (one, other)]
+        return " = ".join(sides)
 
     def _groups(self, work: Sequence[str]) -> tuple[ChangeGroup, ...]:
         counts: dict[str, int] = {}
@@ -383,7 +386,8 @@ class Comparison:
         found: list[TextRow] = []
         for table in work:
             found += self._link.rows(
-                f"SELECT {', '.join(fields)} FROM {table} WHERE m = {literal(mask)} ORDER BY {', '.join(order)} LIMIT {self._limit}"
+                f"SELECT {', '.join(fields)} FROM {table} WHERE m = {literal(mask)}"
+                f" ORDER BY {', '.join(order)} LIMIT {self._limit}"
             )
         rows = tuple(
             ChangedRow(key=f[:keys], old=f[keys : keys + len(places)], new=f[keys + len(places) :])
@@ -444,8 +448,9 @@ class Comparison:
         fields = ", ".join(f"MIN(t{i}) AS t{i}" for i in range(width))
         texts = ", ".join(f"t{i}" for i in range(width))
         found = self._link.rows(
-            f"SELECT d, {texts} FROM (SELECT r.h, ABS(MIN(s.d)) AS d, {fields} FROM {rows} r JOIN {surplus} s ON s.h = r.h"
-            f" WHERE SIGN(s.d) = {sign} GROUP BY r.h) g ORDER BY {texts} LIMIT {self._limit}"
+            f"SELECT d, {texts} FROM (SELECT r.h, ABS(MIN(s.d)) AS d, {fields} FROM {rows} r"
+            f" JOIN {surplus} s ON s.h = r.h WHERE SIGN(s.d) = {sign} GROUP BY r.h) g"
+            f" ORDER BY {texts} LIMIT {self._limit}"
         )
         return tuple(_repeated(found))[: self._limit]
 

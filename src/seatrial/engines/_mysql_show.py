@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -23,7 +24,6 @@ class Shown:
 
 def parse(text: str, dialect: str) -> Shown:
     """Cut the output of SHOW CREATE TABLE at its outer commas."""
-    shown = Shown()
     columns: dict[str, str] = {}
     keys: dict[str, str] = {}
     constraints: dict[str, str] = {}
@@ -40,8 +40,7 @@ def parse(text: str, dialect: str) -> Shown:
         elif first.word in _KEYS:
             at = next(i for i, t in enumerate(element) if t.kind == QUOTED)
             keys[element[at].name] = _without_comment(text, element, at)
-    shown = Shown(columns, keys, constraints, foreign, text[end:])
-    return shown
+    return Shown(columns, keys, constraints, foreign, text[end:])
 
 
 def _elements(tokens: list[Token]) -> tuple[list[list[Token]], int]:
@@ -87,12 +86,12 @@ _NO_LITERAL_DEFAULT = frozenset(
 
 
 def lacks_default(definition: str, dialect: str) -> bool:
-    """Whether a nullable column has no default at all (ALTER ... DROP DEFAULT), so that strict mode refuses to leave it out.
+    """Whether a nullable column has no default at all (ALTER ... DROP DEFAULT): strict mode refuses to leave it out.
 
     MySQL shows ``DEFAULT NULL`` for every other nullable column, but not for the types that take no literal default.
     """
     words = [t.word for t in code(definition, dialect)]
-    required = any(pair == ("NOT", "NULL") for pair in zip(words, words[1:], strict=False))
+    required = any(pair == ("NOT", "NULL") for pair in itertools.pairwise(words))
     return (
         not required
         and words[:1] != []

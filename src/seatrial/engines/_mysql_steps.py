@@ -1,4 +1,4 @@
-"""Scripts run as a migration tool would run them: a fresh connection, the server's own session, statement by statement."""
+"""Scripts run as a migration tool would: a fresh connection, the server's own session, statement by statement."""
 
 from __future__ import annotations
 
@@ -184,7 +184,7 @@ def _since(started: float) -> float:
 
 
 def reaches_outside(statement: str, dialect: str, database: str) -> str:
-    """The words of a statement that read or write the server's files or another database; empty where there are none."""
+    """The words of a statement that reach the server's files or another database; empty where there are none."""
     tokens = code(statement, dialect)
     words = [t.word for t in tokens]
     for i, word in enumerate(words):

@@ -20,7 +20,7 @@ _NOT_IMPORTABLE = ("FULLTEXT KEY", "PARTITION BY", "WITH SYSTEM VERSIONING", "EN
 
 @dataclass(frozen=True, slots=True)
 class Tablespaces:
-    """Copies between the trial's database and the one beside it. Without ``folder``, on a server of others, it does nothing."""
+    """Copies between the trial's database and the one beside it; without ``folder`` (a server of others) none."""
 
     link: Link
     trial: str
@@ -61,7 +61,7 @@ class Tablespaces:
         return not any(mark in create for mark in _NOT_IMPORTABLE)
 
     def _transferred(self, source: tuple[str, str], target: tuple[str, str]) -> bool:
-        """Give the target the source's file; False where this server cannot import it (rows of instant DDL on some releases)."""
+        """Give the target the source's file; False where this server cannot import it (after instant DDL)."""
         ours, theirs = (self._prover(db).files([t]).get(t, []) for db, t in (source, target))
         if len(ours) != 1 or len(theirs) != 1:
             return False

@@ -1,6 +1,7 @@
 """Physical copies of a whole database to go back to, exactly.
 
-Every object is kept as the server shows it, every table's rows as they are stored. Going back remakes only what is another than it was.
+Every object is kept as the server shows it, every table's rows as they are stored. Going back remakes only what is
+another than it was.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ class Site(Protocol):
 
 
 class MysqlDatabase:
-    """Implements model.Database. The rows of moments live in ``<name>_shadow``, copies of the whole in ``<name>_c1`` ..."""
+    """Implements model.Database. The rows of moments and of checkpoints live in ``<name>_shadow``."""
 
     dialect: Dialect = MYSQL
 
@@ -118,7 +118,7 @@ class MysqlDatabase:
         return self._catalog(self.bookkeeping).schema
 
     def take(self, moment: str, *, since: Snapshot | None = None, also: Schema | None = None) -> Snapshot:
-        # ``since`` is not needed: the newest copy of a table is carried over wherever the table is proven to be as it was then.
+        # ``since`` is not needed: a table's newest copy is carried over wherever it is proven to be as it was then.
         catalog = self._catalog(self.bookkeeping)
         copies = self._copies(catalog)
         integrity = self._judged(catalog, copies, also)
@@ -236,7 +236,7 @@ class MysqlDatabase:
 
     @contextlib.contextmanager
     def filling(self) -> Iterator[MysqlDatabase]:
-        """One transaction without foreign keys and triggers. MySQL cannot switch triggers off: they are dropped and made again."""
+        """One transaction without foreign keys and triggers, which are dropped and made again."""
         self._filling = Filling(self._link, self.dialect)
         try:
             with self._filling:

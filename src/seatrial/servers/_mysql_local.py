@@ -1,7 +1,8 @@
 """A throwaway MySQL or MariaDB on a Unix socket: found, initialised, started, stopped, removed.
 
-Nothing in it has to survive a crash, so nothing is synced. It runs in a session of its own: Ctrl-C reaches Seatrial only, which then
-stops it. An initialised data folder is kept in the user's cache and copied: MySQL takes seconds to make one.
+Nothing in it has to survive a crash, so nothing is synced. It runs in a session of its own: Ctrl-C reaches Seatrial
+only, which then stops it. An initialised data folder is kept in the user's cache and copied: MySQL takes seconds to
+make one.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from seatrial.servers import ledger
 
 KIND = "mysql server"
 ROOTS = {"mysql": "SEATRIAL_MYSQL_ROOT", "mariadb": "SEATRIAL_MARIADB_ROOT"}
-"""Environment variables that name a folder with an unpacked distribution (``usr/sbin/mysqld`` or ``bin/mysqld`` in it)."""
+"""Environment variables that name a folder with an unpacked distribution (with ``usr/sbin/mysqld`` or the like)."""
 
 _DAEMONS = {"mysql": ("mysqld",), "mariadb": ("mariadbd", "mysqld")}
 _PLACES = (
@@ -109,7 +110,7 @@ class LocalServer:
 
     @classmethod
     def start(cls, run: ledger.Run, engine: str, programs: str | None = None) -> LocalServer:
-        """Copy an initialised data folder and start a server on it. Raises ServerError with the server's own last words."""
+        """Start a server on a copy of the data folder. Raises ServerError with the server's own last words."""
         found = find_programs(engine, programs)
         template = _template(found)
         folder = _short_folder()
@@ -137,7 +138,7 @@ class LocalServer:
 
 
 def find_programs(engine: str, folder: str | None = None) -> Programs:
-    """The server's programs: in the folder given, in the environment variable's, on PATH, or where they are installed."""
+    """The server's programs: in the folder given, in the environment variable's, on PATH, or in the usual places."""
     root = folder or os.environ.get(ROOTS[engine])
     for daemon in _in_root(engine, Path(root)) if root else _installed(engine):
         found = _inspect(engine, daemon, Path(root) if root else None)

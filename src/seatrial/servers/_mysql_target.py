@@ -56,7 +56,7 @@ class Target:
         return target._with_settings(query, url)
 
     def _with_settings(self, query: dict[str, str], url: str) -> Target:
-        known = {
+        known: dict[str, Any] = {
             "unix_socket": next((query.pop(k) for k in ("unix_socket", "socket") if k in query), ""),
             "tls_ca": _take(query, "ssl_ca", "ssl-ca"),
             "tls_cert": _take(query, "ssl_cert", "ssl-cert"),
@@ -107,7 +107,7 @@ class Target:
         )
 
     def connect(self, name: str | None) -> Any:
-        """A new connection in autocommit whose values come as text or bytes. Raises ServerError, without the password."""
+        """A new connection in autocommit, its values text or bytes. Raises ServerError, without the password."""
         pymysql = driver()
         try:
             return self._connect(pymysql, name)

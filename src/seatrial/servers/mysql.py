@@ -1,7 +1,8 @@
 """MySQL and MariaDB servers: one behind a URL, or a local one that is started, used and thrown away.
 
-Nothing is altered or dropped but databases whose name has our prefix and a run's id, and whose sibling of ours holds our
-marker or which stand in that run's ledger. A run is alive while it holds its lock on this machine or its named lock on the server.
+Nothing is altered or dropped but databases whose name has our prefix and a run's id, and which stand in that run's
+ledger or have a sibling that holds our marker. A run is alive while it holds its lock on this machine or its named lock
+on the server.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ class MysqlServer:
 
     @classmethod
     def at(cls, url: str, open_database: Opener, *, trust: bool = False) -> MysqlServer:
-        """The server behind a ``mysql://`` or ``mariadb://`` URL. Raises ServerError, or NotOurs where it names a database in use."""
+        """The server behind a ``mysql://`` URL. Raises ServerError, or NotOurs where it names a database in use."""
         server = cls(Target.parse(url), open_database, trust=trust)
         try:
             server.refuse_foreign()
@@ -93,7 +94,8 @@ class MysqlServer:
         if number < _OLDEST[self.engine]:
             least = ".".join(str(n) for n in _OLDEST[self.engine])
             raise ServerError(
-                f"{self.target.redacted} runs {self.engine} {self.version}; Seatrial needs {least} or newer. Give a newer server."
+                f"{self.target.redacted} runs {self.engine} {self.version}; Seatrial needs {least} or newer. "
+                "Give a newer server."
             )
         # Tells other machines' runs that this one is alive: it goes when the connection does (manual, 14.14).
         self.maintain(self._life)
