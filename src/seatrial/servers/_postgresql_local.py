@@ -10,11 +10,13 @@ import contextlib
 import importlib.util
 import os
 import re
+import secrets
 import shutil
 import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,6 +59,7 @@ _SETTINGS = {
     "bgwriter_lru_maxpages": "0",
 }
 _SECONDS = 60  # how long a start may take on a busy machine
+_PROGRAM = re.compile(r"\S*\b(?:postgres|initdb)\s")
 _LONGEST_SOCKET = 90  # sun_path holds 104 to 108 bytes, the socket's own name takes 15
 
 
@@ -76,8 +79,9 @@ class LocalServer:
     def start(cls, run: ledger.Run, programs: str | None = None) -> LocalServer:
         """Initialise and start a server. Raises ServerError with the server's own last words."""
         found = find_programs(programs)
-        folder = _short_folder()
+        folder = _short_name()
         run.record(kind=KIND, folder=str(folder))
+        folder.mkdir(mode=0o700)
         user = _user(folder)
         process: subprocess.Popen[bytes] | None = None
         try:
@@ -139,11 +143,12 @@ def _has_programs(place: Path) -> bool:
     return (place / "initdb").is_file() and (place / "postgres").is_file()
 
 
-def _short_folder() -> Path:
+def _short_name() -> Path:
+    """A folder that is not there yet: it stands in the ledger before it is made."""
     base = tempfile.gettempdir()
     if len(base) > _LONGEST_SOCKET - 20:
         base = "/tmp"
-    return Path(tempfile.mkdtemp(prefix="seatrial-", dir=base))
+    return Path(base) / f"seatrial-{secrets.token_hex(4)}"
 
 
 def _user(folder: Path) -> dict[str, Any]:
@@ -234,12 +239,11 @@ def remove_left_over(run: ledger.DeadRun) -> list[str]:
         if facts.get("kind") != KIND:
             continue
         folder = Path(facts["folder"])
-        pid = _postmaster(folder)
-        if pid is not None:
+        for pid in _working_in(folder):
             _end(pid, folder)
             removed.append(f"PostgreSQL server {pid} of run {run.id}")
         if folder.exists():
-            shutil.rmtree(folder, ignore_errors=True)
+            _remove(folder)
             removed.append(f"folder {folder} of run {run.id}")
         if not folder.exists():
             gone.append(facts)
@@ -250,13 +254,35 @@ def remove_left_over(run: ledger.DeadRun) -> list[str]:
     return removed
 
 
-def _postmaster(folder: Path) -> int | None:
-    """The server that runs in a folder of ours; its command line has to name the folder, for ids are used again."""
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        pid = int((folder / "data" / "postmaster.pid").read_text().splitlines()[0])
-        if str(folder) in _command_line(pid):
-            return pid
-    return None
+def _working_in(folder: Path) -> list[int]:
+    """The server, or initdb, that a folder of ours was given to; a server's children end with it.
+
+    Told by the command line: a server that is just starting has written no pid file yet, and ids are used again.
+    """
+    given = f"{folder}/data"
+    return [pid for pid, command in _commands() if given in command and _PROGRAM.match(command)]
+
+
+def _commands() -> Iterator[tuple[int, str]]:
+    """Every process with its command line."""
+    if Path("/proc/self/cmdline").exists():
+        for path in Path("/proc").iterdir():
+            if path.name.isdigit():
+                with contextlib.suppress(OSError):  # it ended meanwhile
+                    yield int(path.name), _command_line(int(path.name))
+        return
+    done = subprocess.run(["ps", "-A", "-o", "pid=,command="], capture_output=True, text=True, errors="replace")
+    for line in done.stdout.splitlines():
+        pid, _, command = line.strip().partition(" ")
+        yield int(pid), command.strip()
+
+
+def _remove(folder: Path, seconds: float = 5.0) -> None:
+    """What initdb left running may still write for a moment."""
+    limit = time.monotonic() + seconds
+    while folder.exists() and time.monotonic() < limit:
+        shutil.rmtree(folder, ignore_errors=True)
+        time.sleep(0.02)
 
 
 def _command_line(pid: int) -> str:
