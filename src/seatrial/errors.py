@@ -1,6 +1,6 @@
 """What can go wrong, as exceptions that say what, where and what to do next.
 
-Every message is shown to the user as it is: one sentence of what happened and one of what to do. No password may stand in it.
+Every message is shown to the user as it is: one sentence of what happened and one of what to do, and no password.
 """
 
 from __future__ import annotations

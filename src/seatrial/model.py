@@ -101,11 +101,11 @@ class TableRef:
 class ObjectKey:
     """What names a schema object. ``table`` is the raw name of the table that it belongs to, else empty.
 
-    ``kind`` is one of: table, column, constraint (named), primary key / unique / foreign key / check (unnamed; the name is
-    then ``table(columns)`` or, for a check, ``table(expression)``), index, sequence, view, materialized view, trigger, function,
-    procedure, aggregate, type, domain, extension, policy, row security, grant, event, publication, rule, statistics, schema,
-    event trigger. A grant's name is ``table`` or ``table.column`` (or the object's own name where it is on another object);
-    row security's is its table's.
+    ``kind`` is one of: table, column, constraint (named), primary key / unique / foreign key / check (unnamed; the
+    name is then ``table(columns)`` or, for a check, ``table(expression)``), index, sequence, view, materialized view,
+    trigger, function, procedure, aggregate, type, domain, extension, policy, row security, grant, event, publication,
+    rule, statistics, schema, event trigger. A grant's name is ``table`` or ``table.column`` (or the object's own name
+    where it is on another object); row security's is its table's.
     """
 
     kind: str
@@ -136,8 +136,8 @@ class Schema(Mapping[ObjectKey, Attributes]):
     column         type, nullable, default, identity, generated, collation, charset, comment, auto_increment, on_update;
                    ``position`` (1-based, dense) is compared as an order, never as a value
     constraint     type ("primary key" | "unique" | "foreign key" | "check" | "exclusion"), columns, definition,
-    (and unnamed)  validated, enforced; foreign key: references (str of TableRef), referenced_columns, on_delete, on_update,
-                   match; check: expression; unique: nulls_not_distinct
+    (and unnamed)  validated, enforced; foreign key: references (str of TableRef), referenced_columns, on_delete,
+                   on_update, match; check: expression; unique: nulls_not_distinct
     index          columns (plain columns only, "" for an expression), unique, predicate, definition, valid
     trigger        definition, enabled; view: definition; function: definition; type: type, labels ...
     grant          privileges (tuple of "grantee: PRIVILEGE[*]")
@@ -150,7 +150,9 @@ class Schema(Mapping[ObjectKey, Attributes]):
 
     def __init__(self, objects: Mapping[ObjectKey, Attributes] | None = None) -> None:
         self._objects: dict[ObjectKey, Attributes] = {k: dict((objects or {})[k]) for k in sorted(objects or {})}
-        self._owned: dict[tuple[str, str], list[ObjectKey]] | None = None  # (namespace, table) -> keys, made when asked for
+        self._owned: dict[tuple[str, str], list[ObjectKey]] | None = (
+            None  # (namespace, table) -> keys, made when asked for
+        )
 
     def __getitem__(self, key: ObjectKey) -> Attributes:
         return self._objects[key]
@@ -291,7 +293,7 @@ class ChangeGroup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableDiff:
-    """How the rows of one table differ between two snapshots. Counts are exact; rows hold at most the limit, in key order."""
+    """How the rows of one table differ between two snapshots: exact counts, the first rows up to the limit."""
 
     table: TableRef  # its name in the older snapshot (the newer one's where it is new)
     new_table: TableRef | None = None  # its name in the newer one
@@ -403,7 +405,7 @@ class NotVerified:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Renames:
-    """Names that a step followed: tables and columns of before up -> after up, and what was asked for (see sql.intent)."""
+    """Names that a step followed, of before up -> after up (see sql.intent)."""
 
     tables: tuple[tuple[TableRef, TableRef], ...] = ()
     columns: tuple[tuple[TableRef, str, str], ...] = ()  # (table before, column before, column after)
@@ -411,7 +413,10 @@ class Renames:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """One migration's up, down, up on one database, observed. A is ``before``, B ``after_up``, C ``after_down``, D ``after_reup``."""
+    """One migration's up, down, up on one database, observed.
+
+    A is ``before``, B ``after_up``, C ``after_down``, D ``after_reup``.
+    """
 
     index: int  # place in the plan
     migration: Migration
@@ -567,7 +572,7 @@ class Finding:
     waived: str | None = None  # the waiver's reason
 
 
-# --- throwaway databases and what runs migrations in them ---------------------------------------------------------------
+# --- throwaway databases and what runs migrations in them -------------------------------------------------------------
 
 
 class Transaction(Enum):
@@ -592,8 +597,8 @@ class Script:
 class Database(Protocol):
     """One throwaway database on one engine, created and marked by Seatrial.
 
-    Moments: ``take`` names what the database holds now and keeps its rows (copies, shadow tables) until ``release``; they
-    survive ``restore``. Bookkeeping tables of migration tools (``bookkeeping``) are in no snapshot.
+    Moments: ``take`` names what the database holds now and keeps its rows (copies, shadow tables) until ``release``;
+    they survive ``restore``. Bookkeeping tables of migration tools (``bookkeeping``) are in no snapshot.
     """
 
     engine: str
@@ -612,7 +617,7 @@ class Database(Protocol):
         """Run a script on a fresh connection and observe it; the database's refusal is in ``Step.error``."""
 
     def load(self, text: str) -> StepError | None:
-        """Run a seed script (its own BEGIN/COMMIT allowed) with the engine's default session; then advance sequences past it."""
+        """Run a seed script (its own BEGIN/COMMIT allowed) with the engine's default session."""
 
     def inspect(self) -> Schema: ...
 
@@ -629,7 +634,7 @@ class Database(Protocol):
     def cast_backs(
         self, old: Snapshot, new: Snapshot, pair: TablePair, columns: Sequence[tuple[str, str]], zones: Sequence[str]
     ) -> tuple[CastBack, ...]:
-        """Which values of ``columns`` (old, new name), cast back to their old type, are not what they were, under any zone."""
+        """Which values of ``columns`` (old, new name), cast back to their old type, are under no zone what they were."""
 
     def release(self, moment: str) -> None: ...
 
@@ -641,7 +646,7 @@ class Database(Protocol):
     def discard(self, checkpoint: str) -> None: ...
 
     def filling(self) -> Any:
-        """A context manager: a connection-wide session with triggers and foreign-key enforcement off, in one transaction."""
+        """A context manager: a session with triggers and foreign keys off, in one transaction."""
 
     def quote(self, name: str) -> str:
         """An identifier by the engine's rule."""
@@ -655,7 +660,7 @@ class Database(Protocol):
     def amend(
         self, table: TableRef, key: Sequence[str], columns: Sequence[str], rows: Sequence[Sequence[object]]
     ) -> None:
-        """Inside ``filling()``: set ``columns`` where ``key`` equals; a row holds the key's values, then the new ones. All or none."""
+        """Inside ``filling()``: set ``columns`` where ``key`` equals, all or none; a row holds key, then new values."""
 
     def advance_counters(self) -> None:
         """Move every sequence past the rows that were written with explicit ids."""
