@@ -6,7 +6,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from pg_fixtures import changed, differences, pg_server, pg_shared, pg_state, ran  # noqa: F401 - fixtures
+from pg_fixtures import changed, pair, pg_server, pg_shared, pg_state, ran  # noqa: F401 - fixtures
 
 from seatrial.engines.postgresql import PostgresqlDatabase
 from seatrial.model import ErrorKind, ObjectKey, Script, Transaction
@@ -425,5 +425,7 @@ def test_what_18_brought(pg_shared: PostgresqlDatabase) -> None:
     expected = {"constraint t18_c": (("2",),), "constraint t18_f": (("2",),), "column t18.a": (("1",),)}
     assert {name: found.get(name) for name in expected} == expected
     ran(pg_shared, "alter table t18 drop constraint t18_c; alter table t18 alter v set expression as (a * 3)")
-    (group,) = differences(pg_shared, before, pg_shared.take("B", since=before))["t18"].changed
+    after = pg_shared.take("B", since=before)
+    (diff,) = pg_shared.diff(before, after, [pair(before, after, "t18")])
+    (group,) = diff.changed
     assert (group.columns, group.rows[0].old, group.rows[0].new) == (("v",), ("-10",), ("-15",))

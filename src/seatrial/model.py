@@ -634,7 +634,7 @@ class Database(Protocol):
     def cast_backs(
         self, old: Snapshot, new: Snapshot, pair: TablePair, columns: Sequence[tuple[str, str]], zones: Sequence[str]
     ) -> tuple[CastBack, ...]:
-        """Which values of ``columns`` (old, new name), cast back to their old type, are under no zone what they were."""
+        """Which values of ``columns`` (old, new name), cast back to their old type, are not what they were."""
 
     def release(self, moment: str) -> None: ...
 

@@ -91,11 +91,12 @@ class Comparison:
             return True
         if self.old is None or self.new is None:
             return False
+        same_names = all(name == target for name, target in self.pair.columns)
         if self.old.relation == self.new.relation:
-            return all(name == target for name, target in self.pair.columns)
+            return same_names
         checksum = self.new.earlier_checksum if self.grown else self.new.checksum
-        same = (self.old.rows, self.old.checksum) == (self.new.rows, checksum)
-        return same and (self.whole or self.grown)
+        same_rows = (self.old.rows, self.old.checksum) == (self.new.rows, checksum)
+        return same_rows and (self.grown or (same_names and self.old.layout.forms == self.new.layout.forms))
 
 
 def _kept(shadow: Shadow | None) -> bool:
@@ -122,8 +123,9 @@ def _keyed(session: Session, c: Comparison) -> TableDiff:
     unique = is_unique(c)
     join = " AND ".join(f"o.k{i} = n.k{i}" for i in range(len(c.key) if unique else 2))
     sides = [side(c, new, unique) for new in (False, True)]
+    keys = ", ".join(f"o.k{i} AS o{i}, n.k{i} AS n{i}" for i in range(len(c.key) if unique else 2))
     session.rows(
-        f"CREATE TEMP TABLE seatrial_d ON COMMIT DROP AS SELECT o.t AS o, n.t AS n"
+        f"CREATE TEMP TABLE seatrial_d ON COMMIT DROP AS SELECT o.t AS o, n.t AS n, {keys}"
         f" FROM {sides[0]} o FULL JOIN {sides[1]} n ON {join} WHERE o.h IS DISTINCT FROM n.h"
     )
     lost_count, added_count = session.rows(
@@ -198,6 +200,21 @@ def order(c: Comparison, new: bool, alias: str) -> str:
     return ", ".join(column.ordered(alias) for column in columns if column) or "1"
 
 
+def _order_kept(c: Comparison, letter: str) -> str:
+    """The order of the keys that were kept in the join, or nothing where they are not in their own type."""
+    if not is_unique(c) or not all(k.alike or not (_kept(c.old) and _kept(c.new)) for k in c.key):
+        return ""
+    columns = [(k.old or k.new) if letter == "o" else (k.new or k.old) for k in c.key]
+    return ", ".join(column.in_order(f"d.{letter}{i}") for i, column in enumerate(columns) if column)
+
+
+def _first(c: Comparison, relation: str, where: str, letter: str) -> str:
+    """The rows of a joined table that will be shown: only their values are then looked up."""
+    kept = _order_kept(c, letter)
+    ordered = f" ORDER BY {kept} LIMIT {c.limit}" if kept else ""
+    return f"(SELECT * FROM {relation} d WHERE {where}{ordered}) d"
+
+
 def _rows(session: Session, c: Comparison, *, new: bool) -> Iterator[Row]:
     """The first of the rows that only one side has, in key order."""
     shadow, place, other = (c.new, "n", "o") if new else (c.old, "o", "n")
@@ -205,8 +222,9 @@ def _rows(session: Session, c: Comparison, *, new: bool) -> Iterator[Row]:
     key = [(k.new if new else k.old) for k in c.key]
     values = [(k.new if new else k.old) for k in c.columns]
     shown = ", ".join(f"x.{v.shadow}" if v else "NULL" for v in [*key, *values])
+    first = _first(c, "seatrial_d", f"d.{other} IS NULL", place)
     rows = session.rows(
-        f"SELECT {shown} FROM seatrial_d d JOIN {shadow.relation} x ON x.ctid = d.{place} WHERE d.{other} IS NULL"
+        f"SELECT {shown} FROM {first} JOIN {shadow.relation} x ON x.ctid = d.{place}"
         f" ORDER BY {order(c, new, 'x')} LIMIT {c.limit}"
     )
     for row in rows:
@@ -221,8 +239,7 @@ def _groups(session: Session, c: Comparison) -> Iterator[ChangeGroup]:
     )
     joined = f"JOIN {c.old.relation} o ON o.ctid = d.o JOIN {c.new.relation} n ON n.ctid = d.n"
     session.rows(
-        f"CREATE TEMP TABLE seatrial_x ON COMMIT DROP AS SELECT d.o, d.n, concat({flags}) AS f FROM seatrial_d "
-        f"d {joined}"
+        f"CREATE TEMP TABLE seatrial_x ON COMMIT DROP AS SELECT d.*, concat({flags}) AS f FROM seatrial_d d {joined}"
     )
     for mask, count in session.rows("SELECT f, count(*) FROM seatrial_x GROUP BY f ORDER BY f DESC"):
         differing = [k for k, flag in zip(c.columns, mask, strict=True) if flag == "1"]
@@ -236,9 +253,9 @@ def _changed(
 ) -> tuple[ChangedRow, ...]:
     old = [f"o.{k.old.shadow}" if k.old else "NULL" for k in [*c.key, *differing]]
     new = [f"n.{k.new.shadow}" if k.new else "NULL" for k in differing]
+    first = _first(c, "seatrial_x", f"d.f = '{mask}'", "o")
     rows = session.rows(
-        f"SELECT {', '.join([*old, *new])} FROM seatrial_x d {joined} WHERE d.f = '{mask}'"
-        f" ORDER BY {order(c, False, 'o')} LIMIT {c.limit}"
+        f"SELECT {', '.join([*old, *new])} FROM {first} {joined} ORDER BY {order(c, False, 'o')} LIMIT {c.limit}"
     )
     key, width = len(c.key), len(differing)
     return tuple(ChangedRow(key=r[:key], old=r[key : key + width], new=r[key + width :]) for r in rows)

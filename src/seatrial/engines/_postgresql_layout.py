@@ -80,9 +80,13 @@ class Column:
         return form(self.output, f"{alias}.{self.shadow}")
 
     def ordered(self, alias: str) -> str:
+        """The column in a form that has an order."""
+        return self.in_order(f"{alias}.{self.shadow}")
+
+    def in_order(self, value: str) -> str:
         """A form with an order: the type's own where there is one that is sure, else its text."""
         own = self.base in _DIRECT or self.base in ("numeric", "float4", "float8", "bpchar", "inet", "interval")
-        return f"{alias}.{self.shadow}" if own else self.text(alias)
+        return value if own else form(self.output, value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +102,7 @@ class Layout:
     uniques: tuple[frozenset[str], ...]  # sets of columns that are unique and not null
     signature: str  # changes whenever stored bytes would be read as something else
     bytes: int
+    writes: int = 0  # rows that the server has counted as written
     why_not: str = ""
 
     @property
@@ -124,7 +129,8 @@ SELECT c.oid, CASE n.nspname WHEN 'public' THEN '' ELSE n.nspname END, c.relname
       JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = u.attnum), i.relname))
    FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid
    WHERE x.indrelid = c.oid AND x.indisunique AND x.indisvalid AND x.indimmediate AND x.indpred IS NULL AND x.indexprs
-      IS NULL)
+      IS NULL),
+  pg_stat_get_tuples_inserted(c.oid) + pg_stat_get_tuples_updated(c.oid) + pg_stat_get_tuples_deleted(c.oid)
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_class t ON t.oid = c.reltoastrelid
 WHERE c.relkind IN ('r', 'p', 'f') AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast', '{SHADOWS}')
   AND n.nspname !~ '^pg_(temp|toast_temp)_'
@@ -199,6 +205,7 @@ def _layout(row: tuple[str, ...], raw: list[tuple[str | None, ...]], digest: str
         uniques=tuple(frozenset(u) for u in uniques),
         signature=hashlib.sha256(signature.encode()).hexdigest(),
         bytes=int(row[7]),
+        writes=int(row[9]),
         why_not=_WHY_NOT.get(row[3], ""),
     )
 

@@ -37,6 +37,8 @@ _FIXED = {
     "search_path": "public",  # pg_catalog goes first by itself
     "row_security": "off",
     "jit": "off",
+    "random_page_cost": "1.1",  # what we join was just written: it is in memory
+    "work_mem": "128MB",
     "statement_timeout": "0",
     "lock_timeout": "0",
     "idle_in_transaction_session_timeout": "0",

@@ -15,7 +15,8 @@ from pathlib import Path
 from seatrial.engines._postgresql_session import Session, Site
 from seatrial.errors import SeatrialError
 
-_MOST = 256 << 20  # bytes of log beyond which reading the tables again is cheaper than reading the log
+_LEAST = 4 << 20  # bytes of log that are always read; beyond, reading the tables again may be cheaper
+_SHARE = 8  # a byte of log costs about as much to read as this many bytes of tables
 
 # What moves or marks rows without changing what they hold (rmgrdesc names of heapam and heapam_xlog).
 _HARMLESS = """
@@ -36,14 +37,17 @@ class WalReader:
         """Where the log ends now."""
         return str(session.value("SELECT pg_current_wal_insert_lsn()"))
 
-    def touched(self, database: str, start: str, end: str) -> frozenset[int] | None:
-        """The files of a database that the log names between two places; None where that cannot be told."""
+    def touched(self, database: str, start: str, end: str, stored: int) -> frozenset[int] | None:
+        """The files of a database that the log names between two places.
+
+        None where that cannot be told for less than reading the ``stored`` bytes of its tables again.
+        """
         if start == end:
             return frozenset()
         rows = self.site.maintain(
             f"SELECT '{end}'::pg_lsn - '{start}'::pg_lsn, oid FROM pg_database WHERE datname = '{database}'"
         )
-        if int(str(rows[0][0])) > _MOST:
+        if int(str(rows[0][0])) > max(_LEAST, stored // _SHARE):
             return None
         self._flush()
         read = self._inspect if self.how.endswith("walinspect)") else self._dump

@@ -160,7 +160,8 @@ class PostgresqlDatabase:
         """The files that the log names since then; None where it cannot tell."""
         if known is None or self._wal is None or known.generation != self._generation:
             return None
-        return self._wal.touched(self.name, known.lsn, lsn)
+        stored = sum(shadow.layout.bytes for shadow in known.shadows.values())
+        return self._wal.touched(self.name, known.lsn, lsn, stored)
 
     def _carry(
         self, session: Session, shadow: rows.Shadow | None, layout: Layout, touched: frozenset[int] | None
@@ -173,6 +174,8 @@ class PostgresqlDatabase:
                 return rows.carried(shadow, layout)
             return None
         if shadow.layout.forms != layout.forms or shadow.layout.why_not != layout.why_not:
+            return None
+        if shadow.layout.writes != layout.writes:  # counted writes prove a change (their absence would prove nothing)
             return None
         if (shadow.rows, shadow.checksum) == rows.fingerprint(session, layout):
             return rows.carried(shadow, layout)

@@ -23,11 +23,11 @@ _PATIENCE_S = 120.0  # for starting and for reading a project's revisions; a ste
 _TAIL = 2000  # characters of what the project printed that an error shows
 
 
-class TookTooLong(Exception):  # noqa: N818
+class TookTooLong(Exception):
     """The worker did not answer in time and was ended."""
 
 
-class Died(Exception):  # noqa: N818
+class Died(Exception):
     """The worker ended without an answer; what it said last is the message."""
 
 

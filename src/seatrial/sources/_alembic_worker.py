@@ -46,7 +46,7 @@ guard = guard_module.Guard()
 observer = observer_module.Observer(guard)
 
 
-class Problem(Exception):  # noqa: N818 - it is the project's
+class Problem(Exception):
     """The project's set-up keeps its migrations from being read or run."""
 
 

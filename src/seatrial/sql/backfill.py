@@ -52,7 +52,7 @@ class Backfill:
     conditions: tuple[str, ...] = ()  # of each batch, without LIMIT and key ranges; empty: every row
 
 
-class _Unjudged(Exception):  # noqa: N818 (a reason, not an error)
+class _Unjudged(Exception):
     """Why an UPDATE is not judged."""
 
 

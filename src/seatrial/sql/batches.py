@@ -16,7 +16,7 @@ _COMPARES = ("<", ">", "<=", ">=", "BETWEEN")
 _PLAIN = words("AND OR NOT BETWEEN SYMMETRIC MOD CAST AS INTEGER INT BIGINT NULL IS")
 
 
-class NotTaken(Exception):  # noqa: N818 (a reason, not an error)
+class NotTaken(Exception):
     """A LIMIT that cannot be taken away without changing what the statement means."""
 
 

@@ -122,6 +122,7 @@ class Leg:
     _peopled: Schema = field(default_factory=Schema)  # the schema for which rows were made or given
     _filled: dict[int, FillResult] = field(default_factory=dict)  # rows made after the step of this index
     _held: dict[int, Snapshot] = field(default_factory=dict)  # A of each tried step, for the chain
+    _changed_rows: str = ""  # the newest migration for which made-up rows were changed
     _broken: dict[str, str] = field(default_factory=dict)  # id -> why what needs it cannot be tried
     _applied: list[Planned] = field(default_factory=list)
     _checkpoint: str = ""
@@ -368,6 +369,7 @@ class Leg:
         self._redo.append((0.0, change))
         self._database.release(failed.before.moment)
         before = self._held[step.index] = self._take(f"{step.index}:A")
+        self._forget_rows_before(step)
         trial, now = observer.observe(step.index, step.migration, before)
         retry = Retry(
             strategy="fix-seed-data",
@@ -379,6 +381,12 @@ class Leg:
         )
         self.retries.append(retry)
         return dataclasses.replace(trial, attempts=failed.attempts + 1), now
+
+    def _forget_rows_before(self, step: Planned) -> None:
+        """Made-up rows were changed here: what earlier steps held is no measure for the chain any more."""
+        self._changed_rows = step.migration.id
+        for index in [i for i in self._held if i < step.index]:
+            self._database.release(self._held.pop(index).moment)
 
     def _ahead(self, step: Planned) -> Schema | None:
         """The schema after this step where no rows stand in the way; None where it fails there too."""
@@ -399,7 +407,9 @@ class Leg:
             then = self._held.get(step.index)
             if then is None:
                 if step.index in self.trials and not self.trials[step.index].skipped:
-                    self._stop_chain(f"what {step.migration.id} held would weigh more than {CHAIN_BYTES >> 30} GB")
+                    heavy = f"what {step.migration.id} held would weigh more than {CHAIN_BYTES >> 30} GB"
+                    fitted = f"made-up rows were changed to fit {self._changed_rows}"
+                    self._stop_chain(fitted if self._changed_rows else heavy)
                 return
             if step.migration.no_down is not None:
                 self._stop_chain(f"{step.migration.id} has no down: {step.migration.no_down}")
