@@ -32,7 +32,7 @@ from seatrial.servers._postgresql_local import LocalServer
 PHASES = {  # what the server is asked to do in each
     "after CREATE DATABASE": "select count(*) > 0 from pg_database where datname like 'seatrial\\_%'",
     "in clone": "select count(*) > 0 from pg_stat_activity where state = 'active' and query like"
-    " 'CREATE DATABASE%TEMPLATE \"seatrial%' and pid <> pg_backend_pid()",
+    " 'CREATE DATABASE%TEMPLATE seatrial%' and pid <> pg_backend_pid()",
     "in up": "select count(*) > 0 from pg_stat_activity where state = 'active' and query like '%pg_sleep(0.301)%'"
     " and pid <> pg_backend_pid()",
     "in down": "select count(*) > 0 from pg_stat_activity where state = 'active' and query like '%pg_sleep(0.302)%'"
