@@ -11,7 +11,7 @@ from seatrial.checks.schema_restored import said
 from seatrial.model import Attribute, Attributes, NotVerified, ObjectKey, Phase, Schema, Severity, TableRef
 from seatrial.schema import Difference, diff, renamed
 from seatrial.sql.rename import rename_in
-from seatrial.sql.tokens import code
+from seatrial.sql.tokens import code, quote_name
 
 DROPS_IN_CASCADE = re.compile(r"\bdrop\b[^;]*(?<!delete)(?<!update)\s+cascade\b", re.IGNORECASE)
 KINDS = {
@@ -61,8 +61,8 @@ def _lost(case: Case) -> Iterator[Difference]:
     """Objects of before up, followed to their names after up, that are missing or otherwise without being asked for."""
     before, after = case.before.schema, case.after_up.schema
     expected = _followed(case)
-    moved = Schema(dict(expected.values()))
-    changes = {d.key: d for d in diff(moved, after)}
+    moving = _moving(case)
+    changes = {d.key: d for d in diff(_unqualified(dict(expected.values()), moving), _unqualified(after, moving))}
     twins = renamed(changes.values())
     fresh = [d for d in changes.values() if d.old is None]
     for old, (new, attributes) in expected.items():
@@ -75,6 +75,26 @@ def _lost(case: Case) -> Iterator[Difference]:
             yield Difference(old, before[old], None)
         elif change.new is not None and (unsaid := _unsaid(case, old, change)):
             yield Difference(old, *({**before[old], **{n: side[i] for n, side in unsaid.items()}} for i in (0, 1)))
+
+
+def _moving(case: Case) -> frozenset[str]:
+    """Schemas that tables left or came to: every definition that names such a table says another schema since."""
+    moved = [(a, b) for a, b in case.trial.renames.tables if a.namespace != b.namespace]
+    pairs = [(a.namespace, b.namespace) for a, b in moved] + list(case.up.moves_schemas().items())
+    return frozenset(name or "public" for pair in pairs for name in pair)  # pg_get_indexdef names the default one too
+
+
+def _unqualified(objects: Mapping[ObjectKey, Attributes], namespaces: frozenset[str]) -> Schema:
+    """The same objects, their definitions without the names of these schemas."""
+    if not namespaces:
+        return objects if isinstance(objects, Schema) else Schema(objects)
+    names = "|".join(re.escape(form) for n in sorted(namespaces) for form in (n, quote_name(n, "postgresql")))
+    prefix = re.compile(rf'(?<![\w"$.])(?:{names})\.(?=[\w"])')
+
+    def plain(name: str, value: Attribute) -> Attribute:
+        return prefix.sub("", value) if isinstance(value, str) and name in (*TEXTS, "type", "references") else value
+
+    return Schema({k: {n: plain(n, v) for n, v in a.items()} for k, a in objects.items()})
 
 
 def _takes_its_place(key: ObjectKey, attributes: Attributes, other: Difference) -> bool:
@@ -98,8 +118,6 @@ def _unsaid(case: Case, key: ObjectKey, change: Difference) -> dict[str, tuple[A
     """Attributes that were lost or changed without a statement about them; what only came to be is no loss."""
     changed: dict[str, tuple[Attribute, Attribute]]
     changed = {n: (old, new) for n, (old, new) in change.attributes.items() if old not in (None, "", ())}
-    if key.kind not in ("column", "table"):
-        return {} if case.up.names_object(key) else changed
     return {n: v for n, v in changed.items() if not case.up.states_attribute(key, n)}
 
 
@@ -111,7 +129,7 @@ def _followed(case: Case) -> dict[ObjectKey, tuple[ObjectKey, Attributes]]:
     for table, old, new in case.trial.renames.columns:
         columns.setdefault(table, {})[old] = new
     schema = case.before.schema
-    if not tables and not columns:
+    if not tables and not columns and not case.up.moves_schemas():
         return {k: (k, a) for k, a in schema.items()}
     return {k: _moved(case, k, a, tables, columns) for k, a in schema.items()}
 
@@ -133,6 +151,8 @@ def _moved(
         return rename_in(value, case.trial.engine, names, {**other, **mine})
 
     def attribute(name: str, value: Attribute) -> Attribute:
+        if name == "terms" and isinstance(value, tuple):
+            return tuple(text(v) for v in value)
         if isinstance(value, tuple):
             known = other if name == "referenced_columns" else mine
             return tuple(known.get(v, v) for v in value)
@@ -141,7 +161,9 @@ def _moved(
         return text(value) if isinstance(value, str) and name in TEXTS else value
 
     new_owner = tables.get(owner, owner) if owner else None
-    namespace = new_owner.namespace if new_owner else key.namespace
+    moves = case.up.moves_schemas()
+    followed = new_owner if owner in tables else None
+    namespace = followed.namespace if followed else moves.get(key.namespace, key.namespace)
     table = new_owner.name if new_owner and key.table else key.table
     if key.kind == "column":
         name = mine.get(key.name, key.name)
@@ -175,7 +197,9 @@ def _rests(case: Case, key: ObjectKey, attributes: Attributes) -> bool:
         return _reads_what_is_left(case, attributes) if key.kind in ("view", "materialized view") else True
     target = next((t for t in (tables.get(owner), owner) if t in there), owner)
     if target not in there:
-        return key.kind == "trigger" and any(k.kind == "view" and k.name == owner.name for k in after)
+        return key.kind in ("trigger", "grant", "index", "rule") and any(
+            ObjectKey(kind, owner.namespace, "", owner.name) in after for kind in ("view", "materialized view")
+        )
     if key.kind == "column":
         return True
     names = {a: b for t, a, b in case.trial.renames.columns if t == owner}

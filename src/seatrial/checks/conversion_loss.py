@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from seatrial.checks import Found, check
 from seatrial.checks.case import Case, Rows, finding, listed, n, which
-from seatrial.model import CastBack, Finding, Phase, Severity, TableDiff, TableRef
+from seatrial.model import Attribute, Attributes, CastBack, Finding, Phase, Schema, Severity, TableDiff, TableRef
 from seatrial.schema import diff as schema_diff
 
 CONVERSION = ("type", "collation", "charset")
@@ -47,13 +47,19 @@ def _converted(case: Case, table: TableRef) -> Iterator[str]:
             continue
         differs = any(
             old.get(a) != new.get(a) or (again is not None and again.get(a) != new.get(a)) for a in CONVERSION
-        )
+        ) or _labels(before, old) != _labels(up, new)
         if (
             differs
             and not case.up.assigns_column(table, column)
             and not case.down.assigns_column(target, names.get(column, column))
         ):
             yield column
+
+
+def _labels(schema: Schema, column: Attributes) -> Attribute:
+    """The values that the column's type has: an enum made anew under the same name may have others."""
+    name = str(column.get("type") or "").removesuffix("[]").split(".")[-1].strip('"')
+    return next((a.get("labels") for k, a in schema.items() if k.kind == "type" and k.name == name), None)
 
 
 def _add(cast: CastBack, rows: Rows) -> None:

@@ -239,10 +239,14 @@ def alter(cursor: Cursor) -> Iterator[Effect]:
         cursor.brackets()
     table = cursor.name() if cursor.accept("ON") else None
     yield from _object(kind, name, table)
-    if cursor.accept("RENAME", "TO") and name is not None:
+    if kind == "schema" and cursor.accept("RENAME", "TO") and name is not None:
+        yield Effect(verb=Verb.OBJECT, kind="renamed schema", new=name.name, other=cursor.name())
+    elif (cursor.accept("RENAME", "TO") or cursor.accept("SET", "SCHEMA")) and name is not None:
         yield from _object(kind, cursor.name(), table)
         if kind in ("view", "materialized view", "sequence", "type", "domain"):
             yield Effect(verb=Verb.OBJECT, kind=f"renamed {kind}", new=name.name)
+    elif kind in ("type", "domain") and name is not None:
+        yield Effect(verb=Verb.OBJECT, kind=f"altered {kind}", new=name.name)
     elif kind == "database" and cursor.accept("SET"):
         yield Effect(verb=Verb.OPTIONS)
 

@@ -110,6 +110,10 @@ class Intent:
         """Every statement that names the table."""
         return self._texts(self._lineage.naming(table))
 
+    def moves_schemas(self) -> dict[str, str]:
+        """Schemas that were renamed: old name -> new name."""
+        return dict(self._lineage.world.schemas)
+
     # --- objects ------------------------------------------------------------------------------------------------------
 
     def names_object(self, key: ObjectKey) -> bool:
@@ -122,6 +126,8 @@ class Intent:
 
     def states_attribute(self, key: ObjectKey, attribute: str) -> bool:
         """Whether a statement says something about that attribute of a column or a table."""
+        if key.owner is not None and attribute == "inherited" and self._changes_parent(key.owner):
+            return True
         if key.owner is None or key.kind not in ("table", "column"):
             return self.names_object(key)
         if key.kind == "table":
@@ -132,9 +138,11 @@ class Intent:
         stated = {s for c in columns for s in c.states}
         if stated & {attribute, _FOLLOWS.get(attribute, attribute)}:
             return True
-        if attribute == "inherited":
-            return any("inherits" in t.states for t in self._lineage.tables(key.owner))
         return attribute in ("type", "default") and self._renames_within(key, attribute)
+
+    def _changes_parent(self, table: TableRef) -> bool:
+        """ATTACH, DETACH, INHERIT: what a table inherits is its own from then on, or the other way round."""
+        return any("inherits" in t.states for t in self._lineage.tables(table))
 
     def _naming_object(self, key: ObjectKey) -> list[int]:
         world = self._lineage.world

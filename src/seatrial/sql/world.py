@@ -85,6 +85,7 @@ class World:
         self.views: dict[TableRef, Tokens] = {}
         self.routines: dict[str, list[str]] = {}
         self.namespaces = {k.namespace for k in schema} | {k.name for k in schema if k.kind == "schema"}
+        self.schemas: dict[str, str] = {}  # schemas that were renamed: old name -> new name
         self.path: tuple[str, ...] = ("",)
         self.events: list[Event] = []
         self.named: dict[Table, set[int]] = {}
@@ -277,7 +278,7 @@ class World:
         if table is None and effect.table is not None and effect.verb in _WRITES:
             self._through_view(effect, parsed, index)
         if effect.verb is Verb.OBJECT:
-            self._object(effect, parsed)
+            self._object(effect, parsed, index)
         reader = _EFFECTS.get(effect.verb)
         column = self.column(table, effect.column) if table is not None and effect.column else None
         event = Event(index, effect.verb, table, column, effect)
@@ -311,7 +312,7 @@ class World:
                 self._mention_in([table], name, index)
             self.events.append(Event(index, effect.verb, table, None, effect, view=True))
 
-    def _object(self, effect: Effect, parsed: Parsed) -> None:
+    def _object(self, effect: Effect, parsed: Parsed, index: int) -> None:
         first = parsed.tokens[0].word if parsed.tokens else ""
         if first == "CREATE" and effect.kind in ("function", "procedure"):
             text = " ".join(t.text for t in parsed.tokens)
@@ -320,6 +321,32 @@ class World:
             self.views[self.ref(effect.other)] = parsed.tokens
         elif first == "CREATE" and effect.kind == "schema":
             self.namespaces.add(effect.new)
+        elif effect.kind == "renamed schema" and effect.other:
+            self._rename_schema(effect.new, effect.other.name, index)
+        elif effect.kind in ("altered type", "altered domain"):
+            self._alter_type(effect.new, index)
+
+    def _rename_schema(self, old: str, new: str, index: int) -> None:
+        """Every table of the schema moves with it, and its rows are where they were."""
+        before, after = self._namespace(old), self._namespace(new)
+        self.namespaces.add(after)
+        self.schemas[before] = after
+        for ref in [r for r in self.tables if r.namespace == before]:
+            table = self.tables.pop(ref)
+            table.ref = TableRef(after, ref.name)
+            self.tables[table.ref] = table
+            self._mark(table, index, rows=True)
+        for ref in [r for r in self.views if r.namespace == before]:
+            self.views[TableRef(after, ref.name)] = self.views.pop(ref)
+
+    def _alter_type(self, name: str, index: int) -> None:
+        """ALTER TYPE is about every column of that type: a label that is renamed, an attribute that is added."""
+        for table in self.tables.values():
+            for column in table.columns.values():
+                if name in {part for t in column.type for part in (t.name, t.value) if part}:
+                    self._mark(table, index, rows=True)
+                    self.mentioned.setdefault(column, set()).add(index)
+                    column.states |= {"type", "default"}
 
     def _create(self, effect: Effect, parsed: Parsed, index: int) -> None:
         if effect.table is None:
