@@ -56,7 +56,7 @@ def downgrade():
 
 
 def _create(n: int) -> tuple[str, str, str]:
-    refers = f'sa.Column("parent_id", sa.Integer, sa.ForeignKey("t{n - 1}.id")), ' if n else ""
+    refers = 'sa.Column("parent_id", sa.Integer, sa.ForeignKey("t0.id")), ' if n else ""
     up = (
         f'    op.create_table("t{n}", sa.Column("id", sa.Integer, primary_key=True), {refers}'
         'sa.Column("name", sa.String(80), nullable=False), sa.Column("email", sa.String(120)), '
