@@ -21,6 +21,7 @@ class Filling:
         self._link, self._dialect = link, dialect
         self._triggers: tuple[Trigger, ...] = ()
         self._types: dict[str, dict[str, str]] = {}
+        self._clocks: dict[str, list[str]] = {}
 
     def __enter__(self) -> Filling:
         self._triggers = triggers(self._link)
@@ -54,8 +55,20 @@ class Filling:
     ) -> str:
         values = [_sql(v, types.get(n, "")) for n, v in zip(names, row, strict=True)]
         where = " AND ".join(f"{quote(n)} <=> {v}" for n, v in zip(names[:keys], values[:keys], strict=True))
-        sets = ", ".join(f"{quote(n)} = {v}" for n, v in zip(names[keys:], values[keys:], strict=True))
+        kept = [(n, quote(n)) for n in self._touched_by_itself(table.name) if n not in names[keys:]]
+        set_to = [*zip(names[keys:], values[keys:], strict=True), *kept]
+        sets = ", ".join(f"{quote(n)} = {v}" for n, v in set_to)
         return f"UPDATE {quote(table.name)} SET {sets} WHERE {where}"
+
+    def _touched_by_itself(self, table: str) -> list[str]:
+        """Columns ON UPDATE CURRENT_TIMESTAMP: an UPDATE of ours must not move them (manual, 13.2.5)."""
+        if table not in self._clocks:
+            rows = self._link.rows(
+                "SELECT COLUMN_NAME FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = DATABASE()"
+                f" AND TABLE_NAME = {literal(table)} AND EXTRA LIKE '%on update%'"
+            )
+            self._clocks[table] = [str(name) for (name,) in rows]
+        return self._clocks[table]
 
     def _all_or_none(self, statements: Iterable[str]) -> None:
         self._link.execute("SAVEPOINT seatrial_fill")

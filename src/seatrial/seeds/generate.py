@@ -49,9 +49,12 @@ def topup(database: Database, before: Schema, after: Schema, *, rows: int, seed:
 
 def undo(database: Database, made: FillResult) -> None:
     """Take back what a top-up made: its tables had no rows, its columns were NULL in every row."""
+    schema = database.inspect() if made.columns else Schema()
     with database.filling() as session:
         for table, names in made.columns.items():
-            given = ", ".join(f"{database.quote(n)} = NULL" for n in names)
+            clocks = [c for c, a in schema.columns(table).items() if a.get("on_update")]  # MySQL moves them by itself
+            kept = [f"{database.quote(c)} = {database.quote(c)}" for c in clocks if c not in names]
+            given = ", ".join([*(f"{database.quote(n)} = NULL" for n in names), *kept])
             session.execute(f"UPDATE {qualified(database, table)} SET {given}")
         for table, count in made.inserted.items():
             if count:
