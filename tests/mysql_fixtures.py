@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from missing import without
 
 from seatrial.engines.mariadb import open_database
 from seatrial.engines.mysql import MysqlDatabase
@@ -34,7 +35,7 @@ def mysql_server(request: pytest.FixtureRequest, mysql_state: str) -> Iterator[M
     try:
         server = MysqlServer.local(request.param, open_database)
     except ServerError as error:
-        pytest.skip(f"no {request.param} here: {error}")
+        without(f"no {request.param} here: {error}")
     with server:
         yield server
 

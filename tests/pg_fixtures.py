@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from missing import without
 
 from seatrial.engines.postgresql import PostgresqlDatabase
 from seatrial.errors import ServerError
@@ -34,7 +35,7 @@ def pg_server(pg_state: str) -> Iterator[PostgresqlServer]:
     try:
         server = PostgresqlServer.local(PostgresqlDatabase, programs=PROGRAMS)
     except ServerError as error:
-        pytest.skip(f"no PostgreSQL programs here: {error}")
+        without(f"no PostgreSQL programs here: {error}")
     with server:
         yield server
 
