@@ -193,6 +193,8 @@ def _rests(case: Case, key: ObjectKey, attributes: Attributes) -> bool:
     there = set(after.tables())
     tables = dict(case.trial.renames.tables)
     owner = key.owner
+    if owner is None and key.kind == "grant":
+        return any(k.kind != "grant" and (k.namespace, k.name) == (key.namespace, key.name) for k in after)
     if owner is None:
         return _reads_what_is_left(case, attributes) if key.kind in ("view", "materialized view") else True
     target = next((t for t in (tables.get(owner), owner) if t in there), owner)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from seatrial.checks import Found, check
@@ -126,16 +127,33 @@ def _rerun(case: Case, change: TableDiff) -> Finding:
 def _rows(change: TableDiff, drawn: frozenset[tuple[TableRef, str]], *, wanted: bool) -> Rows:
     """The differing rows whose values were drawn anew (``wanted``), or the others."""
     rows = Rows(key=change.key)
+    by_key = [c for c in (change.key or change.columns) if (change.table, c) in drawn]
+    dealt = bool(by_key) and _permuted(change)
     columns = [
-        c for c in dict.fromkeys(c for g in change.changed for c in g.columns) if ((change.table, c) in drawn) is wanted
+        c
+        for c in dict.fromkeys(c for g in change.changed for c in g.columns)
+        if (dealt or (change.table, c) in drawn) is wanted
     ]
     rows.add_changes(change, columns)
-    by_key = [c for c in (change.key or change.columns) if (change.table, c) in drawn]
     swapped = bool(by_key) and change.lost_count == change.added_count
     if (change.lost_count or change.added_count) and swapped is wanted:
         rows.add_rows(max(change.lost_count, change.added_count), change.added or change.lost, change.columns)
         rows.columns += [c for c in by_key if wanted and c not in rows.columns]
     return rows
+
+
+def _permuted(change: TableDiff) -> bool:
+    """Whether the same values stand in the same number of rows, only under other keys: the keys were dealt anew."""
+    was: dict[str, Counter[str | None]] = {}
+    now: dict[str, Counter[str | None]] = {}
+    for group in change.changed:
+        if group.count != len(group.rows):
+            return False
+        for row in group.rows:
+            for column, old, new in zip(group.columns, row.old, row.new, strict=True):
+                was.setdefault(column, Counter())[old] += 1
+                now.setdefault(column, Counter())[new] += 1
+    return was == now
 
 
 def _drawn(case: Case) -> frozenset[tuple[TableRef, str]]:
