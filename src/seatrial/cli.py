@@ -75,7 +75,9 @@ def main() -> None:
 @click.option(
     "--only", multiple=True, metavar="ID", help="Only this migration (may be repeated; a unique prefix will do)."
 )
-@click.option("--jobs", type=click.IntRange(1), metavar="N", help="Trials at a time.")
+@click.option(
+    "--jobs", type=click.IntRange(1), metavar="N", help="Trials at a time (this version runs them one after another)."
+)
 @click.option("--epic", metavar="SLUG", help="What the report is about.")
 @click.option(
     "--report", type=click.Path(path_type=Path), metavar="DIR", help=f"Where to write the report [{DEFAULT_REPORT}]."
