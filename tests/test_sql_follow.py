@@ -34,3 +34,22 @@ def test_what_a_detached_partition_inherits_is_stated():
     found = read(["alter table jobs detach partition old"], "postgresql", schema({**JOBS, "old": "id state"}))
     assert found.states_attribute(key("constraint", "old", "old_pkey"), "inherited")
     assert not found.states_attribute(key("constraint", "old", "old_pkey"), "definition")
+
+
+def test_the_default_schema_may_be_named():
+    objects = [("schema", "", "public", {}), ("schema", "", "old", {})]
+    before = schema({"jobs": "id state", "old.jobs": "id state"}, objects)
+    found = read(["delete from public.jobs", "alter table public.jobs rename to done"], "postgresql", before)
+    assert found.names_table(ref("jobs")) and not found.names_table(ref("old.jobs"))
+    assert found.renames.tables == ((ref("jobs"), ref("done")),)
+
+
+def test_a_part_of_a_column_is_no_backfill():
+    for text in (
+        "update jobs set state[1] = 5",
+        "update jobs set state.a = 5",
+        "update jobs set id = 1, state['k'] = '1'",
+    ):
+        found = read([text], "postgresql", schema(JOBS))
+        assert not found.backfills and len(found.unjudged_backfills) == 1, text
+    assert read(["update jobs set state = 5"], "postgresql", schema(JOBS)).backfills

@@ -207,11 +207,19 @@ def _assigned(world: World, table: Table, update: Update) -> list[Column]:
     return [c for c in found if c is not None]
 
 
+def _is_part(tokens: Sequence[Token], value: int, dialect: str) -> bool:
+    """``SET a[1] = ...``, ``SET a.b = ...``: in PostgreSQL no table stands before the dot (manual, UPDATE)."""
+    before = [t.text for t in tokens[max(0, value - 3) : value]]
+    return dialect == "postgresql" and (before[-2:] == ["]", "="] or (len(before) == 3 and before[0] == "."))
+
+
 def _refuse_values(world: World, run: Run, update: Update, table: Table, columns: list[Column]) -> None:
     tokens = run.parsed.tokens
     names = {world._fold(c.name) for c in columns}
     for assignment in update.items:
         value = _span(tokens, assignment.value)
+        if _is_part(tokens, assignment.value.first, world.dialect):
+            raise _Unjudged("it assigns an element or a field of a column")
         if [t.word for t in value] == ["DEFAULT"]:
             raise _Unjudged("it sets a column to its default")
         found = mentions(value, world.dialect)

@@ -84,7 +84,8 @@ class World:
         self.tables: dict[TableRef, Table] = {}
         self.views: dict[TableRef, Tokens] = {}
         self.routines: dict[str, list[str]] = {}
-        self.namespaces = {k.namespace for k in schema} | {k.name for k in schema if k.kind == "schema"}
+        schemas = {k.name for k in schema if k.kind == "schema"} - set(_DEFAULTS)  # what lies in those has none
+        self.namespaces = {k.namespace for k in schema} | schemas
         self.schemas: dict[str, str] = {}  # schemas that were renamed: old name -> new name
         self.path: tuple[str, ...] = ("",)
         self.events: list[Event] = []
