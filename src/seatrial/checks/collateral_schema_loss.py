@@ -10,7 +10,7 @@ from seatrial.checks.case import Case, finding, listed, quoted, shorten
 from seatrial.checks.schema_restored import said
 from seatrial.model import Attribute, Attributes, NotVerified, ObjectKey, Phase, Schema, Severity, TableRef
 from seatrial.schema import Difference, diff, renamed
-from seatrial.sql.rename import rename_in
+from seatrial.sql.rename import normalise, rename_in
 from seatrial.sql.tokens import code, quote_name
 
 DROPS_IN_CASCADE = re.compile(r"\bdrop\b[^;]*(?<!delete)(?<!update)\s+cascade\b", re.IGNORECASE)
@@ -61,8 +61,7 @@ def _lost(case: Case) -> Iterator[Difference]:
     """Objects of before up, followed to their names after up, that are missing or otherwise without being asked for."""
     before, after = case.before.schema, case.after_up.schema
     expected = _followed(case)
-    moving = _moving(case)
-    changes = {d.key: d for d in diff(_unqualified(dict(expected.values()), moving), _unqualified(after, moving))}
+    changes = {d.key: d for d in diff(_comparable(case, dict(expected.values())), _comparable(case, after))}
     twins = renamed(changes.values())
     fresh = [d for d in changes.values() if d.old is None]
     for old, (new, attributes) in expected.items():
@@ -84,17 +83,28 @@ def _moving(case: Case) -> frozenset[str]:
     return frozenset(name or "public" for pair in pairs for name in pair)  # pg_get_indexdef names the default one too
 
 
-def _unqualified(objects: Mapping[ObjectKey, Attributes], namespaces: frozenset[str]) -> Schema:
-    """The same objects, their definitions without the names of these schemas."""
-    if not namespaces:
+def _comparable(case: Case, objects: Mapping[ObjectKey, Attributes]) -> Schema:
+    """The same objects; where names changed, definitions in one form, without the schemas that tables left or came to.
+
+    A name that needed quotes and the one that took its place need not be written alike.
+    """
+    if not _follows(case):
         return objects if isinstance(objects, Schema) else Schema(objects)
-    names = "|".join(re.escape(form) for n in sorted(namespaces) for form in (n, quote_name(n, "postgresql")))
-    prefix = re.compile(rf'(?<![\w"$.])(?:{names})\.(?=[\w"])')
+    moving = _moving(case)
+    names = "|".join(re.escape(form) for n in sorted(moving) for form in (n, quote_name(n, "postgresql")))
+    prefix = re.compile(rf'(?<![\w"$.])(?:{names})\.(?=[\w"])') if moving else None
 
     def plain(name: str, value: Attribute) -> Attribute:
-        return prefix.sub("", value) if isinstance(value, str) and name in (*TEXTS, "type", "references") else value
+        if not isinstance(value, str) or name not in (*TEXTS, "type", "references"):
+            return value
+        bare = prefix.sub("", value) if prefix else value
+        return normalise(bare, case.trial.engine) if name in TEXTS else bare
 
     return Schema({k: {n: plain(n, v) for n, v in a.items()} for k, a in objects.items()})
+
+
+def _follows(case: Case) -> bool:
+    return bool(case.trial.renames.tables or case.trial.renames.columns or case.up.moves_schemas())
 
 
 def _takes_its_place(key: ObjectKey, attributes: Attributes, other: Difference) -> bool:
