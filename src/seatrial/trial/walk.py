@@ -135,7 +135,7 @@ class Leg:
             self._seed()
         for step in self.steps:
             self._step(step)
-            if step.index == self.seed_at:
+            if step.index == self.seed_at and step.migration.id not in self._broken:
                 self._seed()
         self.checksum_sql = self._method()
         self._go_down()
