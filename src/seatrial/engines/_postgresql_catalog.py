@@ -11,11 +11,14 @@ Columns that only newer versions have are read through ``to_jsonb(row)``, so one
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 from seatrial.engines._postgresql_session import SHADOWS, Session
 from seatrial.model import Attribute, Attributes, ObjectKey, Schema
+from seatrial.sql import tokenize
 
 _WITH = f"""
 WITH ns AS MATERIALIZED (
@@ -431,7 +434,29 @@ def inspect(session: Session, bookkeeping: Iterable[str] = ()) -> Schema:
 
 
 def _attributes(raw: dict[str, Any]) -> Attributes:
-    return {name: _attribute(value) for name, value in raw.items()}
+    found = {name: _attribute(value) for name, value in raw.items()}
+    definition = found.get("definition")
+    if isinstance(definition, str) and definition.startswith("CREATE OR REPLACE "):
+        found["definition"] = _spaced_alike(definition)
+    return found
+
+
+_BODY = re.compile(r"(.*?\n LANGUAGE (?:plpgsql|sql)\b.*?\nAS (\$\w*\$))(.*)(\2)\s*", re.DOTALL)
+
+
+@lru_cache(maxsize=4096)
+def _spaced_alike(definition: str) -> str:
+    """A routine whose body has one blank where there was white space or a comment: layout is of no weight."""
+    found = _BODY.fullmatch(definition)
+    if found is None:
+        return definition
+    body, end = "", 0
+    for token in tokenize(found[3], "postgresql"):
+        if token.kind != "comment":
+            gap = found[3][end : token.start]
+            body += (" " if body and gap else "") + token.text
+            end = token.end
+    return f"{found[1]} {body} {found[4]}"
 
 
 def _attribute(value: Any) -> Attribute:
