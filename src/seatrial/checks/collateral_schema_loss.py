@@ -128,6 +128,8 @@ def _unsaid(case: Case, key: ObjectKey, change: Difference) -> dict[str, tuple[A
     """Attributes that were lost or changed without a statement about them; what only came to be is no loss."""
     changed: dict[str, tuple[Attribute, Attribute]]
     changed = {n: (old, new) for n, (old, new) in change.attributes.items() if old not in (None, "", ())}
+    if key.kind == "trigger":
+        changed.pop("order", None)  # MySQL numbers them: one that is dropped by name moves those behind it up
     return {n: v for n, v in changed.items() if not case.up.states_attribute(key, n)}
 
 

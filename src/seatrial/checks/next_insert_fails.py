@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from seatrial.checks import Found, check
@@ -58,7 +59,8 @@ def _worse(old: Counter, new: Counter | None, snapshot: Snapshot, place: tuple[T
     if attributes is None:
         return ""
     if new is None:
-        generated = any(attributes.get(a) for a in ("default", "identity", "auto_increment", "generated"))
+        generated = any(attributes.get(a) for a in ("identity", "auto_increment", "generated"))
+        generated = generated or _computed(attributes.get("default"))
         return (
             ""
             if generated
@@ -79,6 +81,12 @@ def _worse(old: Counter, new: Counter | None, snapshot: Snapshot, place: tuple[T
             f"{new.next_value} to {(old.next_value or 0) - 1} are given out again"
         )
     return ""
+
+
+def _computed(default: object) -> bool:
+    """Whether a default can give another value each time: MySQL's CREATE TABLE ... SELECT leaves DEFAULT 0 on a key."""
+    rest = re.sub(r"'(?:[^']|'')*'(?:::[\w\s\"]+)?|::[\w\s\"]+", "", str(default or ""))
+    return bool(re.search(r"[^\W\d]", rest)) and rest.strip(" ()").lower() != "null"
 
 
 def _collides(counter: Counter) -> bool:

@@ -86,6 +86,7 @@ class World:
         self.routines: dict[str, list[str]] = {}
         schemas = {k.name for k in schema if k.kind == "schema"} - set(_DEFAULTS)  # what lies in those has none
         self.namespaces = {k.namespace for k in schema} | schemas
+        self.displaced: dict[tuple[Table, str], Column] = {}  # columns whose name another took in the same statement
         self.schemas: dict[str, str] = {}  # schemas that were renamed: old name -> new name
         self.path: tuple[str, ...] = ("",)
         self.events: list[Event] = []
@@ -184,6 +185,7 @@ class World:
             self.runs.append(run)
         self._name(parsed, index, run, executed=executed and parsed.executed)
         if executed:
+            self.displaced.clear()
             for effect in parsed.effects:
                 self._apply(effect, parsed, index, run)
             self._set_path(parsed.tokens)
@@ -281,13 +283,17 @@ class World:
         if effect.verb is Verb.OBJECT:
             self._object(effect, parsed, index)
         reader = _EFFECTS.get(effect.verb)
-        column = self.column(table, effect.column) if table is not None and effect.column else None
+        column = self._column_before(table, effect.column) if table is not None and effect.column else None
         event = Event(index, effect.verb, table, column, effect)
         if table is not None and effect.verb is not Verb.CALL:
             self._mark(table, index, rows=effect.verb not in (Verb.OBJECT, Verb.GRANT, Verb.ATTACH))
             if reader is not None:
                 reader(self, event, parsed, run)
         self.events.append(event)
+
+    def _column_before(self, table: Table, name: str) -> Column | None:
+        """The column that had the name when the statement began: ``CHANGE a b INT, CHANGE b a INT`` swaps two."""
+        return self.displaced.get((table, self._fold(name))) or self.column(table, name)
 
     def _target(self, effect: Effect, run: Run) -> Table | None:
         """The table that an effect is about; MySQL's DELETE a FROM t a names it by its alias."""
@@ -476,6 +482,8 @@ class World:
             return
         if table.columns.get(self._fold(effect.column)) is column:
             del table.columns[self._fold(effect.column)]
+        if (other := table.columns.get(self._fold(effect.new))) is not None and other is not column:
+            self.displaced[table, self._fold(effect.new)] = other
         column.name = effect.new
         table.columns[self._fold(effect.new)] = column
 
