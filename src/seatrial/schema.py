@@ -57,6 +57,14 @@ def reordered(before: Schema, after: Schema) -> list[TableRef]:
     return [t for t in before.tables() if _order(before, after, t) != _order(after, before, t)]
 
 
+CONVERSION = ("type", "collation", "charset")
+
+
+def converts(old: Attributes, new: Attributes) -> bool:
+    """Whether a column's new declaration rewrites what is stored in it."""
+    return any(old.get(a) != new.get(a) for a in CONVERSION)
+
+
 def same_schema(one: Schema, other: Schema) -> bool:
     """No object differs, nor the order of a table's columns."""
     return not diff(one, other) and not reordered(one, other)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -100,6 +100,13 @@ class Case:
         """What a table of before up is called after it."""
         there = self.after_up.schema.tables()
         return next((t for t in (dict(self.trial.renames.tables).get(table), table) if t in there), table)
+
+    def moments(self) -> Iterator[tuple[Phase, Snapshot]]:
+        """What stood after up, failed or not, and after a down that ran."""
+        if self.trial.after_up:
+            yield Phase.UP, self.trial.after_up
+        if self.down_ran:
+            yield Phase.DOWN, self.after_down
 
     def up_diff(self, table: TableRef) -> TableDiff:
         return next((d for d in self.trial.up_changes if d.table == table), TableDiff(table=table))

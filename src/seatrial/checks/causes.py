@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from seatrial.checks.case import Case, listed, quoted
 from seatrial.model import Attributes, ObjectKey, Schema, TableRef
-from seatrial.schema import diff
+from seatrial.schema import converts, diff
 from seatrial.sql.intent import Intent
 from seatrial.sql.tokens import code
 
@@ -333,7 +333,7 @@ def _conversion(case: Case, table: TableRef, column: str) -> tuple[str, str] | N
     old, new = case.before.schema.columns(table).get(column), case.after_up.schema.columns(target).get(name)
     if old is None or new is None:
         return None
-    if any(old.get(a) != new.get(a) for a in ("type", "charset", "collation")):
+    if converts(old, new):
         return _words(old), _words(new)
     return None
 

@@ -103,51 +103,23 @@ def _rows(case: Case, change: TableDiff, drawn: set[tuple[str, str]]) -> Iterato
     lost.add_rows(change.lost_count, change.lost, change.columns)
     left.add_rows(max(0, change.added_count - (0 if change.key else change.lost_count)), change.added, change.columns)
     values.add_changes(change, {c for g in change.changed for c in g.columns if (str(change.table), c) not in drawn})
-    if lost.count:
-        text = (
-            f"{CONTEXT}, {n(lost.count, 'row')} of {change.table} that stood here on the way up "
-            f"{'is' if lost.count == 1 else 'are'} missing{which(lost)}."
-        )
-        yield finding(
-            case,
-            "rows-lost",
-            Severity.CRITICAL,
-            Phase.CHAIN,
-            text,
-            table=change.table,
-            rows=lost,
-            causes=[WHY],
-            recommendation=ADVICE,
-        )
-    if left.count:
-        text = (
-            f"{CONTEXT}, {n(left.count, 'row')} of {change.table} {'is' if left.count == 1 else 'are'} "
-            f"left behind{which(left)}."
-        )
-        yield finding(
-            case,
-            "rows-left-behind",
-            Severity.HIGH,
-            Phase.CHAIN,
-            text,
-            table=change.table,
-            rows=left,
-            causes=[WHY],
-            recommendation=ADVICE,
-        )
-    if values.count:
-        text = (
-            f"{CONTEXT}, {n(values.count, 'row')} of {change.table} hold other values in "
-            f"{listed(values.columns)} than on the way up{which(values)}."
-        )
-        yield finding(
-            case,
-            "values-lost",
-            Severity.CRITICAL,
-            Phase.CHAIN,
-            text,
-            table=change.table,
-            rows=values,
-            causes=[WHY],
-            recommendation=ADVICE,
-        )
+    are = {True: "is", False: "are"}
+    told = (
+        ("rows-lost", Severity.CRITICAL, lost, f"that stood here on the way up {are[lost.count == 1]} missing"),
+        ("rows-left-behind", Severity.HIGH, left, f"{are[left.count == 1]} left behind"),
+        ("values-lost", Severity.CRITICAL, values, f"hold other values in {listed(values.columns)} than on the way up"),
+    )
+    for rule, severity, rows, said_of_them in told:
+        if rows.count:
+            text = f"{CONTEXT}, {n(rows.count, 'row')} of {change.table} {said_of_them}{which(rows)}."
+            yield finding(
+                case,
+                rule,
+                severity,
+                Phase.CHAIN,
+                text,
+                table=change.table,
+                rows=rows,
+                causes=[WHY],
+                recommendation=ADVICE,
+            )

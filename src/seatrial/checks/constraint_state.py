@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from seatrial.checks import Found, check
 from seatrial.checks.case import Case, finding, listed
-from seatrial.model import Attributes, ObjectKey, Phase, Severity, Snapshot, TableRef
+from seatrial.model import Attributes, ObjectKey, Phase, Severity, TableRef
 
 
 @check("constraint-unenforced", Severity.MEDIUM)
@@ -58,7 +58,7 @@ def invalid_index(case: Case) -> Found:
 def _new(case: Case, bad: Callable[[Attributes], bool]) -> Iterator[tuple[Phase, TableRef, list[str]]]:
     """Objects in that state after up or down that were not in it before up, by table."""
     seen: set[ObjectKey] = {k for k, a in case.before.schema.items() if bad(a)} if case.trial.before else set()
-    for phase, snapshot in _moments(case):
+    for phase, snapshot in case.moments():
         found: dict[TableRef, list[str]] = {}
         for key, attributes in snapshot.schema.items():
             if key.owner and key not in seen and bad(attributes):
@@ -66,10 +66,3 @@ def _new(case: Case, bad: Callable[[Attributes], bool]) -> Iterator[tuple[Phase,
                 found.setdefault(key.owner, []).append(key.label)
         for table, objects in sorted(found.items()):
             yield phase, table, objects
-
-
-def _moments(case: Case) -> Iterator[tuple[Phase, Snapshot]]:
-    if case.trial.after_up:
-        yield Phase.UP, case.trial.after_up
-    if case.down_ran:
-        yield Phase.DOWN, case.after_down

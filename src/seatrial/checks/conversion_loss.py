@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from seatrial.checks import Found, check
 from seatrial.checks.case import Case, Rows, finding, listed, n, which
 from seatrial.model import Attribute, Attributes, CastBack, Finding, Phase, Schema, Severity, TableDiff, TableRef
+from seatrial.schema import converts
 from seatrial.schema import diff as schema_diff
-
-CONVERSION = ("type", "collation", "charset")
 
 
 @check("conversion-loss", Severity.HIGH)
@@ -45,9 +44,8 @@ def _converted(case: Case, table: TableRef) -> Iterator[str]:
         again = down.columns(table).get(column) if down else None
         if new is None or case.up.drops_column(table, column):
             continue
-        differs = any(
-            old.get(a) != new.get(a) or (again is not None and again.get(a) != new.get(a)) for a in CONVERSION
-        ) or _labels(before, old) != _labels(up, new)
+        differs = converts(old, new) or (again is not None and converts(new, again))
+        differs = differs or _labels(before, old) != _labels(up, new)
         if (
             differs
             and not case.up.assigns_column(table, column)

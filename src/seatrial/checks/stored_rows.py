@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from seatrial.checks import Found, check
 from seatrial.checks.case import Case, Rows, finding, listed, n, which
-from seatrial.model import Finding, Integrity, NotVerified, Phase, ProbeResult, Severity, Snapshot, TableRef
+from seatrial.model import Finding, Integrity, NotVerified, Phase, ProbeResult, Severity, TableRef
 
 
 @check("orphaned-rows", Severity.HIGH)
@@ -70,7 +70,7 @@ def _required(case: Case, table: TableRef, probe: ProbeResult) -> Finding:
 
 def _judge(case: Case, rule: str, severity: Severity) -> Iterator[Finding | NotVerified]:
     found: dict[TableRef, list[tuple[Phase, Integrity]]] = {}
-    for phase, snapshot in _moments(case):
+    for phase, snapshot in case.moments():
         for result in snapshot.integrity:
             if result.rule != rule:
                 continue
@@ -80,13 +80,6 @@ def _judge(case: Case, rule: str, severity: Severity) -> Iterator[Finding | NotV
                 found.setdefault(result.table, []).append((phase, result))
     for table, results in sorted(found.items()):
         yield from _finding(case, rule, severity, table, results)
-
-
-def _moments(case: Case) -> Iterator[tuple[Phase, Snapshot]]:
-    if case.trial.after_up:
-        yield Phase.UP, case.trial.after_up
-    if case.down_ran:
-        yield Phase.DOWN, case.after_down
 
 
 def _finding(

@@ -23,10 +23,8 @@ from seatrial.model import (
     TablePair,
     Trial,
 )
-from seatrial.schema import key_order, pair_by_name, pair_through, same_schema
+from seatrial.schema import converts, key_order, pair_by_name, pair_through, same_schema
 from seatrial.sql.intent import Intent, probe_sql, read
-
-CONVERSION = ("type", "collation", "charset")  # column attributes whose change rewrites what is stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +185,7 @@ def converted(before: Schema, after: Schema, pair: TablePair) -> Iterator[tuple[
         return
     old, new = before.columns(pair.old), after.columns(pair.new)
     for name, target in pair.columns:
-        if target is not None and any(old[name].get(a) != new[target].get(a) for a in CONVERSION):
+        if target is not None and converts(old[name], new[target]):
             yield name, target
 
 
