@@ -26,8 +26,8 @@ from pathlib import Path
 import psycopg
 
 from benchmarks import common
+from seatrial.servers import _postgresql_local as postgresql
 from seatrial.servers import ledger
-from seatrial.servers._postgresql_local import LocalServer
 
 PHASES = {  # what the server is asked to do in each
     "after CREATE DATABASE": "select count(*) > 0 from pg_database where datname like 'seatrial\\_%'",
@@ -91,7 +91,7 @@ class Place:
             (self.project / "migrations" / f"{version}_step.down.sql").write_text(DOWN[version])
         (self.project / "seatrial.toml").write_text('[source]\ntype = "golang-migrate"\npath = "migrations"\n')
         self.own_run = ledger.Run.start()
-        self.server = LocalServer.start(self.own_run) if mode == "url" else None
+        self.server = postgresql.start(self.own_run) if mode == "url" else None
 
     def close(self) -> None:
         if self.server is not None:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import pytest
+import server_fixtures
 from missing import without
+from server_fixtures import differences, own_ledger  # noqa: F401 - handed on
 
 from seatrial.engines.mariadb import open_database
 from seatrial.engines.mysql import MysqlDatabase
 from seatrial.errors import ServerError
-from seatrial.model import Schema, Script, Snapshot, Step, TableDiff, Transaction
-from seatrial.schema import pair_by_name
+from seatrial.model import Schema, Script, Step, Transaction
 from seatrial.servers.mysql import MysqlServer
 
 ENGINES = ("mariadb", "mysql")
@@ -20,14 +20,7 @@ ENGINES = ("mariadb", "mysql")
 
 @pytest.fixture(scope="session")
 def mysql_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A ledger of the tests' own; the cache of initialised data folders is the user's."""
-    kept = os.environ.get("XDG_STATE_HOME")
-    folder = str(tmp_path_factory.mktemp("state"))
-    os.environ["XDG_STATE_HOME"] = folder
-    yield folder
-    os.environ.pop("XDG_STATE_HOME")
-    if kept is not None:
-        os.environ["XDG_STATE_HOME"] = kept
+    yield from own_ledger(tmp_path_factory)
 
 
 @pytest.fixture(scope="session", params=ENGINES)
@@ -57,17 +50,5 @@ def ran(database: MysqlDatabase, text: str, session: tuple[str, ...] = ()) -> St
 
 
 def changed(before: Schema, after: Schema) -> dict[str, set[str]]:
-    """Label of every object that differs -> names of its attributes that do (empty: it is on one side only)."""
-    found = {}
-    for key in sorted(before.keys() | after.keys()):
-        old, new = before.get(key), after.get(key)
-        if old is None or new is None:
-            found[key.label] = set()
-        elif names := {n for n in (old.keys() | new.keys()) - {"position"} if old.get(n) != new.get(n)}:
-            found[key.label] = names
-    return found
-
-
-def differences(database: MysqlDatabase, old: Snapshot, new: Snapshot) -> dict[str, TableDiff]:
-    """Every differing table, compared by name."""
-    return {str(d.table): d for d in database.diff(old, new, pair_by_name(old, new))}
+    """As everywhere, but a column's place is compared by tests of their own."""
+    return server_fixtures.changed(before, after, frozenset({"position"}))

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 from missing import without
+from server_fixtures import changed, differences, own_ledger  # noqa: F401 - handed on
 
 from seatrial.engines.postgresql import PostgresqlDatabase
 from seatrial.errors import ServerError
-from seatrial.model import Schema, Script, Snapshot, Step, TableDiff, TablePair, TableRef
-from seatrial.schema import pair_by_name
+from seatrial.model import Script, Snapshot, Step, TablePair, TableRef
 from seatrial.servers.postgresql import PostgresqlServer
 
 PROGRAMS = os.environ.get("SEATRIAL_TEST_POSTGRESQL") or None
@@ -20,14 +20,7 @@ PROGRAMS = os.environ.get("SEATRIAL_TEST_POSTGRESQL") or None
 
 @pytest.fixture(scope="session")
 def pg_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A ledger of the tests' own."""
-    kept = os.environ.get("XDG_STATE_HOME")
-    folder = str(tmp_path_factory.mktemp("state"))
-    os.environ["XDG_STATE_HOME"] = folder
-    yield folder
-    os.environ.pop("XDG_STATE_HOME")
-    if kept is not None:
-        os.environ["XDG_STATE_HOME"] = kept
+    yield from own_ledger(tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
@@ -63,23 +56,6 @@ def ran(database: PostgresqlDatabase, text: str, **how: object) -> Step:
     step = database.run(Script(text=text, **how))  # type: ignore[arg-type]
     assert step.error is None, step.error
     return step
-
-
-def changed(before: Schema, after: Schema) -> dict[str, set[str]]:
-    """Label of every object that differs -> names of its attributes that do (empty: it is on one side only)."""
-    found = {}
-    for key in sorted(before.keys() | after.keys()):
-        old, new = before.get(key), after.get(key)
-        if old is None or new is None:
-            found[key.label] = set()
-        elif old != new:
-            found[key.label] = {n for n in old.keys() | new.keys() if old.get(n) != new.get(n)}
-    return found
-
-
-def differences(database: PostgresqlDatabase, old: Snapshot, new: Snapshot) -> dict[str, TableDiff]:
-    """Every differing table, compared by name."""
-    return {str(d.table): d for d in database.diff(old, new, pair_by_name(old, new))}
 
 
 def pair(

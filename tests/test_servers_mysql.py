@@ -16,8 +16,9 @@ from seatrial.engines.mariadb import open_database
 from seatrial.errors import NotOurs, ServerError
 from seatrial.model import Script
 from seatrial.servers import ledger
-from seatrial.servers._mysql_target import Target, redact
+from seatrial.servers._mysql_target import Target
 from seatrial.servers.mysql import MysqlServer, clean
+from seatrial.servers.urls import redact
 
 
 def databases(server: MysqlServer) -> set[str]:

@@ -20,7 +20,8 @@ from seatrial.engines.postgresql import PostgresqlDatabase
 from seatrial.errors import NotOurs, ServerError
 from seatrial.model import Script
 from seatrial.servers import ledger
-from seatrial.servers.postgresql import MARKER, PostgresqlServer, Target, clean, redact
+from seatrial.servers.postgresql import MARKER, PostgresqlServer, Target, clean
+from seatrial.servers.urls import redact
 
 SECRET = "pa%ss w:o/r@d"
 

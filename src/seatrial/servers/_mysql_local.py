@@ -1,8 +1,6 @@
-"""A throwaway MySQL or MariaDB on a Unix socket: found, initialised, started, stopped, removed.
+"""A throwaway MySQL or MariaDB on a Unix socket: found, initialised, started.
 
-Nothing in it has to survive a crash, so nothing is synced. It runs in a session of its own: Ctrl-C reaches Seatrial
-only, which then stops it. An initialised data folder is kept in the user's cache and copied: MySQL takes seconds to
-make one.
+An initialised data folder is kept in the user's cache and copied: MySQL takes seconds to make one.
 """
 
 from __future__ import annotations
@@ -14,17 +12,18 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import platformdirs
 
 from seatrial.errors import ServerError
-from seatrial.servers import ledger
+from seatrial.servers import ledger, process
 
-KIND = "mysql server"
+KINDS = {
+    "mysql": process.Kind("mysql server", "MySQL", ("mysqld", "mariadbd"), signal.SIGKILL),
+    "mariadb": process.Kind("mariadb server", "MariaDB", ("mariadbd", "mysqld"), signal.SIGKILL),
+}
 ROOTS = {"mysql": "SEATRIAL_MYSQL_ROOT", "mariadb": "SEATRIAL_MARIADB_ROOT"}
 """Environment variables that name a folder with an unpacked distribution (with ``usr/sbin/mysqld`` or the like)."""
 
@@ -51,12 +50,14 @@ _SETTINGS = {
         "--innodb-redo-log-capacity=256M",
         "--performance-schema-instrument=wait/lock/metadata/sql/mdl=ON",
         "--disabled-storage-engines=",
+        "--innodb-doublewrite=0",
     ),
     "mariadb": (
         "--skip-networking",
         "--character-set-server=utf8mb4",  # the default from 11.6 on; latin1 before would refuse half of all seeds
         "--innodb-log-file-size=256M",
         "--performance-schema=OFF",
+        "--skip-innodb-doublewrite",
     ),
 }
 _COMMON = (
@@ -71,8 +72,6 @@ _COMMON = (
     "--log-bin-trust-function-creators=1",
 )
 _BOOTSTRAP = ("system_tables.sql", "performance_tables.sql", "system_tables_data.sql")
-_SECONDS = 90  # how long a start may take on a busy machine
-_LONGEST_SOCKET = 90  # sun_path holds 104 to 108 bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,46 +91,29 @@ class Programs:
         return [*self.command, "--no-defaults", *share, *plugins, *options]
 
 
-@dataclass
-class LocalServer:
-    """A running server of ours in a folder of ours."""
+def start(run: ledger.Run, engine: str, programs: str | None = None) -> process.Running:
+    """Start a server on a data folder of its own. Raises ServerError with the server's own last words."""
+    found = find_programs(engine, programs)
+    kind = KINDS[engine]
+    with process.new_folder(kind, run) as folder:
+        _fill(found, run, folder)
+        command = found.call(*_places(folder), *_COMMON, *_SETTINGS[engine])
+        return process.start(
+            kind, found.daemon, command, folder, lambda log: socket(folder).exists() and b"ready for connections" in log
+        )
 
-    programs: Programs
-    folder: Path
-    process: subprocess.Popen[bytes]
 
-    @property
-    def data(self) -> Path:
-        return self.folder / "data"
+def socket(folder: Path) -> Path:
+    return folder / "s.sock"
 
-    @property
-    def socket(self) -> Path:
-        return self.folder / "s.sock"
 
-    @classmethod
-    def start(cls, run: ledger.Run, engine: str, programs: str | None = None) -> LocalServer:
-        """Start a server on a copy of the data folder. Raises ServerError with the server's own last words."""
-        found = find_programs(engine, programs)
-        template = _template(found)
-        folder = _short_folder()
-        run.record(kind=KIND, folder=str(folder))
-        process: subprocess.Popen[bytes] | None = None
-        try:
-            shutil.copytree(template, folder / "data", copy_function=shutil.copy)
-            process = _launch(found, folder, _user(folder))
-            _await_ready(process, folder)
-        except BaseException:
-            if process is not None:
-                _stop(process)
-            shutil.rmtree(folder, ignore_errors=True)
-            run.forget(kind=KIND, folder=str(folder))
-            raise
-        return cls(found, folder, process)
-
-    def stop(self) -> None:
-        """Stop at once (nothing is kept) and remove the folder."""
-        _stop(self.process)
-        shutil.rmtree(self.folder, ignore_errors=True)
+def _places(folder: Path) -> list[str]:
+    return [
+        f"--datadir={folder / 'data'}",
+        f"--socket={socket(folder)}",
+        f"--pid-file={folder / 'pid'}",
+        f"--tmpdir={folder}",
+    ]
 
 
 # --- programs ---
@@ -200,37 +182,46 @@ def _through_loader(daemon: Path, root: Path) -> tuple[str, ...]:
 # --- the data folder ---
 
 
-def _template(programs: Programs) -> Path:
-    """An initialised data folder of this very program, made once a user and machine."""
-    known = hashlib.sha256(
-        f"2 {programs.version} {programs.daemon} {programs.daemon.stat().st_mtime}".encode()
-    ).hexdigest()
+def _fill(programs: Programs, run: ledger.Run, folder: Path) -> None:
+    """The data of a new server: a copy from the cache, or made here and then kept there."""
+    ready = _cached(programs)
+    if os.access(ready, os.R_OK | os.X_OK):
+        shutil.copytree(ready, folder / "data", copy_function=shutil.copy)
+        return
+    _initialise(programs, folder)
+    _keep(programs, run, folder / "data", ready)
+
+
+def _cached(programs: Programs) -> Path:
+    """Where the data folder of this very program is kept for this user."""
+    made_by = f"2 {programs.version} {programs.daemon} {programs.daemon.stat().st_mtime}"
     cache = Path(platformdirs.user_cache_dir("seatrial", appauthor=False)) / "servers"
-    ready = cache / f"{programs.engine}-{known[:16]}"
-    if ready.is_dir():
-        return ready
-    cache.mkdir(parents=True, exist_ok=True, mode=0o700)
-    folder = _short_folder()
+    return cache / f"{programs.engine}-{hashlib.sha256(made_by.encode()).hexdigest()[:16]}"
+
+
+def _keep(programs: Programs, run: ledger.Run, data: Path, ready: Path) -> None:
+    """Put a copy of new data into the cache; where there is no place for it, it is made anew each time."""
+    kind = KINDS[programs.engine]
     try:
-        _initialise(programs, folder, _user(folder))
-        making = Path(tempfile.mkdtemp(prefix="making-", dir=cache))
-        shutil.copytree(folder / "data", making / "data", copy_function=shutil.copy)
+        ready.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        making = Path(tempfile.mkdtemp(prefix="making-", dir=ready.parent))
+    except OSError:
+        return
+    run.record(kind=kind.ledger, folder=str(making))
+    with contextlib.suppress(OSError):  # no room; or another process was faster
+        shutil.copytree(data, making / "data", copy_function=shutil.copy)
         (making / "data" / "auto.cnf").unlink(missing_ok=True)  # the server's own id
-        with contextlib.suppress(OSError):  # another process was faster
-            (making / "data").rename(ready)
-        shutil.rmtree(making, ignore_errors=True)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-    return ready
+        (making / "data").rename(ready)
+    process.remove_folder(kind, run, making)
 
 
-def _initialise(programs: Programs, folder: Path, user: dict[str, Any]) -> None:
+def _initialise(programs: Programs, folder: Path) -> None:
     options = [f"--datadir={folder / 'data'}", "--innodb-flush-method=nosync"]
     script = b""
     if programs.engine == "mysql":
         options += ["--initialize-insecure", "--innodb-redo-log-capacity=8M"]
     else:
-        _own_folder(folder / "data" / "mysql", user)
+        (folder / "data" / "mysql").mkdir(parents=True)
         options += [
             "--bootstrap",
             "--log-warnings=0",
@@ -239,21 +230,7 @@ def _initialise(programs: Programs, folder: Path, user: dict[str, Any]) -> None:
             "--innodb-log-file-size=8M",
         ]
         script = _system_tables(programs)
-    done = subprocess.run(
-        programs.call(*options), **user, env=_environment(folder), cwd=folder, input=script, capture_output=True
-    )
-    if done.returncode:
-        words = (done.stderr or done.stdout).decode(errors="replace").strip().splitlines()
-        raise ServerError(
-            f"{programs.daemon} could not make a data folder: {' '.join(words[-3:])}. Check the installation."
-        )
-
-
-def _own_folder(path: Path, user: dict[str, Any]) -> None:
-    path.mkdir(parents=True)
-    if user:
-        for folder in (path.parent, path):
-            os.chown(folder, user["user"], user["group"])
+    process.call(KINDS[programs.engine], programs.call(*options), folder, script=script)
 
 
 def _system_tables(programs: Programs) -> bytes:
@@ -265,125 +242,3 @@ def _system_tables(programs: Programs) -> bytes:
             raise ServerError(f"{programs.daemon} has no {name} beside it. {_INSTALL['mariadb']} completely.")
         parts.append(files[0].read_bytes())
     return b"\n".join(parts)
-
-
-def _short_folder() -> Path:
-    base = tempfile.gettempdir()
-    if len(base) > _LONGEST_SOCKET - 20:
-        base = "/tmp"
-    return Path(tempfile.mkdtemp(prefix="seatrial-", dir=base))
-
-
-def _user(folder: Path) -> dict[str, Any]:
-    """The server refuses to run as root: then it runs as nobody, who gets the folder and all in it."""
-    if not hasattr(os, "geteuid") or os.geteuid() != 0:
-        return {}
-    import pwd
-
-    nobody = pwd.getpwnam("nobody")
-    for path in [folder, *folder.rglob("*")]:
-        os.chown(path, nobody.pw_uid, nobody.pw_gid)
-    return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
-
-
-# --- the process ---
-
-
-def _launch(programs: Programs, folder: Path, user: dict[str, Any]) -> subprocess.Popen[bytes]:
-    places = [
-        f"--datadir={folder / 'data'}",
-        f"--socket={folder / 's.sock'}",
-        f"--pid-file={folder / 'pid'}",
-        f"--tmpdir={folder}",
-    ]
-    doublewrite = "--innodb-doublewrite=0" if programs.engine == "mysql" else "--skip-innodb-doublewrite"
-    command = programs.call(*places, *_COMMON, *_SETTINGS[programs.engine], doublewrite)
-    with (folder / "log").open("wb") as log:
-        return subprocess.Popen(
-            command,
-            **user,
-            env=_environment(folder),
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-
-
-def _environment(folder: Path) -> dict[str, str]:
-    """Nothing of the user's MYSQL_* settings, no secrets of the caller's environment."""
-    kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
-    return {**kept, "HOME": str(folder), "TMPDIR": str(folder), "LC_ALL": "C", "TZ": "UTC"}
-
-
-def _await_ready(process: subprocess.Popen[bytes], folder: Path) -> None:
-    limit = time.monotonic() + _SECONDS
-    while time.monotonic() < limit:
-        if (folder / "s.sock").exists() and b"ready for connections" in (folder / "log").read_bytes():
-            return
-        if process.poll() is not None:
-            break
-        time.sleep(0.01)
-    log = (folder / "log").read_text(errors="replace").strip().splitlines()
-    raise ServerError(f"The local server did not start: {' '.join(log[-3:])}. Give a server with --server instead.")
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    """Nothing is kept, so nothing needs to be shut down in order."""
-    if process.poll() is None:
-        process.kill()
-    process.wait()
-
-
-# --- what a killed run left ---
-
-
-def remove_left_over(run: ledger.DeadRun) -> list[str]:
-    """Stop the servers of a dead run and remove their folders; says what was done."""
-    removed, gone = [], []
-    for facts in run.entries:
-        if facts.get("kind") != KIND:
-            continue
-        folder = Path(facts["folder"])
-        pid = _pid(folder)
-        if pid is not None:
-            _end(pid, folder)
-            removed.append(f"server {pid} of run {run.id}")
-        if folder.exists():
-            shutil.rmtree(folder, ignore_errors=True)
-            removed.append(f"folder {folder} of run {run.id}")
-        if not folder.exists():
-            gone.append(facts)
-    places = {str(Path(facts["folder"]) / "s.sock") for facts in gone}
-    gone += [facts for facts in run.entries if facts.get("server") in places]
-    if gone:
-        run.settle(tuple(gone))
-    return removed
-
-
-def _pid(folder: Path) -> int | None:
-    """The server that runs in a folder of ours; its command line has to name the folder, for ids are used again."""
-    with contextlib.suppress(OSError, ValueError):
-        pid = int((folder / "pid").read_text())
-        if str(folder) in _command_line(pid):
-            return pid
-    return None
-
-
-def _command_line(pid: int) -> str:
-    proc = Path(f"/proc/{pid}/cmdline")
-    if Path("/proc/self").exists():
-        with contextlib.suppress(OSError):
-            return proc.read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        return ""
-    done = subprocess.run(["ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True)
-    return done.stdout
-
-
-def _end(pid: int, folder: Path) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
-    limit = time.monotonic() + 5
-    while time.monotonic() < limit and str(folder) in _command_line(pid):
-        time.sleep(0.02)

@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from urllib.parse import quote as percent
 
 from seatrial.errors import ServerError
+from seatrial.servers.urls import redact, without
 
 _SCHEMES = re.compile(r"(mysql|mariadb)(\+\w+)?$")
 _MODES = ("disabled", "preferred", "required", "verify_ca", "verify_identity")
@@ -160,9 +161,7 @@ class Target:
 
     def clean_of_secrets(self, text: str) -> str:
         """The text without the password, however it is written."""
-        if self.password:
-            text = text.replace(self.password, "***").replace(percent(self.password, safe=""), "***")
-        return text
+        return without([self.password], text)
 
 
 def _take(query: dict[str, str], *names: str) -> str:
@@ -174,19 +173,6 @@ def _unreadable(url: str) -> ServerError:
         f"{redact(url)} cannot be read as a URL like mysql://user:password@host:3306/. "
         "Write special characters in user and password as %XX."
     )
-
-
-def redact(url: str) -> str:
-    """A URL without its passwords, whatever else is wrong with it."""
-    head, separator, rest = url.partition("://")
-    if not separator:
-        return re.sub(r"\S*:\S*@", "***@", url)
-    rest, question, query = rest.partition("?")
-    login, at, place = rest.rpartition("@")
-    if at and ":" in login:
-        login = login.partition(":")[0] + ":***"
-    query = re.sub(r"(?i)\bpassword=[^&]*", "password=***", query)
-    return f"{head}://{login}{at}{place}{question}{query}"
 
 
 def driver() -> Any:

@@ -1,25 +1,20 @@
 """MySQL and MariaDB servers: one behind a URL, or a local one that is started, used and thrown away.
 
-Nothing is altered or dropped but databases whose name has our prefix and a run's id, and which stand in that run's
-ledger or have a sibling that holds our marker. A run is alive while it holds its lock on this machine or its named lock
-on the server.
+A database of ours has a sibling that holds our marker, for neither engine has comments on databases; a run shows life
+by a named lock on the server.
 """
 
 from __future__ import annotations
 
-import contextlib
-import itertools
 import re
-from collections.abc import Callable
 from typing import Any
 
 from seatrial.errors import NotOurs, ServerError
-from seatrial.model import Database
 from seatrial.servers import _mysql_local as local_server
-from seatrial.servers import ledger
+from seatrial.servers import ledger, process
 from seatrial.servers._mysql_target import Target, driver
+from seatrial.servers.base import PREFIX, DatabaseServer, Found, Opener, no_database
 
-PREFIX = "seatrial"
 MARKER = "seatrial_marker"
 """The table in a trial's shadow database that names the run it belongs to."""
 
@@ -28,45 +23,17 @@ _OLDEST = {"mysql": (8, 0), "mariadb": (10, 5)}
 _UTF8 = "CHARACTER SET utf8mb4"
 _NO_TABLES = ("", "mysql", "information_schema", "performance_schema", "sys")
 
-Opener = Callable[[Any, str], Database]
-"""``open_database(server, name)`` makes the engine's Database of a new one; ``server.engine`` says which."""
 
-
-class MysqlServer:
+class MysqlServer(DatabaseServer):
     """Where throwaway databases are made."""
 
-    def __init__(
-        self,
-        target: Target,
-        open_database: Opener,
-        *,
-        local: local_server.LocalServer | None = None,
-        run: ledger.Run | None = None,
-        trust: bool = False,
-    ) -> None:
-        self.target, self.trust = target, trust
-        self._open, self._local = open_database, local
-        self._numbers = itertools.count(1)
-        self._databases: list[Database] = []
-        self._maintenance: Any = None
-        self._run = run or ledger.Run.start()
-        try:
-            self._connect_maintenance()
-        except BaseException:
-            self.close()
-            raise
+    facts_kind = "mysql database"
+    target: Target
 
     @classmethod
     def at(cls, url: str, open_database: Opener, *, trust: bool = False) -> MysqlServer:
         """The server behind a ``mysql://`` URL. Raises ServerError, or NotOurs where it names a database in use."""
-        server = cls(Target.parse(url), open_database, trust=trust)
-        try:
-            server.refuse_foreign()
-            server.clean()
-        except BaseException:
-            server.close()
-            raise
-        return server
+        return cls._at(Target.parse(url), open_database, trust)
 
     @classmethod
     def local(
@@ -75,14 +42,12 @@ class MysqlServer:
         """Start a throwaway "mysql" or "mariadb" with the programs found, or those in the folder ``programs``."""
         driver()
         clean()
-        run = ledger.Run.start()
-        try:
-            process = local_server.LocalServer.start(run, engine, programs)
-        except BaseException:
-            run.close()
-            raise
-        target = Target(user="root", unix_socket=str(process.socket))
-        return cls(target, open_database, local=process, run=run, trust=trust)
+
+        def start(run: ledger.Run) -> tuple[process.Running, Target]:
+            running = local_server.start(run, engine, programs)
+            return running, Target(user="root", unix_socket=str(local_server.socket(running.folder)))
+
+        return cls._local_one(start, open_database, trust)
 
     def _connect_maintenance(self) -> None:
         self._maintenance = self.target.connect(None)
@@ -106,24 +71,11 @@ class MysqlServer:
 
     # --- what the engine asks of its server ---
 
-    @property
-    def is_local(self) -> bool:
-        return self._local is not None
-
-    @property
-    def data_folder(self) -> str | None:
-        """The data folder of a local server, readable by us."""
-        return str(self._local.data) if self._local else None
-
     def connect(self, name: str | None) -> Any:
         """A new raw connection in autocommit. Raises ServerError, without the password."""
         return self.target.connect(name)
 
-    def url(self, name: str) -> str:
-        return self.target.url(name)
-
     def maintain(self, sql: str) -> list[tuple[str | None, ...]]:
-        """Run one statement on the server's own connection; rows as text."""
         import pymysql.err
 
         try:
@@ -145,6 +97,10 @@ class MysqlServer:
             self._maintenance.cursor().execute(self._life)
         return self._maintenance
 
+    def _hang_up(self) -> None:
+        if self._maintenance is not None and self._maintenance.open:
+            self._maintenance.close()
+
     def create_database(self, trial: str = "", suffix: str = "") -> str:
         """A new empty database of ours: a trial's (without arguments), or one beside it that ends in ``_suffix``."""
         name = f"{trial}_{suffix}" if trial else f"{PREFIX}_{self._run.id}_{next(self._numbers)}"
@@ -159,61 +115,27 @@ class MysqlServer:
         self.maintain(f"DROP DATABASE IF EXISTS {_ours(name)}")
         self._run.forget(**self._facts(name))
 
-    def _facts(self, name: str) -> dict[str, str]:
-        return {"kind": "mysql database", "server": self.target.place, "name": name}
-
     # --- the server's own life ---
 
-    def create(self) -> Database:
-        """A new, empty, marked database."""
+    def _new_database(self) -> str:
         name = self.create_database()
         self.create_database(name, "shadow")
-        database = self._open(self, name)
-        self._databases.append(database)
-        return database
+        return name
 
-    def refuse_foreign(self) -> None:
-        """Raise NotOurs where the URL names a database that holds tables; an empty one is only connected to."""
+    def _foreign_tables(self) -> int:
         name = self.target.database
         if name in _NO_TABLES:
-            return
+            return 0
         quoted = "'" + name.replace("\\", "\\\\").replace("'", "''") + "'"
         asked = f"SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = {quoted}"
-        count = int(self.maintain(asked)[0][0] or 0)
-        if count:
-            tables = "1 table" if count == 1 else f"{count} tables"
-            raise NotOurs(
-                f"{self.target.redacted} holds {tables} that Seatrial did not create; nothing was touched. "
-                "Give the server without a database name: throwaway databases are made beside it."
-            )
+        return int(self.maintain(asked)[0][0] or 0)
 
-    def clean(self) -> list[str]:
-        """Drop the databases that dead runs left on this server; says which."""
-        removed = []
-        with ledger.dead_runs() as dead:
-            for name, run_id in sorted(self._left_over(dead), key=lambda found: found[0].endswith("_shadow")):
-                self.maintain(f"DROP DATABASE IF EXISTS {_ours(name)}")  # the marker's goes last
-                removed.append(f"database {name} of run {run_id} on {self.target.place}")
-            self._settle(dead)
-        return removed
-
-    def _names(self) -> list[re.Match[str]]:
+    def _found(self) -> list[Found]:
         rows = self.maintain(f"SHOW DATABASES LIKE '{PREFIX}\\_%'")
-        return [found for row in rows if (found := _NAME.fullmatch(str(row[0])))]
-
-    def _left_over(self, dead: list[ledger.DeadRun]) -> list[tuple[str, str]]:
-        """Databases of our prefix, marked or in a dead run's ledger, whose run shows no life anywhere."""
-        recorded = {(e.get("server"), e.get("name")) for run in dead for e in run.entries}
-        known_dead = {run.id for run in dead}  # their locks are ours now
-        names = self._names()
+        names = [found for row in rows if (found := _NAME.fullmatch(str(row[0])))]
         marked = {n[1] for n in names if n[3] == "shadow" and self._is_marked(n[0], n[2])}
-        return [
-            (n[0], n[2])
-            for n in names
-            if (n[2] in known_dead or not ledger.is_live(n[2]))
-            and self.maintain(f"SELECT IS_FREE_LOCK('{PREFIX} {n[2]}')")[0][0] == "1"
-            and (n[1] in marked or (self.target.place, n[0]) in recorded)
-        ]
+        names.sort(key=lambda n: n[3] == "shadow")  # the marker's goes last
+        return [Found(n[0], n[2], n[1] in marked) for n in names]
 
     def _is_marked(self, shadow: str, run_id: str) -> bool:
         found = self.maintain(
@@ -222,33 +144,8 @@ class MysqlServer:
         )
         return found[0][0] == "1" and (run_id,) in self.maintain(f"SELECT run FROM {_ours(shadow)}.{MARKER}")
 
-    def _settle(self, dead: list[ledger.DeadRun]) -> None:
-        there = {n[0] for n in self._names()}
-        for run in dead:
-            gone = [e for e in run.entries if e.get("server") == self.target.place and e.get("name") not in there]
-            if gone or not run.entries:
-                run.settle(tuple(gone))
-
-    def close(self) -> None:
-        """Drop what is left of our databases; stop and remove a local server."""
-        if self._local is None:
-            for database in self._databases:
-                with contextlib.suppress(ServerError):
-                    database.close()
-        self._databases.clear()
-        if self._maintenance is not None and self._maintenance.open:
-            self._maintenance.close()
-        if self._local is not None:
-            self._local.stop()
-            for facts in self._run.entries:
-                self._run.forget(**facts)
-        self._run.close()
-
-    def __enter__(self) -> MysqlServer:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def _shows_life(self, run_id: str) -> bool:
+        return self.maintain(f"SELECT IS_FREE_LOCK('{PREFIX} {run_id}')")[0][0] != "1"
 
 
 def clean(url: str | None = None) -> list[str]:
@@ -256,18 +153,11 @@ def clean(url: str | None = None) -> list[str]:
 
     Returns what was removed, in words.
     """
-    removed = []
-    with ledger.dead_runs() as dead:
-        for run in dead:
-            removed += local_server.remove_left_over(run)
+    removed = [words for kind in local_server.KINDS.values() for words in process.clean(kind)]
     if url:
-        with MysqlServer(Target.parse(url), _no_database) as server:
+        with MysqlServer(Target.parse(url), no_database) as server:
             removed += server.clean()
     return removed
-
-
-def _no_database(server: Any, name: str) -> Database:
-    raise AssertionError("only cleaning")
 
 
 def _ours(name: str) -> str:

@@ -1,0 +1,230 @@
+"""A server on which throwaway databases are made, whatever its engine: whose they are, and who cleans up.
+
+Nothing is altered or dropped but databases whose name has our prefix and a run's id, and which carry our marker or
+stand in that run's ledger. A run is alive while it holds its lock on this machine or shows life on the server.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import itertools
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol, Self
+
+from seatrial.errors import NotOurs, ServerError
+from seatrial.model import Database
+from seatrial.servers import ledger
+from seatrial.servers.process import Running
+
+PREFIX = "seatrial"
+
+Opener = Callable[[Any, str], Database]
+"""``open_database(server, name)`` makes the engine's Database of a new one; ``server.engine`` says which."""
+
+
+class Target(Protocol):
+    """Where to connect, read from a URL."""
+
+    @property
+    def database(self) -> str:
+        """The database that the URL names, empty where it names none."""
+
+    @property
+    def place(self) -> str:
+        """How the ledger knows the server again."""
+
+    @property
+    def redacted(self) -> str: ...
+
+    def url(self, name: str) -> str:
+        """A URL of a database on this server, with the password."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A database on the server whose name is one of ours."""
+
+    name: str
+    run_id: str
+    marked: bool
+
+
+class DatabaseServer(ABC):
+    """Makes throwaway databases and drops them again. Implements ``model.Server``."""
+
+    engine: str
+    version: str
+    facts_kind: ClassVar[str]  # how the ledger calls a database
+
+    def __init__(
+        self,
+        target: Any,
+        open_database: Opener,
+        *,
+        local: Running | None = None,
+        run: ledger.Run | None = None,
+        trust: bool = False,
+    ) -> None:
+        self.target, self.trust = target, trust
+        self._open, self._local = open_database, local
+        self._numbers = itertools.count(1)
+        self._databases: list[Database] = []
+        self._maintenance: Any = None
+        self._closed = False
+        self._run = run or ledger.Run.start()
+        atexit.register(self.close)  # where nobody closes it
+        try:
+            self._connect_maintenance()
+        except BaseException:
+            self.close()
+            raise
+
+    @classmethod
+    def _at(cls, target: Target, open_database: Opener, trust: bool) -> Self:
+        """The server that a URL names, once it is clear that nothing of anybody else's is there to be touched."""
+        server = cls(target, open_database, trust=trust)
+        try:
+            server.refuse_foreign()
+            server.clean()
+        except BaseException:
+            server.close()
+            raise
+        return server
+
+    @classmethod
+    def _local_one(
+        cls, start: Callable[[ledger.Run], tuple[Running, Target]], open_database: Opener, trust: bool
+    ) -> Self:
+        run = ledger.Run.start()
+        try:
+            running, target = start(run)
+        except BaseException:
+            run.close()
+            raise
+        return cls(target, open_database, local=running, run=run, trust=trust)
+
+    # --- what differs ---
+
+    @abstractmethod
+    def _connect_maintenance(self) -> None:
+        """Open our own connection, show life on it, learn version and rights. Raises ServerError."""
+
+    @abstractmethod
+    def maintain(self, sql: str) -> list[tuple[str | None, ...]]:
+        """Run one statement on our own connection; rows as text. Raises ServerError."""
+
+    @abstractmethod
+    def drop_database(self, name: str) -> None:
+        """Drop a database of ours, wherever it came from, and strike it off the ledger. Raises NotOurs, ServerError."""
+
+    @abstractmethod
+    def _foreign_tables(self) -> int:
+        """How many tables the database holds that the URL names."""
+
+    @abstractmethod
+    def _found(self) -> list[Found]:
+        """Databases of our prefix, in the order in which they may be dropped."""
+
+    @abstractmethod
+    def _shows_life(self, run_id: str) -> bool:
+        """Whether a run, perhaps of another machine, has a session on the server."""
+
+    @abstractmethod
+    def _new_database(self) -> str:
+        """Make an empty, marked database that stands in the ledger; its name."""
+
+    # --- what the engine asks of its server ---
+
+    @property
+    def is_local(self) -> bool:
+        return self._local is not None
+
+    @property
+    def data_folder(self) -> str | None:
+        """The data folder of a local server, readable by us."""
+        return str(self._local.data) if self._local else None
+
+    def url(self, name: str) -> str:
+        return str(self.target.url(name))
+
+    def _facts(self, name: str) -> dict[str, str]:
+        return {"kind": self.facts_kind, "server": self.target.place, "name": name}
+
+    # --- the server's own life ---
+
+    def create(self) -> Database:
+        """A new, empty, marked database."""
+        database = self._open(self, self._new_database())
+        self._databases.append(database)
+        return database
+
+    def refuse_foreign(self) -> None:
+        """Raise NotOurs where the URL names a database that holds tables; an empty one is only connected to."""
+        if count := self._foreign_tables():
+            tables = "1 table" if count == 1 else f"{count} tables"
+            raise NotOurs(
+                f"{self.target.redacted} holds {tables} that Seatrial did not create; nothing was touched. "
+                "Give the server without a database name: throwaway databases are made beside it."
+            )
+
+    def clean(self) -> list[str]:
+        """Drop the databases that dead runs left on this server; says which."""
+        removed = []
+        with ledger.dead_runs() as dead:
+            for found in list(self._left_over(dead)):
+                self.drop_database(found.name)
+                removed.append(f"database {found.name} of run {found.run_id} on {self.target.place}")
+            self._settle(dead)
+        return removed
+
+    def _left_over(self, dead: list[ledger.DeadRun]) -> Iterator[Found]:
+        """Marked, or in a dead run's ledger, and the run shows no life anywhere."""
+        recorded = {(e.get("server"), e.get("name")) for run in dead for e in run.entries}
+        known_dead = {run.id for run in dead}  # their locks are ours now
+        for found in self._found():
+            lives = found.run_id not in known_dead and ledger.is_live(found.run_id)
+            ours = found.marked or (self.target.place, found.name) in recorded
+            if ours and not lives and not self._shows_life(found.run_id):
+                yield found
+
+    def _settle(self, dead: list[ledger.DeadRun]) -> None:
+        there = {found.name for found in self._found()}
+        for run in dead:
+            gone = [e for e in run.entries if e.get("server") == self.target.place and e.get("name") not in there]
+            if gone or not run.entries:
+                run.settle(tuple(gone))
+
+    def close(self) -> None:
+        """Drop what is left of our databases; stop and remove a local server. Twice is once."""
+        atexit.unregister(self.close)
+        if self._closed:
+            return
+        self._closed = True
+        for database in self._databases if self._local is None else ():
+            with contextlib.suppress(ServerError):
+                database.close()
+        self._databases.clear()
+        self._hang_up()
+        if self._local is not None:
+            self._local.stop()
+            for facts in self._run.entries:
+                self._run.forget(**facts)
+        self._run.close()
+
+    def _hang_up(self) -> None:
+        if self._maintenance is not None:
+            self._maintenance.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def no_database(server: Any, name: str) -> Database:
+    """An opener for servers that only clean."""
+    raise AssertionError("only cleaning")
