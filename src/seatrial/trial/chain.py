@@ -1,0 +1,68 @@
+"""The chain: all the way down, at every step compared with what the upward walk held there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+
+from seatrial.model import ChainStep, ErrorKind, NotVerified, Snapshot
+from seatrial.plan import Planned
+from seatrial.schema import pair_by_name
+from seatrial.trial.rows import Rows
+from seatrial.trial.stand import CHAIN_BYTES, Stand
+
+
+@dataclass(slots=True)
+class Chain:
+    """``tried``: indexes of the steps that were not only applied; ``told`` hears of each step."""
+
+    stand: Stand
+    rows: Rows
+    tried: Collection[int]
+    told: Callable[[Planned], None]
+    steps: list[ChainStep] = field(default_factory=list)
+    doubts: list[NotVerified] = field(default_factory=list)
+
+    def go_down(self, applied: Sequence[Planned]) -> None:
+        """Stops where there is no way back."""
+        if len(self.stand.held) < 2:
+            return
+        self.stand.take("chain")
+        for step in reversed(applied):
+            then = self.stand.held.get(step.index)
+            if then is None:
+                if step.index in self.tried:
+                    self._stop(self._why_not_held(step))
+                return
+            if step.migration.no_down is not None:
+                self._stop(f"{step.migration.id} has no down: {step.migration.no_down}")
+                return
+            self.told(step)
+            if not self._down(step, then):
+                return
+
+    def _why_not_held(self, step: Planned) -> str:
+        if self.rows.changed_for:
+            return f"made-up rows were changed to fit {self.rows.changed_for}"
+        return f"what {step.migration.id} held would weigh more than {CHAIN_BYTES >> 30} GB"
+
+    def _down(self, step: Planned, then: Snapshot) -> bool:
+        stand = self.stand
+        self.rows.take_back(step.index)
+        done = stand.runner.down(step.migration)
+        if done.error and done.error.kind is not ErrorKind.MIGRATION:
+            self._stop(done.error.message)
+            return False
+        now = stand.take(f"{step.index}:chain")
+        changes = () if done.error else stand.database.diff(then, now, pair_by_name(then, now))
+        self.steps.append(
+            ChainStep(
+                migration=step.migration.id, down=done, schema_then=then.schema, schema_now=now.schema, changes=changes
+            )
+        )
+        if done.error:
+            self._stop(f"the down of {step.migration.id} fails")
+        return done.error is None
+
+    def _stop(self, why: str) -> None:
+        self.doubts.append(NotVerified(what="the chain all the way down", why=why))

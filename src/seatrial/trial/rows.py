@@ -1,0 +1,106 @@
+"""Rows under a walk: given ones loaded, others made, and made ones changed where an up asks for other ones."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from seatrial.config import Config
+from seatrial.model import NotVerified, Schema
+from seatrial.plan import Planned
+from seatrial.seeds.generate import FillResult, topup, undo
+from seatrial.seeds.load import load
+from seatrial.seeds.refit import refit
+from seatrial.trial.stand import Stand
+
+
+@dataclass(slots=True)
+class Rows:
+    """What was given and made. ``changed_for``: the newest migration for which made-up rows were changed."""
+
+    stand: Stand
+    config: Config
+    doubts: list[NotVerified]
+    made: dict[int, FillResult] = field(default_factory=dict)  # after the step of this index
+    changed_for: str = ""
+    _peopled: Schema = field(default_factory=Schema)  # the schema for which rows were made or given
+
+    def seed(self) -> None:
+        """Load the given rows; nothing is made at their version unless that was asked for."""
+        if self.config.seed.path is None:
+            return
+        stand = self.stand
+        load(stand.database, self.config.project / self.config.seed.path)
+        stand.database.advance_counters()
+        stand.standing = None
+        seeded = stand.take("seeded")
+        if not self.config.seed.generate:
+            self._peopled = seeded.schema
+            self.doubts += [
+                NotVerified(what=f"rows of {t.table}", why="the given seed leaves it empty (--generate fills it)")
+                for t in seeded.tables
+                if t.compared and not t.rows
+            ]
+        stand.keep()
+
+    def fill(self, index: int) -> None:
+        """Rows for the tables and columns that came since rows were last made or given."""
+        before, after = self._peopled, self.stand.schema()
+        if after == before:
+            return
+
+        def fill() -> FillResult:
+            return topup(self.stand.database, before, after, rows=self.config.seed.rows, seed=self.config.seed.random)
+
+        begun = time.perf_counter()
+        made = fill()
+        self._peopled = after
+        self.made[index] = made
+        self.stand.did((time.perf_counter() - begun) * 1000, fill)
+        self.doubts += [NotVerified(what=f"rows of {table}", why=why) for table, why in made.not_filled.items()]
+
+    def take_back(self, index: int) -> None:
+        """What was made after a step, before the chain goes below it."""
+        if index in self.made:
+            undo(self.stand.database, self.made[index])
+
+    # --- made-up rows that an up refuses ---
+
+    def fit(self, schema: Schema, ahead: Schema) -> tuple[str, ...]:
+        """Change made-up values so that ``ahead`` takes them too; what was changed, in words."""
+
+        def fit() -> FillResult:
+            return refit(self.stand.database, schema, ahead, seed=self.config.seed.random)
+
+        made = fit()
+        if made.columns:
+            self.stand.did(0.0, fit)
+        return tuple(f"made-up values of {t}.{', '.join(c)} replaced" for t, c in made.columns.items())
+
+    def empty(self, schema: Schema) -> tuple[str, ...]:
+        """Take made-up rows out of the tables that are still there under the name that they were filled by."""
+        there = set(schema.tables())
+        made = FillResult(inserted={t: n for f in self.made.values() for t, n in f.inserted.items() if t in there})
+
+        def empty() -> None:
+            undo(self.stand.database, made)
+
+        self.made.clear()
+        empty()
+        self.stand.did(0.0, empty)
+        return tuple(f"made-up rows of {t} taken out" for t in made.inserted)
+
+    def changed(self, step: Planned) -> None:
+        """What earlier steps held is no measure for the chain any more."""
+        self.changed_for = step.migration.id
+        for index in [i for i in self.stand.held if i < step.index]:
+            self.stand.drop(index)
+
+    def ahead(self, step: Planned, applied: Sequence[Planned]) -> Schema | None:
+        """The schema after this step where no rows stand in the way; None where it fails there too."""
+        with self.stand.empty() as (database, runner):
+            for earlier in (*applied, step):
+                if runner.up(earlier.migration).error:
+                    return None
+            return database.inspect()

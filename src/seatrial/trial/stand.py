@@ -1,0 +1,150 @@
+"""The database that a walk stands on: what it holds now, how to go back, and how what was done is done again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+
+from seatrial.config import Config
+from seatrial.model import Database, Migration, Runner, Schema, Server, Snapshot, Source
+from seatrial.schema import pair_by_name, same_schema
+
+Act = Callable[[], object]
+CHAIN_BYTES = 8 << 30  # what the moments kept for the chain may weigh together
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """Where databases for a walk are made, each with the project's runner on it."""
+
+    server: Server
+    source: Source
+    config: Config
+
+    def open(self) -> tuple[Database, Runner]:
+        database = self.server.create()
+        try:
+            database.bookkeeping = self.source.bookkeeping
+            database.limit = self.config.max_keys
+            database.execute(*self.config.server.setup)
+            return database, self.source.runner(database)
+        except BaseException:
+            database.close()
+            raise
+
+    @contextmanager
+    def opened(self) -> Iterator[tuple[Database, Runner]]:
+        database, runner = self.open()
+        try:
+            try:
+                yield database, runner
+            finally:
+                runner.close()
+        finally:
+            database.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Something that brought the database on, and what it took."""
+
+    cost_ms: float
+    again: Act
+
+
+@dataclass(slots=True)
+class Stand:
+    """One database under a walk. ``sizes``: tables, rows and bytes at their largest."""
+
+    ground: Ground
+    database: Database
+    runner: Runner
+    standing: Snapshot | None = None  # what the database holds, where that is known
+    held: dict[int, Snapshot] = field(default_factory=dict)  # A of each tried step, for the chain
+    tables: int = 0
+    rows: int = 0
+    size_bytes: int = 0
+    _checkpoint: str = ""
+    _checkpoint_ms: float = 0.0
+    _since: list[Done] = field(default_factory=list)  # all done since the checkpoint
+
+    def empty(self) -> AbstractContextManager[tuple[Database, Runner]]:
+        """Another database like this one, with nothing in it."""
+        return self.ground.opened()
+
+    # --- moments ---
+
+    def take(self, moment: str) -> Snapshot:
+        snapshot = self.database.take(moment, since=self.standing)
+        if self.standing is not None and self.standing not in self.held.values():
+            self.database.release(self.standing.moment)
+        self.standing = snapshot
+        self.tables = max(self.tables, len(snapshot.tables))
+        self.rows = max(self.rows, sum(t.rows for t in snapshot.tables))
+        self.size_bytes = max(self.size_bytes, snapshot.size_bytes)
+        return snapshot
+
+    def known(self) -> Snapshot:
+        """What stands now."""
+        return self.standing or self.take("standing")
+
+    def hold(self, index: int) -> Snapshot:
+        """A of a step that is about to be tried."""
+        self.held[index] = self.take(f"{index}:A")
+        return self.held[index]
+
+    def forget(self, index: int) -> None:
+        """Release the moments of a trial that nothing needs any more."""
+        standing = self.standing.moment if self.standing else ""
+        for letter in "BCD":
+            if (moment := f"{index}:{letter}") != standing:
+                self.database.release(moment)
+        while len(self.held) > 1 and sum(s.size_bytes for s in self.held.values()) > CHAIN_BYTES:
+            self.drop(min(self.held))
+
+    def drop(self, index: int) -> None:
+        """What stood before a step is no measure for the chain, or too heavy to keep."""
+        self.database.release(self.held.pop(index).moment)
+
+    def is_now(self, now: Snapshot, wanted: Snapshot) -> bool:
+        if now is wanted:
+            return True
+        return same_schema(now.schema, wanted.schema) and not self.database.diff(wanted, now, pair_by_name(wanted, now))
+
+    def schema(self) -> Schema:
+        return self.known().schema
+
+    # --- going back ---
+
+    def keep(self) -> None:
+        """A checkpoint here."""
+        if self._checkpoint:
+            self.database.discard(self._checkpoint)
+        begun = time.perf_counter()
+        self._checkpoint = self.database.checkpoint()
+        self._checkpoint_ms = (time.perf_counter() - begun) * 1000
+        self._since.clear()
+
+    def keep_if_due(self) -> None:
+        """A checkpoint where doing again what came since the last one would cost more than a copy."""
+        if not self._checkpoint or sum(done.cost_ms for done in self._since) > self._checkpoint_ms:
+            self.keep()
+
+    def keep_once(self) -> None:
+        if not self._checkpoint:
+            self.keep()
+
+    def restore(self) -> None:
+        self.database.restore(self._checkpoint)
+        for done in self._since:
+            done.again()
+        self.standing = None
+
+    def did(self, cost_ms: float, again: Act) -> None:
+        """Something was done to the database that belongs to its way from here on."""
+        self._since.append(Done(cost_ms, again))
+
+    def did_up(self, migration: Migration, cost_ms: float) -> None:
+        self.did(cost_ms, lambda: self.runner.up(migration))
