@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from seatrial.errors import ConfigError
-from seatrial.model import Severity
+from seatrial.model import Relationship, Severity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +103,7 @@ class Config:
     production: ProductionConfig = ProductionConfig()
     invariants: tuple[Invariant, ...] = ()
     required: tuple[Required, ...] = ()
+    relationships: tuple[Relationship, ...] = ()
     waivers: tuple[Waiver, ...] = ()
     fail_on: Severity = Severity.HIGH
     only: tuple[str, ...] = ()

@@ -29,6 +29,7 @@ from seatrial.model import (
     Trial,
 )
 from seatrial.plan import select
+from seatrial.relations import believed
 from seatrial.schema import diff, reordered
 
 CORRUPTION = {
@@ -54,7 +55,8 @@ def judge(trace: Trace, config: Config, today: datetime.date) -> Report:
     rules = checks.load()
     chain = links(trace.chain)
     waived = [
-        _judge(trial, chain.get(trial.migration.id), trace, config, rules.values(), today) for trial in trace.trials
+        _judge(believed(trial), chain.get(trial.migration.id), trace, config, rules.values(), today)
+        for trial in trace.trials
     ]
     migrations = tuple(judged for judged, _ in waived)
     blockers = tuple(b for m in migrations for b in _blockers(m, config.fail_on))

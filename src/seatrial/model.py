@@ -242,6 +242,23 @@ class Integrity:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Relationship:
+    """A reference that no foreign key declares, as ``[[relationships]]`` names it."""
+
+    table: str  # raw name, ``schema.table`` outside the default schema
+    column: str
+    references: str  # "users.id", "crm.users.id"
+
+    @property
+    def parent(self) -> str:
+        return self.references.rpartition(".")[0]
+
+    @property
+    def parent_column(self) -> str:
+        return self.references.rpartition(".")[2]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
     """What a database held at one moment; its rows stay with the ``Database`` under the name ``moment``."""
 
@@ -486,7 +503,8 @@ class ChainStep:
 class Environment:
     engine: str
     version: str
-    storage_engine: str | None = None
+    storage_engine: str | None = None  # MySQL and MariaDB: the storage engines of the tables, the commonest first
+    storage_engines: Mapping[str, str] = field(default_factory=dict)  # table -> its storage engine
     tables: int = 0
     rows: int = 0
     size_bytes: int = 0
@@ -606,6 +624,7 @@ class Database(Protocol):
     url: str  # how a migration tool reaches it, with its password; stays the same through restore
     bookkeeping: frozenset[str]  # raw names; set by the walk from the source
     limit: int  # how many keys and rows of a kind a diff keeps
+    relationships: tuple[Relationship, ...]  # undeclared ones, judged like foreign keys; set by the walk
 
     def execute(self, *statements: str) -> None:
         """Run statements of ours, each in autocommit. Raises DatabaseError."""

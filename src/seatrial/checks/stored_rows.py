@@ -15,8 +15,9 @@ def orphaned_rows(case: Case) -> Found:
     """Rows refer to a parent that is not there: the foreign key does not hold over the stored rows, enforced or not.
 
     Foreign keys that were switched off, added NOT VALID, or never enforced (SQLite, MyISAM) let such rows in without
-    a word. MEDIUM where the relationship was only inferred; LOW and not held against the migration where the same row
-    broke the same key before up.
+    a word. Relationships that no foreign key declares are judged as well: those under [[relationships]], and, as
+    MEDIUM, those that names suggest (`orders.user_id` means the row of `users`), where every row obeyed them before
+    up. LOW and not held against the migration where the same row broke the same key before up.
     """
     yield from _judge(case, "orphaned-rows", Severity.HIGH)
 
@@ -72,7 +73,7 @@ def _judge(case: Case, rule: str, severity: Severity) -> Iterator[Finding | NotV
     found: dict[TableRef, list[tuple[Phase, Integrity]]] = {}
     for phase, snapshot in case.moments():
         for result in snapshot.integrity:
-            if result.rule != rule:
+            if result.rule != rule or (result.inferred and _leads_elsewhere(case, phase, result)):
                 continue
             if not result.observed:
                 yield NotVerified(what=f"{result.object} after {phase.value}", why=result.why_not, rule=rule)
@@ -80,6 +81,17 @@ def _judge(case: Case, rule: str, severity: Severity) -> Iterator[Finding | NotV
                 found.setdefault(result.table, []).append((phase, result))
     for table, results in sorted(found.items()):
         yield from _finding(case, rule, severity, table, results)
+
+
+def _leads_elsewhere(case: Case, phase: Phase, result: Integrity) -> bool:
+    """Whether up moved the parents on purpose: what names suggest may mean the table where they stand now."""
+    if phase is not Phase.UP:
+        return False
+    parent = result.references.rpartition("(")[0]
+    ref = next((t for t in case.before.schema.tables() if str(t) == parent), TableRef("", parent))
+    naming, known = set(case.up.naming(ref)), set(case.before.schema.tables())
+    others = [t for t in case.after_up.schema.tables() if t not in (ref, result.table)]
+    return any(naming & set(case.up.inserts_into(t) if t in known else case.up.naming(t)) for t in others)
 
 
 def _finding(
@@ -160,7 +172,10 @@ def _text(rule: str, table: TableRef, result: Integrity, rows: Rows, phase: Phas
         "nulls-in-required": f"{n(rows.count, 'row')} of {table} {'holds' if rows.count == 1 else 'hold'} NULL in "
         f"{columns}, where none may be",
     }[rule]
-    return f"After {phase.value} {what}{which(rows)}{'' if new else '; they did so before this migration'}."
+    said = f"After {phase.value} {what}{which(rows)}{'' if new else '; they did so before this migration'}."
+    if not result.inferred:
+        return said
+    return f"{said} No foreign key declares it: it is inferred from the names, and every row obeyed it before up."
 
 
 def _causes(case: Case, rule: str, table: TableRef, result: Integrity, new: bool) -> list[str]:
@@ -168,6 +183,8 @@ def _causes(case: Case, rule: str, table: TableRef, result: Integrity, new: bool
         return ["the rows broke it before this migration"]
     before = {k.label for k in case.before.schema}
     parent = result.references.split("(")[0]
+    if result.object.startswith("relationship "):
+        return [_untied(case, table, parent)]
     if rule == "orphaned-rows" and result.object in before:
         gone = next((d for d in case.trial.up_changes if str(d.table) == parent and d.lost_count), None)
         if gone:
@@ -180,10 +197,23 @@ def _causes(case: Case, rule: str, table: TableRef, result: Integrity, new: bool
     return ["cause not determined"]
 
 
+def _untied(case: Case, table: TableRef, parent: str) -> str:
+    """Why rows lost their parent where nothing in the schema ties them to it."""
+    for step, changes in (("up", case.trial.up_changes), ("down", case.trial.down_changes)):
+        gone = next((d for d in changes if str(d.table) == parent), None)
+        if gone and gone.lost_count:
+            return f"{step} removed {n(gone.lost_count, 'row')} of {parent}, and no foreign key ties {table} to them"
+        if any(d.table == table for d in changes):
+            return f"{step} wrote rows of {table}, and no foreign key holds them to {parent}"
+    return "cause not determined"
+
+
 def _advice(rule: str, table: TableRef, result: Integrity) -> str:
     return {
-        "orphaned-rows": f"Delete or re-attach the orphans of {table} in the same migration, then have the foreign "
-        "key validated.",
+        "orphaned-rows": f"Delete or re-attach the orphans of {table} in the same migration, then "
+        + (
+            "declare a foreign key." if result.object.startswith("relationship ") else "have the foreign key validated."
+        ),
         "duplicate-keys": f"Decide which of the duplicates stays before {result.object} is declared.",
         "check-violated": f"Correct the rows, then validate {result.object}.",
         "nulls-in-required": f"Fill {table}.{listed(result.columns)} before it is declared as required.",

@@ -10,7 +10,8 @@ from seatrial.engines._mysql_catalog import Catalog
 from seatrial.engines._mysql_columns import Column, as_text
 from seatrial.engines._mysql_link import Link, quote
 from seatrial.errors import DatabaseError
-from seatrial.model import Attributes, Integrity, ObjectKey, Schema, TableRef
+from seatrial.model import Attributes, Integrity, ObjectKey, Relationship, Schema, TableRef
+from seatrial.relations import relations
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +21,13 @@ class Judge:
     link: Link
     catalog: Catalog
     limit: int
+    relationships: tuple[Relationship, ...] = ()
 
     def judge(self, also: Schema | None, settled: Callable[[Integrity], Integrity | None]) -> tuple[Integrity, ...]:
         """Every constraint of the schema that stands, and those that only ``also`` declares."""
         # A primary key needs no question while it stands: the table is its index.
         judged = [(k, a) for k, a in self.catalog.schema.items() if k.kind != "primary key"]
+        judged += relations(self.catalog.schema, self.relationships)
         standing = [q for k, a in judged if (q := self._question(k, a)) is not None]
         known = {(q.rule, q.table, q.columns, q.references, q.expression) for q in standing}
         before = [
@@ -80,7 +83,8 @@ class Judge:
             return None
         else:
             source = f"FROM {quote(table.name)} t WHERE {filled}"  # the parent is gone: every child is an orphan
-        return replace(self._asked("orphaned-rows", key, table, columns, source), references=references)
+        asked = self._asked("orphaned-rows", key, table, columns, source)
+        return replace(asked, references=references, inferred=bool(facts.get("inferred")))
 
     def _check(self, key: ObjectKey, table: TableRef, facts: Attributes) -> Integrity:
         expression = str(facts.get("expression"))

@@ -8,7 +8,8 @@ from functools import cached_property
 
 from seatrial.engines._postgresql_session import Session, readable
 from seatrial.errors import DatabaseError
-from seatrial.model import Attributes, Integrity, ObjectKey, Schema, Snapshot, TableRef, TableState
+from seatrial.model import Attributes, Integrity, ObjectKey, Relationship, Schema, Snapshot, TableRef, TableState
+from seatrial.relations import relations
 from seatrial.sql.tokens import WORD, tokenize
 
 _TRUSTED = 100_000
@@ -24,6 +25,7 @@ class Facts:
     fresh: frozenset[TableRef]  # tables that were read anew
     since: Snapshot | None
     limit: int
+    relationships: tuple[Relationship, ...] = ()
 
     @cached_property
     def _states(self) -> dict[TableRef, TableState]:
@@ -76,7 +78,7 @@ class Question:
 def read(session: Session, facts: Facts, also: Schema | None) -> tuple[Integrity, ...]:
     """Every constraint of the schema that stands, then those that only ``also`` declares."""
     asker = _Asker(facts, session.reserved)
-    questions = list(asker.questions(facts.schema))
+    questions = [*asker.questions(facts.schema), *asker.undeclared()]
     if also is not None:
         known = {_identity(q) for q in questions}
         for question in asker.questions(also, only_before=True):
@@ -137,6 +139,12 @@ class _Asker:
         for key, attributes in schema.items():
             yield from self._question(key, attributes, only_before)
         yield from self._domains(schema)
+
+    def undeclared(self) -> Iterator[Question]:
+        """Relationships that the project's settings name, or that names suggest."""
+        for key, a in relations(self.facts.schema, self.facts.relationships):
+            if (owner := key.owner) in self.facts.columns and owner is not None:
+                yield from self._foreign_key(owner, key, a, _texts(a["columns"]))
 
     def _question(self, key: ObjectKey, a: Attributes, only_before: bool) -> Iterator[Question]:
         owner = key.owner
@@ -203,6 +211,7 @@ class _Asker:
             columns=columns,
             references=f"{parent}({', '.join(targets)})",
             sql=sql,
+            inferred=bool(a.get("inferred")),
         )
         if "PERIOD" in str(a["definition"]).partition("REFERENCES")[0]:
             found = replace(found, observed=False, why_not="temporal foreign keys are not read")

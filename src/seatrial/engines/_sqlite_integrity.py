@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from seatrial.engines._sqlite_catalog import Catalog, Table
 from seatrial.engines._sqlite_rows import as_texts, exactly
 from seatrial.engines._sqlite_text import quoted
-from seatrial.model import Attributes, Counter, Integrity, ObjectKey, Schema, TableRef
+from seatrial.model import Attributes, Counter, Integrity, ObjectKey, Relationship, Schema, TableRef
+from seatrial.relations import relations
 
 KINDS = ("constraint", "primary key", "unique", "foreign key", "check", "index", "column")
 
@@ -32,18 +33,22 @@ class Asker:
     def __init__(self) -> None:
         self._known: dict[tuple[int, int], tuple[Schema, Schema | None, list[Question]]] = {}
 
-    def questions(self, catalog: Catalog, also: Schema | None) -> list[Question]:
+    def questions(
+        self, catalog: Catalog, also: Schema | None, relationships: tuple[Relationship, ...] = ()
+    ) -> list[Question]:
         """Every constraint of the schema, and those of ``also`` beside it that can still be asked."""
         seen = id(catalog.schema), id(also)
         if seen not in self._known:  # both are kept beside the answer, so no other object gets their ids
             if len(self._known) > 16:
                 self._known.clear()
-            self._known[seen] = catalog.schema, also, _all_questions(catalog, also)
+            self._known[seen] = catalog.schema, also, _all_questions(catalog, also, relationships)
         return self._known[seen][2]
 
 
-def _all_questions(catalog: Catalog, also: Schema | None) -> list[Question]:
-    found = list(_questions(catalog, catalog.schema))
+def _all_questions(
+    catalog: Catalog, also: Schema | None, relationships: tuple[Relationship, ...] = ()
+) -> list[Question]:
+    found = [*_questions(catalog, catalog.schema), *_undeclared(catalog, relationships)]
     if also is not None and also is not catalog.schema:
         known = {_sameness(q.integrity) for q in found}
         for question in _questions(catalog, also):
@@ -54,6 +59,14 @@ def _all_questions(catalog: Catalog, also: Schema | None) -> list[Question]:
 
 def _sameness(one: Integrity) -> tuple[object, ...]:
     return one.rule, one.table, one.sql
+
+
+def _undeclared(catalog: Catalog, relationships: tuple[Relationship, ...]) -> Iterator[Question]:
+    """Relationships that the project's settings name, or that names suggest."""
+    for key, attributes in relations(catalog.schema, relationships):
+        table = catalog.tables.get(key.table)
+        if table is not None and not table.virtual:
+            yield _orphans(catalog, table, key, attributes, _names(attributes["columns"]))
 
 
 def _questions(catalog: Catalog, schema: Schema) -> Iterator[Question]:
@@ -167,6 +180,7 @@ def _orphans(
         table=TableRef("", table.name),
         columns=columns,
         references=f"{name}({', '.join(referenced)})",
+        inferred=bool(attributes.get("inferred")),
     )
     present = " AND ".join(f"c.{quoted(c)} IS NOT NULL" for c in columns)
     if parent is None and name.lower() in catalog.hidden:

@@ -23,6 +23,7 @@ from seatrial.errors import DatabaseError
 from seatrial.model import (
     CastBack,
     Integrity,
+    Relationship,
     Schema,
     Script,
     Snapshot,
@@ -65,6 +66,7 @@ class MysqlDatabase:
         self.url = site.url(name)
         self.bookkeeping: frozenset[str] = frozenset()
         self.limit = 1000
+        self.relationships: tuple[Relationship, ...] = ()
         self.trust = site.trust
         self.name = name
         self._site = site
@@ -166,7 +168,8 @@ class MysqlDatabase:
             parent = asked.references.partition("(")[0]
             return (asked.sql, names.get(asked.table.name, ""), names.get(parent, ""))
 
-        found = Judge(self._link, catalog, self.limit).judge(also, lambda asked: self._answers.get(basis(asked)))
+        judge = Judge(self._link, catalog, self.limit, self.relationships)
+        found = judge.judge(also, lambda asked: self._answers.get(basis(asked)))
         self._answers = {basis(i): i for i in found if i.observed}
         return found
 

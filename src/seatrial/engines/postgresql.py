@@ -24,6 +24,7 @@ from seatrial.engines._postgresql_session import SHADOWS, Session, Site, guarded
 from seatrial.engines._postgresql_wal import WalReader, wal_reader
 from seatrial.model import (
     CastBack,
+    Relationship,
     Schema,
     Script,
     Snapshot,
@@ -44,6 +45,7 @@ class PostgresqlDatabase:
     engine: str = "postgresql"
     bookkeeping: frozenset[str] = frozenset()
     limit: int = 1000
+    relationships: tuple[Relationship, ...] = ()
     trust: bool = False
     _session: Session | None = None
     _filling: loading.Filling | None = None
@@ -130,7 +132,7 @@ class PostgresqlDatabase:
         self._shadows.moments[moment] = taken
         schema = self.inspect()
         states = tuple(shadow.state() for shadow in taken.shadows.values())
-        facts = integrity.Facts(schema, states, frozenset(fresh), since, self.limit)
+        facts = integrity.Facts(schema, states, frozenset(fresh), since, self.limit, self.relationships)
         return Snapshot(
             moment=moment,
             schema=schema,

@@ -23,6 +23,7 @@ from seatrial.model import (
     CastBack,
     Integrity,
     ObjectKey,
+    Relationship,
     Schema,
     Script,
     Snapshot,
@@ -56,6 +57,7 @@ class SqliteDatabase:
     path: Path
     bookkeeping: frozenset[str] = frozenset()
     limit: int = 1000
+    relationships: tuple[Relationship, ...] = ()
     trust: bool = False  # whether scripts may reach other files
     engine: str = "sqlite"
     version: str = sqlite3.sqlite_version
@@ -280,7 +282,7 @@ class _Look:
         since: Snapshot | None,
     ) -> None:
         self.connection, self.file, self.catalog, self.limit = connection, file, catalog, database.limit
-        self.asker = database.asker
+        self.asker, self.relationships = database.asker, database.relationships
         self.earlier, self.since = earlier, since
         self.delta = compare(earlier.file, file) if earlier is not None else None
         self.untouched = frozenset(self._untouched())
@@ -349,7 +351,7 @@ class _Look:
 
     def _integrity(self, also: Schema | None) -> Iterator[Integrity]:
         known = {(k.object, k.sql): k for k in self.since.integrity} if self.since is not None else {}
-        asked = self.asker.questions(self.catalog, also)
+        asked = self.asker.questions(self.catalog, also, self.relationships)
         empty = {t: nullless(self.connection, asked, t) for t in self.catalog.tables if t not in self.untouched}
         for question in asked:
             fact = question.integrity

@@ -149,6 +149,7 @@ class EnvironmentJson(TypedDict):
     engine: str
     version: str
     storage_engine: str | None
+    storage_engines: dict[str, str]
     tables: int
     rows: int
     size_bytes: int

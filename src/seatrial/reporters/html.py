@@ -61,6 +61,7 @@ def _values(report: Report) -> dict[str, Any]:
         "mark": MARKS.get(report.status, "⚠️"),
         "engine": words.engine(found.engine),
         "size": f"{found.size_bytes / 1e6:.2f} MB",
+        "unusual_storage": words.unusual_storage(found),
         "tiles": list(_tiles(report)),
         "next_action": words.next_action(report),
         "blockers": [_blocker(b, chosen) for b in report.blockers],

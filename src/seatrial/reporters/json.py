@@ -72,6 +72,7 @@ def _environment(found: Environment) -> shape.EnvironmentJson:
         "engine": found.engine,
         "version": found.version,
         "storage_engine": found.storage_engine,
+        "storage_engines": dict(found.storage_engines),
         "tables": found.tables,
         "rows": found.rows,
         "size_bytes": found.size_bytes,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from seatrial.model import Change, Finding, Judged, Key, NotVerified, Report, Severity, Status
+from seatrial.model import Change, Environment, Finding, Judged, Key, NotVerified, Report, Severity, Status
 
 LONG = 80  # characters of a value that are shown
 MANY = 20  # keys that are shown
@@ -186,3 +186,16 @@ def next_action(report: Report) -> str:
         issues="issue" if blockers == 1 else "issues",
         untested=f"{errors} migration{'' if errors == 1 else 's'}" if errors else "the migrations",
     )
+
+
+_LACKS = {"InnoDB": "", "ndbcluster": "", "ROCKSDB": "no foreign keys"}
+"""What a storage engine of MySQL and MariaDB lacks; the others have neither foreign keys nor transactions."""
+
+
+def unusual_storage(found: Environment) -> list[str]:
+    """``MyISAM: hits, logs (no foreign keys, no transactions)`` for each storage engine that lacks something."""
+    by_engine: dict[str, list[str]] = {}
+    for table, storage in found.storage_engines.items():
+        by_engine.setdefault(storage, []).append(table)
+    lacks = {e: _LACKS.get(e, "no foreign keys, no transactions") for e in sorted(by_engine)}
+    return [f"{e}: {', '.join(by_engine[e])} ({lacks[e]})" for e in lacks if lacks[e]]

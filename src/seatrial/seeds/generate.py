@@ -31,7 +31,7 @@ def fill(
     Fewer where unique keys allow no more. Tables with rows are respected: keys keep clear of theirs, references point
     to them. Raises DatabaseError where the database cannot be worked with at all.
     """
-    known = shapes(schema, database.engine)
+    known = shapes(schema, database.engine, database.relationships)
     return _Work(database, known, rows, seed).run([t for t in tables if t in known] if tables is not None else None, {})
 
 
@@ -42,7 +42,7 @@ def topup(database: Database, before: Schema, after: Schema, *, rows: int, seed:
     columns = {t: added for t in after.tables() if t in standing and (added := _added(before, after, t))}
     if not new and not columns:
         return FillResult()
-    known = shapes(after, database.engine)
+    known = shapes(after, database.engine, database.relationships)
     work = _Work(database, known, rows, seed)
     return work.run(work.empty(new), columns)
 

@@ -26,7 +26,7 @@ def refit(database: Database, now: Schema, ahead: Schema, *, seed: int) -> FillR
 
     ``columns`` of the result are those that were changed; ``not_filled`` says where no fitting value was found.
     """
-    known, wanted = shapes(now, database.engine), shapes(ahead, database.engine)
+    known, wanted = (shapes(s, database.engine, database.relationships) for s in (now, ahead))
     work = _Refit(database, known, {t: _merged(known[t], wanted[t]) for t in known if t in wanted}, seed)
     changes = {t: found for t in work.known if (found := _asked(known[t], wanted[t])) and not known[t].holders}
     return work.run(changes)

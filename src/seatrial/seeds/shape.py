@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from seatrial.model import Attributes, ObjectKey, Schema, TableRef
+from seatrial.model import Attributes, ObjectKey, Relationship, Schema, TableRef
 from seatrial.seeds.conditions import Condition, condition
 from seatrial.seeds.families import Family, family
 from seatrial.sql.tokens import quote_name
@@ -65,15 +65,23 @@ class Shape:
         return chosen.columns if chosen else ()
 
 
-def shapes(schema: Schema, dialect: str) -> dict[TableRef, Shape]:
-    """The shape of every table; one walk over the schema."""
+def shapes(schema: Schema, dialect: str, relationships: Sequence[Relationship] = ()) -> dict[TableRef, Shape]:
+    """The shape of every table; one walk over the schema. ``relationships`` are kept like foreign keys."""
     objects: defaultdict[TableRef, dict[ObjectKey, Attributes]] = defaultdict(dict)
     for key, attributes in schema.items():
         if key.owner is not None:
             objects[key.owner][key] = attributes
     known = _known_types(schema)
     bare = {t: _shape(t, objects[t], known, dialect) for t in schema.tables()}
+    bare = {t: _related(shape, relationships) for t, shape in bare.items()}
     return _with_relations(bare, objects, dialect)
+
+
+def _related(shape: Shape, relationships: Sequence[Relationship]) -> Shape:
+    told = (r for r in relationships if r.table == str(shape.table) and r.column in shape.columns)
+    parents = [(r.column, TableRef(*["", *r.parent.split(".")][-2:]), r.parent_column) for r in told]
+    more = (Reference(columns=(c,), table=t, referenced=(key,), declared=False) for c, t, key in parents)
+    return replace(shape, references=(*shape.references, *more))
 
 
 def _known_types(schema: Schema) -> dict[str, Family]:
@@ -315,7 +323,8 @@ def _resolved(references: Iterable[Reference], tables: Mapping[TableRef, Shape])
         text = str(reference.table)
         table = reference.table if reference.table in tables else by_text.get(text, by_text.get(text.lower()))
         if table is None:
-            yield reference
+            if reference.declared:
+                yield reference
             continue
         referenced = reference.referenced or tables[table].key
         if len(referenced) == len(reference.columns) and set(referenced) <= set(tables[table].columns):

@@ -28,6 +28,7 @@ class Ground:
         try:
             database.bookkeeping = self.source.bookkeeping
             database.limit = self.config.max_keys
+            database.relationships = self.config.relationships
             database.execute(*self.config.server.setup)
             return database, self.source.runner(database)
         except BaseException:

@@ -145,6 +145,7 @@ def _environment(report: Report) -> dict[str, str]:
         f"Type: {md.text(words.engine(found.engine))}",
         f"Version: {md.text(found.version)}",
         f"Engine: {md.text(found.storage_engine or 'default')}",
+        *(f"Tables in {md.text(line)}" for line in words.unusual_storage(found)),
         *(f"Setting: {md.text(s)}" for s in found.settings),
     ]
     data = [f"Tables: {found.tables:,}", f"Total Rows: {found.rows:,}", f"Data Size: {found.size_bytes / 1e6:.2f} MB"]

@@ -1,0 +1,115 @@
+"""Relationships that no foreign key declares: configured ones, and those that names suggest and the rows bear out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from mysql_fixtures import mysql_server, mysql_state  # noqa: F401
+from trial_fixtures import Outcome, Trial, project, trial  # noqa: F401
+from trial_fixtures import tested as run_of
+
+from seatrial.config import SeedConfig, ServerConfig
+from seatrial.model import ObjectKey, Relationship, Schema, Severity
+from seatrial.relations import relations
+from seatrial.reporters import render
+from seatrial.servers.mysql import MysqlServer
+
+USERS_AND_ORDERS = """
+CREATE TABLE users (id integer PRIMARY KEY, name text);
+CREATE TABLE orders (id integer PRIMARY KEY, {column} integer, total integer);
+"""
+ROWS = "INSERT INTO users VALUES (1, 'ada'), (2, 'bob'); INSERT INTO orders VALUES (10, 1, 5), (11, 2, 6);"
+GONE = "DELETE FROM users WHERE id = 2;"
+
+
+def suggested(columns: dict[str, str], parents: dict[str, str], **more: object) -> list[str]:
+    """Labels of what a table ``orders`` with these columns (name -> type) refers to, beside tables keyed by ``id``."""
+    objects: dict[ObjectKey, dict[str, object]] = {}
+    for table, held in {"orders": columns, **{p: {"id": t} for p, t in parents.items()}}.items():
+        objects[ObjectKey("table", "", "", table)] = {}
+        for position, (name, type_) in enumerate(held.items(), 1):
+            objects[ObjectKey("column", "", table, name)] = {"type": type_, "position": position, **more}
+        objects[ObjectKey("primary key", "", table, f"{table}(id)")] = {"type": "primary key", "columns": ("id",)}
+    return [key.name for key, _ in relations(Schema(objects))]  # type: ignore[arg-type]
+
+
+def test_names_suggest_a_parent_of_the_same_kind_of_key():
+    columns = {"id": "int", "user_id": "bigint", "category_id": "int", "box_id": "int", "status_id": "varchar(9)"}
+    parents = {"users": "int unsigned", "categories": "int", "boxes": "int", "status": "int", "parcels": "int"}
+    assert suggested(columns, parents) == [
+        "orders.user_id -> users.id",
+        "orders.category_id -> categories.id",
+        "orders.box_id -> boxes.id",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("columns", "parents"),
+    [
+        ({"id": "int", "user_id": "int"}, {"user": "int", "users": "int"}),  # which of them?
+        ({"id": "int", "order_id": "int"}, {}),  # a number of its own
+        ({"id": "int", "parent_id": "int", "external_id": "int", "userid": "int"}, {"users": "int"}),
+        ({"id": "int", "user_id": "text"}, {"users": "uuid"}),
+    ],
+)
+def test_names_that_suggest_nothing(columns: dict[str, str], parents: dict[str, str]):
+    assert suggested(columns, parents) == []
+
+
+def test_an_inferred_orphan_is_medium_and_said_to_be_inferred(trial: Trial):  # noqa: F811
+    found = trial(base=USERS_AND_ORDERS.format(column="user_id"), seed=ROWS, up=GONE, down="SELECT 1;")
+    orphan = found["orphaned-rows"]
+    assert (orphan.severity, orphan.inferred, orphan.preexisting) == (Severity.MEDIUM, True, False)
+    assert orphan.keys == (("11",),)
+    assert "inferred from the names, and every row obeyed it" in orphan.message
+    assert orphan.causes == ("up removed 1 row of users, and no foreign key ties orders to them",)
+
+
+def test_a_configured_relationship_is_as_good_as_a_foreign_key(trial: Trial):  # noqa: F811
+    settings = '[[relationships]]\ntable = "orders"\ncolumn = "buyer"\nreferences = "users.id"\n'
+    base = USERS_AND_ORDERS.format(column="buyer")
+    found = trial(base=base, seed=ROWS, up=GONE, down="SELECT 1;", settings=settings)
+    orphan = found["orphaned-rows"]
+    assert (orphan.severity, orphan.inferred, orphan.keys) == (Severity.HIGH, False, (("11",),))
+    assert orphan.objects == ("relationship orders.buyer -> users.id",)
+
+
+def test_rows_that_we_make_obey_both(tmp_path: Path):
+    settings = '[[relationships]]\ntable = "orders"\ncolumn = "buyer"\nreferences = "users.id"\n'
+    base = USERS_AND_ORDERS.format(column="buyer integer, user_id")
+    folder = project(tmp_path, [(base, "SELECT 1;"), ("DELETE FROM users;", "SELECT 1;")], settings=settings)
+    report = run_of(folder, only=("0002",), seed=SeedConfig(rows=6))
+    (orphan,) = [f for f in report.migrations[-1].findings if f.rule == "orphaned-rows"]
+    assert orphan.severity is Severity.HIGH
+    assert set(orphan.columns) == {"buyer", "user_id"}
+    assert orphan.count >= 5
+    before = report.trace.trials[-1].before
+    assert before is not None
+    assert {(i.object, i.count) for i in before.integrity if i.references} == {
+        ("relationship orders.buyer -> users.id", 0),
+        ("relationship orders.user_id -> users.id", 0),
+    }
+
+
+def test_a_told_relationship_knows_its_parent():
+    told = Relationship(table="orders", column="buyer", references="crm.people.id")
+    assert (told.parent, told.parent_column) == ("crm.people", "id")
+
+
+def test_storage_engines_are_said_per_table(tmp_path: Path, mysql_server: MysqlServer):  # noqa: F811
+    base = (
+        "CREATE TABLE users (id int PRIMARY KEY, name varchar(9)) ENGINE = InnoDB;"
+        "CREATE TABLE hits (id int PRIMARY KEY, user_id int) ENGINE = MyISAM;"
+        "CREATE TABLE logs (id int PRIMARY KEY) ENGINE = MyISAM;"
+    )
+    folder = project(tmp_path, [(base, "SELECT 1;"), ("DELETE FROM users WHERE id > 0;", "SELECT 1;")])
+    report = run_of(folder, only=("0002",), server=ServerConfig(url=mysql_server.url("")))
+    outcome = Outcome(report)
+    assert outcome["orphaned-rows"].inferred
+    told = json.loads(render(report, "json"))["environment"]
+    assert told["storage_engine"] == "MyISAM, InnoDB"
+    assert told["storage_engines"] == {"hits": "MyISAM", "logs": "MyISAM", "users": "InnoDB"}
+    assert "Tables in MyISAM: hits, logs (no foreign keys, no transactions)" in render(report, "markdown")
+    assert "MyISAM: hits, logs (no foreign keys, no transactions)" in render(report, "html")
