@@ -90,6 +90,11 @@ class ProductionConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MysqlConfig:
+    sql_modes: tuple[str, ...] = ()  # the trials run once under each, on MySQL and MariaDB
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """Everything that a run is told. ``project`` is a folder; paths in the settings are relative to it."""
 
@@ -101,6 +106,7 @@ class Config:
     interrupt: InterruptConfig = InterruptConfig()
     retry: RetryConfig = RetryConfig()
     production: ProductionConfig = ProductionConfig()
+    mysql: MysqlConfig = MysqlConfig()
     invariants: tuple[Invariant, ...] = ()
     required: tuple[Required, ...] = ()
     relationships: tuple[Relationship, ...] = ()

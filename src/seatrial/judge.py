@@ -6,7 +6,7 @@ import dataclasses
 import datetime
 from collections.abc import Iterable, Iterator, Sequence
 
-from seatrial import checks
+from seatrial import checks, matrix
 from seatrial.checks.case import Case
 from seatrial.checks.chain import Link, chain_findings, links
 from seatrial.config import Config, Waiver
@@ -27,6 +27,7 @@ from seatrial.model import (
     Summary,
     Trace,
     Trial,
+    Under,
 )
 from seatrial.plan import select
 from seatrial.relations import believed
@@ -52,16 +53,13 @@ UNDOING = (Phase.DOWN, Phase.REUP, Phase.CHAIN)
 
 def judge(trace: Trace, config: Config, today: datetime.date) -> Report:
     """What a run's trace says about its migrations, under the project's waivers and threshold."""
-    rules = checks.load()
-    chain = links(trace.chain)
-    waived = [
-        _judge(believed(trial), chain.get(trial.migration.id), trace, config, rules.values(), today)
-        for trial in trace.trials
-    ]
-    migrations = tuple(judged for judged, _ in waived)
+    under = [Under(sql_mode=trace.sql_mode or "", trials=trace.trials, chain=trace.chain), *trace.others]
+    judged = {u.sql_mode: _all_under(u, trace, config, today) for u in under}
+    migrations = tuple(_merged([(m, found[i][0]) for m, found in judged.items()]) for i in range(len(trace.trials)))
     blockers = tuple(b for m in migrations for b in _blockers(m, config.fail_on))
     status = _status(m.status for m in migrations)
-    doubts = (*trace.not_verified, *_never_asked(trace), *(d for _, found in waived for d in found))
+    doubted = matrix.doubts((mode, [d for _, doubts in found for d in doubts]) for mode, found in judged.items())
+    doubts = (*trace.not_verified, *(d for u in trace.others for d in u.not_verified), *_never_asked(trace), *doubted)
     return Report(
         generated=trace.generated,
         epic=config.epic or trace.epic,
@@ -71,11 +69,41 @@ def judge(trace: Trace, config: Config, today: datetime.date) -> Report:
         migrations=migrations,
         summary=_summary(migrations),
         blockers=blockers,
-        retries=trace.retries,
+        retries=(*trace.retries, *(r for u in trace.others for r in u.retries)),
         not_verified=tuple(dict.fromkeys(doubts)),
         history=trace.history,
         notes=tuple(_waiver_notes(config.waivers, migrations, today)),
     )
+
+
+def _all_under(
+    under: Under, trace: Trace, config: Config, today: datetime.date
+) -> list[tuple[Judged, list[NotVerified]]]:
+    """Every trial under one sql_mode, or under the only one there is."""
+    rules, chain = checks.load().values(), links(under.chain)
+    trials = map(believed, under.trials)
+    return [_judge(trial, chain.get(trial.migration.id), trace, config, rules, today) for trial in trials]
+
+
+def _merged(found: Sequence[tuple[str, Judged]]) -> Judged:
+    """One migration under every sql_mode: what fails under one of them fails."""
+    (_, first), *others = found
+    if not others:
+        return first
+    all_of = [judged for _, judged in found]
+    findings = matrix.together([(mode, judged.findings) for mode, judged in found])
+    safe = [j.rollback_safe for j in all_of if j.rollback_safe is not None]
+    return dataclasses.replace(
+        first,
+        status=_status(j.status for j in all_of) if first.status is not Status.SKIPPED else first.status,
+        findings=tuple(sorted(findings, key=_severest)),
+        rollback_safe=all(safe) if safe else None,
+        impact=max((j.impact for j in all_of), key=list(Impact).index),
+    )
+
+
+def _severest(finding: Finding) -> tuple[int, str, str, Phase]:
+    return -finding.severity.rank, finding.rule, finding.table or "", finding.phase
 
 
 def _judge(
@@ -98,7 +126,7 @@ def _judge(
                     doubts.append(dataclasses.replace(found, migration=trial.migration.id))
         findings += chain_findings(case, link, findings)
     findings = [_waive(f, trial, config.waivers, trace, today) for f in findings]
-    findings.sort(key=lambda f: (-f.severity.rank, f.rule, f.table or "", f.phase))
+    findings.sort(key=_severest)
     status = _verdict(trial, findings, config.fail_on)
     impact, basis, predicted = _impact(trial)
     return (

@@ -539,6 +539,17 @@ class History:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Under:
+    """The same trials once more, under another sql_mode."""
+
+    sql_mode: str
+    trials: tuple[Trial, ...] = ()
+    chain: tuple[ChainStep, ...] = ()
+    retries: tuple[Retry, ...] = ()
+    not_verified: tuple[NotVerified, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Trace:
     """Everything one run observed."""
 
@@ -554,6 +565,8 @@ class Trace:
     retries: tuple[Retry, ...] = ()
     not_verified: tuple[NotVerified, ...] = ()
     history: History = History()
+    sql_mode: str | None = None  # [mysql] sql_modes: the one of these trials
+    others: tuple[Under, ...] = ()  # and the same trials under the other ones
 
 
 # --- findings ---------------------------------------------------------------------------------------------------------
@@ -587,6 +600,7 @@ class Finding:
     sql: str = ""
     preexisting: bool = False
     inferred: bool = False
+    sql_modes: tuple[str, ...] = ()  # [mysql] sql_modes: those under which it shows; empty: all
     waived: str | None = None  # the waiver's reason
 
 

@@ -102,7 +102,7 @@ class _Session:
     def prepare(self, settings: Iterable[str]) -> StepError | None:
         for setting in (UTC, *settings):
             if error := self._send(setting)[1]:
-                return error
+                return replace(error, kind=ErrorKind.ENVIRONMENT)  # the settings are at fault, not the migration
         return None
 
     def carry_out(self, script: Script) -> StepError | None:

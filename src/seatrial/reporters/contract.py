@@ -44,6 +44,7 @@ class FindingJson(TypedDict):
     sql: str
     preexisting: bool
     inferred: bool
+    sql_modes: list[str]  # those under which it shows, where the trials ran under several; empty: all
     waived: str | None
 
 

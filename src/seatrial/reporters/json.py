@@ -173,6 +173,7 @@ def _finding(finding: Finding, redacted: bool) -> shape.FindingJson:
         "sql": finding.sql,
         "preexisting": finding.preexisting,
         "inferred": finding.inferred,
+        "sql_modes": list(finding.sql_modes),
         "waived": finding.waived,
     }
     if not redacted:

@@ -1,0 +1,92 @@
+"""[mysql] sql_modes: the trials run once under each, and what one of them shows counts."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from pathlib import Path
+
+import pytest
+from mysql_fixtures import mysql_server, mysql_state  # noqa: F401
+from trial_fixtures import project
+from trial_fixtures import tested as run_of
+
+from seatrial import app, config
+from seatrial.codec import decode_trace, encode_trace
+from seatrial.config import ServerConfig
+from seatrial.errors import ConfigError
+from seatrial.judge import judge
+from seatrial.matrix import together
+from seatrial.model import Finding, Phase, Report, Severity, Status
+from seatrial.reporters import render
+from seatrial.servers.mysql import MysqlServer
+
+BASE = "CREATE TABLE t (id int PRIMARY KEY, code varchar(20), d date);"
+ROWS = "INSERT INTO t VALUES (1, 'red', '2024-01-01'), (2, 'ultramarine', NULL);"
+NARROWED = ("ALTER TABLE t MODIFY code varchar(4);", "ALTER TABLE t MODIFY code varchar(20);")
+LAX, STRICT = "NO_ENGINE_SUBSTITUTION", "STRICT_TRANS_TABLES"
+
+
+def finding(count: int) -> Finding:
+    return Finding(
+        rule="rows-lost", severity=Severity.HIGH, phase=Phase.DOWN, message=f"{count} rows.", table="t", count=count
+    )
+
+
+def test_what_every_mode_shows_is_said_once():
+    assert together([("A", [finding(1)]), ("B", [finding(1)])]) == [finding(1)]
+
+
+def test_what_some_modes_show_names_them():
+    (found,) = together([("A", []), ("", [finding(1)])])
+    assert found.sql_modes == ("",)
+    assert found.message == "1 rows. It shows under sql_mode = '', not under sql_mode = 'A'."
+
+
+def test_the_worst_of_what_differs_stands():
+    (found,) = together([("A", [finding(1)]), ("B", [finding(3)])])
+    assert (found.count, found.sql_modes) == (3, ())
+    assert found.message == "3 rows. So under sql_mode = 'B'; otherwise under the others."
+
+
+def run(folder: Path, server: MysqlServer, modes: list[str]) -> Report:
+    settings = f"[mysql]\nsql_modes = {json.dumps(modes)}\n"
+    place = project(folder, [(BASE, "SELECT 1;"), NARROWED], seed=ROWS, settings=settings)
+    return run_of(place, only=("0002",), server=ServerConfig(url=server.url("")))
+
+
+def test_a_conversion_that_only_a_lax_session_allows_is_seen(tmp_path: Path, mysql_server: MysqlServer):  # noqa: F811
+    report = run(tmp_path, mysql_server, [STRICT, LAX])
+    judged = report.migrations[-1]
+    assert (judged.status, judged.rollback_safe, report.exit_code) == (Status.FAILED, False, 1)
+    modes = {f.rule: f.sql_modes for f in judged.findings}
+    assert modes["up-failed"] == (STRICT,)
+    assert modes["conversion-loss"] == (LAX,)
+    (lost,) = [f for f in judged.findings if f.rule == "conversion-loss"]
+    assert lost.keys == (("2",),)
+    assert f"under sql_mode = '{LAX}', not under sql_mode = '{STRICT}'" in lost.message
+    assert [s for s in report.environment.settings if "once under" in s] == [
+        f"up and down run once under sql_mode = '{STRICT}'",
+        f"up and down run once under sql_mode = '{LAX}'",
+    ]
+    told = json.loads(render(report, "json"))["migrations"][-1]["findings"]
+    assert {f["rule"]: f["sql_modes"] for f in told}["conversion-loss"] == [LAX]
+
+
+def test_a_trace_holds_every_mode(tmp_path: Path, mysql_server: MysqlServer):  # noqa: F811
+    report = run(tmp_path, mysql_server, [STRICT, LAX])
+    again = decode_trace(encode_trace(report.trace))
+    assert [(u.sql_mode, len(u.trials)) for u in again.others] == [(LAX, 2)]
+    settings = config.load(tmp_path).replace(only=("0002",))
+    assert judge(again, settings, datetime.date(2026, 1, 1)).migrations[-1].findings == report.migrations[-1].findings
+
+
+def test_other_engines_take_no_notice_and_nonsense_is_refused(tmp_path: Path):
+    base = "CREATE TABLE t (id integer PRIMARY KEY);"
+    good = ("CREATE TABLE u (id integer);", "DROP TABLE u;")
+    folder = project(tmp_path, [(base, "DROP TABLE t;"), good], settings="[mysql]\nsql_modes = ['ANSI']\n")
+    report = run_of(folder)
+    assert (report.status, report.trace.others, report.trace.sql_mode) == (Status.PASSED, (), None)
+    settings = config.load(folder).replace(mysql=config.MysqlConfig(sql_modes=("'; DROP",)))
+    with pytest.raises(ConfigError, match=r"mysql\.sql_modes"):
+        app.run(settings.replace(server=ServerConfig(engine="sqlite")))
