@@ -7,6 +7,7 @@ import datetime
 import json
 import re
 import subprocess
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -125,16 +126,35 @@ def rejudge(path: Path, config: Config) -> Report:
 def write(report: Report, folder: Path, formats: Sequence[str], *, redacted: bool = False) -> list[Path]:
     """Write the report in each format, and the trace beside it; returns the files."""
     folder.mkdir(parents=True, exist_ok=True)
-    written = []
-    for name in dict.fromkeys((*formats, "json")):
-        path = folder / file_of(name)
-        path.write_text(render(report, name, redacted=redacted), encoding="utf-8")
-        written.append(path)
+    names = dict.fromkeys((*formats, "json"))
+    contents = {file_of(name): render(report, name, redacted=redacted).encode() for name in names}
     if not redacted:
-        trace = folder / "trace.json"
-        trace.write_bytes(encode_trace(report.trace))
-        written.append(trace)
-    return written
+        contents["trace.json"] = encode_trace(report.trace)
+    return [_put(folder / name, content) for name, content in contents.items()]
+
+
+def _put(path: Path, content: bytes) -> Path:
+    """Write a file whole or not at all: half a report would be read as one."""
+    making = path.with_name(f".{path.name}.part")
+    try:
+        making.write_bytes(content)
+        making.replace(path)
+    except OSError:
+        making.unlink(missing_ok=True)
+        raise
+    return path
+
+
+def make_folder(folder: Path) -> None:
+    """Make the report's folder. Raises ConfigError where nothing can be written there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ConfigError(
+            f"The report cannot be written to {folder}: {error.strerror}. Give another folder: --report DIR"
+        ) from None
 
 
 def _settings(config: Config) -> SourceSettings:

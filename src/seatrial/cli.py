@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import importlib.resources
+import os
 import shutil
 import sys
 import traceback
@@ -41,12 +43,33 @@ def _guarded(command: Callable[..., Any]) -> Callable[..., Any]:
             _stop("interrupted; everything that Seatrial made is removed", debug)
         except (click.exceptions.Exit, click.ClickException, SystemExit):
             raise
+        except BrokenPipeError:  # whoever read our output has seen enough
+            _hush()
+        except OSError as error:
+            _stop(_of_the_disk(error), debug)
         except Exception as error:
             _stop(f"unexpected {type(error).__name__}: {error} (this is a bug in Seatrial; --debug shows where)", debug)
 
     guarded.__name__, guarded.__doc__ = command.__name__, command.__doc__
     guarded.__click_params__ = [*guarded.__click_params__, *getattr(command, "__click_params__", [])]  # type: ignore[attr-defined]
     return guarded
+
+
+def _hush() -> None:
+    """Nobody listens any more: what Python still flushes at its end goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _of_the_disk(error: OSError) -> str:
+    """What the system refused, at which file, and what to do."""
+    where = error.filename2 or error.filename or "a file"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        advice = "Make room there, or let TMPDIR (scratch files) or --report name another folder."
+    elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        advice = "Give yourself the right to it, or choose another folder."
+    else:
+        advice = "See whether it is what it should be; --debug shows where it was needed."
+    return f"{where}: {error.strerror or error}. {advice}"
 
 
 def _stop(message: str, debug: bool) -> NoReturn:
@@ -95,15 +118,25 @@ def run(project: Path, **flags: Any) -> None:
 
 
 def _run(settings: Config, folder: Path) -> int:
+    app.make_folder(folder)  # before the work, whose result would have no place otherwise
     with Progress() as progress:
         report = app.run(settings, progress)
     return _tell(report, folder, settings)
 
 
 def _tell(report: Report, folder: Path, settings: Config) -> int:
-    files = app.write(report, folder, settings.format, redacted=settings.redact)
-    report = dataclasses.replace(report, files=tuple(str(f) for f in files))
-    click.echo(summary(without_values(report) if settings.redact else report, look(sys.stdout)))
+    refused: OSError | None = None
+    try:
+        files = app.write(report, folder, settings.format, redacted=settings.redact)
+        report = dataclasses.replace(report, files=tuple(str(f) for f in files))
+    except OSError as error:
+        refused = error
+    try:
+        click.echo(summary(without_values(report) if settings.redact else report, look(sys.stdout)))
+    except BrokenPipeError:
+        _hush()
+    if refused is not None:
+        raise SeatrialError(f"the report could not be written: {_of_the_disk(refused)}")
     return report.exit_code
 
 

@@ -90,11 +90,6 @@ class Link:
         self._database = database
         self.execute(f"USE `{database}`")
 
-    @property
-    def thread(self) -> int | None:
-        """The number of our connection on the server, where there is one."""
-        return int(self._raw.thread_id()) if self._raw is not None and self._raw.open else None
-
     def close(self) -> None:
         if self._raw is not None and self._raw.open:
             self._raw.close()

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 from seatrial.engines._mysql_link import Dial, code_and_message, error_kind, is_driver_error
-from seatrial.errors import DatabaseError
+from seatrial.errors import DatabaseError, SeatrialError
 from seatrial.model import ErrorKind, Lock, Observed, Script, Statement, Step, StepError, Transaction
 from seatrial.sql.split import SourceStatement, split
 from seatrial.sql.tokens import STRING, code
 
 UTC = "SET time_zone = '+00:00'"
+
+_CUT_OFF = frozenset({0, 1153, 2006, 2013})  # what a statement gets that is longer than max_allowed_packet
+_SMALLEST_LIMIT = 1000  # max_allowed_packet is 1024 bytes at least
 
 _REFUSED = "{what} reaches outside the trial's database; set trust = true under [source] to let it run"
 
@@ -83,6 +86,20 @@ class StepRunner:
         for spelled in (f"`{self._database}`.", f"{self._database}.", f"{self._database}/"):
             message = message.replace(spelled, "")
         return message
+
+    def too_long(self, statement: str) -> int:
+        """The server's limit for a statement, in bytes, where this one is longer; the server then just hangs up."""
+        length = len(statement.encode()) + 1  # the command's own byte (manual, B.3.2.8)
+        if length <= _SMALLEST_LIMIT:
+            return 0
+        try:
+            with closing(self._dial(self._database)) as raw:
+                cursor = raw.cursor()
+                cursor.execute("SELECT @@max_allowed_packet")
+                most = int(cursor.fetchone()[0])
+        except (SeatrialError, ValueError):
+            return 0
+        return most if length > most else 0
 
     def observe(self, statement: str) -> Observation:
         return self._watcher.before(statement)
@@ -156,6 +173,8 @@ class _Session:
 
     def _step_error(self, error: Exception, sql: str, line: int | None) -> StepError:
         code_, message = code_and_message(error)
+        if most := self._runner.too_long(sql) if code_ in _CUT_OFF else 0:
+            return _too_large(sql, most, line)
         state = str(getattr(error, "sqlstate", None) or "") or (self._sqlstate() if code_ else "")
         message = self._runner.without_name(message)
         return StepError(
@@ -177,6 +196,17 @@ class _Session:
             if not is_driver_error(error):
                 raise
             return ""
+
+
+def _too_large(sql: str, most: int, line: int | None) -> StepError:
+    return StepError(
+        message=f"the statement has {len(sql.encode()):,} bytes, and max_allowed_packet of the server is {most:,}; "
+        "set it higher there, or split the statement",
+        kind=ErrorKind.ENVIRONMENT,
+        code="1153",
+        statement=sql,
+        line=line,
+    )
 
 
 def _since(started: float) -> float:

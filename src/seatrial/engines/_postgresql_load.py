@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from seatrial.engines._postgresql_outside import reaches_outside
-from seatrial.engines._postgresql_session import code_of, failure, guarded, message, qualified, quote
+from seatrial.engines._postgresql_session import code_of, failure, guarded, kind_of, message, qualified, quote
 from seatrial.errors import DatabaseError
 from seatrial.model import ErrorKind, StepError, TableRef
 from seatrial.sql import SourceStatement, split
@@ -81,7 +81,8 @@ def _error(part: SourceStatement, words: str, error: psycopg.Error | None = None
     where = error.diag.context if error else None
     told = f"{words}\nCONTEXT: {where}" if where and part.copy_data is not None else words
     code = code_of(error) if error else ""
-    return StepError(message=told, kind=ErrorKind.SEED, code=code, statement=part.text, line=line)
+    kind = ErrorKind.ENVIRONMENT if kind_of(code, words) is ErrorKind.ENVIRONMENT else ErrorKind.SEED
+    return StepError(message=told, kind=kind, code=code, statement=part.text, line=line)
 
 
 @dataclass(slots=True)

@@ -191,18 +191,17 @@ def load(path: Path, text: str, *, trust: bool) -> StepError | None:
             except (sqlite3.Error, sqlite3.Warning) as error:
                 message = guard.words(error)
                 seed.end("ROLLBACK")
-                return StepError(
-                    message=message,
-                    kind=ErrorKind.SEED,
-                    code=error_code(error),
-                    statement=statement.text,
-                    line=statement.line,
-                )
+                return _seed_error(error, message, statement.text, statement.line)
         try:
             seed.end("COMMIT" if seed.ours else "ROLLBACK")
         except sqlite3.Error as error:
-            return StepError(message=str(error), kind=ErrorKind.SEED, code=error_code(error), statement="COMMIT")
+            return _seed_error(error, str(error), "COMMIT", None)
     return None
+
+
+def _seed_error(error: Refusal, message: str, sql: str, line: int | None) -> StepError:
+    kind = ErrorKind.ENVIRONMENT if error_kind(error) is ErrorKind.ENVIRONMENT else ErrorKind.SEED
+    return StepError(message=message, kind=kind, code=error_code(error), statement=sql, line=line)
 
 
 @dataclass(slots=True)

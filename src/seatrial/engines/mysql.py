@@ -54,8 +54,6 @@ class Site(Protocol):
 
     def drop_database(self, name: str) -> None: ...
 
-    def disconnect(self, name: str, keep: int | None = None) -> None: ...
-
 
 class MysqlDatabase:
     """Implements model.Database. The rows of moments and of checkpoints live in ``<name>_shadow``."""
@@ -227,7 +225,6 @@ class MysqlDatabase:
 
     def restore(self, checkpoint: str) -> None:
         whole = self._checkpoints[checkpoint]
-        self._site.disconnect(self.name, self._link.thread)  # a transaction left open would keep its tables locked
         now = self._keeper.restore(whole)
         self._current = {TableRef("", t): (state, whole.copies[t]) for t, state in now.items()}
         self._hold("current", [copy for _, copy in self._current.values()])

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from seatrial.errors import DatabaseError, SeedError
-from seatrial.model import Attributes, Database, Schema, StepError, TableRef
+from seatrial.model import Attributes, Database, ErrorKind, Schema, StepError, TableRef
 from seatrial.sql.split import SourceStatement, split
 from seatrial.sql.tokens import OPERATOR, QUOTED, WORD, Token, code
 
@@ -85,10 +85,10 @@ def _decode(path: Path, content: bytes) -> str:
 def _refusal(path: Path, error: StepError) -> str:
     line = f", line {error.line}" if error.line else ""
     statement = f" ({_short(error.statement)})" if error.statement else ""
-    return (
-        f"{path.name}{line}: {error.message}{statement}. The rows must fit the schema at the version that [seed] at "
-        "names: correct the row, or the version."
-    )
+    told = f"{path.name}{line}: {error.message}{statement}."
+    if error.kind is ErrorKind.ENVIRONMENT:
+        return f"{told} The rows were not at fault: nothing was tested; run it again when that is put right."
+    return f"{told} The rows must fit the schema at the version that [seed] at names: correct the row, or the version."
 
 
 def _short(text: str) -> str:

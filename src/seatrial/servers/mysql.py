@@ -6,7 +6,6 @@ by a named lock on the server.
 
 from __future__ import annotations
 
-import contextlib
 import re
 from typing import Any
 
@@ -22,7 +21,6 @@ MARKER = "seatrial_marker"
 _NAME = re.compile(rf"({PREFIX}_([0-9a-f]+)_\d+)(?:_(shadow|c\d+))?")
 _OLDEST = {"mysql": (8, 0), "mariadb": (10, 5)}
 _UTF8 = "CHARACTER SET utf8mb4"
-_PATIENCE = "SET SESSION lock_wait_timeout = 60"  # a year or a day by default; what is ours is let go by then
 _NO_TABLES = ("", "mysql", "information_schema", "performance_schema", "sys")
 
 
@@ -52,7 +50,7 @@ class MysqlServer(DatabaseServer):
         return cls._local_one(start, open_database, trust)
 
     def _connect_maintenance(self) -> None:
-        self._maintenance = self._dial()
+        self._maintenance = self.target.connect(None)
         full = str(self.maintain("SELECT VERSION()")[0][0])
         self.engine = "mariadb" if "mariadb" in full.lower() else "mysql"
         found = re.findall(r"\d+\.\d+(?:\.\d+)?", full.removeprefix("5.5.5-"))
@@ -64,13 +62,12 @@ class MysqlServer(DatabaseServer):
                 f"{self.target.redacted} runs {self.engine} {self.version}; Seatrial needs {least} or newer. "
                 "Give a newer server."
             )
+        # Tells other machines' runs that this one is alive: it goes when the connection does (manual, 14.14).
+        self.maintain(self._life)
 
-    def _dial(self) -> Any:
-        """Our own connection; its lock tells other machines' runs that this one lives (manual, 14.14)."""
-        raw = self.target.connect(None)
-        for statement in (_PATIENCE, f"SELECT GET_LOCK('{PREFIX} {self._run.id}', 0)"):
-            raw.cursor().execute(statement)
-        return raw
+    @property
+    def _life(self) -> str:
+        return f"SELECT GET_LOCK('{PREFIX} {self._run.id}', 0)"
 
     # --- what the engine asks of its server ---
 
@@ -96,7 +93,8 @@ class MysqlServer(DatabaseServer):
         try:
             self._maintenance.ping(False)
         except (pymysql.err.MySQLError, OSError):
-            self._maintenance = self._dial()
+            self._maintenance = self.target.connect(None)
+            self._maintenance.cursor().execute(self._life)
         return self._maintenance
 
     def _hang_up(self) -> None:
@@ -114,18 +112,8 @@ class MysqlServer(DatabaseServer):
         return name
 
     def drop_database(self, name: str) -> None:
-        quoted = _ours(name)
-        self.disconnect(name)
-        self.maintain(f"DROP DATABASE IF EXISTS {quoted}")
+        self.maintain(f"DROP DATABASE IF EXISTS {_ours(name)}")
         self._run.forget(**self._facts(name))
-
-    def disconnect(self, name: str, keep: int | None = None) -> None:
-        """End every session in a database of ours but ``keep``: one that holds a lock would stop us for good."""
-        _ours(name)
-        for number, _, _, database, *_ in self.maintain("SHOW PROCESSLIST"):
-            if database == name and number != str(keep):
-                with contextlib.suppress(ServerError):  # it is over already, or we may not
-                    self.maintain(f"KILL {number}")
 
     # --- the server's own life ---
 
