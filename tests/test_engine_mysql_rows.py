@@ -271,6 +271,13 @@ def test_invisible_columns_and_zero_dates_are_read(db: MysqlDatabase) -> None:  
     assert differences(db, before, db.take("C"))["t"].lost[0].values == ("1", "7", "0000-00-00")
 
 
+def test_our_own_questions_show_every_digit_of_a_float(db: MysqlDatabase) -> None:  # noqa: F811
+    ran(db, "create table f (id int primary key, x float); insert into f values (1, 16777215), (2, 0.1), (3, null)")
+    wanted = [("3", None), ("2", "0.10000000149011612"), ("1", "16777215")]
+    assert db.query("select id, x from f order by id desc") == wanted
+    assert db.query("select x, x from f where id = 2") == [("0.1", "0.1")]  # no way to ask again
+
+
 # --- untouched tables -------------------------------------------------------------------------------------------------
 
 

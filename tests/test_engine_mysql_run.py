@@ -241,3 +241,22 @@ def test_counters_say_what_comes_next(db: MysqlDatabase) -> None:  # noqa: F811
     ran(db, "insert into t values ()")
     (counter,) = db.take("B").counters
     assert (counter.next_value, counter.highest) == (10, 9)
+
+
+def test_a_sequence_behind_a_default_is_a_counter(db: MysqlDatabase) -> None:  # noqa: F811
+    if db.engine != "mariadb":
+        pytest.skip("MySQL has no sequences")
+    ran(
+        db,
+        "create sequence `s``1` nocache; create sequence c;"
+        "create table a (id int primary key default nextval(`s``1`), v int);"
+        "create table b (id int primary key default nextval(c), v int);",
+    )
+    ran(db, "insert into a (v) values (1), (2); insert into a values (9, 9); insert into b values (4, 4)")
+    known = {c.table.name: (c.mechanism, c.source, c.next_value, c.highest) for c in db.take("A").counters}
+    assert known == {"a": ("sequence", "sequence s`1", 3, 9), "b": ("sequence", "sequence c", 1, 4)}
+    db.advance_counters()
+    ran(db, "insert into a (v) values (3); insert into b (v) values (3)")
+    assert db.query("select max(id) from a union all select max(id) from b") == [("10",), ("5",)]
+    now = {c.table.name: c.next_value for c in db.take("B").counters}
+    assert now == {"a": 11, "b": None}  # the server keeps a cache of c's values, and nobody can see where it stands

@@ -188,3 +188,17 @@ def test_mariadb_sequences_and_versioned_tables(db: MysqlDatabase) -> None:  # n
     objects = {k.label: a for k, a in db.inspect().items()}
     assert objects["sequence s"]["increment"] == "5"
     assert objects["table h"]["system_versioned"] is True
+
+
+def test_layout_of_bodies_has_no_weight(base: MysqlDatabase) -> None:
+    before = base.inspect()
+    again = (
+        "drop trigger o_tr; create trigger o_tr before insert on o for each row\n  set new.w   =  1;"
+        "drop procedure p; create procedure p(in a int) comment 'x' begin\n  -- shows it\n  select a;\nend;"
+        "drop event ev; create event ev on schedule every 1 day do delete\tfrom o;"
+    )
+    ran(base, again)
+    assert set(changed(before, base.inspect())) <= {"event ev"}
+    assert changed(before, base.inspect()).get("event ev", set()) <= {"starts"}
+    ran(base, "drop procedure p; create procedure p(in a int) comment 'x' begin select 'a'; end;")
+    assert changed(before, base.inspect())["procedure p"] == {"definition"}

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from seatrial.engines import _mysql_catalog_sql as sql
 from seatrial.engines._mysql_columns import Column
+from seatrial.engines._mysql_counters import counters
 from seatrial.engines._mysql_dialect import Dialect
 from seatrial.engines._mysql_link import Link, TextRow, literal, quote
-from seatrial.engines._mysql_show import Shown, lacks_default, parse
+from seatrial.engines._mysql_show import Shown, lacks_default, parse, spaced_alike
 from seatrial.errors import DatabaseError
 from seatrial.model import Attribute, Attributes, Counter, ObjectKey, Schema, TableRef
 from seatrial.sql.tokens import Token, code
@@ -80,7 +81,7 @@ class Reader:
             keys={t: _key(facts[t], indexes.get(t, [])) for t in shown},
             engines={str(r[0]): str(r[2]) for r in base},
             bytes={str(r[0]): int(r[8] or 0) + int(r[9] or 0) for r in base},
-            counters=tuple(self._counters(base, columns)),
+            counters=tuple(counters(self.link, base, columns)),
         )
 
     def _rows(self, query: str) -> list[TextRow]:
@@ -200,7 +201,7 @@ class Reader:
         objects: Objects = {}
         for name, table, timing, event, statement, definer, mode, order in self._rows(sql.TRIGGERS):
             objects[ObjectKey("trigger", "", str(table), str(name))] = {
-                "definition": f"{timing} {event} {statement}",
+                "definition": spaced_alike(f"{timing} {event} {statement}", self.dialect.name),
                 "definer": definer,
                 "sql_mode": mode,
                 "order": int(order or 0),
@@ -242,7 +243,7 @@ class Reader:
             sql.ROUTINES
         ):
             objects[ObjectKey(str(kind).lower(), "", "", str(name))] = {
-                "definition": body,
+                "definition": spaced_alike(str(body or ""), self.dialect.name),
                 "parameters": tuple(parameters.get((str(kind), str(name)), ())),
                 "returns": returns,
                 "deterministic": deterministic,
@@ -275,7 +276,7 @@ class Reader:
                 created,
             ) = row
             objects[ObjectKey("event", "", "", str(name))] = {
-                "definition": body,
+                "definition": spaced_alike(str(body or ""), self.dialect.name),
                 "schedule": f"{kind} {at}" if at else f"{kind} EVERY {every} {unit}",
                 # Without STARTS the server writes the time of creation, which is another one after every down.
                 "starts": None if starts == created else starts,
@@ -307,21 +308,6 @@ class Reader:
             names = ("start", "minimum", "maximum", "increment", "cache", "cycle")
             objects[ObjectKey("sequence", "", "", name)] = dict(zip(names, row, strict=True))
         return objects
-
-    def _counters(self, base: list[TextRow], columns: Mapping[str, list[TextRow]]) -> Iterator[Counter]:
-        for row in base:
-            table = str(row[0])
-            column = next((str(c[1]) for c in columns.get(table, []) if "auto_increment" in str(c[7]).lower()), None)
-            if column is None:
-                continue
-            highest = self.link.value(f"SELECT MAX({quote(column)}) FROM {quote(table)}")
-            yield Counter(
-                table=TableRef("", table),
-                column=column,
-                mechanism="auto_increment",
-                next_value=int(row[7] or 1),
-                highest=int(float(highest)) if highest is not None else None,
-            )
 
 
 def _grouped(rows: Iterable[TextRow]) -> dict[str, list[TextRow]]:

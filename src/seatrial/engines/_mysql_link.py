@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from seatrial.errors import DatabaseError
@@ -73,12 +74,30 @@ class Link:
 
     def rows(self, statement: str) -> list[TextRow]:
         """All rows of a query as text. Raises DatabaseError."""
+        return self._described(statement)[1]
+
+    def exact(self, query: str) -> list[TextRow]:
+        """All rows of anyone's query, FLOAT with all its digits: the server prints six, and a DOUBLE exactly."""
+        described, found = self._described(query)
+        names = [str(d[0]) for d in described]
+        if not any(d[1] == _FLOAT for d in described) or len({n.lower() for n in names}) < len(names):
+            return found
+        fields = (
+            f"CAST({quote(n)} AS DOUBLE)" if d[1] == _FLOAT else quote(n) for n, d in zip(names, described, strict=True)
+        )
+        head, inner = f"SELECT {', '.join(fields)} FROM", query.strip().rstrip(";")
+        for source in (f"({inner}\nLIMIT 18446744073709551615) q", f"({inner}\n) q"):  # LIMIT keeps an ORDER BY
+            with suppress(DatabaseError):  # what cannot stand in a FROM is shown as the server does
+                return self._described(f"{head} {source}")[1]
+        return found
+
+    def _described(self, statement: str) -> tuple[tuple[Any, ...], list[TextRow]]:
         with self._cursor(statement) as cursor:
             described = cursor.description or ()
             found = cursor.fetchall()
         if not any(isinstance(v, bytes) for row in found[:1] for v in row) and not _has_bytes(described):
-            return list(found)
-        return [tuple(text(v, d) for v, d in zip(row, described, strict=True)) for row in found]
+            return described, list(found)
+        return described, [tuple(text(v, d) for v, d in zip(row, described, strict=True)) for row in found]
 
     def value(self, statement: str) -> str | None:
         """The first value of the first row, None where there is none."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
-from seatrial.sql.tokens import QUOTED, Token, code
+from seatrial.sql.tokens import COMMENT, QUOTED, Token, code, tokenize
 
 _KEYS = frozenset({"UNIQUE", "FULLTEXT", "SPATIAL", "VECTOR", "KEY", "INDEX"})
 
@@ -20,6 +21,18 @@ class Shown:
     constraints: Mapping[str, str] = field(default_factory=dict)
     foreign: Mapping[str, str] = field(default_factory=dict)  # the whole text of every foreign key, by name
     tail: str = ""  # what follows the closing parenthesis
+
+
+@lru_cache(maxsize=4096)
+def spaced_alike(body: str, dialect: str) -> str:
+    """A body with one blank where there was white space or a comment: layout is of no weight."""
+    text, end = "", 0
+    for token in tokenize(body, dialect):
+        if token.kind != COMMENT or token.text.startswith(("/*!", "/*+", "/*M!")):
+            gap = body[end : token.start]
+            text += (" " if text and gap else "") + token.text
+            end = token.end
+    return text
 
 
 def parse(text: str, dialect: str) -> Shown:

@@ -152,8 +152,8 @@ class Keeper:
         try:
             drop_triggers(self._link, triggers(self._link))
             self._restore_settings(whole)
+            self._restore_sequences(whole)  # a table's default may draw from one
             kept = self._restore_tables(whole)
-            self._restore_sequences(whole)
             self._restore_stored(whole)
             make_triggers(self._link, whole.triggers)
             self._restore_grants(whole)

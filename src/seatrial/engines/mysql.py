@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from seatrial.engines._mysql_casts import Caster
 from seatrial.engines._mysql_catalog import Catalog, Reader
+from seatrial.engines._mysql_counters import advance
 from seatrial.engines._mysql_dialect import MYSQL, Dialect
 from seatrial.engines._mysql_fill import Filling
 from seatrial.engines._mysql_integrity import Judge
@@ -97,7 +98,7 @@ class MysqlDatabase:
             self._link.execute(statement)
 
     def query(self, sql: str) -> list[TextRow]:
-        return self._link.rows(sql)
+        return self._link.exact(sql)
 
     def quote(self, name: str) -> str:
         return quote(name)
@@ -260,7 +261,9 @@ class MysqlDatabase:
         return self._filling
 
     def advance_counters(self) -> None:
-        """Nothing to do: AUTO_INCREMENT follows the rows that are written (manual, 17.6.1.6)."""
+        """Sequences behind a DEFAULT; AUTO_INCREMENT follows the rows that are written (manual, 17.6.1.6)."""
+        if self.dialect.sequences:
+            advance(self._link)
 
     def close(self) -> None:
         if self._closed:

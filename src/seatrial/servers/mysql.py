@@ -19,7 +19,7 @@ MARKER = "seatrial_marker"
 """The table in a trial's shadow database that names the run it belongs to."""
 
 _NAME = re.compile(rf"({PREFIX}_([0-9a-f]+)_\d+)(?:_(shadow|c\d+))?")
-_OLDEST = {"mysql": (8, 0), "mariadb": (10, 5)}
+_OLDEST = {"mysql": (8, 0), "mariadb": (10, 6)}  # 10.5 does not say which indexes are ignored
 _UTF8 = "CHARACTER SET utf8mb4"
 _NO_TABLES = ("", "mysql", "information_schema", "performance_schema", "sys")
 
