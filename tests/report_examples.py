@@ -621,6 +621,8 @@ def retold(value: Any, tell: Callable[[str], str]) -> Any:
         return value
     if isinstance(value, str):
         return tell(value)
+    if isinstance(value, (TableRef, ObjectKey)):
+        return value._replace(**{n: retold(v, tell) for n, v in value._asdict().items() if n not in OURS})
     if isinstance(value, tuple):
         return tuple(retold(v, tell) for v in value)
     if isinstance(value, Schema):

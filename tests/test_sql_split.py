@@ -4,7 +4,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from seatrial.sql import has_transaction_control, is_blank, split
@@ -153,6 +153,7 @@ def test_any_text_is_split(script, dialect):
 PLAIN = st.text(alphabet="ab1 '\"`;$-/*#\\\n([])?E", max_size=40).map("insert into t values ".__add__)
 
 
+@example("insert into t values #\n", "mysql")
 @given(PLAIN, st.sampled_from(DIALECTS))
 def test_plain_statements_are_cut_as_all_others(script, dialect):
     """Behind a WITH, which is never taken for plain, the same text is cut at the same places."""

@@ -7,11 +7,11 @@ float digits, binary as ``\\x`` hex); SQL NULL is ``None``.
 
 from __future__ import annotations
 
-from collections.abc import ItemsView, Iterator, Mapping, Sequence
+from collections.abc import ItemsView, Iterator, KeysView, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 Attribute = str | int | bool | None | tuple[str, ...]
 Attributes = Mapping[str, Attribute]
@@ -86,8 +86,7 @@ class Migration:
 # --- schema -----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class TableRef:
+class TableRef(NamedTuple):  # a tuple, as ObjectKey: hashed and ordered millions of times in a run
     """A table's raw name; ``namespace`` is empty in the default schema."""
 
     namespace: str
@@ -97,8 +96,7 @@ class TableRef:
         return f"{self.namespace}.{self.name}" if self.namespace else self.name
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class ObjectKey:
+class ObjectKey(NamedTuple):
     """What names a schema object. ``table`` is the raw name of the table that it belongs to, else empty.
 
     ``kind`` is one of: table, column, constraint (named), primary key / unique / foreign key / check (unnamed; the
@@ -146,13 +144,14 @@ class Schema(Mapping[ObjectKey, Attributes]):
     Counters (where a sequence stands) are no attributes: see ``Counter``.
     """
 
-    __slots__ = ("_objects", "_owned")
+    __slots__ = ("_columns", "_hash", "_objects", "_owned")
 
     def __init__(self, objects: Mapping[ObjectKey, Attributes] | None = None) -> None:
-        self._objects: dict[ObjectKey, Attributes] = {k: dict((objects or {})[k]) for k in sorted(objects or {})}
-        self._owned: dict[tuple[str, str], list[ObjectKey]] | None = (
-            None  # (namespace, table) -> keys, made when asked for
-        )
+        """``objects`` and their attributes belong to the schema from now on: nobody changes them any more."""
+        self._objects: dict[ObjectKey, Attributes] = {k: (objects or {})[k] for k in sorted(objects or {})}
+        self._owned: dict[TableRef, list[ObjectKey]] = {}  # made when asked for, as all that follows from the objects
+        self._columns: dict[TableRef, dict[str, Attributes]] = {}
+        self._hash: int | None = None
 
     def __getitem__(self, key: ObjectKey) -> Attributes:
         return self._objects[key]
@@ -166,31 +165,51 @@ class Schema(Mapping[ObjectKey, Attributes]):
     def __contains__(self, key: object) -> bool:
         return key in self._objects
 
+    def __eq__(self, other: object) -> bool:
+        return self is other or (self._objects == other._objects if isinstance(other, Schema) else NotImplemented)
+
+    def __hash__(self) -> int:
+        """Of the keys alone, so that what follows from schemas can be kept by schema."""
+        if self._hash is None:
+            self._hash = hash(tuple(self._objects))
+        return self._hash
+
+    def get(self, key: ObjectKey, default: Any = None) -> Any:
+        return self._objects.get(key, default)
+
     def items(self) -> ItemsView[ObjectKey, Attributes]:
         return self._objects.items()
+
+    def keys(self) -> KeysView[ObjectKey]:
+        return self._objects.keys()
 
     def __repr__(self) -> str:
         return f"Schema({len(self)} objects)"
 
     def tables(self) -> list[TableRef]:
-        return [TableRef(k.namespace, k.name) for k in self if k.kind == "table"]
+        return [TableRef(k.namespace, k.name) for k in self._objects if k.kind == "table"]
 
-    def columns(self, table: TableRef) -> dict[str, Attributes]:
+    def columns(self, table: TableRef) -> Mapping[str, Attributes]:
         """The columns of a table in their order."""
-        found = {k.name: self._objects[k] for k in self._keys(table) if k.kind == "column"}
-        return dict(sorted(found.items(), key=lambda item: int(item[1].get("position") or 0)))  # type: ignore[arg-type]
+        if (known := self._columns.get(table)) is None:
+            found = [(k.name, self._objects[k]) for k in self._keys(table) if k.kind == "column"]
+            known = self._columns[table] = dict(sorted(found, key=_position))
+        return known
 
     def of(self, table: TableRef) -> dict[ObjectKey, Attributes]:
         """Everything that belongs to a table, itself included."""
         return {k: self._objects[k] for k in self._keys(table)}
 
     def _keys(self, table: TableRef) -> list[ObjectKey]:
-        if self._owned is None:
-            self._owned = {}
+        if not self._owned:
             for key in self._objects:
-                owner = key.name if key.kind == "table" else key.table
-                self._owned.setdefault((key.namespace, owner), []).append(key)
-        return self._owned.get((table.namespace, table.name), []) if table.name else []
+                owner = TableRef(key.namespace, key.name if key.kind == "table" else key.table)
+                self._owned.setdefault(owner, []).append(key)
+        return self._owned.get(table, []) if table.name else []
+
+
+def _position(column: tuple[str, Attributes]) -> int:
+    return int(column[1].get("position") or 0)  # type: ignore[arg-type]
 
 
 # --- what a database held ---------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from seatrial.model import Attribute, Attributes, Key, ObjectKey, Renames, Schema, Snapshot, TablePair, TableRef
 
@@ -46,15 +47,23 @@ class Difference:
 
 def diff(before: Schema, after: Schema) -> list[Difference]:
     """What differs, in key order; a column's place in its table is left to ``reordered``."""
-    keys = [key for key, attributes in before.items() if after.get(key) != attributes]
-    keys += [key for key in after if key not in before]
-    found = (Difference(k, before.get(k), after.get(k)) for k in sorted(keys))
+    found = (Difference(k, before.get(k), after.get(k)) for k in sorted(_unequal(before, after)))
     return [d for d in found if d.old is None or d.new is None or d.attributes]
+
+
+@lru_cache(maxsize=1024)  # of the same few schemas many ask: the trial, each check, each report
+def _unequal(before: Schema, after: Schema) -> tuple[ObjectKey, ...]:
+    """The objects that are not the same on both sides, places included."""
+    if before == after:
+        return ()
+    changed = (key for key, attributes in before.items() if after.get(key) != attributes)
+    return (*changed, *(key for key in after if key not in before))
 
 
 def reordered(before: Schema, after: Schema) -> list[TableRef]:
     """Tables whose common columns stand in another order."""
-    return [t for t in before.tables() if _order(before, after, t) != _order(after, before, t)]
+    tables = {k.owner for k in _unequal(before, after) if k.kind == "column"}
+    return sorted(t for t in tables if t is not None and _order(before, after, t) != _order(after, before, t))
 
 
 CONVERSION = ("type", "collation", "charset")
@@ -121,7 +130,7 @@ def pair_through(old: Snapshot, new: Snapshot, renames: Renames) -> list[TablePa
 def _pairs(
     old: Snapshot, new: Snapshot, tables: Mapping[TableRef, TableRef], columns: Mapping[TableRef, Mapping[str, str]]
 ) -> list[TablePair]:
-    there = set(new.schema.tables())
+    there = frozenset(new.schema.tables())
     pairs = []
     for state in old.tables:
         if not state.compared:

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from seatrial.model import Schema, Snapshot, TableDiff, TableRef, TableState, Trial
-from seatrial.schema import Difference, diff
+from seatrial.model import Snapshot, TableDiff, TableRef, TableState, Trial
+from seatrial.schema import Difference, diff, reordered
 from seatrial.sql.intent import read
 
 VERBS = {
@@ -128,10 +128,9 @@ def _view(
     refs = sorted({t.table for s in ends for t in s.tables})
     if before is None or after is None:
         return StepView(before, after, None, tuple(_one_end(ref, before, after) for ref in refs))
-    differing = _differing(before.schema, after.schema)
-    differences = tuple(diff(*differing))
+    differences = tuple(diff(before.schema, after.schema))
     by_table, others = _by_table(differences, set(refs))
-    reorder = _reordered(before.schema, after.schema, {k.owner for s in differing for k in s if k.kind == "column"})
+    reorder = set(reordered(before.schema, after.schema))
     states = [{t.table: t for t in s.tables} for s in (before, after)]
     tables = []
     for ref in refs:
@@ -141,24 +140,6 @@ def _view(
         tables.append(TableView(str(ref), ref, old, new, tuple(words)))
     objects = tuple(f"{d.key.label} {_verb(d)}" for d in others)
     return StepView(before, after, rows, tuple(tables), objects, differences)
-
-
-def _differing(before: Schema, after: Schema) -> tuple[Schema, Schema]:
-    """Only the objects that are not the same on both sides: few, where to sort and compare all would cost the most."""
-    if before is after:
-        return Schema(), Schema()
-    old = {k: a for k, a in before.items() if after.get(k) != a}
-    return Schema(old), Schema({k: a for k, a in after.items() if k in old or k not in before})
-
-
-def _reordered(before: Schema, after: Schema, candidates: set[TableRef | None]) -> set[TableRef]:
-    """Tables whose common columns stand in another order."""
-    return {t for t in candidates if t is not None and _order(before, after, t) != _order(after, before, t)}
-
-
-def _order(schema: Schema, other: Schema, table: TableRef) -> list[str]:
-    known = other.columns(table)
-    return [c for c in schema.columns(table) if c in known]
 
 
 def _one_end(ref: TableRef, before: Snapshot | None, after: Snapshot | None) -> TableView:

@@ -11,7 +11,7 @@ import gzip
 import re
 import sqlite3
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
@@ -293,7 +293,7 @@ def _tables(source: sqlite3.Connection) -> list[str]:
 
 
 def _copy_table(
-    database: Database, path: Path, source: sqlite3.Connection, table: TableRef, columns: dict[str, Attributes]
+    database: Database, path: Path, source: sqlite3.Connection, table: TableRef, columns: Mapping[str, Attributes]
 ) -> int:
     quoted = _quote(table.name)
     held = [name for _, name, _, _, _, _, hidden in source.execute(f"PRAGMA table_xinfo({quoted})") if not hidden]
@@ -309,7 +309,7 @@ def _copy_table(
 
 
 def _refuse_misfits(
-    path: Path, table: TableRef, columns: dict[str, Attributes], held: Sequence[str], chosen: Sequence[str]
+    path: Path, table: TableRef, columns: Mapping[str, Attributes], held: Sequence[str], chosen: Sequence[str]
 ) -> None:
     have, lower = {c.lower() for c in held}, {c.lower() for c in columns}
     extra = [c for c in held if c.lower() not in lower]

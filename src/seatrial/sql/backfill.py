@@ -17,9 +17,10 @@ from seatrial.sql.dml import changes
 from seatrial.sql.effects import Span, Update, Verb
 from seatrial.sql.mentions import Mention, Mentions, mentions
 from seatrial.sql.statement import routine_body
+from seatrial.sql.tables import TEMPORARY, Column, Event, Run, Table
 from seatrial.sql.tokens import PARAMETER, VARIABLE, Token, code, words
 from seatrial.sql.values import is_random, varies
-from seatrial.sql.world import TEMPORARY, Column, Event, Run, Table, World
+from seatrial.sql.world import World
 
 _ROW_IDS = ("rowid", "_rowid_", "oid", "ctid")
 _GONE = (Verb.DROP_TABLE, Verb.RENAME_TABLE, Verb.TRUNCATE, Verb.DELETE, Verb.INSERT, Verb.CONVERT)
@@ -196,7 +197,7 @@ def _target(world: World, run: Run, update: Update) -> tuple[Table, Mention]:
 
 
 def _has(world: World, table: Table, names: Sequence[str]) -> bool:
-    return any(world._fold(n) in table.columns for n in names)
+    return any(world.fold(n) in table.columns for n in names)
 
 
 def _assigned(world: World, table: Table, update: Update) -> list[Column]:
@@ -215,7 +216,7 @@ def _is_part(tokens: Sequence[Token], value: int, dialect: str) -> bool:
 
 def _refuse_values(world: World, run: Run, update: Update, table: Table, columns: list[Column]) -> None:
     tokens = run.parsed.tokens
-    names = {world._fold(c.name) for c in columns}
+    names = {world.fold(c.name) for c in columns}
     for assignment in update.items:
         value = _span(tokens, assignment.value)
         if _is_part(tokens, assignment.value.first, world.dialect):
@@ -225,13 +226,13 @@ def _refuse_values(world: World, run: Run, update: Update, table: Table, columns
         found = mentions(value, world.dialect)
         if varies(value, world.dialect) or any(_varies_inside(world, c.name) for c in found.calls):
             raise _Unjudged("what it sets is not the same every time")
-        if any(_reads(world, run, found, table, q, n) for q, n in found.columns if world._fold(n) in names):
+        if any(_reads(world, run, found, table, q, n) for q, n in found.columns if world.fold(n) in names):
             raise _Unjudged("it reads a column that it assigns")
 
 
 def _varies_inside(world: World, name: str) -> bool:
     """Whether a function of the project's own may give another value: it is random, or reads tables."""
-    for definition in world.routines.get(world._fold(name), ()):
+    for definition in world.routines.get(world.fold(name), ()):
         body = routine_body(definition, world.dialect)
         if body is None or any(varies(p.tokens, world.dialect) or p.found.tables for p in body):
             return True
@@ -241,19 +242,19 @@ def _varies_inside(world: World, name: str) -> bool:
 def _reads(world: World, run: Run, found: Mentions, table: Table, qualifier: str, name: str) -> bool:
     """Whether an identifier in SET is a column of the table that is written."""
     if qualifier:
-        return table in run.tables.get(world._fold(qualifier), {table})
+        return table in run.tables.get(world.fold(qualifier), {table})
     inner = [t for m in found.tables if (t := world.table(m.name)) is not None]
-    return not any(t is not table and world._fold(name) in t.columns for t in inner)
+    return not any(t is not table and world.fold(name) in t.columns for t in inner)
 
 
 def _refuse_triggers(world: World, table: Table, columns: list[Column]) -> None:
     """A trigger that assigns the same column decides what is stored."""
-    names = {world._fold(c.name) for c in columns}
+    names = {world.fold(c.name) for c in columns}
     for definition in _triggers(world, table):
         tokens = code(definition, world.dialect)
         sets = any(_sets_new(world, tokens, i, names) for i in range(len(tokens)))
         updates = (e for e in changes(tokens, world.dialect) if e.verb is Verb.UPDATE)
-        assigned = {world._fold(n) for e in updates for a in e.values for n in a.columns}
+        assigned = {world.fold(n) for e in updates for a in e.values for n in a.columns}
         if sets or names & assigned:
             raise _Unjudged("a trigger writes the same column")
 
@@ -266,7 +267,7 @@ def _triggers(world: World, table: Table) -> Iterator[str]:
         definition = str(attributes.get("definition") or "")
         yield definition
         for call in mentions(code(definition, world.dialect), world.dialect).calls:
-            for body in world.routines.get(world._fold(call.name), ()):
+            for body in world.routines.get(world.fold(call.name), ()):
                 yield from (t.value for t in code(body, world.dialect) if t.kind == "string")
 
 
@@ -274,7 +275,7 @@ def _sets_new(world: World, tokens: Tokens, i: int, names: set[str]) -> bool:
     cursor = Cursor(tokens, world.dialect, i)
     if not cursor.accept("NEW", "."):
         return False
-    return world._fold(cursor.identifier()) in names and cursor.word() in (":=", "=")
+    return world.fold(cursor.identifier()) in names and cursor.word() in (":=", "=")
 
 
 def _item(world: World, run: Run, update: Update, table: Table, number: int) -> Item:
@@ -306,7 +307,7 @@ def _is_zoned(world: World, column: Column) -> bool:
 def _read(world: World, run: Run, tokens: Tokens) -> list[Column]:
     """Every column that one of the names may mean, of all tables that the statement names."""
     tables: set[Table] = set().union(*run.tables.values()) if run.tables else set()
-    names = {world._fold(t.name) for t in tokens if t.name}
+    names = {world.fold(t.name) for t in tokens if t.name}
     return [c for t in tables for n, c in t.columns.items() if n in names]
 
 
@@ -323,11 +324,11 @@ def _keys(world: World, table: Table) -> frozenset[str]:
             continue
         columns = attributes.get("columns")
         if "primary key" in (key.kind, attributes.get("type")) and isinstance(columns, tuple):
-            found |= {world._fold(c) for c in columns}
+            found |= {world.fold(c) for c in columns}
     for event in world.events:
         rule = event.effect.rule if event.effect is not None else None
         if event.table is table and rule is not None and rule.type == "primary key":
-            found |= {world._fold(c) for c in rule.columns}
+            found |= {world.fold(c) for c in rule.columns}
     return frozenset(found)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from seatrial.model import ObjectKey, Renames, Schema, TableRef
 from seatrial.sql.backfill import Backfill, backfills
@@ -17,9 +18,10 @@ from seatrial.sql.lineage import Lineage
 from seatrial.sql.probe import probe_sql
 from seatrial.sql.split import split
 from seatrial.sql.statement import kind, parse, zones
+from seatrial.sql.tables import Column, Event, Table
 from seatrial.sql.tokens import code
 from seatrial.sql.values import is_nondeterministic
-from seatrial.sql.world import Column, Event, Table, World
+from seatrial.sql.world import World
 
 __all__ = ["Backfill", "Intent", "is_nondeterministic", "probe_sql", "read", "statement_kind", "touched_tables"]
 
@@ -268,6 +270,11 @@ def read(statements: Sequence[str], dialect: str, schema: Schema, *, observed: b
 
     ``observed`` says whether these are all the statements that ran; where they are not, everything is opaque.
     """
+    return _read(tuple(statements), dialect, schema, observed)
+
+
+@lru_cache(maxsize=256)  # the trial asks, then the checks, for the second up the same again, then each report
+def _read(statements: tuple[str, ...], dialect: str, schema: Schema, observed: bool) -> Intent:
     world = World(schema, dialect)
     found_zones: dict[str, None] = {}
     sets_zone = False
@@ -283,9 +290,9 @@ def read(statements: Sequence[str], dialect: str, schema: Schema, *, observed: b
     judged, unjudged = backfills(world, statements)
     opaque = tuple(statements[i] for i in sorted(world.opaque))
     if not observed:
-        opaque = tuple(statements) or ("what the step sent to the database was not observed",)
+        opaque = statements or ("what the step sent to the database was not observed",)
     return Intent(
-        statements=tuple(statements),
+        statements=statements,
         renames=lineage.renames(),
         opaque=opaque,
         zones=tuple(found_zones),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from seatrial.model import Renames, TableRef
 from seatrial.sql.cursor import Cursor
+from seatrial.sql.tables import TEMPORARY, Column, Table
 from seatrial.sql.tokens import code
-from seatrial.sql.world import TEMPORARY, Column, Table, World
+from seatrial.sql.world import World
 
 
 class Lineage:
@@ -89,11 +90,11 @@ class Lineage:
     def columns(self, ref: TableRef, name: str, *, related: bool = False) -> set[Column]:
         """Every column that stood for this one; with ``related`` also those of partitions and parents."""
         world, found = self.world, set()
-        folded = world._fold(name)
+        folded = world.fold(name)
         original = self.original(ref)
         if original is not None:
-            found |= {c for c in self._columns_of(original) if c.before is not None and world._fold(c.before) == folded}
-        names = {folded, *(world._fold(after) for before, after in self._renamed(ref) if world._fold(before) == folded)}
+            found |= {c for c in self._columns_of(original) if c.before is not None and world.fold(c.before) == folded}
+        names = {folded, *(world.fold(after) for before, after in self._renamed(ref) if world.fold(before) == folded)}
         tables = [t for t, _ in self._related(ref)] if related else list(self.tables(ref))
         for table in tables:
             found |= {c for c in self._columns_of(table) if self._stands_for(c, names, folded)}
@@ -101,8 +102,8 @@ class Lineage:
 
     def _stands_for(self, column: Column, names: set[str], folded: str) -> bool:
         if column.before is not None:
-            return self.world._fold(column.before) == folded
-        return self.world._fold(column.name) in names
+            return self.world.fold(column.before) == folded
+        return self.world.fold(column.name) in names
 
     def _columns_of(self, table: Table) -> set[Column]:
         return {*table.columns.values(), *self._met.get(table, set())}
@@ -113,17 +114,15 @@ class Lineage:
         if original is None:
             return []
         if target is None:
-            return [
-                (c.before, c.name) for c in original.columns.values() if c.before is not None and c.before != c.name
-            ]
+            return [(c.before, c.name) for c in original.known if c.before is not None and c.before != c.name]
         return self._through_copies(original, target)
 
     def _through_copies(self, original: Table, target: Table) -> list[tuple[str, str]]:
         """A column of a rebuilt table that took the values of one that is not there any more."""
         world, found = self.world, []
-        kept = {world._fold(c.before) for c in self._columns_of(original) if c.before is not None}
+        kept = {world.fold(c.before) for c in self._columns_of(original) if c.before is not None}
         for column in sorted(self._columns_of(original), key=lambda c: c.before or ""):
-            if column.before is None or world._fold(column.before) in target.columns:
+            if column.before is None or world.fold(column.before) in target.columns:
                 continue
             reached = self._reached(column)
             ends = [c for n, c in target.columns.items() if c in reached and n not in kept]
@@ -158,13 +157,12 @@ class Lineage:
 
     def _copied_varying(self) -> set[tuple[TableRef, str]]:
         """What was copied as it is from a column that varies."""
-        seeds = {c for _, c in self.world.varying}
-        reached = set().union(*(self._reached(c) for c in seeds)) if seeds else set()
+        reached = set().union(*(self._reached(c) for _, c in self.world.varying))
         return {
             (ref, column.name)
             for ref, table in self._finals.items()
             if ref.namespace != TEMPORARY
-            for column in table.columns.values()
+            for column in table.known
             if column in reached
         }
 

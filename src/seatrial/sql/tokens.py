@@ -132,8 +132,8 @@ def simple_end(text: str, dialect: str, start: int) -> tuple[int, int] | None:
             _, end, _ = _long(text, dialect, position, end, 0)
         if text[position] == ";":
             return last, position + 1
-        if kind != "comment":
-            last = max(last, position + len(text[position:end].rstrip()) if kind == "run" else end)
+        if kind != "comment" and (token := text[position:end].rstrip()):  # a run of blanks behind a comment is none
+            last = position + len(token) if kind == "run" else end
         position = end
     return last, length
 
