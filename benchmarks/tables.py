@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from benchmarks import common
 from benchmarks.common import Cost
@@ -24,6 +24,7 @@ class Dialect:
     references: Mapping[str, str]  # name -> statement
     change: str  # {step} stands for the distance between changed rows
     targets: tuple[tuple[str, str, str, str], ...]  # what, measured, against, at most
+    more: Mapping[str, str] = field(default_factory=dict)  # changes made one after the other -> what each is called
 
 
 _MAX = f"SELECT {', '.join(f'max({c})' for c in COLUMNS)} FROM measured"
@@ -42,10 +43,18 @@ POSTGRESQL = Dialect(
     ),
     references={"COPY binary": "COPY measured TO '/dev/null' WITH (FORMAT binary)"},
     change="UPDATE measured SET name = name || 'x', a = a + 1 WHERE id % {step} = 7",
+    more={
+        "naming 10 %": "UPDATE measured SET note = note || 'y', b = -b WHERE id % 10 = 3",
+        "naming gone": "ALTER TABLE measured DROP COLUMN name",
+        "naming dropped": "ALTER TABLE measured ADD COLUMN name varchar(80)",
+    },
     targets=(
         ("table fingerprint", "fingerprint", "COPY binary", "1.1"),
         ("snapshot with row fingerprints", "snapshot", "COPY binary", "1.25"),
         ("naming all differing rows (100)", "naming", "snapshot", "0.6"),
+        ("naming all differing rows (10 %)", "naming 10 %", "snapshot", "0.6"),
+        ("naming a column dropped and made again empty", "naming dropped", "snapshot", "-"),
+        ("naming a column that is gone", "naming gone", "snapshot", "-"),
         ("proof of an untouched table", "untouched", "COPY binary", "-"),
     ),
 )
@@ -112,10 +121,16 @@ class Measured:
         self.before = database.take("before")
         database.execute(dialect.change.format(step=max(rows // 100, 8)))
         self.after = database.take("after", since=self.before)
+        self.more = {what: self._changed(what, statement) for what, statement in dialect.more.items()}
+
+    def _changed(self, what: str, statement: str) -> Snapshot:
+        self.database.execute(statement)
+        return self.database.take(what)
 
     def acts(self) -> dict[str, Callable[[], Cost]]:
         read = {name: self._reading(sql) for name, sql in self.dialect.references.items()}
         acts = {**read, "snapshot": self.snapshot, "untouched": self.untouched, "naming": self.naming}
+        acts |= {what: self._naming(moment) for what, moment in self.more.items()}
         if callable(getattr(self.database, "checksum_sql", None)):
             acts["fingerprint"] = self.fingerprint
         return acts
@@ -132,7 +147,7 @@ class Measured:
         return self._taking(None)
 
     def untouched(self) -> Cost:
-        return self._taking(self.after)
+        return self._taking(list(self.more.values())[-1] if self.more else self.after)
 
     def _taking(self, since: Snapshot | None) -> Cost:
         cost = common.cost(lambda: self.database.take("again", since=since))
@@ -140,13 +155,20 @@ class Measured:
         return cost
 
     def naming(self) -> Cost:
-        pairs = pair_by_name(self.before, self.after)
+        cost, found = self._named(self.after)
+        assert found == 100, found
+        return cost
+
+    def _naming(self, moment: Snapshot) -> Callable[[], Cost]:
+        return lambda: self._named(moment)[0]
+
+    def _named(self, moment: Snapshot) -> tuple[Cost, int]:
+        pairs = pair_by_name(self.before, moment)
         found: list[int] = []
         cost = common.cost(
-            lambda: found.extend(d.changed_count for d in self.database.diff(self.before, self.after, pairs))
+            lambda: found.extend(d.changed_count for d in self.database.diff(self.before, moment, pairs))
         )
-        assert found == [100], found
-        return cost
+        return cost, sum(found)
 
 
 def main(

@@ -41,6 +41,8 @@ TRAPS = {
     "tsquery": ("tsquery", "'a & b'", "'a | b'"),
     "jsonpath": ("jsonpath", "'$.a'", "'$.b'"),
     "bytea": ("bytea", "'\\x00'", "''"),
+    "bigint halves": ("bigint", "0", "4294967297"),
+    "float halves": ("float8", "0", "2.1219957915e-314"),
     "microsecond": ("timestamptz", "'2024-01-01 00:00:00.000001+00'", "'2024-01-01 00:00:00+00'"),
     "timetz": ("timetz", "'12:00+00'", "'13:00+01'"),
     "time 24:00": ("time", "'24:00'", "'00:00'"),
@@ -176,6 +178,39 @@ def test_added_columns_do_not_hide_what_changed(pg: PostgresqlDatabase) -> None:
     assert (found["u"].lost_count, found["u"].lost[0].key) == (1, (None,))
     back = differences(pg, b, a)
     assert back["t"].missing_columns == ("b",) and back["t"].changed_count == 2
+
+
+@pytest.mark.parametrize("rows", [30, 3000])
+def test_many_changed_rows_are_named_like_few(pg: PostgresqlDatabase, rows: int) -> None:
+    """Few are looked up by their place; where most differ, or columns are missing, whole rows are joined."""
+    pg.execute(
+        "CREATE TABLE t (id int PRIMARY KEY, a numeric, b text, gone text)",
+        f"INSERT INTO t SELECT i, i, 'x', nullif(i % 3, 0) FROM generate_series(1, {rows}) i",
+    )
+    a = pg.take("A")
+    pg.execute("UPDATE t SET a = a * 1.0 WHERE id % 2 = 0", "UPDATE t SET b = 'y' WHERE id % 5 = 0")
+    changed = {g.columns: g.count for g in differences(pg, a, pg.take("B"))["t"].changed}
+    assert changed == {("a",): rows * 2 // 5, ("b",): rows // 10, ("a", "b"): rows // 10}
+    pg.execute("ALTER TABLE t DROP gone", "DELETE FROM t WHERE id = 1", "INSERT INTO t VALUES (-1, 0, '')")
+    found = differences(pg, a, pg.take("C"))["t"]
+    assert found.missing_columns == ("gone",)
+    assert [(r.key, r.values[-1]) for r in found.lost] == [(("1",), "1")]
+    assert [r.key for r in found.added] == [("-1",)]
+    by_columns = {g.columns: g.count for g in found.changed}
+    assert by_columns[("a", "gone")] == sum(i % 2 == 0 and i % 5 > 0 and i % 3 > 0 for i in range(2, rows + 1))
+    assert sum(by_columns.values()) == sum(i % 2 == 0 or i % 5 == 0 or i % 3 > 0 for i in range(2, rows + 1))
+
+
+def test_more_columns_than_a_mask_holds(pg: PostgresqlDatabase) -> None:
+    names = [f"c{i:03}" for i in range(130)]
+    pg.execute(
+        f"CREATE TABLE t (id int PRIMARY KEY, {', '.join(f'{n} int' for n in names)})",
+        "INSERT INTO t VALUES (1), (2), (3)",
+    )
+    a = pg.take("A")
+    pg.execute("UPDATE t SET c000 = 1, c061 = 1, c062 = 1, c129 = 1 WHERE id > 1", "UPDATE t SET c129 = 2 WHERE id = 1")
+    found = differences(pg, a, pg.take("B"))["t"].changed
+    assert [(g.columns, g.count) for g in found] == [(("c000", "c061", "c062", "c129"), 2), (("c129",), 1)]
 
 
 def test_columns_are_compared_by_name_and_through_renames(pg: PostgresqlDatabase) -> None:

@@ -1,7 +1,8 @@
 """Two moments compared: every differing row named, counted in the server, only examples fetched.
 
 Rows are joined narrow (key and hash), which names those that differ; only their values are then looked at, by their
-place in the shadow table.
+place in the shadow table. Where more than a share of them differ, or their hashes say nothing (a column is missing),
+whole rows are joined and their columns compared in one go.
 """
 
 from __future__ import annotations
@@ -13,6 +14,12 @@ from seatrial.engines._postgresql_layout import Column, hash_row
 from seatrial.engines._postgresql_rows import Shadow
 from seatrial.engines._postgresql_session import Session
 from seatrial.model import ChangedRow, ChangeGroup, Row, TableDiff, TablePair
+
+_SHARE = 5  # one row in so many looked up by its place costs as much as joining all of them whole
+_BITS = 62  # columns that one mask holds
+
+# Looking up the place of a row beats reading its table as long as there are few; the planner believes neither.
+_BY_PLACE = "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +39,18 @@ class Compared:
         if column is None:
             return "NULL::text"
         return column.exactly(alias) if self.alike else column.text(alias)
+
+    def hashed(self, new: bool) -> list[str]:
+        column = self.new if new else self.old
+        exact = self.form(column, "x")
+        return column.parts(exact) if column and self.alike else [exact]
+
+    @property
+    def differs(self) -> str:
+        """Whether the rows ``o`` and ``n`` differ here; a missing column only where it held a value."""
+        if self.new is None:
+            return f"o.{self.old.shadow} IS NOT NULL" if self.old else "false"
+        return f"{self.form(self.old, 'o')} IS DISTINCT FROM {self.form(self.new, 'n')}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +103,21 @@ class Comparison:
             return "x.h"
         if self.grown:
             return "x.g" if new else "x.h"
-        return hash_row(k.form(k.new if new else k.old, "x") for k in self.columns)
+        return hash_row(part for k in self.columns for part in k.hashed(new))
+
+    @property
+    def masks(self) -> list[str]:
+        """Numbers whose bits say which columns of the rows ``o`` and ``n`` differ, the first column the highest."""
+        chunks = [self.columns[i : i + _BITS] for i in range(0, len(self.columns), _BITS)]
+        return [
+            " | ".join(f"CASE WHEN {k.differs} THEN {1 << (_BITS - 1 - i)} ELSE 0::bigint END" for i, k in enumerate(x))
+            for x in chunks
+        ]
+
+    def masked(self, masks: Sequence[str]) -> list[Compared]:
+        """The columns that a row's masks name."""
+        bits = (int(mask) >> (_BITS - 1 - i) & 1 for mask in masks for i in range(_BITS))
+        return [k for k, bit in zip(self.columns, bits, strict=False) if bit]
 
     def certainly_equal(self) -> bool:
         if not _kept(self.old) and not _kept(self.new):
@@ -120,26 +153,81 @@ def compare(session: Session, comparison: Comparison) -> TableDiff | None:
 
 
 def _keyed(session: Session, c: Comparison) -> TableDiff:
-    unique = is_unique(c)
-    join = " AND ".join(f"o.k{i} = n.k{i}" for i in range(len(c.key) if unique else 2))
-    sides = [side(c, new, unique) for new in (False, True)]
-    keys = ", ".join(f"o.k{i} AS o{i}, n.k{i} AS n{i}" for i in range(len(c.key) if unique else 2))
-    session.rows(
-        f"CREATE TEMP TABLE seatrial_d ON COMMIT DROP AS SELECT o.t AS o, n.t AS n, {keys}"
-        f" FROM {sides[0]} o FULL JOIN {sides[1]} n ON {join} WHERE o.h IS DISTINCT FROM n.h"
-    )
+    relation = _differing(session, c)
     lost_count, added_count = session.rows(
-        "SELECT count(*) FILTER (WHERE n IS NULL), count(*) FILTER (WHERE o IS NULL) FROM seatrial_d"
+        f"SELECT count(*) FILTER (WHERE n IS NULL), count(*) FILTER (WHERE o IS NULL) FROM {relation}"
     )[0]
     lost, added = int(lost_count), int(added_count)
     return _diff(
         c,
         lost_count=lost,
-        lost=tuple(_rows(session, c, new=False)) if lost else (),
+        lost=tuple(_rows(session, c, relation, new=False)) if lost else (),
         added_count=added,
-        added=tuple(_rows(session, c, new=True)) if added else (),
-        changed=tuple(_groups(session, c)) if c.old and c.new and c.old.relation and c.new.relation else (),
+        added=tuple(_rows(session, c, relation, new=True)) if added else (),
+        changed=tuple(_groups(session, c, relation)) if _kept(c.old) and _kept(c.new) else (),
     )
+
+
+def _differing(session: Session, c: Comparison) -> str:
+    """A temporary table of the rows that differ: their places, keys and, where both sides have the row, masks."""
+    both = _kept(c.old) and _kept(c.new)
+    if both and is_unique(c) and (not (c.whole or c.grown) or not _few(session, c)):
+        return _joined_whole(session, c)
+    if not (both and is_unique(c)):
+        _join_narrow(session, c, None)
+    session.run([_BY_PLACE])
+    if both:
+        masks = ", ".join(f"{mask} AS f{i}" for i, mask in enumerate(c.masks))
+        places = f"LEFT JOIN {_relation(c, False)} o ON o.ctid = d.o LEFT JOIN {_relation(c, True)} n ON n.ctid = d.n"
+        session.rows(f"CREATE TEMP TABLE seatrial_x ON COMMIT DROP AS SELECT d.*, {masks} FROM seatrial_d d {places}")
+    return "seatrial_x" if both else "seatrial_d"
+
+
+def _few(session: Session, c: Comparison) -> bool:
+    """Join narrow, but stop where more than a share of the rows differ."""
+    assert c.old and c.new
+    most = max(c.old.rows, c.new.rows) // _SHARE + 1000
+    if _join_narrow(session, c, most + 1) <= most:
+        return True
+    session.rows("DROP TABLE seatrial_d")
+    return False
+
+
+def _join_narrow(session: Session, c: Comparison, limit: int | None) -> int:
+    unique = is_unique(c)
+    sides = [side(c, new, unique) for new in (False, True)]
+    pairs = range(len(c.key) if unique else 2)
+    keys = ", ".join(f"o.k{i} AS o{i}, n.k{i} AS n{i}" for i in pairs)
+    session.rows(
+        f"CREATE TEMP TABLE seatrial_d ON COMMIT DROP AS SELECT o.t AS o, n.t AS n, {keys}"
+        f" FROM {sides[0]} o FULL JOIN {sides[1]} n ON {' AND '.join(f'o.k{i} = n.k{i}' for i in pairs)}"
+        f" WHERE o.h IS DISTINCT FROM n.h" + (f" LIMIT {limit}" if limit else "")
+    )
+    return int(session.value("SELECT count(*) FROM seatrial_d") or 0)
+
+
+def _joined_whole(session: Session, c: Comparison) -> str:
+    """Whole rows joined by their key and compared column by column."""
+    keys = [(_key_form(k, False, "o"), _key_form(k, True, "n")) for k in c.key]
+    shown = ", ".join(f"{old} AS o{i}, {new} AS n{i}" for i, (old, new) in enumerate(keys))
+    masks = ", ".join(f"{mask} AS f{i}" for i, mask in enumerate(c.masks))
+    hashes = f" WHERE o.h IS DISTINCT FROM n.{'g' if c.grown and not c.whole else 'h'}" if c.whole or c.grown else ""
+    some = " OR ".join(f"f{i} <> 0" for i in range(len(c.masks)))
+    session.rows("SET LOCAL work_mem = '256MB'")  # holds some million rows: else both sides go through files
+    session.rows(
+        f"CREATE TEMP TABLE seatrial_x ON COMMIT DROP AS SELECT * FROM (SELECT o.ctid AS o, n.ctid AS n, {shown},"
+        f" {masks} FROM {_relation(c, False)} o FULL JOIN {_relation(c, True)} n"
+        f" ON {' AND '.join(f'{old} = {new}' for old, new in keys)}{hashes} OFFSET 0) d"
+        f" WHERE o IS NULL OR n IS NULL OR {some}"
+    )
+    session.run([_BY_PLACE])
+    return "seatrial_x"
+
+
+def _relation(c: Comparison, new: bool) -> str:
+    shadow = c.new if new else c.old
+    assert shadow is not None
+    return shadow.relation
 
 
 def _diff(c: Comparison, **found: object) -> TableDiff:
@@ -173,7 +261,7 @@ def side(c: Comparison, new: bool, unique: bool) -> str:
     hashed = c.hashed(new)
     rows = f"FROM {shadow.relation} x" + (" WHERE false" if none else "")
     if unique:
-        names = ", ".join(f"{_key_form(k, new)} AS k{i}" for i, k in enumerate(c.key))
+        names = ", ".join(f"{_key_form(k, new, 'x')} AS k{i}" for i, k in enumerate(c.key))
         return f"(SELECT x.ctid AS t, {names}, {hashed} AS h {rows})"
     texts = ", ".join(_text_form(k, new) for k in c.key)
     return (
@@ -182,12 +270,12 @@ def side(c: Comparison, new: bool, unique: bool) -> str:
     )
 
 
-def _key_form(k: Compared, new: bool) -> str:
+def _key_form(k: Compared, new: bool, alias: str) -> str:
     """Natively where both sides keep the same type, else as text."""
     column = k.new if new else k.old
     if column is None:
         return 'NULL::text COLLATE "C"'
-    return f"x.{column.shadow}" if k.alike or not (k.old and k.new) else column.text("x")
+    return f"{alias}.{column.shadow}" if k.alike or not (k.old and k.new) else column.text(alias)
 
 
 def _text_form(k: Compared, new: bool) -> str:
@@ -215,14 +303,14 @@ def _first(c: Comparison, relation: str, where: str, letter: str) -> str:
     return f"(SELECT * FROM {relation} d WHERE {where}{ordered}) d"
 
 
-def _rows(session: Session, c: Comparison, *, new: bool) -> Iterator[Row]:
+def _rows(session: Session, c: Comparison, relation: str, *, new: bool) -> Iterator[Row]:
     """The first of the rows that only one side has, in key order."""
     shadow, place, other = (c.new, "n", "o") if new else (c.old, "o", "n")
     assert shadow is not None
     key = [(k.new if new else k.old) for k in c.key]
     values = [(k.new if new else k.old) for k in c.columns]
     shown = ", ".join(f"x.{v.shadow}" if v else "NULL" for v in [*key, *values])
-    first = _first(c, "seatrial_d", f"d.{other} IS NULL", place)
+    first = _first(c, relation, f"d.{other} IS NULL", place)
     rows = session.rows(
         f"SELECT {shown} FROM {first} JOIN {shadow.relation} x ON x.ctid = d.{place}"
         f" ORDER BY {order(c, new, 'x')} LIMIT {c.limit}"
@@ -231,31 +319,29 @@ def _rows(session: Session, c: Comparison, *, new: bool) -> Iterator[Row]:
         yield Row(key=row[: len(key)], values=row[len(key) :])
 
 
-def _groups(session: Session, c: Comparison) -> Iterator[ChangeGroup]:
+def _groups(session: Session, c: Comparison, relation: str) -> Iterator[ChangeGroup]:
     """Rows that both sides have, by which columns differ."""
-    assert c.old and c.new
-    flags = ", ".join(
-        f"CASE WHEN {k.form(k.old, 'o')} IS DISTINCT FROM {k.form(k.new, 'n')} THEN '1' ELSE '0' END" for k in c.columns
-    )
-    joined = f"JOIN {c.old.relation} o ON o.ctid = d.o JOIN {c.new.relation} n ON n.ctid = d.n"
-    session.rows(
-        f"CREATE TEMP TABLE seatrial_x ON COMMIT DROP AS SELECT d.*, concat({flags}) AS f FROM seatrial_d d {joined}"
-    )
-    for mask, count in session.rows("SELECT f, count(*) FROM seatrial_x GROUP BY f ORDER BY f DESC"):
-        differing = [k for k, flag in zip(c.columns, mask, strict=True) if flag == "1"]
+    names = [f"f{i}" for i in range(len(c.masks))]
+    both = "d.o IS NOT NULL AND d.n IS NOT NULL"
+    grouped = ", ".join(names)
+    descending = ", ".join(f"{name} DESC" for name in names)
+    for *masks, count in session.rows(
+        f"SELECT {grouped}, count(*) FROM {relation} d WHERE {both} GROUP BY {grouped} ORDER BY {descending}"
+    ):
+        differing = c.masked(masks)
         if differing:
-            rows = _changed(session, c, mask, differing, joined)
+            alike = [f"d.{name} = {mask}" for name, mask in zip(names, masks, strict=True)]
+            first = _first(c, relation, " AND ".join([both, *alike]), "o")
+            rows = _changed(session, c, first, differing)
             yield ChangeGroup(columns=tuple(k.name for k in differing), count=int(count), rows=rows)
 
 
-def _changed(
-    session: Session, c: Comparison, mask: str, differing: Sequence[Compared], joined: str
-) -> tuple[ChangedRow, ...]:
+def _changed(session: Session, c: Comparison, first: str, differing: Sequence[Compared]) -> tuple[ChangedRow, ...]:
     old = [f"o.{k.old.shadow}" if k.old else "NULL" for k in [*c.key, *differing]]
     new = [f"n.{k.new.shadow}" if k.new else "NULL" for k in differing]
-    first = _first(c, "seatrial_x", f"d.f = '{mask}'", "o")
     rows = session.rows(
-        f"SELECT {', '.join([*old, *new])} FROM {first} {joined} ORDER BY {order(c, False, 'o')} LIMIT {c.limit}"
+        f"SELECT {', '.join([*old, *new])} FROM {first} JOIN {_relation(c, False)} o ON o.ctid = d.o"
+        f" JOIN {_relation(c, True)} n ON n.ctid = d.n ORDER BY {order(c, False, 'o')} LIMIT {c.limit}"
     )
     key, width = len(c.key), len(differing)
     return tuple(ChangedRow(key=r[:key], old=r[key : key + width], new=r[key + width :]) for r in rows)

@@ -44,6 +44,8 @@ _NAMING = (
 _BY_NAME = frozenset(f"reg{name}" for name in _NAMING) | frozenset(f"_reg{name}" for name in _NAMING)
 
 
+_IMAGE = f"{SHADOWS}.image"
+
 VALUE = "\0"
 """Stands for the value in a form: no identifier and no SQL text can hold it."""
 
@@ -70,8 +72,14 @@ class Column:
         return form(self.kept, "t." + quote(self.name))
 
     @property
-    def read_exactly(self) -> str:
-        return form(self.exact, self.read)
+    def hashed(self) -> list[str]:
+        """What a row's hash is made of."""
+        return self.parts(form(self.exact, self.read))
+
+    def parts(self, exact: str) -> list[str]:
+        """An exact form for hashing: hashint8extended folds 64 bits into 32, so both halves are given."""
+        wide = self.base == "int8" or (self.base == "float8" and _IMAGE in self.exact)
+        return [exact, f"{exact} >> 32"] if wide else [exact]
 
     def exactly(self, alias: str) -> str:
         return form(self.exact, f"{alias}.{self.shadow}")
@@ -180,18 +188,19 @@ SELECT md5(concat(
 def layouts(session: Session, hidden: frozenset[str]) -> list[Layout]:
     """Every table, bookkeeping left out, by name."""
     digest = str(session.rows(_TYPES_DIGEST, prepare=True)[0][0])
+    images = session.images
     columns: dict[int, list[tuple[str | None, ...]]] = {}
     for row in session.rows(_COLUMNS, prepare=True):
         columns.setdefault(int(row[0]), []).append(row)
     found = []
     for row in session.rows(_TABLES, prepare=True):
         if not is_hidden(row[1], row[2], hidden):
-            found.append(_layout(row, columns.get(int(row[0]), []), digest))
+            found.append(_layout(row, columns.get(int(row[0]), []), digest, images))
     return found
 
 
-def _layout(row: tuple[str, ...], raw: list[tuple[str | None, ...]], digest: str) -> Layout:
-    columns = tuple(_column(r, i) for i, r in enumerate(raw))
+def _layout(row: tuple[str, ...], raw: list[tuple[str | None, ...]], digest: str, images: frozenset[str]) -> Layout:
+    columns = tuple(_column(r, i, images) for i, r in enumerate(raw))
     uniques = _uniques(row[8])
     foreign_types = any(r[5] != "t" or r[6] for r in raw)
     signature = repr([r[1:] for r in raw]) + (digest if foreign_types else "")
@@ -222,7 +231,7 @@ def _uniques(raw: str | None) -> list[tuple[str, ...]]:
     return [columns for *_, columns in sorted(found)]
 
 
-def _column(row: tuple[str | None, ...], place: int) -> Column:
+def _column(row: tuple[str | None, ...], place: int, images: frozenset[str]) -> Column:
     name, declared, base, builtin, cast = str(row[1]), str(row[3]), str(row[4]), row[5] == "t", row[6]
     collatable, output, send, typmod = row[7] == "t", str(row[8]), str(row[9]), row[10]
     shadow = f"c{place}"
@@ -231,14 +240,16 @@ def _column(row: tuple[str | None, ...], place: int) -> Column:
         return Column(name, declared, "text", shadow, kept, VALUE, _text("text", ""))
     kept = f"({VALUE})::{cast}" if cast else VALUE
     kept += ' COLLATE "C"' if collatable else ""
-    return Column(name, declared, base, shadow, kept, _exact(base, send, typmod), _text(base, output))
+    return Column(name, declared, base, shadow, kept, _exact(base, send, typmod, images), _text(base, output))
 
 
-def _exact(base: str, send: str, typmod: str | None) -> str:
+def _exact(base: str, send: str, typmod: str | None, images: frozenset[str]) -> str:
     if base in _DIRECT:
         return VALUE
     if base == "bpchar" and typmod != "-1":
         return f"({VALUE})::text"  # padded to its length: the blanks say nothing
+    if base in images:
+        return f"{_IMAGE}({VALUE})"
     return f"{send}({VALUE})"
 
 
@@ -247,7 +258,10 @@ def _text(base: str, output: str) -> str:
 
 
 def hash_row(expressions: Iterable[str], seed: int = 0) -> str:
-    """A row's 64-bit hash, finished: plain sums of hash_record_extended do not notice values swapped between rows."""
-    row = ", ".join(expressions)
-    inner = f"pg_catalog.hash_record_extended(ROW({row}), ({seed}))"
-    return f"pg_catalog.hashint8extended({inner}, 0)"
+    """A row's 64-bit hash."""
+    return f"pg_catalog.hash_record_extended(ROW({', '.join(expressions)}), ({seed}))"
+
+
+def finished(h: str = "h") -> str:
+    """A table's checksum from its rows' hashes: plain sums of them, which are linear, do not notice swapped values."""
+    return f"sum({h} # pg_catalog.hashint8extended({h}, 0))"

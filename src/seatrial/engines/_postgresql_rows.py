@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from seatrial.engines._postgresql_layout import Layout, hash_row
+from seatrial.engines._postgresql_layout import Column, Layout, finished, hash_row
 from seatrial.engines._postgresql_session import SHADOWS, Session, qualified
 from seatrial.model import TableRef, TableState
 
@@ -74,8 +74,8 @@ class Shadows:
         relation = f"{SHADOWS}.s{self._number}"
         earlier = since if since and _only_added(since, layout) else None
         session.rows(f"CREATE UNLOGGED TABLE {relation} AS {_select(layout, earlier)}")
-        g = "sum(g)" if earlier else "NULL"
-        rows, total, before = session.rows(f"SELECT count(*), sum(h), {g} FROM {relation}")[0]
+        g = finished("g") if earlier else "NULL"
+        rows, total, before = session.rows(f"SELECT count(*), {finished()}, {g} FROM {relation}")[0]
         if rows == "0":
             session.rows(f"DROP TABLE {relation}")
             return Shadow("", layout, 0, EMPTY)
@@ -118,26 +118,32 @@ def carried(shadow: Shadow, layout: Layout) -> Shadow:
 
 def fingerprint(session: Session, layout: Layout) -> tuple[int, str]:
     """Rows and checksum without keeping anything."""
-    hashed = hash_row((c.read_exactly for c in layout.columns), layout.seed)
-    rows, total = session.rows(f"SELECT count(*), sum({hashed}) FROM ONLY {qualified(layout.table)} t")[0]
+    rows, total = session.rows(f"SELECT count(*), {finished()} FROM {_hashes(layout)}")[0]
     return int(rows), _checksum(total)
 
 
 def checksum_sql(layout: Layout) -> str:
     """How a table's checksum is made, for people to read."""
-    hashed = hash_row((c.read_exactly for c in layout.columns), layout.seed)
-    return f"SELECT count(*), sum({hashed}) % (2::numeric ^ 64)\nFROM ONLY {qualified(layout.table)} t;"
+    return f"SELECT count(*), {finished()} % (2::numeric ^ 64)\nFROM {_hashes(layout)};"
+
+
+def _hashes(layout: Layout) -> str:
+    """OFFSET keeps the planner from computing a hash as often as it is named."""
+    return f"(SELECT {_hash(layout.columns, layout.seed)} AS h FROM ONLY {qualified(layout.table)} t OFFSET 0) x"
+
+
+def _hash(columns: Iterable[Column], seed: int) -> str:
+    return hash_row((part for c in columns for part in c.hashed), seed)
 
 
 def _select(layout: Layout, earlier: Layout | None) -> str:
     """Key columns first, then the hash: joins read no further into a row."""
     keyed = [c for c in layout.columns if c.name in layout.key]
     others = [c for c in layout.columns if c.name not in layout.key]
-    hashed = hash_row((c.read_exactly for c in layout.columns), layout.seed)
-    parts = [f"{c.read} AS {c.shadow}" for c in keyed] + [f"{hashed} AS h"]
+    parts = [f"{c.read} AS {c.shadow}" for c in keyed] + [f"{_hash(layout.columns, layout.seed)} AS h"]
     if earlier:
-        common = (c.read_exactly for c in layout.columns if c.name in earlier.names)
-        parts.append(f"{hash_row(common, earlier.seed)} AS g")
+        common = (c for c in layout.columns if c.name in earlier.names)
+        parts.append(f"{_hash(common, earlier.seed)} AS g")
     parts += [f"{c.read} AS {c.shadow}" for c in others]
     return f"SELECT {', '.join(parts)} FROM ONLY {qualified(layout.table)} t"
 

@@ -20,7 +20,7 @@ from seatrial.engines import _postgresql_run as running
 from seatrial.engines._postgresql_cast import cast_backs
 from seatrial.engines._postgresql_diff import Comparison, compare
 from seatrial.engines._postgresql_layout import Layout, layouts
-from seatrial.engines._postgresql_session import SHADOWS, Session, Site, guarded, quote
+from seatrial.engines._postgresql_session import Session, Site, guarded, quote
 from seatrial.engines._postgresql_wal import WalReader, wal_reader
 from seatrial.model import (
     CastBack,
@@ -71,8 +71,7 @@ class PostgresqlDatabase:
         """Our own connection, made when it is first needed."""
         if self._session is None or self._session.connection.closed:
             self._session = Session(self.site, self.name)
-            if self._session.value(f"SELECT to_regnamespace('{SHADOWS}')") is None:
-                self._session.rows(f"CREATE SCHEMA {SHADOWS}")
+            self._session.furnish()
         return self._session
 
     # --- statements ---
