@@ -6,12 +6,10 @@ import sqlite3
 from contextlib import closing
 
 import pytest
-from test_engine_sqlite_support import changes, database, run
+from test_engine_sqlite_support import changes, run
 
-from seatrial.engines._sqlite_pages import PageFile, Pages, compare
+from seatrial.engines._sqlite_delta import compare, tree
 from seatrial.engines.sqlite import SqliteDatabase
-
-__all__ = ["database"]
 
 BASE = """
 create table a (id integer primary key, v, w);
@@ -26,14 +24,50 @@ insert into n select v, w from a;
 """
 
 
+@pytest.fixture(params=["compared", "watched"])
+def database(tmp_path, request):
+    """Both ways of knowing which pages changed: a comparison of all, and the journals of our own connections."""
+    folder = tmp_path / "db"
+    folder.mkdir()
+    made = SqliteDatabase(folder / "test.sqlite3", watched=0 if request.param == "watched" else 1 << 40)
+    yield made
+    made.close()
+
+
 def looked(database, old):
     """Which tables a look since ``old`` found touched; the numbers must be those of a look without help."""
-    new, unaided = database.take("new", since=old), database.take("unaided")
+    new = database.take("new", since=old)
+    kept_as_it_was(database, "new", database.path.read_bytes())
+    kept_as_it_was(database, old.moment, database.bytes_of[old.moment])
+    unaided = database.take("unaided")
     assert (new.tables, new.integrity, new.counters) == (unaided.tables, unaided.integrity, unaided.counters)
     earlier, later = database._moments[old.moment], database._moments["new"]
-    delta = compare(earlier.file, later.file)
+    delta = compare(earlier.state, later.state)
     touched = delta.touched(earlier.catalog.roots, earlier.catalog.other_roots) if delta else {"everything"}
     return touched, changes(database, old, new)
+
+
+def kept(database, moment, since=None):
+    """A moment, with the file's own bytes beside it."""
+    database.bytes_of = getattr(database, "bytes_of", {})
+    found = database.take(moment, since=since)
+    database.bytes_of[moment] = database.path.read_bytes()
+    return found
+
+
+def kept_as_it_was(database, moment, expected):
+    """The state of a moment is the file of that moment, byte for byte, but for free pages."""
+    state = database._moments[moment].state
+    with state.mirror.files(state) as (path,):
+        found = path.read_bytes()
+    assert len(found) == len(expected)
+    unit = state.mirror.unit
+    with state.pages() as pages:
+        free = set(pages.free())
+    other = {
+        p for p in range(1, state.count + 1) if found[(p - 1) * unit : p * unit] != expected[(p - 1) * unit : p * unit]
+    }
+    assert other <= free
 
 
 CHANGES = {
@@ -65,7 +99,7 @@ CHANGES = {
 def test_what_changed_is_seen(database, pages, case):
     sql, expected = CHANGES[case]
     run(database, pages + BASE)
-    old = database.take("old")
+    old = kept(database, "old")
     run(database, sql)
     touched, found = looked(database, old)
     if expected is None or (case == "nothing" and touched == {"a"}):
@@ -93,7 +127,7 @@ SAME = {
 @pytest.mark.parametrize("case", SAME, ids=str)
 def test_the_same_rows_are_the_same(database, case):
     run(database, BASE)
-    old = database.take("old")
+    old = kept(database, "old")
     run(database, SAME[case])
     _, found = looked(database, old)
     assert found == ()
@@ -102,7 +136,7 @@ def test_the_same_rows_are_the_same(database, case):
 @pytest.mark.parametrize("case", SAME, ids=str)
 def test_a_change_behind_a_move_is_seen(database, case):
     run(database, BASE)
-    old = database.take("old")
+    old = kept(database, "old")
     run(database, SAME[case] + "; update b set v = v || '!' where id = 77; update k set v = null where x = 'v3'")
     _, found = looked(database, old)
     assert [(d.table.name, d.changed_count, d.lost_count, d.added_count) for d in found] == [
@@ -114,7 +148,7 @@ def test_a_change_behind_a_move_is_seen(database, case):
 def test_pages_that_change_owners(database):
     """Table b's pages are freed and taken by a copy of it, then the other way round."""
     run(database, BASE)
-    old = database.take("old")
+    old = kept(database, "old")
     run(
         database, "create table t as select * from b; delete from b; insert into b select id, v from t order by id desc"
     )
@@ -129,13 +163,13 @@ def test_random_work_agrees_with_a_full_read(tmp_path, seed):
     database = SqliteDatabase(tmp_path / "test.sqlite3")
     size = chance.choice([512, 1024, 4096])
     run(database, f"pragma page_size = {size}; pragma auto_vacuum = {chance.choice([0, 1, 2])}; {BASE}")
-    old = database.take("old")
+    old = kept(database, "old")
     for _ in range(4):
         with closing(sqlite3.connect(database.path, isolation_level=None)) as connection:
             for _ in range(chance.randrange(1, 6)):
                 _work(connection, chance)
         looked(database, old)
-        old = database.take("old", since=old)
+        old = kept(database, "old", since=old)
     database.close()
 
 
@@ -163,24 +197,25 @@ def _work(connection, chance):
 def test_owners_agree_with_dbstat(database):
     """Our walk of the b-trees finds the pages that SQLite itself counts to them."""
     run(database, f"pragma page_size = 512; {BASE}")
-    file = PageFile(database.path)
-    with closing(sqlite3.connect(database.path)) as connection, Pages(file.path, file.layout) as pages:
+    database.take("now")
+    state = database._moments["now"].state
+    with closing(sqlite3.connect(database.path)) as connection, state.pages() as pages:
         options = {row[0] for row in connection.execute("pragma compile_options")}
         if "ENABLE_DBSTAT_VTAB" not in options:
             pytest.skip("this SQLite is built without dbstat")
         for name, root in connection.execute("select name, rootpage from sqlite_schema").fetchall():
             rows = connection.execute("select pagetype, pageno from dbstat where name = ?", (name,)).fetchall()
-            tree = pages.tree(root)
-            assert tree.interior == {p for t, p in rows if t == "internal"}
-            assert tree.leaves == {p for t, p in rows if t == "leaf"}
-            chains = {o for p in tree.interior | tree.leaves for o in pages.chains(p)}
+            found = tree(state, root)
+            assert found.interior == {p for t, p in rows if t == "internal"}
+            assert found.leaves == {p for t, p in rows if t == "leaf"}
+            chains = {o for p in found.interior | found.leaves for o in pages.chains(p)}
             assert chains == {p for t, p in rows if t == "overflow"}
 
 
 def test_an_added_column_does_not_touch_what_is_there(database):
     """The leaves stay, and rows are short: their new value is the default."""
     run(database, BASE)
-    old = database.take("old")
+    old = kept(database, "old")
     run(database, "alter table a add column d int default 5")
     new = database.take("new", since=old)
     assert changes(database, old, new) == ()
@@ -197,7 +232,7 @@ def test_an_added_column_does_not_touch_what_is_there(database):
 def test_a_default_that_changed_under_short_rows_is_seen(database):
     run(database, "create table t (id integer primary key, a); insert into t values (1, 1), (2, 2)")
     run(database, "alter table t add column d int default 5")
-    old = database.take("old")
+    old = kept(database, "old")
     run(
         database,
         "pragma writable_schema = on; update sqlite_schema set sql = replace(sql, 'default 5', 'default 6'); "

@@ -1,20 +1,17 @@
-"""Which tables two copies of a database file hold untouched: their b-trees' pages are equal, byte for byte.
+"""The pages of a SQLite database file: its b-trees, their overflow chains, the freelist.
 
-Only interior pages are walked; leaves are read where an overflow page changed, since nothing but the cell that begins a
-chain says whose it is. File format: https://www.sqlite.org/fileformat2.html (section numbers below are of that page).
+File format: https://www.sqlite.org/fileformat2.html (section numbers below are of that page).
 """
 
 from __future__ import annotations
 
-import os
 import struct
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
 
-CHUNK = 1 << 20
-SMALL = 8 << 20  # bytes: such a file is read as a whole
+MAGIC = b"SQLite format 3\0"
+HEADER = 100  # bytes
 
 INTERIOR_INDEX, INTERIOR_TABLE, LEAF_INDEX, LEAF_TABLE = 2, 5, 10, 13
 INTERIOR = (INTERIOR_INDEX, INTERIOR_TABLE)
@@ -33,7 +30,10 @@ class Layout:
     autovacuum: bool
 
     @classmethod
-    def of(cls, header: bytes) -> Layout:
+    def of(cls, header: bytes) -> Layout | None:
+        """None: nothing was ever written to this database, or it is none."""
+        if len(header) < HEADER or not header.startswith(MAGIC):
+            return None
         size = int.from_bytes(header[16:18], "big")
         word = struct.unpack_from(">I", header, 32)[0], *struct.unpack_from(">4I", header, 44)
         trunk, schema_format, _, root, encoding = word
@@ -56,62 +56,28 @@ class Tree:
         return not (self.leaves.isdisjoint(pages) and self.interior.isdisjoint(pages))
 
 
-@dataclass
-class PageFile:
-    """One copy of a database file that does not change any more."""
+class Reader(Protocol):
+    """Gives the content of a page."""
 
-    path: Path
-    _trees: dict[int, Tree] = field(default_factory=dict)
+    def __call__(self, number: int, /) -> bytes: ...
 
-    @cached_property
-    def size(self) -> int:
-        return self.path.stat().st_size
-
-    @cached_property
-    def layout(self) -> Layout | None:
-        """None: nothing was ever written to this database."""
-        with self.path.open("rb") as file:
-            header = file.read(100)
-        return Layout.of(header) if len(header) == 100 else None
-
-    def tree(self, root: int) -> Tree:
-        """The b-tree below a root page."""
-        return self.trees((root,))[0]
-
-    def trees(self, roots: Iterable[int]) -> list[Tree]:
-        """The b-trees below root pages."""
-        wanted = list(roots)
-        missing = [r for r in wanted if r not in self._trees]
-        if missing:
-            with Pages(self.path, self.layout) as pages:
-                self._trees |= {r: pages.tree(r) for r in missing}
-        return [self._trees[r] for r in wanted]
-
-    def inherit(self, other: PageFile, roots: Iterable[int]) -> None:
-        """Take over b-trees that are the same in another copy."""
-        self._trees |= {r: other._trees[r] for r in roots if r in other._trees}
+    def close(self) -> None: ...
 
 
 class Pages:
-    """Reads pages of an open file."""
+    """What the pages of one file say."""
 
-    def __init__(self, path: Path, layout: Layout | None) -> None:
-        assert layout is not None, "an empty file has no pages to walk"
+    def __init__(self, layout: Layout, reader: Reader) -> None:
         self.layout = layout
         self.usable = layout.page_size - layout.reserved
-        self._file = path.open("rb", buffering=0)
-        self._whole = self._file.read() if path.stat().st_size <= SMALL else b""
+        self.page = reader
+        self._close: Callable[[], None] = reader.close
 
     def __enter__(self) -> Pages:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
-
-    def page(self, number: int) -> bytes:
-        size = self.layout.page_size
-        start = (number - 1) * size
-        return self._whole[start : start + size] or os.pread(self._file.fileno(), size, start)
+        self._close()
 
     def tree(self, root: int) -> Tree:
         """All leaves of a b-tree stand at the same depth, so one child tells what its siblings are (1.6)."""
@@ -213,94 +179,3 @@ def _varint(page: bytes, offset: int) -> tuple[int, int]:
         if byte < 0x80:
             return value, index + 1
     return value << 8 | page[offset + 8], offset + 9
-
-
-# --- two copies -------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Delta:
-    """Pages of the older file that are gone from the newer one, or other there."""
-
-    old: PageFile
-    new: PageFile
-    pages: frozenset[int]
-
-    def touched(self, roots: Mapping[str, int], others: Iterable[int]) -> frozenset[str]:
-        """Which of the older file's tables (name to root page) changed; ``others``: roots of all its other b-trees."""
-        if not self.pages:
-            return frozenset()
-        trees = zip(roots, self.old.trees(roots.values()), strict=True)
-        found = {name for name, tree in trees if tree.has(self.pages)}
-        loose = self.loose((*roots.values(), *others))
-        if loose:
-            quiet = (name for name in roots if name not in found)
-            found |= {name for name in quiet if self.spilled(roots[name], loose)}
-        return frozenset(found)
-
-    def loose(self, roots: Iterable[int]) -> frozenset[int]:
-        """Changed pages that may be overflow pages: no b-tree's own, not free, and no map."""
-        left = set(self.pages)
-        for tree in self.old.trees((SCHEMA_ROOT, *roots)):
-            left -= tree.interior
-            left -= tree.leaves
-        if left:
-            with Pages(self.old.path, self.old.layout) as pages:
-                left.difference_update(pages.free())
-                for leaf in self.old.tree(SCHEMA_ROOT).leaves:
-                    left.difference_update(pages.chains(leaf))
-                left = {p for p in left if not pages.is_map(p)}
-        return frozenset(left)
-
-    def spilled(self, root: int, loose: frozenset[int]) -> frozenset[int]:
-        """The b-tree pages of the older file whose cells go on in changed overflow pages."""
-        tree = self.old.tree(root)
-        with Pages(self.old.path, self.old.layout) as pages:
-            both = tree.leaves | tree.interior
-            return frozenset(p for p in both if any(o in loose for o in pages.chains(p)))
-
-    def rowids(
-        self, root: int, new_root: int, roots: Iterable[int], most: int
-    ) -> tuple[frozenset[int], frozenset[int]] | None:
-        """Rowids of a table that may differ: those in the older and those in the newer file.
-
-        All other rows lie on leaves that both files share. None: more than ``most``, so a full read is cheaper.
-        """
-        changed = self.pages
-        loose = self.loose(roots)
-        if loose:
-            changed = changed | self.spilled(root, loose)
-        before, after = self.old.tree(root).leaves, self.new.tree(new_root).leaves
-        shared = (before & after) - changed
-        found = []
-        for file, leaves in ((self.old, before - shared), (self.new, after - shared)):
-            if len(leaves) > most:
-                return None
-            with Pages(file.path, file.layout) as pages:
-                found.append(frozenset(pages.rowids(leaves)))
-        return (found[0], found[1]) if max(map(len, found)) <= most else None
-
-
-def compare(old: PageFile, new: PageFile) -> Delta | None:
-    """What differs between two copies; None where their pages cannot be compared at all."""
-    if old.size == new.size == 0:
-        return Delta(old, new, frozenset())
-    if old.layout is None or new.layout is None or not old.layout.reads_like(new.layout):
-        return None
-    return Delta(old, new, frozenset(_changed(old, new, old.layout.page_size)))
-
-
-def _changed(old: PageFile, new: PageFile, size: int) -> Iterator[int]:
-    common = min(old.size, new.size)
-    with old.path.open("rb", buffering=0) as one, new.path.open("rb", buffering=0) as other:
-        ours, theirs = bytearray(CHUNK), bytearray(CHUNK)
-        for start in range(0, common, CHUNK):
-            one.readinto(ours)
-            other.readinto(theirs)
-            length = min(CHUNK, common - start)
-            if ours == theirs and length == CHUNK:
-                continue
-            for offset in range(0, length, size):
-                if ours[offset : offset + size] != theirs[offset : offset + size]:
-                    yield (start + offset) // size + 1
-    yield from range(common // size + 1, old.size // size + 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +20,7 @@ _ALONE = frozenset(
     {"BEGIN", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE", "PRAGMA", "VACUUM", "ATTACH", "DETACH"}
 )
 Refusal = sqlite3.Error | sqlite3.Warning
+Ended = Callable[[sqlite3.Connection], None]  # told after each statement
 
 
 UNHURRIED = "PRAGMA synchronous = OFF"  # no throwaway database has to survive the machine
@@ -86,6 +87,7 @@ class _Run:
     connection: sqlite3.Connection
     script: Script
     guard: Guard
+    ended: Ended
     statements: list[Statement] = field(default_factory=list)
 
     def go(self) -> StepError | None:
@@ -115,6 +117,8 @@ class _Run:
             self.connection.execute(sql).fetchall()
         except (sqlite3.Error, sqlite3.Warning) as error:
             return self._refused(error, sql, None)
+        finally:
+            self.ended(self.connection)
         return None
 
     def _observed(self, statement: SourceStatement) -> StepError | None:
@@ -125,6 +129,8 @@ class _Run:
         except (sqlite3.Error, sqlite3.Warning) as error:
             self._note(statement, begun, None)
             return self._refused(error, statement.text, self.script.first_line + statement.line - 1)
+        finally:
+            self.ended(self.connection)
         self._note(statement, begun, rows)
         return None
 
@@ -159,14 +165,14 @@ def _first_word(sql: str) -> str:
     return next((sql[start:end].upper() for kind, start, end in scan(sql, "sqlite") if kind != "comment"), "")
 
 
-def run(path: Path, script: Script, *, trust: bool) -> Step:
+def run(path: Path, script: Script, *, trust: bool, ended: Ended) -> Step:
     """Run a script on a fresh connection and observe it."""
     guard = Guard()
     begun = time.perf_counter()
     with closing(open_file(path)) as connection:
         if not trust:
             connection.set_authorizer(guard)
-        work = _Run(connection, script, guard)
+        work = _Run(connection, script, guard, ended)
         error = work.go()
     return Step(
         duration_ms=(time.perf_counter() - begun) * 1000,
@@ -178,13 +184,13 @@ def run(path: Path, script: Script, *, trust: bool) -> Step:
     )
 
 
-def load(path: Path, text: str, *, trust: bool) -> StepError | None:
+def load(path: Path, text: str, *, trust: bool, ended: Ended) -> StepError | None:
     """Run a seed script. What stands outside its own transactions is put into one of ours, for speed only."""
     guard = Guard()
     with closing(connect(path)) as connection:
         if not trust:
             connection.set_authorizer(guard)
-        seed = _Seed(connection)
+        seed = _Seed(connection, ended)
         for statement in split(text, "sqlite"):
             try:
                 seed.run(statement.text)
@@ -207,13 +213,14 @@ def _seed_error(error: Refusal, message: str, sql: str, line: int | None) -> Ste
 @dataclass(slots=True)
 class _Seed:
     connection: sqlite3.Connection
+    ended: Ended
     ours: bool = False  # the open transaction is ours, not the script's
 
     def run(self, sql: str) -> None:
         first = _first_word(sql)
         if first in _ALONE:
             if self.ours and self.connection.in_transaction:
-                self.connection.execute("COMMIT")
+                self.end("COMMIT")
                 if first in ("COMMIT", "END"):
                     self.ours = False
                     return
@@ -222,16 +229,20 @@ class _Seed:
             self.connection.execute("BEGIN")
             self.ours = True
         self.connection.execute(sql).fetchall()
+        self.ended(self.connection)
 
     def end(self, how: str) -> None:
         if self.connection.in_transaction:
             self.connection.execute(how)
+            self.ended(self.connection)
 
 
-def execute(connection: sqlite3.Connection, statements: Iterable[str]) -> None:
+def execute(connection: sqlite3.Connection, statements: Iterable[str], ended: Ended = lambda _: None) -> None:
     """Statements of ours, each in autocommit. Raises DatabaseError."""
     for sql in statements:
         try:
             connection.execute(sql).fetchall()
         except (sqlite3.Error, sqlite3.Warning) as error:
             raise database_error(error, sql) from error
+        finally:
+            ended(connection)

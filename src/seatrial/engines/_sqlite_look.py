@@ -1,0 +1,228 @@
+"""A look at a SQLite database: what it holds at a moment, carried over from an earlier one where nothing changed."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from urllib.parse import quote as percent
+
+from seatrial.engines._sqlite_catalog import Catalog, Table
+from seatrial.engines._sqlite_delta import Delta, compare
+from seatrial.engines._sqlite_integrity import Asker, ask, counters, nullless
+from seatrial.engines._sqlite_mirror import State
+from seatrial.engines._sqlite_rows import BLOCK, Comparison, Total, checksum, hexed, plus, prepare
+from seatrial.engines._sqlite_text import quoted
+from seatrial.model import Integrity, ObjectKey, Schema, Snapshot, TableDiff, TablePair, TableRef, TableState
+
+MOST_NEAR = 50_000  # rows, and leaves, up to which looking at those alone is cheaper than reading the table
+CHECKED_ROWS = 5_000  # tables up to this size have their indexes checked against their rows
+MAPPED = f"PRAGMA mmap_size = {1 << 31}"  # nobody writes while we read, and reading is a tenth faster
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A state of the database with what was found in it."""
+
+    state: State
+    catalog: Catalog
+    totals: Mapping[str, Total]  # of tables, for checksums that only add what changed
+
+
+class Look:
+    """One look at the database as it stands; ``earlier`` is the moment of ``since``."""
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        state: State,
+        catalog: Catalog,
+        asker: Asker,
+        limit: int,
+        earlier: Moment | None,
+        since: Snapshot | None,
+    ) -> None:
+        self.connection, self.state, self.catalog, self.limit = connection, state, catalog, limit
+        self.asker = asker
+        self.earlier, self.since = earlier, since
+        self.delta = compare(earlier.state, state) if earlier is not None else None
+        self.untouched = frozenset(self._untouched())
+        self.totals = {t.name: self._total(t) for t in catalog.tables.values() if not t.virtual}
+
+    @property
+    def moment(self) -> Moment:
+        return Moment(self.state, self.catalog, self.totals)
+
+    def _untouched(self) -> Iterator[str]:
+        """Tables whose every page is the same, under the same definition and root page."""
+        if self.earlier is None or self.delta is None:
+            return
+        before = self.earlier.catalog
+        touched = self.delta.touched(before.roots, before.other_roots)
+        for name, table in self.catalog.tables.items():
+            old = before.tables.get(name)
+            same = old is not None and (old.sql, before.roots.get(name)) == (table.sql, self.catalog.roots.get(name))
+            if same and not table.virtual and name not in touched:
+                yield name
+        self.state.inherit(self.earlier.state, (before.roots[n] for n in before.roots if n not in touched))
+
+    def _total(self, table: Table) -> Total:
+        known = self.earlier.totals.get(table.name) if self.earlier is not None else None
+        if known is not None and table.name in self.untouched:
+            return known
+        if known is not None and (near := self._near(table)) is not None:
+            return self._moved(table, known, near)
+        prepare(self.connection)
+        return checksum(self.connection, table)
+
+    def _near(self, table: Table) -> set[int] | None:
+        """The blocks of rowids in which rows may have changed; None where the table has to be read as a whole."""
+        assert self.earlier is not None
+        before = self.earlier.catalog
+        old = before.tables.get(table.name)
+        if self.delta is None or old is None or old.sql != table.sql or table.rowid is None:
+            return None
+        roots = (*before.roots.values(), *before.other_roots)
+        near = self.delta.rowids(before.roots[table.name], self.catalog.roots[table.name], roots, MOST_NEAR)
+        return {rowid // BLOCK for side in near for rowid in side} if near is not None else None
+
+    def _moved(self, table: Table, known: Total, blocks: set[int]) -> Total:
+        """A known sum without what some blocks held, and with what they hold now."""
+        assert self.earlier is not None
+        prepare(self.connection)
+        state = self.earlier.state
+        with state.mirror.files(state) as (path,), closing(reading(path)) as earlier:
+            prepare(earlier)
+            gone = checksum(earlier, table, sorted(blocks))
+        return plus(plus(known, gone, -1), checksum(self.connection, table, sorted(blocks)))
+
+    def snapshot(self, moment: str, also: Schema | None) -> Snapshot:
+        return Snapshot(
+            moment=moment,
+            schema=self._checked_indexes(),
+            tables=tuple(self._state(t) for t in sorted(self.catalog.tables.values(), key=lambda t: t.name)),
+            counters=counters(self.connection, self.catalog),
+            integrity=tuple(self._integrity(also)),
+            size_bytes=self.state.size,
+        )
+
+    def _state(self, table: Table) -> TableState:
+        ref = TableRef("", table.name)
+        if table.virtual:
+            module = self.catalog.schema[ObjectKey("table", "", "", table.name)].get("virtual")
+            why = f"a virtual table ({module}) keeps its rows where only its module knows"
+            return TableState(table=ref, rows=0, checksum="", compared=False, why_not=why)
+        total = self.totals[table.name]
+        return TableState(table=ref, rows=total[0], checksum=hexed(total), key=table.key)
+
+    def _integrity(self, also: Schema | None) -> Iterator[Integrity]:
+        known = {(k.object, k.sql): k for k in self.since.integrity} if self.since is not None else {}
+        asked = self.asker.questions(self.catalog, also)
+        empty = {t: nullless(self.connection, asked, t) for t in self.catalog.tables if t not in self.untouched}
+        for question in asked:
+            fact = question.integrity
+            old = known.get((fact.object, fact.sql)) if question.reads <= self.untouched else None
+            if fact.rule == "nulls-in-required" and fact.columns[0] in empty.get(fact.table.name, ()):
+                yield fact
+            elif old is None:
+                yield ask(self.connection, question, self.limit)
+            elif old.declared_before == fact.declared_before:
+                yield old
+            else:
+                yield replace(old, declared_before=fact.declared_before)
+
+    def _checked_indexes(self) -> Schema:
+        """The schema, with ``valid`` False where a touched table's index does not fit its rows.
+
+        Large tables are left out: the check costs a search in every index for every row.
+        """
+        broken: dict[ObjectKey, dict[str, object]] = {}
+        for name in self.totals.keys() - self.untouched:
+            table = self.catalog.tables[name]
+            if not table.indexes or self.totals[name][0] > CHECKED_ROWS:
+                continue
+            report = " ".join(
+                str(r[0]) for r in self.connection.execute(f"PRAGMA main.integrity_check({quoted(name)})")
+            )
+            for index in table.indexes if report != "ok" else ():
+                if f"index {index.name}" in report:
+                    key = ObjectKey("index", "", name, index.name)
+                    broken[key] = {**self.catalog.schema[key], "valid": False}
+        return Schema({**self.catalog.schema, **broken}) if broken else self.catalog.schema  # type: ignore[dict-item]
+
+
+# --- two moments ------------------------------------------------------------------------------------------------------
+
+
+def differences(before: Moment, after: Moment, pairs: Sequence[TablePair], limit: int) -> tuple[TableDiff, ...]:
+    """How the rows of pairs differ; pairs without a difference are left out."""
+    delta = compare(before.state, after.state)
+    with both(before.state, after.state) as connection:
+        found = [_compare(connection, before, after, delta, pair, limit) for pair in pairs]
+    return tuple(d for d in found if d)
+
+
+def _compare(
+    connection: sqlite3.Connection, before: Moment, after: Moment, delta: Delta | None, pair: TablePair, limit: int
+) -> TableDiff:
+    old = before.catalog.table(pair.old.name)
+    new = after.catalog.table(pair.new.name) if pair.new is not None else None
+    near = None
+    if old is not None and new is not None and delta is not None and _stored_alike(old, new, pair):
+        roots = (*before.catalog.roots.values(), *before.catalog.other_roots)
+        near = delta.rowids(before.catalog.roots[old.name], after.catalog.roots[new.name], roots, MOST_NEAR)
+    return Comparison(connection, pair, old, new, limit, near).run()
+
+
+def is_same(before: Moment, after: Moment, pair: TablePair) -> bool:
+    """Whether checksums say that no row differs: all columns are compared, each with its namesake."""
+    old = before.catalog.tables.get(pair.old.name)
+    new = after.catalog.tables.get(pair.new.name) if pair.new is not None else None
+    if old is None or new is None or before.totals.get(old.name) != after.totals.get(new.name):
+        return False
+    same_names = all(o == n for o, n in pair.columns)
+    return same_names and {c.name for c in old.columns} == {c.name for c in new.columns}
+
+
+def _stored_alike(old: Table, new: Table, pair: TablePair) -> bool:
+    """Whether equal leaves hold equal values for all pairs: same place, affinity, and default (of short rows)."""
+    if old.rowid is None or new.rowid is None:
+        return False
+    for name, target in pair.columns:
+        one, other = old.column(name), new.column(target) if target is not None else None
+        if one is None or other is None or one.place < 0:
+            return False
+        same = (one.place, one.affinity, one.default, old.alias == one.name)
+        if same != (other.place, other.affinity, other.default, new.alias == other.name):
+            return False
+    return True
+
+
+def _uri(path: Path) -> str:
+    """A file that nobody writes to: no locks, no journal, and no write-ahead log beside it."""
+    return f"file:{percent(str(path))}?mode=ro&immutable=1"
+
+
+def reading(path: Path) -> sqlite3.Connection:
+    """A connection to a file that nobody writes to."""
+    connection = sqlite3.connect(_uri(path), uri=True, isolation_level=None)
+    connection.execute(MAPPED)
+    return connection
+
+
+@contextmanager
+def both(old: State, new: State) -> Iterator[sqlite3.Connection]:
+    """Two states beside each other, as the databases ``old`` and ``new``."""
+    with _files(old, new) as paths, closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        connection.execute(MAPPED)
+        for name, path in zip(("old", "new"), paths, strict=True):
+            connection.execute(f"ATTACH ? AS {name}", (_uri(path),))
+        yield connection
+
+
+@contextmanager
+def _files(old: State, new: State) -> Iterator[tuple[Path, ...]]:
+    with old.mirror.files(old) as (one,), new.mirror.files(new) as (other,):
+        yield one, other
