@@ -8,6 +8,7 @@ from contextlib import closing
 import pytest
 from test_engine_sqlite_support import changes, run
 
+from seatrial.engines import _sqlite_delta
 from seatrial.engines._sqlite_delta import compare, tree
 from seatrial.engines.sqlite import SqliteDatabase
 
@@ -25,11 +26,23 @@ insert into n select v, w from a;
 
 
 @pytest.fixture(params=["compared", "watched"])
-def database(tmp_path, request):
-    """Both ways of knowing which pages changed: a comparison of all, and the journals of our own connections."""
+def ways(request, monkeypatch):
+    """Both ways of knowing which pages changed: a comparison of all, and the journals of our own connections.
+
+    The second with the short cuts that are meant for large files.
+    """
+    if request.param == "compared":
+        return {"watched": 1 << 40}
+    monkeypatch.setattr(_sqlite_delta, "FEW", 0)
+    monkeypatch.setattr(_sqlite_delta, "LARGE", 0)
+    return {"watched": 0}
+
+
+@pytest.fixture
+def database(tmp_path, ways):
     folder = tmp_path / "db"
     folder.mkdir()
-    made = SqliteDatabase(folder / "test.sqlite3", watched=0 if request.param == "watched" else 1 << 40)
+    made = SqliteDatabase(folder / "test.sqlite3", **ways)
     yield made
     made.close()
 
@@ -37,14 +50,16 @@ def database(tmp_path, request):
 def looked(database, old):
     """Which tables a look since ``old`` found touched; the numbers must be those of a look without help."""
     new = database.take("new", since=old)
+    found = changes(database, old, new)
     kept_as_it_was(database, "new", database.path.read_bytes())
     kept_as_it_was(database, old.moment, database.bytes_of[old.moment])
     unaided = database.take("unaided")
     assert (new.tables, new.integrity, new.counters) == (unaided.tables, unaided.integrity, unaided.counters)
+    assert found == changes(database, old, unaided)
     earlier, later = database._moments[old.moment], database._moments["new"]
     delta = compare(earlier.state, later.state)
     touched = delta.touched(earlier.catalog.roots, earlier.catalog.other_roots) if delta else {"everything"}
-    return touched, changes(database, old, new)
+    return touched, found
 
 
 def kept(database, moment, since=None):
@@ -58,7 +73,7 @@ def kept(database, moment, since=None):
 def kept_as_it_was(database, moment, expected):
     """The state of a moment is the file of that moment, byte for byte, but for free pages."""
     state = database._moments[moment].state
-    with state.mirror.files(state) as (path,):
+    with state.mirror.file(state) as path:
         found = path.read_bytes()
     assert len(found) == len(expected)
     unit = state.mirror.unit
@@ -158,40 +173,42 @@ def test_pages_that_change_owners(database):
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_random_work_agrees_with_a_full_read(tmp_path, seed):
+def test_random_work_agrees_with_a_full_read(database, seed):
     chance = random.Random(seed)
-    database = SqliteDatabase(tmp_path / "test.sqlite3")
     size = chance.choice([512, 1024, 4096])
     run(database, f"pragma page_size = {size}; pragma auto_vacuum = {chance.choice([0, 1, 2])}; {BASE}")
     old = kept(database, "old")
     for _ in range(4):
-        with closing(sqlite3.connect(database.path, isolation_level=None)) as connection:
-            for _ in range(chance.randrange(1, 6)):
-                _work(connection, chance)
+        if chance.random() < 0.2:
+            with closing(sqlite3.connect(database.path, isolation_level=None)) as stranger:
+                stranger.execute(_work(chance))
+        work = ["begin", "savepoint a"] if chance.random() < 0.5 else []
+        work += [_work(chance) for _ in range(chance.randrange(1, 6))]
+        if work[0] == "begin":
+            work += chance.choice([["commit"], ["rollback"], ["rollback to a", _work(chance), "commit"]])
+        settings = chance.choice(["", "", "pragma synchronous = full; pragma cache_size = 5;"])
+        run(database, settings + ";".join(work))
         looked(database, old)
         old = kept(database, "old", since=old)
-    database.close()
 
 
-def _work(connection, chance):
+def _work(chance):
     row = chance.randrange(1, 2000)
     length = chance.randrange(0, 12000)
-    connection.execute(
-        chance.choice(
-            [
-                "update a set v = ?2 where id = ?1",
-                "update b set v = printf('%.*c', ?2, 'q') where id = ?1 % 120",
-                "update b set v = replace(v, 'x', 'y') where id = ?1 % 120 and ?2",
-                "delete from a where id between ?1 and ?1 + ?2 / 100",
-                "insert or replace into a values (?1, printf('%.*c', ?2, 'q'), ?2)",
-                "insert or replace into k values ('v' || ?1, printf('%.*c', ?2, 'q'))",
-                "delete from k where x > 'v' || (?1 + ?2 * 0)",
-                "update n set v = ?2 where w = ?1 % 7",
-                "insert into n select v, ?2 from n where ?1 % 5 = 0 limit 100",
-            ]
-        ),
-        (row, length),
+    statement = chance.choice(
+        [
+            "update a set v = {1} where id = {0}",
+            "update b set v = printf('%.*c', {1}, 'q') where id = {0} % 120",
+            "update b set v = replace(v, 'x', 'y') where id = {0} % 120 and {1}",
+            "delete from a where id between {0} and {0} + {1} / 100",
+            "insert or replace into a values ({0}, printf('%.*c', {1}, 'q'), {1})",
+            "insert or replace into k values ('v' || {0}, printf('%.*c', {1}, 'q'))",
+            "delete from k where x > 'v' || ({0} + {1} * 0)",
+            "update n set v = {1} where w = {0} % 7",
+            "insert into n select v, {1} from n where {0} % 5 = 0 limit 100",
+        ]
     )
+    return statement.format(row, length)
 
 
 def test_owners_agree_with_dbstat(database):

@@ -94,6 +94,7 @@ class Catalog:
     tables: Mapping[str, Table]
     roots: Mapping[str, int]  # tables
     other_roots: tuple[int, ...]  # indexes, and tables that are not the user's
+    parts: Mapping[str, tuple[int, ...]]  # the root pages of each table with its indexes; SQLite's own under ""
     schema: Schema
     sequences: bool  # whether sqlite_sequence is there
     hidden: frozenset[str] = frozenset()  # other tables that are there, in lower case
@@ -139,7 +140,7 @@ class CatalogReader:
         others = tuple(e.root for e in entries if e.root and e.name not in roots)
         sequences = any(e.name == "sqlite_sequence" for e in entries)
         left_out = frozenset(e.name.lower() for e in entries if e.type == "table" and e.name not in tables)
-        return Catalog(tables, roots, others, self._schemas[content], sequences, left_out)
+        return Catalog(tables, roots, others, _parts(entries), self._schemas[content], sequences, left_out)
 
     def _hidden(
         self, connection: sqlite3.Connection, entries: list[Entry], bookkeeping: frozenset[str]
@@ -157,6 +158,14 @@ class CatalogReader:
         if seen not in self._tables:
             self._tables[seen] = _table(connection, entry, indexes)
         return self._tables[seen]
+
+
+def _parts(entries: list[Entry]) -> dict[str, tuple[int, ...]]:
+    found: dict[str, list[int]] = {}
+    for entry in entries:
+        if entry.root:
+            found.setdefault("" if entry.table.lower() in OWN_TABLES else entry.table, []).append(entry.root)
+    return {name: tuple(roots) for name, roots in found.items()}
 
 
 def _is_virtual(sql: str | None) -> bool:

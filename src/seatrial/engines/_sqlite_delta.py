@@ -7,10 +7,13 @@ chain says whose it is.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from seatrial.engines._sqlite_mirror import State
 from seatrial.engines._sqlite_pages import SCHEMA_ROOT, Tree
+
+FEW = 16  # a part of that many is read instead of the whole file
+LARGE = 2000  # pages: a b-tree of this size is walked only where smaller ones do not explain all changes
 
 
 def trees(state: State, roots: Iterable[int]) -> list[Tree]:
@@ -38,6 +41,28 @@ def owners(state: State, root: int) -> Mapping[int, int]:
     return state.owners[root]
 
 
+def needed(state: State, roots: Iterable[int]) -> frozenset[int] | None:
+    """All pages by which SQLite reads the schema and these b-trees; None where they are not few."""
+    asked = (SCHEMA_ROOT, *roots)
+    if sum(size_of(state, r) for r in asked) * FEW > state.count:
+        return None
+    found = {1}
+    for root in asked:
+        one = tree(state, root)
+        found |= one.interior | one.leaves | owners(state, root).keys()
+    return frozenset(found)
+
+
+def size_of(state: State, root: int) -> int:
+    """About how many pages a b-tree has, from its leftmost path; exact where it was walked."""
+    if root in state.trees:
+        return len(state.trees[root].leaves)
+    if root not in state.sizes:
+        with state.pages() as pages:
+            state.sizes[root] = pages.size(root)
+    return state.sizes[root]
+
+
 @dataclass(frozen=True, slots=True)
 class Delta:
     """Pages of the older state that are gone from the newer one, or other there."""
@@ -45,44 +70,64 @@ class Delta:
     old: State
     new: State
     pages: frozenset[int]
+    _touched: dict[frozenset[int], tuple[frozenset[int], frozenset[int]]] = field(default_factory=dict)
 
     def touched(self, roots: Mapping[str, int], others: Iterable[int]) -> frozenset[str]:
         """Which of the older state's tables (name to root page) changed; ``others``: roots of all its other b-trees."""
         if not self.pages:
             return frozenset()
-        named = zip(roots, trees(self.old, roots.values()), strict=True)
-        found = {name for name, tree in named if tree.has(self.pages)}
-        loose = self.loose((*roots.values(), *others))
-        return frozenset(found | self._spilled(roots, others, found, loose)) if loose else frozenset(found)
+        found, loose = self._owners((*roots.values(), *others))
+        more = self._spilled((*roots.values(), *others), found, loose)
+        return frozenset(name for name, root in roots.items() if root in found or root in more)
 
-    def _spilled(
-        self, roots: Mapping[str, int], others: Iterable[int], found: Iterable[str], loose: frozenset[int]
-    ) -> set[str]:
-        """Tables with rows that go on in loose pages. Where a changed table explains them all, no other one is read."""
-        names = {root: name for name, root in roots.items()}
-        likely = {roots[name] for name in found}
-        order = sorted((*names, *others), key=lambda r: (r not in likely, len(tree(self.old, r).leaves)))
-        left, spilled = set(loose), set()
-        for root in order:
+    def loose(self, roots: Iterable[int]) -> frozenset[int]:
+        """Changed pages that may be overflow pages: no b-tree's own, not free, and no map."""
+        return self._owners(roots)[1]
+
+    def _owners(self, roots: Iterable[int]) -> tuple[frozenset[int], frozenset[int]]:
+        """Roots of b-trees with a changed page, and the changed pages that are left over.
+
+        A page has one owner: where all are explained, no other b-tree is walked. So small ones come first.
+        """
+        asked = frozenset(roots)
+        if asked not in self._touched:
+            left, found, searched = set(self._stored()), set[int](), set[int]()
+            for root in sorted(asked, key=lambda r: (size_of(self.old, r), r)):
+                if left and root not in self.old.trees and size_of(self.old, root) > LARGE:
+                    left -= self._overflow(found - searched)
+                    searched |= found
+                if not left:
+                    break
+                one = tree(self.old, root)
+                mine = {p for p in left if p in one.leaves or p in one.interior}
+                left -= mine
+                found |= {root} if mine else set()
+            self._touched[asked] = frozenset(found), frozenset(left)
+        return self._touched[asked]
+
+    def _stored(self) -> frozenset[int]:
+        """Changed pages that a table or index of the older state may own."""
+        schema = tree(self.old, SCHEMA_ROOT)
+        left = self.pages - schema.interior - schema.leaves
+        if not left:
+            return left
+        with self.old.pages() as pages:
+            known = {*pages.free(), *(p for leaf in schema.leaves for p in pages.chains(leaf))}
+            return frozenset(p for p in left if p not in known and not pages.is_map(p))
+
+    def _overflow(self, roots: Iterable[int]) -> set[int]:
+        return {p for root in roots for p in owners(self.old, root)}
+
+    def _spilled(self, roots: Iterable[int], found: frozenset[int], loose: frozenset[int]) -> set[int]:
+        """Roots of b-trees with rows that go on in loose pages; those that changed anyway are asked first."""
+        left, spilled = set(loose), set[int]()
+        for root in sorted(roots, key=lambda r: (r not in found, size_of(self.old, r), r)):
             if not left:
                 break
             mine = left & owners(self.old, root).keys()
             left -= mine
-            if mine and root in names:
-                spilled.add(names[root])
+            spilled |= {root} if mine else set()
         return spilled
-
-    def loose(self, roots: Iterable[int]) -> frozenset[int]:
-        """Changed pages that may be overflow pages: no b-tree's own, not free, and no map."""
-        left = self.pages
-        for one in trees(self.old, (SCHEMA_ROOT, *roots)):
-            left = left - one.interior - one.leaves
-        if not left:
-            return left
-        schema = tree(self.old, SCHEMA_ROOT).leaves
-        with self.old.pages() as pages:
-            known = {*pages.free(), *(p for leaf in schema for p in pages.chains(leaf))}
-            return frozenset(p for p in left if p not in known and not pages.is_map(p))
 
     def rowids(
         self, root: int, new_root: int, roots: Iterable[int], most: int
@@ -92,10 +137,9 @@ class Delta:
         All other rows lie on leaves that both share. None: more than ``most``, so a full read is cheaper.
         """
         changed = self.pages
-        loose = self.loose(roots)
-        if loose:
+        if self._may_spill(root, roots):
             mine = owners(self.old, root)
-            changed = changed | {mine[p] for p in loose & mine.keys()}
+            changed = changed | {mine[p] for p in self.pages & mine.keys()}
         before, after = tree(self.old, root).leaves, tree(self.new, new_root).leaves
         shared = (before & after) - changed
         found = []
@@ -105,6 +149,10 @@ class Delta:
             with state.pages() as pages:
                 found.append(frozenset(pages.rowids(leaves)))
         return (found[0], found[1]) if max(map(len, found)) <= most else None
+
+    def _may_spill(self, root: int, roots: Iterable[int]) -> bool:
+        """Whether rows of a table may go on in changed pages."""
+        return bool(self.loose(roots)) or root in self.old.owners
 
 
 def compare(old: State, new: State) -> Delta | None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote as percent
 
 from seatrial.engines._sqlite_catalog import Catalog, Table
-from seatrial.engines._sqlite_delta import Delta, compare
+from seatrial.engines._sqlite_delta import Delta, compare, needed
 from seatrial.engines._sqlite_integrity import Asker, ask, counters, nullless
 from seatrial.engines._sqlite_mirror import State
 from seatrial.engines._sqlite_rows import BLOCK, Comparison, Total, checksum, hexed, plus, prepare
@@ -92,8 +92,7 @@ class Look:
         """A known sum without what some blocks held, and with what they hold now."""
         assert self.earlier is not None
         prepare(self.connection)
-        state = self.earlier.state
-        with state.mirror.files(state) as (path,), closing(reading(path)) as earlier:
+        with _file(self.earlier, table.name) as path, closing(reading(path)) as earlier:
             prepare(earlier)
             gone = checksum(earlier, table, sorted(blocks))
         return plus(plus(known, gone, -1), checksum(self.connection, table, sorted(blocks)))
@@ -159,7 +158,7 @@ class Look:
 def differences(before: Moment, after: Moment, pairs: Sequence[TablePair], limit: int) -> tuple[TableDiff, ...]:
     """How the rows of pairs differ; pairs without a difference are left out."""
     delta = compare(before.state, after.state)
-    with both(before.state, after.state) as connection:
+    with both(before, after, pairs) as connection:
         found = [_compare(connection, before, after, delta, pair, limit) for pair in pairs]
     return tuple(d for d in found if d)
 
@@ -213,16 +212,23 @@ def reading(path: Path) -> sqlite3.Connection:
 
 
 @contextmanager
-def both(old: State, new: State) -> Iterator[sqlite3.Connection]:
-    """Two states beside each other, as the databases ``old`` and ``new``."""
-    with _files(old, new) as paths, closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+def both(old: Moment, new: Moment, pairs: Sequence[TablePair]) -> Iterator[sqlite3.Connection]:
+    """The tables of pairs at two moments, in the databases ``old`` and ``new`` of one connection."""
+    mine, theirs = ({p.old.name for p in pairs}, {p.new.name for p in pairs if p.new is not None})
+    with (
+        _file(old, *mine) as one,
+        _file(new, *theirs) as other,
+        closing(sqlite3.connect(":memory:", isolation_level=None)) as connection,
+    ):
         connection.execute(MAPPED)
-        for name, path in zip(("old", "new"), paths, strict=True):
+        for name, path in (("old", one), ("new", other)):
             connection.execute(f"ATTACH ? AS {name}", (_uri(path),))
         yield connection
 
 
-@contextmanager
-def _files(old: State, new: State) -> Iterator[tuple[Path, ...]]:
-    with old.mirror.files(old) as (one,), new.mirror.files(new) as (other,):
-        yield one, other
+def _file(moment: Moment, *names: str) -> AbstractContextManager[Path]:
+    """A file in which these tables can be read as they were."""
+    state, catalog = moment.state, moment.catalog
+    tables = [t.name for n in names if (t := catalog.table(n)) is not None]
+    roots = [root for name in ("", *tables) for root in catalog.parts.get(name, ())]
+    return state.mirror.file(state, needed(state, roots) if state.layout is not None else None)

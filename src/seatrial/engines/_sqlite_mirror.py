@@ -67,6 +67,7 @@ class State:
     layout: Layout | None  # None: nothing was ever written to this database
     layers: list[Layer] = field(default_factory=list)
     trees: dict[int, Tree] = field(default_factory=dict)
+    sizes: dict[int, int] = field(default_factory=dict)
     owners: dict[int, dict[int, int]] = field(default_factory=dict)
 
     @property
@@ -80,21 +81,21 @@ class State:
 
     def inherit(self, other: State, roots: Iterable[int]) -> None:
         """Take over what is known of b-trees that are the same in another state."""
-        for root in roots:
-            if root in other.trees:
-                self.trees[root] = other.trees[root]
-            if root in other.owners:
-                self.owners[root] = other.owners[root]
+        same = frozenset(roots)
+        self.trees |= {r: t for r, t in other.trees.items() if r in same}
+        self.sizes |= {r: s for r, s in other.sizes.items() if r in same}
+        self.owners |= {r: o for r, o in other.owners.items() if r in same}
 
 
 @dataclass(eq=False, slots=True)
 class _View:
-    """A mirror that can be made to hold any state. Elsewhere than on ``apart`` it is as the first mirror."""
+    """A file that can be made to hold any state: a whole one, but for ``apart`` like the mirror, or ``only`` pages."""
 
     path: Path
     size: int
     state: State | None = None  # that it holds
     apart: set[int] = field(default_factory=set)
+    only: set[int] | None = None
     busy: bool = False
 
 
@@ -198,32 +199,37 @@ class Mirror:
             found = {n for n in numbers if n <= new.count and one(n) != other(n)}
         return frozenset(found | set(range(new.count + 1, old.count + 1)))
 
-    # --- whole files ---
+    # --- files ---
 
     @contextlib.contextmanager
-    def files(self, *states: State) -> Iterator[tuple[Path, ...]]:
-        """Files that hold these states; nobody may write to them, and nothing may be taken in meanwhile."""
-        taken: list[_View] = []
+    def file(self, state: State, only: frozenset[int] | None = None) -> Iterator[Path]:
+        """A file that holds a state, or these pages of it; to be read only, with nothing taken in meanwhile."""
+        view = self._view(state, only)
+        view.busy = True
         try:
-            for state in states:
-                taken.append(self._view(state))
-                taken[-1].busy = True
-            yield tuple(view.path for view in taken)
+            yield view.path
         finally:
-            for view in taken:
-                view.busy = False
+            view.busy = False
 
-    def _view(self, state: State) -> _View:
+    def _view(self, state: State, only: frozenset[int] | None) -> _View:
         if state.size == self._head.size and not self.kept(state):
             return self._head
         free = [v for v in self._views if not v.busy]
-        found = next((v for v in free if v.state is state), free[0] if free else None)
-        if found is None:
-            found = _View(next(self._names), 0)
-            self._views.append(found)
-        if found.state is not state:
-            self._bring(found, state)
-        return found
+        whole = [v for v in free if v.only is None]
+        held = next((v for v in whole if v.state is state), None)
+        if held is not None:
+            return held
+        if only is not None and not whole:
+            view = next((v for v in free if v.only is not None), None) or self._new_view()
+            self._bring_some(view, state, only)
+            return view
+        view = whole[0] if whole else self._new_view()
+        self._bring(view, state)
+        return view
+
+    def _new_view(self) -> _View:
+        self._views.append(_View(next(self._names), 0))
+        return self._views[-1]
 
     def _bring(self, view: _View, state: State) -> None:
         """Make a view hold a state, page by page, or as a new copy where that is less work."""
@@ -236,11 +242,25 @@ class Mirror:
             numbers = {n for n in own if n <= state.count}
         elif grown:
             numbers.update(range(view.size // self.unit + 1, state.count + 1))
+        self._write(view, state, numbers)
+        view.apart = set(own)
+
+    def _bring_some(self, view: _View, state: State, only: frozenset[int]) -> None:
+        """Make a view of a few pages; the rest are holes, in which SQLite finds no b-tree but a damaged file."""
+        if view.state is not state:
+            view.path.write_bytes(b"")
+            view.only = set()
+        assert view.only is not None
+        self._write(view, state, only - view.only)
+        view.only |= only
+
+    def _write(self, view: _View, state: State, numbers: Iterable[int]) -> None:
+        view.path.touch(mode=0o600)
         with contextlib.closing(self.reader(state)) as read, view.path.open("r+b", buffering=0) as file:
             for number in sorted(numbers):
                 os.pwrite(file.fileno(), read(number), (number - 1) * self.unit)
             os.ftruncate(file.fileno(), state.size)
-        view.size, view.apart, view.state = state.size, set(own), state
+        view.size, view.state = state.size, state
 
 
 class _Reader:

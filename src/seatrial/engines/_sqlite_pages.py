@@ -88,6 +88,14 @@ class Pages:
             level = [child for number in level for child in self._children(number)]
         return Tree(frozenset(interior), frozenset(level))
 
+    def size(self, root: int) -> int:
+        """About how many leaves a b-tree has, from its leftmost path."""
+        number, leaves = root, 1
+        while self._kind(number) in INTERIOR:
+            children = list(self._children(number))
+            number, leaves = children[0], leaves * len(children)
+        return leaves
+
     def _kind(self, number: int) -> int:
         return self.page(number)[_start(number)]
 

@@ -239,7 +239,7 @@ class SqliteDatabase:
         now = after.catalog.table(pair.new.name) if pair.new is not None else None
         if was is None or now is None:
             return ()
-        with both(before.state, after.state) as connection:
+        with both(before, after, [pair]) as connection:
             found = [cast_back(connection, pair, was, now, column, self.limit) for column in columns]
         return tuple(c for c in found if c is not None)
 
@@ -255,7 +255,7 @@ class SqliteDatabase:
         """Put a copy in the file's place; a program that still holds the old one cannot spoil it."""
         state = self._checkpoints[checkpoint]
         fresh = self.path.with_name(f"restore-{next(self._numbers)}.sqlite3")
-        with state.mirror.files(state) as (kept,):
+        with state.mirror.file(state) as kept:
             shutil.copyfile(kept, fresh)
         fresh.chmod(self.path.stat().st_mode)
         for suffix in _BESIDE:
