@@ -11,7 +11,7 @@ from urllib.parse import quote as percent
 
 from seatrial.engines._sqlite_catalog import Catalog, Table
 from seatrial.engines._sqlite_delta import Delta, compare, needed
-from seatrial.engines._sqlite_integrity import Asker, ask, counters, nullless
+from seatrial.engines._sqlite_integrity import Question, ask, counters, nullless
 from seatrial.engines._sqlite_mirror import State
 from seatrial.engines._sqlite_rows import BLOCK, Comparison, Total, checksum, hexed, plus, prepare
 from seatrial.engines._sqlite_text import quoted
@@ -39,13 +39,13 @@ class Look:
         connection: sqlite3.Connection,
         state: State,
         catalog: Catalog,
-        asker: Asker,
+        asked: list[Question],
         limit: int,
         earlier: Moment | None,
         since: Snapshot | None,
     ) -> None:
         self.connection, self.state, self.catalog, self.limit = connection, state, catalog, limit
-        self.asker = asker
+        self.asked = asked
         self.earlier, self.since = earlier, since
         self.delta = compare(earlier.state, state) if earlier is not None else None
         self.untouched = frozenset(self._untouched())
@@ -97,13 +97,13 @@ class Look:
             gone = checksum(earlier, table, sorted(blocks))
         return plus(plus(known, gone, -1), checksum(self.connection, table, sorted(blocks)))
 
-    def snapshot(self, moment: str, also: Schema | None) -> Snapshot:
+    def snapshot(self, moment: str) -> Snapshot:
         return Snapshot(
             moment=moment,
             schema=self._checked_indexes(),
             tables=tuple(self._state(t) for t in sorted(self.catalog.tables.values(), key=lambda t: t.name)),
             counters=counters(self.connection, self.catalog),
-            integrity=tuple(self._integrity(also)),
+            integrity=tuple(self._integrity()),
             size_bytes=self.state.size,
         )
 
@@ -116,11 +116,10 @@ class Look:
         total = self.totals[table.name]
         return TableState(table=ref, rows=total[0], checksum=hexed(total), key=table.key)
 
-    def _integrity(self, also: Schema | None) -> Iterator[Integrity]:
+    def _integrity(self) -> Iterator[Integrity]:
         known = {(k.object, k.sql): k for k in self.since.integrity} if self.since is not None else {}
-        asked = self.asker.questions(self.catalog, also)
-        empty = {t: nullless(self.connection, asked, t) for t in self.catalog.tables if t not in self.untouched}
-        for question in asked:
+        empty = {t: nullless(self.connection, self.asked, t) for t in self.catalog.tables if t not in self.untouched}
+        for question in self.asked:
             fact = question.integrity
             old = known.get((fact.object, fact.sql)) if question.reads <= self.untouched else None
             if fact.rule == "nulls-in-required" and fact.columns[0] in empty.get(fact.table.name, ()):

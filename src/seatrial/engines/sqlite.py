@@ -175,8 +175,9 @@ class SqliteDatabase:
         state = self._take_in()
         with closing(reading(self.path)) as connection:
             catalog = self._reader.read(connection, self.bookkeeping)
-            look = Look(connection, state, catalog, self._asker, self.limit, earlier, since)
-            snapshot = look.snapshot(moment, also)
+            asked = self._asker.questions(catalog, also, self.relationships)
+            look = Look(connection, state, catalog, asked, self.limit, earlier, since)
+            snapshot = look.snapshot(moment)
         if not self._watch.is_quiet():
             state.mirror.forget(state)
             raise DatabaseError("another program wrote to the database while it was read", kind=ErrorKind.ENVIRONMENT)
