@@ -43,6 +43,8 @@ TRAPS = {
     "bytea": ("bytea", "'\\x00'", "''"),
     "bigint halves": ("bigint", "0", "4294967297"),
     "float halves": ("float8", "0", "2.1219957915e-314"),
+    "aclitem": ("aclitem", "'postgres=r/postgres'", "'postgres=w/postgres'"),
+    "aclitem[]": ("aclitem[]", "'{postgres=r/postgres}'", "'{postgres=w/postgres}'"),
     "microsecond": ("timestamptz", "'2024-01-01 00:00:00.000001+00'", "'2024-01-01 00:00:00+00'"),
     "timetz": ("timetz", "'12:00+00'", "'13:00+01'"),
     "time 24:00": ("time", "'24:00'", "'00:00'"),

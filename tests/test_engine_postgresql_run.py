@@ -20,6 +20,15 @@ def run(pg: PostgresqlDatabase, text: str, how: Transaction = ONE, **more: objec
 # --- scripts ---
 
 
+def test_the_lock_of_a_dropped_table_is_told(pg: PostgresqlDatabase) -> None:
+    ran(pg, "create table t (id int primary key); create table u (id int references t)")
+    step = ran(pg, "drop table u; drop table t;")
+    assert [[(k.table, k.mode) for k in s.locks] for s in step.statements] == [
+        [("t", "AccessExclusiveLock"), ("u", "AccessExclusiveLock")],  # its foreign key's triggers stand on t
+        [],
+    ]
+
+
 def test_locks_and_rewrites_are_exact(pg: PostgresqlDatabase) -> None:
     ran(pg, "create table t (id int primary key, v int); create table u (id int primary key)")
     step = ran(pg, "update t set v = 1;\nalter table t alter v type bigint;\nalter table u add x int;\nselect 1;")
@@ -117,6 +126,7 @@ def test_set_transaction_may_come_second(pg: PostgresqlDatabase) -> None:
     ("text", "kind"),
     [
         ("grant select on t to nobody_here", ErrorKind.ENVIRONMENT),
+        ("set role nobody_here", ErrorKind.ENVIRONMENT),
         ("create extension no_such_extension", ErrorKind.ENVIRONMENT),
         ("set local lock_timeout = 1; select pg_sleep(0)", None),
         ("insert into t values (1), (1)", ErrorKind.MIGRATION),
@@ -430,3 +440,11 @@ def test_the_projects_event_triggers_do_not_see_us(pg: PostgresqlDatabase) -> No
     pg.release("A")
     assert pg.query("select what from log where what not like 'CREATE TABLE%'") == []
     assert pg.query("select count(*) from log") == [("1",)]
+
+
+def test_unique_indexes_of_large_tables_are_believed_and_said_so(pg: PostgresqlDatabase) -> None:
+    pg.execute("create table t (id int primary key)", "insert into t select generate_series(1, 100001)")
+    found = [i for i in pg.take("A").integrity if i.rule == "duplicate-keys"]
+    assert [(i.observed, i.object, "above 100,000 rows" in i.why_not) for i in found] == [
+        (False, "constraint t_pkey", True)
+    ]

@@ -30,6 +30,7 @@ JOIN pg_attribute a ON a.attrelid = u.tab AND a.attnum = u.col
 JOIN pg_type t ON t.oid = a.atttypid AND t.typcategory = 'N'
 LEFT JOIN pg_attrdef d ON d.oid = u.def
 WHERE n.nspname <> '{SHADOWS}' AND n.nspname !~ '^pg_'
+  AND has_table_privilege(c.oid, 'SELECT') AND NOT row_security_active(c.oid) AND has_table_privilege(q.oid, 'SELECT')
   AND NOT (c.relispartition AND EXISTS (SELECT FROM pg_attrdef x JOIN pg_depend y ON y.objid = x.oid AND y.refobjid =
      s.seqrelid
     JOIN pg_inherits h ON h.inhparent = x.adrelid WHERE h.inhrelid = c.oid))

@@ -14,6 +14,7 @@ from seatrial.sql.tokens import WORD, tokenize
 
 _TRUSTED = 100_000
 """Rows from which on a valid unique index is believed: the server has just enforced it, looking again costs a sort."""
+_BELIEVED = f"its index is valid, and above {_TRUSTED:,} rows the server's word is taken: rows were not counted by key"
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def _answer(session: Session, facts: Facts, question: Question) -> Integrity:
     if not question.found.observed:
         return question.found
     if question.trusted:
-        return replace(question.found, sql="")
+        return replace(question.found, sql="", observed=False, why_not=_BELIEVED)
     return _carried(facts, question) or _asked(session, facts, question.found)
 
 

@@ -41,7 +41,7 @@ _NAMING = (
     *("proc", "procedure", "oper", "operator", "class", "type"),
     *("role", "namespace", "config", "dictionary", "collation"),
 )
-_BY_NAME = frozenset(f"reg{name}" for name in _NAMING) | frozenset(f"_reg{name}" for name in _NAMING)
+_BY_NAME = frozenset(f"{array}reg{name}" for name in _NAMING for array in ("", "_")) | {"aclitem", "_aclitem"}
 
 
 _IMAGE = f"{SHADOWS}.image"
@@ -138,7 +138,9 @@ SELECT c.oid, CASE n.nspname WHEN 'public' THEN '' ELSE n.nspname END, c.relname
    FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid
    WHERE x.indrelid = c.oid AND x.indisunique AND x.indisvalid AND x.indimmediate AND x.indpred IS NULL AND x.indexprs
       IS NULL),
-  pg_stat_get_tuples_inserted(c.oid) + pg_stat_get_tuples_updated(c.oid) + pg_stat_get_tuples_deleted(c.oid)
+  pg_stat_get_tuples_inserted(c.oid) + pg_stat_get_tuples_updated(c.oid) + pg_stat_get_tuples_deleted(c.oid),
+  CASE WHEN c.relkind <> 'r' THEN c.relkind::text WHEN NOT has_table_privilege(c.oid, 'SELECT') THEN 'denied'
+    WHEN row_security_active(c.oid) THEN 'secured' END
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_class t ON t.oid = c.reltoastrelid
 WHERE c.relkind IN ('r', 'p', 'f') AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast', '{SHADOWS}')
   AND n.nspname !~ '^pg_(temp|toast_temp)_'
@@ -155,7 +157,9 @@ SELECT a.attrelid, a.attname, a.attnum, format_type(a.atttypid, a.atttypmod), b.
   b.typnamespace = 'pg_catalog'::regnamespace AND b.typtype IN ('b', 'r', 'm'),
   CASE WHEN d.oid IS NOT NULL THEN format_type(b.oid, d.mod) ELSE '' END, b.typcollation <> 0,
   format('%I.%I', (SELECT n.nspname FROM pg_namespace n WHERE n.oid = o.pronamespace), o.proname),
-  format('pg_catalog.%I', s.proname), CASE WHEN d.oid IS NULL THEN a.atttypmod ELSE d.mod END,
+  CASE WHEN s.oid IS NOT NULL AND NOT EXISTS (SELECT FROM pg_type e WHERE e.oid = b.typelem AND b.typcategory = 'A'
+     AND e.typsend = 0) THEN format('pg_catalog.%I', s.proname) END,
+  CASE WHEN d.oid IS NULL THEN a.atttypmod ELSE d.mod END,
   CASE WHEN a.atthasmissing THEN a.attmissingval::text END,
   CASE WHEN a.attgenerated = 'v' THEN pg_get_expr(f.adbin, f.adrelid) END
 FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid AND c.relkind IN ('r', 'p', 'f')
@@ -215,11 +219,16 @@ def _layout(row: tuple[str, ...], raw: list[tuple[str | None, ...]], digest: str
         signature=hashlib.sha256(signature.encode()).hexdigest(),
         bytes=int(row[7]),
         writes=int(row[9]),
-        why_not=_WHY_NOT.get(row[3], ""),
+        why_not=_WHY_NOT.get(row[10], ""),
     )
 
 
-_WHY_NOT = {"p": "rows are in its partitions", "f": "a foreign table's rows are stored elsewhere"}
+_WHY_NOT = {
+    "p": "rows are in its partitions",
+    "f": "a foreign table's rows are stored elsewhere",
+    "denied": "the server's user may not read it",
+    "secured": "row-level security holds for the server's user too; a superuser would see all rows",
+}
 
 
 def _uniques(raw: str | None) -> list[tuple[str, ...]]:
@@ -233,9 +242,9 @@ def _uniques(raw: str | None) -> list[tuple[str, ...]]:
 
 def _column(row: tuple[str | None, ...], place: int, images: frozenset[str]) -> Column:
     name, declared, base, builtin, cast = str(row[1]), str(row[3]), str(row[4]), row[5] == "t", row[6]
-    collatable, output, send, typmod = row[7] == "t", str(row[8]), str(row[9]), row[10]
+    collatable, output, send, typmod = row[7] == "t", str(row[8]), row[9], row[10]
     shadow = f"c{place}"
-    if not builtin or base in _BY_NAME:
+    if not builtin or base in _BY_NAME or send is None:
         kept = f'pg_catalog.textin({output}({VALUE})) COLLATE "C"'
         return Column(name, declared, "text", shadow, kept, VALUE, _text("text", ""))
     kept = f"({VALUE})::{cast}" if cast else VALUE

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from seatrial.engines._postgresql_outside import reaches_outside
@@ -16,6 +16,13 @@ from seatrial.sql import SourceStatement, split
 if TYPE_CHECKING:
     import psycopg
 
+_TRIGGERS = """
+SELECT format('%I.%I', n.nspname, c.relname), quote_ident(g.tgname),
+  CASE g.tgenabled WHEN 'R' THEN 'ENABLE REPLICA' WHEN 'A' THEN 'ENABLE ALWAYS' ELSE 'ENABLE' END
+FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE NOT g.tgisinternal AND g.tgenabled <> 'D' AND c.relkind IN ('r', 'p') AND pg_has_role(c.relowner, 'USAGE')
+ORDER BY 1, 2
+"""
 _TOGETHER = 200  # INSERTs sent as one string: a round trip for each would be most of the cost
 
 
@@ -91,14 +98,28 @@ class Filling:
 
     connection: psycopg.Connection[Any]
     replica_role: bool
+    _silenced: list[tuple[str, str, str]] = field(default_factory=list)
 
     def begin(self) -> None:
         self.execute("SET timezone = 'UTC'")
         if self.replica_role:
             self.execute("SET session_replication_role = replica")
         self.execute("BEGIN")
+        if not self.replica_role:
+            self._silence()
+
+    def _silence(self) -> None:
+        """A table's owner may turn its triggers off, but not foreign keys; those wait where they can."""
+        self.execute("SET CONSTRAINTS ALL DEFERRED")
+        self._silenced = [(str(table), str(name), str(how)) for table, name, how in self.execute(_TRIGGERS)]
+        for table, name, _ in self._silenced:
+            self.execute(f"ALTER TABLE ONLY {table} DISABLE TRIGGER {name}")
 
     def commit(self) -> None:
+        if self._silenced:
+            self.execute("SET CONSTRAINTS ALL IMMEDIATE")  # a table with checks that wait cannot be altered
+        for table, name, how in self._silenced:
+            self.execute(f"ALTER TABLE ONLY {table} {how} TRIGGER {name}")
         self.execute("COMMIT")
 
     def execute(self, sql: str, params: Sequence[object] = ()) -> list[tuple[Any, ...]]:

@@ -20,15 +20,14 @@ _ALONE = "each statement is its own transaction; its locks end with it and were 
 _STRING = "the script controls transactions itself and was sent as one string; its locks were not observed"
 _COUNTED = ("INSERT", "UPDATE", "DELETE", "MERGE", "COPY", "SELECT INTO", "CREATE TABLE AS")
 
-# Locks on tables that this backend holds, with the table's present file: one look, inside the transaction.
-_HELD = f"""
-SELECT l.relation, l.mode, c.relfilenode FROM pg_catalog.pg_locks l
-JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) l.relation
-JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
+# Locks that this backend holds, with the present file of what is locked (none: the statement dropped it): one look,
+# inside the transaction.
+_HELD = """
+SELECT l.relation, l.mode, coalesce(c.relfilenode, 0) FROM pg_catalog.pg_locks l
+LEFT JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) l.relation
 WHERE l.pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() AND l.locktype OPERATOR(pg_catalog.=) 'relation' AND
    l.granted
-  AND l.relation OPERATOR(pg_catalog.>=) 16384 AND n.nspname OPERATOR(pg_catalog.<>) '{SHADOWS}'
-  AND c.relkind OPERATOR(pg_catalog.=) ANY (ARRAY['r', 'p', 'm', 'f', 'v']::pg_catalog."char"[])
+  AND l.relation OPERATOR(pg_catalog.>=) 16384
 """
 _TABLES = f"""
 SELECT c.oid, CASE n.nspname WHEN 'public' THEN '' ELSE n.nspname END, c.relname, c.relfilenode FROM pg_class c

@@ -47,7 +47,6 @@ _FIXED = {
     "lc_monetary": "C",
     "lc_numeric": "C",
     "lc_time": "C",
-    "lc_messages": "C",
     "search_path": "public",  # pg_catalog goes first by itself
     "row_security": "off",
     "jit": "off",
@@ -65,6 +64,7 @@ _FIXED = {
     "client_min_messages": "warning",
     "check_function_bodies": "off",
 }
+_PRIVILEGED = {"lc_messages": "C", "session_replication_role": "replica"}  # where we may set them (superusers may)
 
 
 class Site(Protocol):
@@ -138,8 +138,10 @@ class Session:
         self.connection.adapters.register_loader(0, _text_loader())
         for oid in _loaded_oids(self.connection):
             self.connection.adapters.register_loader(oid, _text_loader())
-        settings = dict(_FIXED, **({"session_replication_role": "replica"} if site.replica_role else {}))
-        self.rows("SELECT " + ", ".join(f"set_config('{k}', {literal(v)}, false)" for k, v in settings.items()))
+        self.rows("SELECT " + ", ".join(f"set_config('{k}', {literal(v)}, false)" for k, v in _FIXED.items()))
+        for name, value in _PRIVILEGED.items():
+            allowed = f"WHERE has_parameter_privilege('{name}', 'SET')"
+            self.rows(f"SELECT set_config('{name}', {literal(value)}, false) {allowed}")
 
     def rows(self, sql: str, *, prepare: bool = False) -> list[tuple[Any, ...]]:
         """Run one statement (or several without rows) and return its rows as text. Raises DatabaseError."""
@@ -242,7 +244,7 @@ def kind_of(code: str, text: str = "") -> ErrorKind:
     """
     if code.startswith(_ENVIRONMENT_CLASSES) or code in _ENVIRONMENT_CODES:
         return ErrorKind.ENVIRONMENT
-    if code == "42704" and re.match(r'role ".*" does not exist', text):
+    if code in ("42704", "22023") and re.match(r'role ".*" does not exist', text):  # 22023: SET ROLE
         return ErrorKind.ENVIRONMENT
     if code == "42501" or (code == "0A000" and re.match(r'extension ".*" is not available', text)):
         return ErrorKind.ENVIRONMENT

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from seatrial.errors import DatabaseError
 from seatrial.model import Database, Schema, TableRef
 from seatrial.seeds.insert import Amender, Inserter
 from seatrial.seeds.references import NoParentError, Values
@@ -99,13 +100,28 @@ class _Work:
         wanted = [t for t in tables if t in self.known and self._is_ours(t)]
         if not wanted:
             return []
+        try:
+            return self._without_rows(wanted)
+        except DatabaseError:
+            return [t for t in wanted if self._is_readable(t) and self._without_rows([t])]
+
+    def _without_rows(self, tables: Sequence[TableRef]) -> list[TableRef]:
         counts = " UNION ALL ".join(
-            f"SELECT {i}, EXISTS (SELECT 1 FROM {qualified(self.database, t)})" for i, t in enumerate(wanted)
+            f"SELECT {i}, EXISTS (SELECT 1 FROM {qualified(self.database, t)})" for i, t in enumerate(tables)
         )
         found = {
             int(row[0] or 0) for row in self.database.query(counts) if (row[1] or "").lower() in ("1", "t", "true")
         }
-        return [t for i, t in enumerate(wanted) if i not in found]
+        return [t for i, t in enumerate(tables) if i not in found]
+
+    def _is_readable(self, table: TableRef) -> bool:
+        """A table that our session may not read (row-level security forced upon its owner) is not filled."""
+        try:
+            self.database.query(f"SELECT 1 FROM {qualified(self.database, table)} WHERE 1 = 0")
+        except DatabaseError as error:
+            self._hopeless[table] = self._not_filled[table] = str(error)
+            return False
+        return True
 
     def run(self, tables: Sequence[TableRef] | None, columns: Mapping[TableRef, Sequence[str]]) -> FillResult:
         targets = self.empty(list(self.known)) if tables is None else list(tables)
@@ -144,7 +160,7 @@ class _Work:
         """The columns that hold nothing in a table that holds rows."""
         shape = self.known[table]
         own = [n for n in names if not shape.columns[n].by_engine]
-        if not own or table.name in self.database.bookkeeping or shape.holders:
+        if not own or table.name in self.database.bookkeeping or shape.holders or not self._is_readable(table):
             return []
         counts = ", ".join(f"count({self.database.quote(n)})" for n in own)
         total, *held = (

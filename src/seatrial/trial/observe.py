@@ -14,6 +14,7 @@ from seatrial.model import (
     ErrorKind,
     Migration,
     NotVerified,
+    ObjectKey,
     Phase,
     ProbeResult,
     Runner,
@@ -65,6 +66,7 @@ class Observer:
             return trial, after
         casts, doubts = self._cast_backs(before, after, pairs, intent)
         probes = (*self._backfills(after, intent), *self._ask(Phase.UP, after, asked))
+        doubts += tuple(_unread(before, after))
         return dataclasses.replace(trial, cast_backs=casts, probes=probes, not_verified=doubts), after
 
     def _down(self, trial: Trial, up: Snapshot, asked: Mapping[str, ProbeResult]) -> tuple[Trial, Snapshot]:
@@ -197,3 +199,12 @@ def _error(trial: Trial, **steps: Step) -> Trial:
     step = next(iter(steps.values()))
     assert step.error is not None
     return dataclasses.replace(trial, error=step.error.message, error_kind=step.error.kind, **steps)  # type: ignore[arg-type]
+
+
+def _unread(*snapshots: Snapshot) -> Iterator[NotVerified]:
+    """Tables whose rows are not compared; those of a partitioned table are, in its partitions."""
+    for snapshot in snapshots:
+        for state in snapshot.tables:
+            table = snapshot.schema.get(ObjectKey("table", state.table.namespace, "", state.table.name), {})
+            if not state.compared and not table.get("partition_key"):
+                yield NotVerified(what=f"rows of {state.table}", why=state.why_not)
