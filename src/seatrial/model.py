@@ -405,6 +405,18 @@ class ErrorKind(StrEnum):
     SEED = "seed"
 
 
+class Disturbance(StrEnum):
+    """What outside a migration kept a step from its end, and may be gone the next time."""
+
+    CONNECTION = "connection"  # lost or refused: the server was restarted, a session was ended
+    LOCK = "lock"  # waited too long, or was chosen as the victim of a deadlock
+    RESOURCE = "resource"  # disk, memory, too many connections
+
+
+LOST = "lost"
+"""``StepError.code`` where a process or connection was gone without a word of the server's."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepError:
     message: str  # the engine's own words
@@ -479,6 +491,8 @@ class Trial:
     lived_in: LivedIn | None = None
     interruptions: tuple[Interruption, ...] = ()
     attempts: int = 1
+    earlier: tuple[Trial, ...] = ()  # attempts that something outside cut short, as far as they came
+    faltered: tuple[StepError, ...] = ()  # how up failed once when it was applied again, though not the other times
     not_verified: tuple[NotVerified, ...] = ()
 
 
@@ -534,12 +548,15 @@ class Environment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retry:
+    """One more attempt at what could not be carried out, and what it came to."""
+
     strategy: str  # reset-test-db | re-run-migration | fix-seed-data
-    migration: str
-    attempt: int
+    migration: str  # id; empty for a seed
+    attempt: int  # 1 for the first one after the failure
     reason: str
-    succeeded: bool
+    succeeded: bool  # it could be carried out; what it then said of the migration is the trial's
     actions: tuple[str, ...] = ()
+    pause_s: float = 0.0  # waited before
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -717,8 +734,20 @@ class Database(Protocol):
     def advance_counters(self) -> None:
         """Move every sequence past the rows that were written with explicit ids."""
 
+    def checksum_sql(self, table: TableRef) -> str:
+        """How the checksum of a table is made, as it is run; empty where it is no query."""
+
+    def disturbance(self, error: StepError | BaseException) -> Disturbance | None:
+        """What outside the migration an error speaks of, the driver's own errors included; None: nothing that passes.
+
+        A missing role, extension or right is the surroundings' fault as well, but trying again does not help.
+        """
+
+    def others(self) -> tuple[str, ...] | None:
+        """Sessions of others that hold or may hold a lock here now, in words; None: it cannot be told."""
+
     def close(self) -> None:
-        """Drop the database and everything kept for it."""
+        """Drop the database and everything kept for it. Once it succeeded, twice is once."""
 
 
 class Server(Protocol):
@@ -727,7 +756,8 @@ class Server(Protocol):
     engine: str
     version: str
 
-    def create(self) -> Database: ...
+    def create(self) -> Database:
+        """A new, empty, marked database; a server that was lost is connected to, or started, again."""
 
     def close(self) -> None: ...
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from seatrial.errors import DatabaseError
-from seatrial.model import ErrorKind
+from seatrial.model import LOST, Disturbance, ErrorKind, StepError
 
 Dial = Callable[[str | None], Any]
 """Opens a raw driver connection (autocommit, every value as text or bytes) with the named default database."""
@@ -28,16 +28,52 @@ _BIT, _FLOAT = 16, 4  # field types of the wire protocol
 _ENVIRONMENT = frozenset(
     {
         *(1021, 1037, 1038, 1040, 1041, 1053, 1077, 1105, 1114, 1119, 1135, 1152, 1153, 1158, 1159, 1160, 1161, 1184),
-        *(1044, 1045, 1130, 1142, 1143, 1203, 1205, 1206, 1213, 1226, 1227, 1290, 1317, 1370, 1410, 1419, 1836, 1927),
+        *(
+            1044,
+            1045,
+            1969,
+            1130,
+            1142,
+            1143,
+            1203,
+            1205,
+            1206,
+            1213,
+            1226,
+            1227,
+            1290,
+            1317,
+            1370,
+            1410,
+            1419,
+            1836,
+            1927,
+        ),
         *(2000, 2002, 2003, 2005, 2006, 2008, 2013, 2014, 2055, 3024, 3572, 3636, 1286, 1524, 1396, 1298, 4031),
     }
 )
 """Error numbers of connections, resources, rights, and of what is missing on the server (Error Message Reference)."""
-LOST = frozenset({2006, 2013, 2014, 2055, 1053, 1927, 4031, 0})
+CUT = frozenset({2006, 2013, 2014, 2055, 1053, 1927, 4031, 0})
+_CONNECTION = CUT | {1077, 1152, 1158, 1159, 1160, 1161, 1184, 2002, 2003}
+_LOCK = frozenset({1205, 1213, 1317, 1969, 3024, 3572})  # 1317, 1969, 3024: interrupted, by a limit or by KILL QUERY
+_RESOURCE = frozenset({1021, 1037, 1038, 1040, 1041, 1114, 1135, 1203, 1226})
 
 
 def error_kind(code: int) -> ErrorKind:
     return ErrorKind.ENVIRONMENT if code in _ENVIRONMENT or code == 0 else ErrorKind.MIGRATION
+
+
+def disturbance(error: StepError | BaseException) -> Disturbance | None:
+    """What may be gone the next time (Error Message Reference)."""
+    if isinstance(error, Exception) and is_driver_error(error):
+        error = database_error(error)
+    code = getattr(error, "code", "")
+    number = int(code) if code.isdigit() else -1
+    if number in _CONNECTION or code == LOST:
+        return Disturbance.CONNECTION
+    if number in _LOCK:
+        return Disturbance.LOCK
+    return Disturbance.RESOURCE if number in _RESOURCE else None
 
 
 def code_and_message(error: Exception) -> tuple[int, str]:
@@ -133,7 +169,7 @@ class Link:
     def _refused(self, error: Exception, statement: str) -> Exception:
         if not is_driver_error(error):
             return error
-        if code_and_message(error)[0] in LOST:
+        if code_and_message(error)[0] in CUT:
             self.close()
         return database_error(error, statement)
 

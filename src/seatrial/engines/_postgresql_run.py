@@ -146,13 +146,24 @@ def run(connection: psycopg.Connection[Any], script: Script, session: Session, *
     if not _prepare(execution):
         return Step(error=execution.error)
     begun = time.perf_counter()
-    step = _WAYS[script.transaction](execution, parts)
+    step = _carried_out(execution, parts)
     return replace(
         step,
         duration_ms=(time.perf_counter() - begun) * 1000,
         statements=tuple(execution.statements),
         error=execution.error,
     )
+
+
+def _carried_out(execution: Execution, parts: Sequence[SourceStatement]) -> Step:
+    """The script in its own way; a connection that breaks between its statements is an error of the step too."""
+    import psycopg
+
+    try:
+        return _WAYS[execution.script.transaction](execution, parts)
+    except psycopg.Error as error:
+        execution.error = execution.error or _step_error(error, None, execution.script)
+        return Step(locks_note="the connection broke")
 
 
 def _prepare(execution: Execution) -> bool:

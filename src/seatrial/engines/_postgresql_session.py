@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from seatrial.errors import DatabaseError
-from seatrial.model import ErrorKind, TableRef
+from seatrial.model import LOST, Disturbance, ErrorKind, StepError, TableRef
 
 if TYPE_CHECKING:
     import psycopg
@@ -53,7 +53,7 @@ _FIXED = {
     "random_page_cost": "1.1",  # what we join was just written: it is in memory
     "work_mem": "128MB",
     "statement_timeout": "0",
-    "lock_timeout": "0",
+    "lock_timeout": "60s",  # somebody who locks a table of ours must not keep us for ever
     "idle_in_transaction_session_timeout": "0",
     "default_transaction_read_only": "off",
     "default_transaction_isolation": "read committed",
@@ -231,6 +231,26 @@ def message(error: psycopg.Error) -> str:
     parts += [f"DETAIL: {diagnosis.message_detail}"] if diagnosis.message_detail else []
     parts += [f"HINT: {diagnosis.message_hint}"] if diagnosis.message_hint else []
     return "\n".join(parts)
+
+
+def disturbance(error: StepError | BaseException) -> Disturbance | None:
+    """What may be gone the next time (manual, appendix A)."""
+    import psycopg
+
+    if isinstance(error, psycopg.Error):
+        error = failure(error)
+    code = getattr(error, "code", "")
+    if code.startswith("08") or code in ("57P01", "57P02", "57P03", LOST):
+        return Disturbance.CONNECTION
+    if code == "57014":  # a timeout, or somebody's pg_cancel_backend
+        return Disturbance.CONNECTION if "user request" in _words(error) else Disturbance.LOCK
+    if code in ("40P01", "40001", "55P03", "25P03"):
+        return Disturbance.LOCK
+    return Disturbance.RESOURCE if code.startswith("53") or code == "58030" else None
+
+
+def _words(error: StepError | BaseException) -> str:
+    return error.message if isinstance(error, StepError) else str(error)
 
 
 _ENVIRONMENT_CLASSES = ("08", "53", "58", "57P", "F0", "XX")

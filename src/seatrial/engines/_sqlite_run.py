@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 import time
 from collections.abc import Callable, Iterable
@@ -10,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from seatrial.errors import DatabaseError
-from seatrial.model import ErrorKind, Observed, Script, Statement, Step, StepError, Transaction
+from seatrial.model import LOST, Disturbance, ErrorKind, Observed, Script, Statement, Step, StepError, Transaction
 from seatrial.sql.split import SourceStatement, split
 from seatrial.sql.tokens import scan
 
@@ -47,6 +48,18 @@ def error_code(error: Refusal) -> str:
 
 def error_kind(error: Refusal) -> ErrorKind:
     return ErrorKind.ENVIRONMENT if error_code(error).startswith(_OUTSIDE) else ErrorKind.MIGRATION
+
+
+def disturbance(error: StepError | BaseException) -> Disturbance | None:
+    """What may be gone the next time (rescode.html)."""
+    code = error_code(error) if isinstance(error, Refusal) else getattr(error, "code", "")
+    if isinstance(error, OSError):
+        return Disturbance.RESOURCE if error.errno in (errno.ENOSPC, errno.EDQUOT) else None
+    if code == LOST:
+        return Disturbance.CONNECTION
+    if code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return Disturbance.LOCK
+    return Disturbance.RESOURCE if code.startswith(_OUTSIDE) else None
 
 
 def database_error(error: Refusal, sql: str = "") -> DatabaseError:

@@ -13,7 +13,7 @@ from seatrial.engines._mysql_counters import advance
 from seatrial.engines._mysql_dialect import MYSQL, Dialect
 from seatrial.engines._mysql_fill import Filling
 from seatrial.engines._mysql_integrity import Judge
-from seatrial.engines._mysql_link import Link, TextRow, quote
+from seatrial.engines._mysql_link import Link, TextRow, disturbance, quote
 from seatrial.engines._mysql_locks import TwinWatcher
 from seatrial.engines._mysql_proof import Prover, State
 from seatrial.engines._mysql_rows import Copy, Shadows, has_key
@@ -23,6 +23,7 @@ from seatrial.engines._mysql_whole import Keeper, Whole
 from seatrial.errors import DatabaseError
 from seatrial.model import (
     CastBack,
+    Disturbance,
     Integrity,
     Relationship,
     Schema,
@@ -55,6 +56,12 @@ class Site(Protocol):
 
     def drop_database(self, name: str) -> None: ...
 
+    def disconnect(self, name: str, own: int) -> None:
+        """End the sessions that hold a lock in a database of ours, but the one of id ``own``."""
+
+    def others(self, name: str, own: int) -> tuple[str, ...] | None:
+        """Sessions but ``own`` and the server's that hold, or may hold, a lock in a database of ours."""
+
 
 class MysqlDatabase:
     """Implements model.Database. The rows of moments and of checkpoints live in ``<name>_shadow``."""
@@ -80,7 +87,6 @@ class MysqlDatabase:
         self._current: dict[TableRef, tuple[State, Copy]] = {}  # what each table was proven to hold
         self._holders: dict[str, tuple[Copy, ...]] = {}
         self._answers: dict[tuple[str, ...], Integrity] = {}
-        self.checksum_sql = ""
         self._engine_made: set[tuple[str, str, tuple[str, ...]]] = set()
         self._filling: Filling | None = None
         self._keeper = Keeper(self._link, name, self.dialect, self._files)
@@ -157,9 +163,7 @@ class MysqlDatabase:
         return copy if copy.is_of(catalog.columns[ref.name], catalog.keys[ref.name]) else None
 
     def _copied(self, ref: TableRef, catalog: Catalog) -> Copy:
-        columns = catalog.columns[ref.name]
-        self.checksum_sql = self.checksum_sql or self._shadows.checksum_sql(ref, columns)
-        return self._shadows.copy(ref, columns, catalog.keys[ref.name])
+        return self._shadows.copy(ref, catalog.columns[ref.name], catalog.keys[ref.name])
 
     def _judged(self, catalog: Catalog, copies: Mapping[TableRef, Copy], also: Schema | None) -> tuple[Integrity, ...]:
         """Answers hold as long as the copies of the tables that they were read from do."""
@@ -213,6 +217,21 @@ class MysqlDatabase:
             self._hold(f"moment {moment}", ())
             del self._holders[f"moment {moment}"]
 
+    def checksum_sql(self, table: TableRef) -> str:
+        return self._shadows.checksum_sql(table, self._catalog().columns[table.name])
+
+    # --- what disturbs ------------------------------------------------------------------------------------------------
+
+    def disturbance(self, error: StepError | BaseException) -> Disturbance | None:
+        return disturbance(error)
+
+    def others(self) -> tuple[str, ...] | None:
+        return self._site.others(self.name, self._own)
+
+    @property
+    def _own(self) -> int:
+        return int(self._link.value("SELECT CONNECTION_ID()") or 0)
+
     # --- the whole database -------------------------------------------------------------------------------------------
 
     def checkpoint(self) -> str:
@@ -226,6 +245,7 @@ class MysqlDatabase:
 
     def restore(self, checkpoint: str) -> None:
         whole = self._checkpoints[checkpoint]
+        self._site.disconnect(self.name, self._own)  # whoever still holds a lock here would keep us waiting
         now = self._keeper.restore(whole)
         self._current = {TableRef("", t): (state, whole.copies[t]) for t, state in now.items()}
         self._hold("current", [copy for _, copy in self._current.values()])
@@ -268,7 +288,7 @@ class MysqlDatabase:
     def close(self) -> None:
         if self._closed:
             return
-        self._closed = True
         self._link.close()
         for name in (self.name, self._space):
             self._site.drop_database(name)
+        self._closed = True

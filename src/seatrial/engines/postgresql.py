@@ -20,10 +20,11 @@ from seatrial.engines import _postgresql_run as running
 from seatrial.engines._postgresql_cast import cast_backs
 from seatrial.engines._postgresql_diff import Comparison, compare
 from seatrial.engines._postgresql_layout import Layout, layouts
-from seatrial.engines._postgresql_session import Session, Site, guarded, quote
+from seatrial.engines._postgresql_session import Session, Site, disturbance, guarded, quote
 from seatrial.engines._postgresql_wal import WalReader, wal_reader
 from seatrial.model import (
     CastBack,
+    Disturbance,
     Relationship,
     Schema,
     Script,
@@ -207,6 +208,16 @@ class PostgresqlDatabase:
         layout = next(x for x in layouts(self.session, frozenset()) if x.table == table)
         return rows.checksum_sql(layout)
 
+    # --- what disturbs ---
+
+    def disturbance(self, error: StepError | BaseException) -> Disturbance | None:
+        """What outside the migration an error speaks of, if it may pass."""
+        return disturbance(error)
+
+    def others(self) -> tuple[str, ...]:
+        """Sessions of others that hold a lock on something in this database."""
+        return tuple(f"session {pid} ({name or 'unnamed'})" for pid, name in self.session.rows(_HOLDERS))
+
     # --- going back ---
 
     def checkpoint(self) -> str:
@@ -270,11 +281,17 @@ class PostgresqlDatabase:
         """Drop the database and everything kept for it."""
         if self._closed:
             return
-        self._closed = True
         if self._session is not None:
             self._session.close()
         for name in [*self._checkpoints, self.name]:
             self.site.drop_database(name)
+        self._closed = True
 
+
+_HOLDERS = """
+SELECT DISTINCT a.pid, a.application_name FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+WHERE l.granted AND a.pid <> pg_backend_pid() AND l.locktype IN ('relation', 'transactionid', 'tuple', 'advisory')
+  AND a.datname = current_database() AND a.backend_type = 'client backend' ORDER BY a.pid
+"""
 
 __all__ = ["PostgresqlDatabase"]

@@ -17,11 +17,12 @@ from seatrial.engines._sqlite_journal import Watch
 from seatrial.engines._sqlite_look import Look, Moment, both, differences, is_same, reading
 from seatrial.engines._sqlite_mirror import Mirror, State, unit_of
 from seatrial.engines._sqlite_rows import as_texts, exactly
-from seatrial.engines._sqlite_run import connect, database_error, execute, load, run
+from seatrial.engines._sqlite_run import connect, database_error, disturbance, execute, load, open_file, run
 from seatrial.engines._sqlite_text import quoted
 from seatrial.errors import DatabaseError
 from seatrial.model import (
     CastBack,
+    Disturbance,
     ErrorKind,
     Relationship,
     Schema,
@@ -243,6 +244,27 @@ class SqliteDatabase:
         with both(before, after, [pair]) as connection:
             found = [cast_back(connection, pair, was, now, column, self.limit) for column in columns]
         return tuple(c for c in found if c is not None)
+
+    def checksum_sql(self, table: TableRef) -> str:
+        """A checksum is made of the file's rows as they are read, not by a query."""
+        return ""
+
+    # --- what disturbs ---
+
+    def disturbance(self, error: StepError | BaseException) -> Disturbance | None:
+        """What outside the migration an error speaks of, if it may pass."""
+        return disturbance(error)
+
+    def others(self) -> tuple[str, ...]:
+        """Whether another program holds the file's lock: then it cannot be had for a moment."""
+        with closing(open_file(self.path)) as connection:
+            try:
+                connection.execute("PRAGMA busy_timeout = 0")
+                connection.execute("BEGIN EXCLUSIVE")
+                connection.execute("ROLLBACK")
+            except sqlite3.Error as error:
+                return (f"another program ({error})",)
+        return ()
 
     # --- going back ---
 

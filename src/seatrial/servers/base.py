@@ -74,6 +74,7 @@ class DatabaseServer(ABC):
         self._databases: list[Database] = []
         self._maintenance: Any = None
         self._closed = False
+        self._start_again: Callable[[ledger.Run], tuple[Running, Any]] | None = None
         self._run = run or ledger.Run.start()
         atexit.register(self.close)  # where nobody closes it
         try:
@@ -104,7 +105,9 @@ class DatabaseServer(ABC):
         except BaseException:
             run.close()
             raise
-        return cls(target, open_database, local=running, run=run, trust=trust)
+        server = cls(target, open_database, local=running, run=run, trust=trust)
+        server._start_again = start
+        return server
 
     # --- what differs ---
 
@@ -157,9 +160,22 @@ class DatabaseServer(ABC):
 
     def create(self) -> Database:
         """A new, empty, marked database."""
+        self._revive()
         database = self._open(self, self._new_database())
         self._databases.append(database)
         return database
+
+    def _revive(self) -> None:
+        """Connect again where the server ended our connection; start a local one again that is gone."""
+        try:
+            self.maintain("SELECT 1")
+            return
+        except ServerError:
+            self._hang_up()
+        if self._local is not None and self._start_again is not None and self._local.process.poll() is not None:
+            self._local.stop()
+            self._local, self.target = self._start_again(self._run)
+        self._connect_maintenance()
 
     def refuse_foreign(self) -> None:
         """Raise NotOurs where the URL names a database that holds tables; an empty one is only connected to."""

@@ -6,6 +6,7 @@ by a named lock on the server.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from typing import Any
 
@@ -22,6 +23,18 @@ _NAME = re.compile(rf"({PREFIX}_([0-9a-f]+)_\d+)(?:_(shadow|c\d+))?")
 _OLDEST = {"mysql": (8, 0), "mariadb": (10, 6)}  # 10.5 does not say which indexes are ignored
 _UTF8 = "CHARACTER SET utf8mb4"
 _NO_TABLES = ("", "mysql", "information_schema", "performance_schema", "sys")
+_PATIENCE = "SET SESSION lock_wait_timeout = 10"  # by default a DROP DATABASE waits a day or a year for others
+_HOLDERS = {
+    "mysql": "SELECT DISTINCT t.PROCESSLIST_ID, t.PROCESSLIST_USER FROM performance_schema.metadata_locks l"
+    " JOIN performance_schema.threads t ON t.THREAD_ID = l.OWNER_THREAD_ID"
+    " WHERE l.OBJECT_SCHEMA = '{name}' AND l.LOCK_STATUS = 'GRANTED' AND t.PROCESSLIST_ID IS NOT NULL",
+    "mariadb": "SELECT p.ID, p.USER FROM information_schema.PROCESSLIST p"
+    " JOIN information_schema.INNODB_TRX t ON t.trx_mysql_thread_id = p.ID WHERE p.DB = '{name}'",
+}
+_EVERYBODY = (
+    "SELECT ID, USER FROM information_schema.PROCESSLIST"
+    " WHERE COMMAND <> 'Daemon' AND USER NOT IN ('system user', 'event_scheduler')"
+)
 
 
 class MysqlServer(DatabaseServer):
@@ -64,6 +77,7 @@ class MysqlServer(DatabaseServer):
             )
         # Tells other machines' runs that this one is alive: it goes when the connection does (manual, 14.14).
         self.maintain(self._life)
+        self.maintain(_PATIENCE)
 
     @property
     def _life(self) -> str:
@@ -94,7 +108,8 @@ class MysqlServer(DatabaseServer):
             self._maintenance.ping(False)
         except (pymysql.err.MySQLError, OSError):
             self._maintenance = self.target.connect(None)
-            self._maintenance.cursor().execute(self._life)
+            for statement in (self._life, _PATIENCE):
+                self._maintenance.cursor().execute(statement)
         return self._maintenance
 
     def _hang_up(self) -> None:
@@ -112,8 +127,44 @@ class MysqlServer(DatabaseServer):
         return name
 
     def drop_database(self, name: str) -> None:
-        self.maintain(f"DROP DATABASE IF EXISTS {_ours(name)}")
+        drop = f"DROP DATABASE IF EXISTS {_ours(name)}"
+        try:
+            self.maintain(drop)
+        except ServerError:  # somebody works in it, or keeps one of its tables locked
+            self._end(f"SELECT ID, USER FROM information_schema.PROCESSLIST WHERE DB = '{name}'")
+            self._end(self._holders(name))
+            self.maintain(drop)
         self._run.forget(**self._facts(name))
+
+    def disconnect(self, name: str, own: int) -> None:
+        """End the sessions that are seen to hold a lock in a database of ours, but the one of id ``own``."""
+        self._end(self._holders(name), own)
+
+    def others(self, name: str, own: int) -> tuple[str, ...] | None:
+        """Sessions but our own that hold a lock in a database of ours.
+
+        MariaDB does not show who holds a metadata lock: there it may be any session of the server.
+        """
+        asked = self._holders(name) if self.engine == "mysql" else _EVERYBODY
+        try:
+            rows = self.maintain(asked)
+        except ServerError:  # performance_schema is off, or this user may not see it
+            return None
+        return tuple(f"session {pid} of {user}" for pid, user in rows if pid not in (str(own), self._own_id))
+
+    @property
+    def _own_id(self) -> str:
+        return str(self.maintain("SELECT CONNECTION_ID()")[0][0])
+
+    def _holders(self, name: str) -> str:
+        return _HOLDERS[self.engine].format(name=_ours(name).strip("`"))
+
+    def _end(self, sessions: str, own: int = 0) -> None:
+        """End the sessions that a query names; one that is gone, or not ours to end, is left."""
+        with contextlib.suppress(ServerError):
+            for pid, _ in self.maintain(sessions):
+                if pid not in (str(own), self._own_id):
+                    self.maintain(f"KILL {pid}")
 
     # --- the server's own life ---
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from seatrial.errors import NotOurs, SourceError
 from seatrial.model import (
+    LOST,
     Database,
     ErrorKind,
     Lock,
@@ -180,7 +181,7 @@ class AlembicRunner:
         except client.TookTooLong as error:
             return self._lost(f"{way} of {migration.id} took too long: {error}")
         except client.Died as error:
-            return self._lost(f"{way} of {migration.id}: {self._clean(str(error))}")
+            return self._lost(f"{way} of {migration.id}: {self._clean(str(error))}", LOST)
         if "outside" in answer:
             return _outside(answer["outside"])
         _refuse(answer, self._source)
@@ -188,10 +189,10 @@ class AlembicRunner:
             raise SourceError(self._clean(answer["problem"]))
         return self._read(answer)
 
-    def _lost(self, message: str) -> Step:
+    def _lost(self, message: str, code: str = "") -> Step:
         self.close()
         return Step(
-            error=StepError(message=message, kind=ErrorKind.ENVIRONMENT),
+            error=StepError(message=message, kind=ErrorKind.ENVIRONMENT, code=code),
             statements_observed=False,
             locks_note="the project's Python did not answer",
         )
@@ -257,11 +258,12 @@ class AlembicRunner:
             if error["stage"] == "before":
                 raise SourceError(f"{place or self._source.path}: {message}")
             return StepError(message=f"{message} ({place})" if place else message, line=error["line"])
-        environment = error["stage"] == "before" or _surroundings(error["code"], message) or _lost(error)
+        lost = _lost(error)
+        environment = error["stage"] == "before" or _surroundings(error["code"], message) or lost
         return StepError(
             message=message,
             kind=ErrorKind.ENVIRONMENT if environment else ErrorKind.MIGRATION,
-            code=error["code"],
+            code=LOST if lost else error["code"],
             statement=error["statement"],
             line=error["line"],
         )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from seatrial.model import ChainStep, ErrorKind, NotVerified, Snapshot
 from seatrial.plan import Planned
 from seatrial.schema import pair_by_name
+from seatrial.trial.retry import disturbed
 from seatrial.trial.rows import Rows
 from seatrial.trial.stand import CHAIN_BYTES, Stand
 
@@ -23,23 +24,24 @@ class Chain:
     steps: list[ChainStep] = field(default_factory=list)
     doubts: list[NotVerified] = field(default_factory=list)
 
-    def go_down(self, applied: Sequence[Planned]) -> None:
-        """Stops where there is no way back."""
+    def go_down(self, applied: Sequence[Planned]) -> bool:
+        """Stops where there is no way back; whether anything was done. Raises Disturbed."""
         if len(self.stand.held) < 2:
-            return
+            return False
         self.stand.take("chain")
         for step in reversed(applied):
             then = self.stand.held.get(step.index)
             if then is None:
                 if step.index in self.tried:
                     self._stop(self._why_not_held(step))
-                return
+                break
             if step.migration.no_down is not None:
                 self._stop(f"{step.migration.id} has no down: {step.migration.no_down}")
-                return
+                break
             self.told(step)
             if not self._down(step, then):
-                return
+                break
+        return True
 
     def _why_not_held(self, step: Planned) -> str:
         if self.rows.changed_for:
@@ -50,6 +52,8 @@ class Chain:
         stand = self.stand
         self.rows.take_back(step.index)
         done = stand.runner.down(step.migration)
+        if done.error and (found := disturbed(stand.database, done.error)):
+            raise found
         if done.error and done.error.kind is not ErrorKind.MIGRATION:
             self._stop(done.error.message)
             return False

@@ -21,11 +21,13 @@ from seatrial.model import (
     Schema,
     Snapshot,
     Step,
+    StepError,
     TablePair,
     Trial,
 )
 from seatrial.schema import converts, key_order, pair_by_name, pair_through, same_schema
 from seatrial.sql.intent import Intent, probe_sql, read
+from seatrial.trial.retry import Cut
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,24 +38,35 @@ class Observer:
     runner: Runner
     config: Config
     told: Callable[[str], None] = lambda _: None
+    own: Callable[[StepError], bool] = lambda _: False  # an error of the surroundings is the migration's own doing
 
     def observe(self, index: int, migration: Migration, before: Snapshot) -> tuple[Trial, Snapshot]:
-        """Run up, down, up from ``before``; returns the trial and a snapshot of what stands now."""
-        trial = Trial(index=index, migration=migration, engine=self.database.engine, before=before)
-        asked = {probe.name: probe for probe in self._ask(Phase.UP, before)}
-        trial, now = self._up(trial, before, asked)
-        if trial.error or trial.up.error:
-            return trial, now
-        if migration.no_down is not None:
-            return trial, now
-        trial, now = self._down(trial, now, asked)
-        if trial.error or trial.down.error:
-            return trial, now
-        return self._reup(trial, now)
+        """Run up, down, up from ``before``; returns the trial and a snapshot of what stands now.
+
+        Raises Cut, with the trial as far as it came, where something is raised.
+        """
+        trial, now = Trial(index=index, migration=migration, engine=self.database.engine, before=before), before
+        try:
+            asked = {probe.name: probe for probe in self._ask(Phase.UP, before)}
+            trial, now = self._up(trial, before, asked)
+            if trial.error or trial.up.error or migration.no_down is not None:
+                return trial, now
+            trial, now = self._down(trial, now, asked)
+            if trial.error or trial.down.error:
+                return trial, now
+            return self._reup(trial, now)
+        except Exception as error:
+            raise Cut(trial) from error
+
+    def _run(self, run: Callable[[Migration], Step], migration: Migration) -> Step:
+        step = run(migration)
+        if step.error is not None and _outside(step) and self.own(step.error):
+            return dataclasses.replace(step, error=dataclasses.replace(step.error, kind=ErrorKind.MIGRATION))
+        return step
 
     def _up(self, trial: Trial, before: Snapshot, asked: Mapping[str, ProbeResult]) -> tuple[Trial, Snapshot]:
         self.told("up")
-        step = self.runner.up(trial.migration)
+        step = self._run(self.runner.up, trial.migration)
         if _outside(step):
             return _error(trial, up=step), before
         after = self.database.take(f"{trial.index}:B", since=before)
@@ -73,7 +86,7 @@ class Observer:
         self.told("down")
         before = trial.before
         assert before is not None
-        step = self.runner.down(trial.migration)
+        step = self._run(self.runner.down, trial.migration)
         if _outside(step):
             return _error(trial, down=step), up
         after = self.database.take(f"{trial.index}:C", since=up, also=before.schema)
@@ -90,7 +103,7 @@ class Observer:
         self.told("up again")
         first = trial.after_up
         assert first is not None
-        step = self.runner.up(trial.migration)
+        step = self._run(self.runner.up, trial.migration)
         if _outside(step):
             return _error(trial, reup=step), down
         after = self.database.take(f"{trial.index}:D", since=down)

@@ -27,14 +27,26 @@ class Rows:
     _peopled: Schema = field(default_factory=Schema)  # the schema for which rows were made or given
 
     def seed(self) -> None:
-        """Load the given rows; nothing is made at their version unless that was asked for."""
+        """Load the given rows."""
         if self.config.seed.path is None:
             return
-        stand = self.stand
-        load(stand.database, self.config.project / self.config.seed.path)
-        stand.database.advance_counters()
-        stand.standing = None
-        seeded = stand.take("seeded")
+        path = self.config.project / self.config.seed.path
+
+        def given() -> None:
+            load(self.stand.database, path)
+            self.stand.database.advance_counters()
+
+        self.stand.standing = None
+        given()
+        self.stand.did(0.0, given)
+
+    def look(self) -> None:
+        """What the given rows leave empty; nothing is made at their version unless that was asked for."""
+        if self.config.seed.path is None:
+            return
+        self.stand.standing = None
+        seeded = self.stand.take("seeded")
+        self.stand.keep()
         if not self.config.seed.generate:
             self._peopled = seeded.schema
             self.doubts += [
@@ -42,7 +54,6 @@ class Rows:
                 for t in seeded.tables
                 if t.compared and not t.rows
             ]
-        stand.keep()
 
     def fill(self, index: int) -> None:
         """Rows for the tables and columns that came since rows were last made or given."""

@@ -4,15 +4,59 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 
 from seatrial.config import Config
-from seatrial.model import Database, Migration, Runner, Schema, Server, Snapshot, Source
+from seatrial.errors import DatabaseError, NotOurs, SeatrialError, ServerError
+from seatrial.model import (
+    LOST,
+    Database,
+    ErrorKind,
+    Migration,
+    Runner,
+    Schema,
+    Server,
+    Snapshot,
+    Source,
+    Step,
+    StepError,
+)
 from seatrial.schema import pair_by_name, same_schema
+from seatrial.trial.retry import Astray, disturbed
 
 Act = Callable[[], object]
 CHAIN_BYTES = 8 << 30  # what the moments kept for the chain may weigh together
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """A runner whose refused bookkeeping and lost connections are outcomes of the step, as its own refusals are."""
+
+    runner: Runner
+
+    def up(self, migration: Migration) -> Step:
+        return _carried_out(self.runner.up, migration)
+
+    def down(self, migration: Migration) -> Step:
+        return _carried_out(self.runner.down, migration)
+
+    def forget(self, migration: Migration) -> None:
+        self.runner.forget(migration)
+
+    def close(self) -> None:
+        self.runner.close()
+
+
+def _carried_out(run: Callable[[Migration], Step], migration: Migration) -> Step:
+    try:
+        return run(migration)
+    except NotOurs:
+        raise
+    except DatabaseError as error:
+        return Step(error=StepError(message=str(error), kind=error.kind, code=error.code))
+    except ServerError as error:
+        return Step(error=StepError(message=str(error), kind=ErrorKind.ENVIRONMENT, code=LOST))
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +74,7 @@ class Ground:
             database.limit = self.config.max_keys
             database.relationships = self.config.relationships
             database.execute(*self.config.server.setup)
-            return database, self.source.runner(database)
+            return database, Steps(self.source.runner(database))
         except BaseException:
             database.close()
             raise
@@ -49,10 +93,11 @@ class Ground:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """Something that brought the database on, and what it took."""
+    """Something that brought the database on, and what it took; ``held``: only a moment was kept, of this step."""
 
     cost_ms: float
     again: Act
+    held: int | None = None
 
 
 @dataclass(slots=True)
@@ -67,9 +112,11 @@ class Stand:
     tables: int = 0
     rows: int = 0
     size_bytes: int = 0
+    unsure: bool = False  # something failed here: it is brought back before anything else is done
     _checkpoint: str = ""
     _checkpoint_ms: float = 0.0
     _since: list[Done] = field(default_factory=list)  # all done since the checkpoint
+    _done: list[Done] = field(default_factory=list)  # all done since the database was empty
 
     def empty(self) -> AbstractContextManager[tuple[Database, Runner]]:
         """Another database like this one, with nothing in it."""
@@ -93,8 +140,13 @@ class Stand:
 
     def hold(self, index: int) -> Snapshot:
         """A of a step that is about to be tried."""
-        self.held[index] = self.take(f"{index}:A")
+        self._hold(index)
+        self._done = [done for done in self._done if done.held != index]
+        self._done.append(Done(0.0, lambda: self._hold(index), index))
         return self.held[index]
+
+    def _hold(self, index: int) -> None:
+        self.held[index] = self.take(f"{index}:A")
 
     def forget(self, index: int) -> None:
         """Release the moments of a trial that nothing needs any more."""
@@ -108,6 +160,7 @@ class Stand:
     def drop(self, index: int) -> None:
         """What stood before a step is no measure for the chain, or too heavy to keep."""
         self.database.release(self.held.pop(index).moment)
+        self._done = [done for done in self._done if done.held != index]
 
     def is_now(self, now: Snapshot, wanted: Snapshot) -> bool:
         if now is wanted:
@@ -137,15 +190,60 @@ class Stand:
         if not self._checkpoint:
             self.keep()
 
+    @property
+    def can_restore(self) -> bool:
+        return bool(self._checkpoint)
+
     def restore(self) -> None:
+        """Back to where the walk stands. Raises Disturbed, Astray."""
+        self.standing = None
         self.database.restore(self._checkpoint)
         for done in self._since:
             done.again()
         self.standing = None
 
+    def renew(self) -> None:
+        """The same on another database, from nothing. Raises Disturbed, Astray, ServerError."""
+        self.runner.close()
+        gone, kept = self.database, self._checkpoint
+        self.database, self.runner = self.ground.open()
+        _close(gone)
+        self.standing, self._checkpoint = None, ""
+        self.held.clear()
+        self._since.clear()
+        for done in list(self._done):
+            done.again()
+            self.standing = self.standing if done.held is not None else None
+        if kept:
+            self.keep()
+
     def did(self, cost_ms: float, again: Act) -> None:
         """Something was done to the database that belongs to its way from here on."""
         self._since.append(Done(cost_ms, again))
+        self._done.append(Done(cost_ms, again))
 
     def did_up(self, migration: Migration, cost_ms: float) -> None:
-        self.did(cost_ms, lambda: self.runner.up(migration))
+        self.did(cost_ms, lambda: self._up_again(migration))
+
+    def _up_again(self, migration: Migration) -> None:
+        error = self.runner.up(migration).error
+        if error is None:
+            return
+        if found := disturbed(self.database, error):
+            raise found
+        raise Astray(migration.id, error)
+
+    @property
+    def ups(self) -> int:
+        """How many things brought the database here."""
+        return sum(done.held is None for done in self._done)
+
+    def close(self) -> None:
+        self.runner.close()
+        _close(self.database)
+
+
+def _close(database: Database) -> None:
+    """Drop a database; where its server is away just now, the server drops it at its own end."""
+    with suppress(SeatrialError, OSError):
+        database.close()

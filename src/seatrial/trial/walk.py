@@ -5,16 +5,23 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from seatrial.config import Config
+from seatrial.errors import DatabaseError, SeedError, ServerError
 from seatrial.model import (
     ChainStep,
+    Database,
+    Disturbance,
+    ErrorKind,
     Event,
     NotVerified,
     Retry,
     Server,
     Snapshot,
     Source,
+    Step,
+    StepError,
     Trial,
 )
 from seatrial.plan import Plan, Planned
@@ -22,6 +29,7 @@ from seatrial.schema import same_schema
 from seatrial.trial.chain import Chain
 from seatrial.trial.extra import Extra
 from seatrial.trial.observe import Observer
+from seatrial.trial.retry import Disturbed, Retrier, disturbed
 from seatrial.trial.rows import Rows
 from seatrial.trial.stand import Ground, Stand
 
@@ -55,9 +63,11 @@ def walk(server: Server, source: Source, plan: Plan, config: Config, watch: Watc
     walked: list[Leg] = []
     for number, steps in enumerate(ways):
         seed_at = plan.seed_at if number == len(ways) - 1 else None
-        with ground.opened() as (database, runner):
-            leg = Leg(steps, config, watch, seed_at, len(plan.steps), Stand(ground, database, runner))
+        leg = Leg(steps, config, watch, seed_at, len(plan.steps), Stand(ground, *ground.open()))
+        try:
             leg.walk()
+        finally:
+            leg.stand.close()
         trials = {**leg.trials, **{i: t for i, t in trials.items() if not t.skipped}}
         walked.append(leg)
     return Walked(
@@ -68,7 +78,7 @@ def walk(server: Server, source: Source, plan: Plan, config: Config, watch: Watc
         rows=max(leg.stand.rows for leg in walked),
         size_bytes=max(leg.stand.size_bytes for leg in walked),
         checksum_sql=next((leg.checksum_sql for leg in walked if leg.checksum_sql), ""),
-        retries=tuple(retry for leg in walked for retry in leg.retries),
+        retries=tuple(retry for leg in walked for retry in leg.retrier.retries),
     )
 
 
@@ -83,85 +93,165 @@ class Leg:
     total: int
     stand: Stand
     rows: Rows = field(init=False)
+    retrier: Retrier = field(init=False)
     trials: dict[int, Trial] = field(default_factory=dict)
     chain: list[ChainStep] = field(default_factory=list)
     doubts: list[NotVerified] = field(default_factory=list)
-    retries: list[Retry] = field(default_factory=list)
     checksum_sql: str = ""
     _broken: dict[str, str] = field(default_factory=dict)  # id -> why what needs it cannot be tried
     _applied: list[Planned] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.rows = Rows(self.stand, self.config, self.doubts)
+        given = self.config.seed.path if self.seed_at is not None else None
+        rows = f"Reloaded seed data from {given}" if given else "Made the same rows in it again"
+        self.retrier = Retrier(self.stand, self.config.retry, rows, self._told_of_disturbance)
 
     def walk(self) -> None:
         if self.seed_at == -1:
-            self.rows.seed()
+            self._seed("")
         for step in self.steps:
             self._step(step)
             if step.index == self.seed_at and step.migration.id not in self._broken:
-                self.rows.seed()
-        self.checksum_sql = self._method()
-        self._go_down()
+                self._seed(step.migration.id)
+        try:
+            self.checksum_sql = self.retrier.persist(self.steps[-1].migration.id, lambda _: self._method())
+            self._go_down()
+        except Disturbed as disturbed:
+            self.doubts.append(NotVerified(what="the chain all the way down", why=str(disturbed)))
+        self._note_faltered()
+
+    def _seed(self, migration: str) -> None:
+        try:
+            self.retrier.persist(migration, lambda _: self.rows.seed())
+            self.retrier.persist(migration, lambda _: self.rows.look())
+        except Disturbed as disturbed:
+            raise SeedError(f"The seed could not be loaded: {disturbed}") from disturbed
 
     def _method(self) -> str:
         """How the checksum of one of the tables was made."""
         stand = self.stand
         there = set(stand.database.inspect().tables())
         tables = [t.table for t in stand.standing.tables if t.compared and t.table in there] if stand.standing else []
-        made = getattr(stand.database, "checksum_sql", "")
-        return str(made(tables[0]) if tables else "") if callable(made) else made
+        return stand.database.checksum_sql(tables[0]) if tables else ""
 
     def _go_down(self) -> None:
         tried = {i for i, t in self.trials.items() if not t.skipped}
-        chain = Chain(self.stand, self.rows, tried, lambda step: self._tell("step", step, "chain down"))
-        chain.go_down(self._applied)
+
+        def go_down(_: object) -> Chain:
+            chain = Chain(self.stand, self.rows, tried, lambda step: self._tell("step", step, "chain down"))
+            self.stand.unsure = chain.go_down(self._applied)
+            return chain
+
+        last = self._applied[-1].migration.id if self._applied else ""
+        chain = self.retrier.persist(last, go_down)
         self.chain += chain.steps
         self.doubts += chain.doubts
+
+    def _note_faltered(self) -> None:
+        """An up that failed when it was applied again and went well the other times."""
+        for index, trial in self.trials.items():
+            if found := self.retrier.faltered.get(trial.migration.id):
+                self.trials[index] = dataclasses.replace(trial, faltered=tuple(found))
 
     def _step(self, step: Planned) -> None:
         why = next((self._broken[p] for p in step.migration.parents if p in self._broken), "")
         if why:
             self._broken[step.migration.id] = why
             self._record(step, error=why)
-        elif step.skipped or (self.seed_at is not None and step.index <= self.seed_at):
-            self._apply(step)
-        else:
-            self._try(step)
+            return
+        try:
+            if step.skipped or (self.seed_at is not None and step.index <= self.seed_at):
+                self._apply(step)
+            else:
+                self._try(step)
+        except Disturbed as disturbed:
+            self._give_up(step, str(disturbed), ErrorKind.ENVIRONMENT, disturbed.trial)
+        except DatabaseError as error:  # no verdict on the migration: what it left cannot be looked at
+            self._give_up(step, f"what {step.migration.id} left could not be looked at: {error}", error.kind)
+
+    def _give_up(self, step: Planned, why: str, kind: ErrorKind, trial: Trial | None = None) -> None:
+        """Nothing more can be done about a step; a trial that was complete by then stays what it is."""
+        self.stand.unsure = True
+        if step.index in self.trials:
+            return
+        self._break(step)
+        tries = sum(r.migration == step.migration.id for r in self.retrier.retries)
+        again = f" (tried again {tries} times, to no avail)" if tries else ""
+        self._record(step, error=why + again, kind=kind)
+        if trial is not None:
+            self.trials[step.index] = dataclasses.replace(trial, error=why + again, error_kind=kind, attempts=1 + tries)
+        if not step.skipped:
+            self._tell("tried", step, step.migration.name)
 
     def _apply(self, step: Planned) -> None:
         """Apply a migration that is not tried."""
-        self.stand.standing = None
-        self.stand.keep_once()
-        done = self.stand.runner.up(step.migration)
+
+        def apply(_: object) -> Step:
+            self.stand.standing = None
+            self.stand.keep_once()
+            done = self.stand.runner.up(step.migration)
+            if done.error and (found := disturbed(self.stand.database, done.error)):
+                raise found
+            return done
+
+        done = self.retrier.persist(step.migration.id, apply)
         if done.error:
             self._break(step)
             self._record(
                 step,
                 error=f"it is not tested itself, but what comes after needs it, and it failed: {done.error.message}",
             )
-            self.stand.restore()
+            self._back(step)
         else:
             self._remember(step, done.duration_ms)
             self._record(step, skipped=step.skipped or "the seed's rows belong to a later version")
 
     def _try(self, step: Planned) -> None:
         self._tell("trial", step, step.migration.name)
-        self.rows.fill(step.index - 1)
-        before = self.stand.hold(step.index)
-        self.stand.keep_if_due()
-        trial, now = self._observe(step, before)
+        self.retrier.persist(step.migration.id, lambda _: self._prepare(step))
+        trial, now = self._observe(step)
         if trial.up.error and not trial.error and self.seed_at is None:
             trial, now = self._refitted(step, trial, now)
+        self.trials[step.index] = trial
         self._settle(step, trial, now)
         self.trials[step.index] = self._extra(step, trial)
-        self.stand.forget(step.index)
+        self._forget(step)
         self._tell("tried", step, step.migration.name)
 
-    def _observe(self, step: Planned, before: Snapshot) -> tuple[Trial, Snapshot]:
-        stand = self.stand
-        observer = Observer(stand.database, stand.runner, self.config, lambda text: self._tell("step", step, text))
-        return observer.observe(step.index, step.migration, before)
+    def _prepare(self, step: Planned) -> None:
+        self.rows.fill(step.index - 1)
+        self.stand.hold(step.index)
+        self.stand.keep_if_due()
+
+    def _forget(self, step: Planned) -> None:
+        try:
+            self.stand.forget(step.index)
+        except (DatabaseError, ServerError) as error:
+            if disturbed(self.stand.database, error) is None:
+                raise
+            self.stand.unsure = True  # the next step begins by bringing the database back
+
+    def _observe(self, step: Planned) -> tuple[Trial, Snapshot]:
+        """One trial; what something outside cut short before it stands in ``earlier``."""
+        cut: list[Disturbed] = []
+
+        def observe(met: list[Disturbed]) -> tuple[Trial, Snapshot]:
+            cut[:] = met
+            stand = self.stand
+            told = partial(self._tell, "step", step)
+            observer = Observer(stand.database, stand.runner, self.config, told, partial(_is_own, stand.database, met))
+            trial, now = observer.observe(step.index, step.migration, stand.held[step.index])
+            if error := _last_error(trial):
+                found = disturbed(stand.database, error)
+                if found is not None:
+                    found.trial = trial
+                    raise found
+            return trial, now
+
+        trial, now = self.retrier.persist(step.migration.id, observe)
+        earlier = tuple(_cut_short(d) for d in cut if d.trial is not None)
+        return dataclasses.replace(trial, attempts=1 + len(cut), earlier=earlier), now
 
     def _settle(self, step: Planned, trial: Trial, now: Snapshot) -> None:
         """Leave the database as it was after up, whatever down did; as before, where up failed."""
@@ -174,10 +264,29 @@ class Leg:
             wanted = trial.after_up
         if self._is_all(step) and not self._extras(step, trial):
             return
-        if wanted is not None and _is_recorded(trial) and (self.stand.is_now(now, wanted) or _varies_only(trial)):
+        if wanted is not None and _is_recorded(trial) and (self._is_now(now, wanted) or _varies_only(trial)):
             self.stand.standing = now
         else:
-            self.stand.restore()
+            self._back(step)
+
+    def _is_now(self, now: Snapshot, wanted: Snapshot) -> bool:
+        try:
+            return self.stand.is_now(now, wanted)
+        except (DatabaseError, ServerError) as error:
+            if disturbed(self.stand.database, error) is None:
+                raise
+            self.stand.unsure = True
+            return False
+
+    def _back(self, step: Planned) -> None:
+        """Bring the database to where the walk stands, whatever it takes."""
+
+        def back(met: list[Disturbed]) -> None:
+            if not met and not brought:
+                self.stand.restore()
+
+        brought = self.stand.unsure  # then it is brought back before anything else
+        self.retrier.persist(step.migration.id, back)
 
     def _break(self, step: Planned) -> None:
         self._broken[step.migration.id] = f"needs {step.migration.id}, which failed"
@@ -200,18 +309,31 @@ class Leg:
         return [name for name, is_wanted in wanted.items() if is_wanted]
 
     def _extra(self, step: Planned, trial: Trial) -> Trial:
-        extra = Extra(self.stand.database, self.stand.runner)
         for name in self._extras(step, trial):
             self._tell("step", step, name)
-            start = self.stand.take(f"{step.index}:S")
-            if name == "rerun":
-                trial = extra.rerun(trial, start)
-            else:
-                path = self.config.project / str(self.config.lived_in.path)
-                trial = extra.lived_in(trial, start, path.read_text(encoding="utf-8"))
-            self.stand.restore()
-            self.stand.database.release(start.moment)
+            try:
+                trial = self.retrier.persist(step.migration.id, lambda _, t=trial, n=name: self._extra_one(step, t, n))  # type: ignore[misc]
+                self._back(step)
+            except Disturbed as disturbed:
+                doubt = NotVerified(what=name, why=str(disturbed), migration=step.migration.id)
+                trial = dataclasses.replace(trial, not_verified=(*trial.not_verified, doubt))
         return trial
+
+    def _extra_one(self, step: Planned, trial: Trial, name: str) -> Trial:
+        extra = Extra(self.stand.database, self.stand.runner)
+        start = self.stand.take(f"{step.index}:S")
+        if name == "rerun":
+            found = extra.rerun(trial, start)
+        else:
+            path = self.config.project / str(self.config.lived_in.path)
+            found = extra.lived_in(trial, start, path.read_text(encoding="utf-8"))
+        errors = (found.rerun.error, found.lived_in.down.error if found.lived_in else None)
+        for error in errors:
+            if error and (cause := disturbed(self.stand.database, error)):
+                raise cause
+        self.stand.standing = None
+        self.stand.database.release(start.moment)
+        return found
 
     # --- made-up rows that an up refuses ---
 
@@ -220,16 +342,17 @@ class Leg:
 
         Rows of the project's own are never changed for a migration; a refusal of them is the migration's.
         """
-        ahead = self.rows.ahead(step, self._applied)
+        persist = partial(self.retrier.persist, step.migration.id)
+        ahead = persist(lambda _: self.rows.ahead(step, self._applied))
         if ahead is None or failed.before is None or failed.up.error is None:
             return failed, now
         schema = failed.before.schema
-        self.stand.restore()
-        if changed := self.rows.fit(schema, ahead):
+        self._back(step)
+        if changed := persist(lambda _: self.rows.fit(schema, ahead)):
             failed, now = self._once_more(step, failed, changed)
         if failed.up.error and not failed.up.error.code and self.rows.made:
-            self.stand.restore()
-            failed, now = self._once_more(step, failed, self.rows.empty(schema))
+            self._back(step)
+            failed, now = self._once_more(step, failed, persist(lambda _: self.rows.empty(schema)))
             if not failed.up.error:
                 why = "the migration's own code does not understand rows that Seatrial makes up; give rows with [seed]"
                 self.doubts.append(
@@ -241,10 +364,8 @@ class Leg:
         """Try a step again after made-up rows were changed in a restored database."""
         assert failed.before is not None and failed.up.error is not None
         self.stand.standing = None
-        self.stand.database.release(failed.before.moment)
-        before = self.stand.hold(step.index)
-        self.rows.changed(step)
-        trial, now = self._observe(step, before)
+        self.retrier.persist(step.migration.id, lambda _: self._hold_anew(step))
+        trial, now = self._observe(step)
         retry = Retry(
             strategy="fix-seed-data",
             migration=step.migration.id,
@@ -253,19 +374,53 @@ class Leg:
             succeeded=not trial.up.error,
             actions=actions,
         )
-        self.retries.append(retry)
-        return dataclasses.replace(trial, attempts=failed.attempts + 1), now
+        self.retrier.retries.append(retry)
+        return dataclasses.replace(trial, attempts=failed.attempts + trial.attempts), now
+
+    def _hold_anew(self, step: Planned) -> None:
+        self.stand.hold(step.index)
+        self.rows.changed(step)
 
     # --- telling ---
 
-    def _record(self, step: Planned, *, skipped: str = "", error: str = "") -> None:
+    def _told_of_disturbance(self, migration: str, text: str) -> None:
+        index = next((s.index for s in self.steps if s.migration.id == migration), 0)
+        self.watch(Event("step", text, migration, index, self.total, {}))
+
+    def _record(
+        self, step: Planned, *, skipped: str = "", error: str = "", kind: ErrorKind = ErrorKind.ENVIRONMENT
+    ) -> None:
         self.trials[step.index] = Trial(
-            index=step.index, migration=step.migration, engine=self.stand.database.engine, skipped=skipped, error=error
+            index=step.index,
+            migration=step.migration,
+            engine=self.stand.database.engine,
+            skipped=skipped,
+            error=error,
+            error_kind=kind,
         )
 
     def _tell(self, kind: str, step: Planned, text: str) -> None:
         data = {"trial": self.trials[step.index]} if kind == "tried" else {}
         self.watch(Event(kind, text, step.migration.id, step.index, self.total, data))
+
+
+def _last_error(trial: Trial) -> StepError | None:
+    """What kept a trial from being carried out."""
+    return next((s.error for s in (trial.reup, trial.down, trial.up) if s.error), None) if trial.error else None
+
+
+def _is_own(database: Database, met: list[Disturbed], error: StepError) -> bool:
+    """A lock that the same statement failed on before, although nobody else was there either time: its own doing."""
+    if database.disturbance(error) is not Disturbance.LOCK:
+        return False
+    before = [d for d in met if isinstance(d.error, StepError) and d.error.code == error.code]
+    alone = [d for d in before if d.others == () and d.error.statement == error.statement]  # type: ignore[attr-defined]
+    return bool(alone) and database.others() == ()
+
+
+def _cut_short(disturbed: Disturbed) -> Trial:
+    assert disturbed.trial is not None
+    return dataclasses.replace(disturbed.trial, error=str(disturbed), error_kind=ErrorKind.ENVIRONMENT)
 
 
 def _is_recorded(trial: Trial) -> bool:

@@ -1,0 +1,193 @@
+"""Trying again what something outside disturbed: with which strategy, how often, and what it came to.
+
+Only what speaks of a lost connection, a lock or a lack of resources is tried again. What a migration does wrong, and
+what is found in its data, is a verdict and never comes here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+
+from seatrial.config import RetryConfig
+from seatrial.errors import DatabaseError, NotOurs, ServerError
+from seatrial.model import Database, Disturbance, Retry, StepError, Trial
+
+T = TypeVar("T")
+RESET, AGAIN = "reset-test-db", "re-run-migration"
+
+
+class Disturbed(Exception):
+    """Something outside the migration kept us from carrying it out. ``trial``: as far as it came."""
+
+    def __init__(self, reason: str, what: Disturbance, error: object, trial: Trial | None = None) -> None:
+        super().__init__(reason)
+        self.what, self.error, self.trial = what, error, trial
+        self.others: tuple[str, ...] | None = None  # who held locks just then; None: not known
+
+
+class Astray(Exception):
+    """An up that had gone well fails when it is applied again to bring a database back."""
+
+    def __init__(self, migration: str, error: StepError) -> None:
+        super().__init__(
+            f"{migration} was applied without an error and failed when it was applied again: {error.message}"
+        )
+        self.migration, self.error = migration, error
+
+
+class Cut(Exception):
+    """Carries how far a trial had come when the exception that is its cause was raised."""
+
+    def __init__(self, trial: Trial) -> None:
+        super().__init__()
+        self.trial = trial
+
+
+def disturbed(database: Database, error: object) -> Disturbed | None:
+    """What an error says of the surroundings; None where it is not theirs, or will not pass."""
+    if isinstance(error, Disturbed):
+        return error
+    trial = error.trial if isinstance(error, Cut) else None
+    if isinstance(error, Cut):
+        error = error.__cause__
+    if isinstance(error, ServerError):
+        return None if isinstance(error, NotOurs) else Disturbed(str(error), Disturbance.CONNECTION, error, trial)
+    if not isinstance(error, (StepError, Exception)):
+        return None
+    what = database.disturbance(error)
+    words = error.message if isinstance(error, StepError) else str(error)
+    found = Disturbed(words, what, error, trial) if what else None
+    if found is not None and found.what is Disturbance.LOCK:
+        found.others = _others(database)
+    return found
+
+
+def _others(database: Database) -> tuple[str, ...] | None:
+    try:
+        return database.others()
+    except (DatabaseError, ServerError):
+        return None
+
+
+class Ground(Protocol):
+    """What is brought back: the walk's database."""
+
+    database: Database
+    unsure: bool
+
+    @property
+    def can_restore(self) -> bool: ...
+
+    @property
+    def ups(self) -> int: ...
+
+    def restore(self) -> None: ...
+
+    def renew(self) -> None: ...
+
+
+@dataclass(slots=True)
+class Retrier:
+    """``rows``: how rows come back, in words. ``faltered``: ups that failed once when they were applied again."""
+
+    ground: Ground
+    config: RetryConfig
+    rows: str
+    told: Callable[[str, str], None]  # migration, what is waited for
+    retries: list[Retry] = field(default_factory=list)
+    faltered: dict[str, list[StepError]] = field(default_factory=dict)
+    _used: dict[str, int] = field(default_factory=dict)
+
+    def persist(self, migration: str, act: Callable[[list[Disturbed]], T]) -> T:
+        """What ``act`` gives; it is told what disturbed it before. Raises Disturbed where nothing helped."""
+        met: list[Disturbed] = []
+        strategy = RESET if self.ground.unsure else ""
+        pause_s = 0.0
+        while True:
+            try:
+                if strategy:
+                    self.ground.unsure = True
+                    self._bring_back(strategy)
+                result = act(met)
+            except Exception as error:  # a driver's own errors too: which of them, only the engine knows
+                found = self._found(error)
+                if found is None:
+                    raise _bare(error) from None
+                self._tell_failed(migration, strategy, pause_s, met, found)
+                met.append(found)
+                if not self._may_again(migration):
+                    raise found from (None if found is error else error)
+                pause_s = self._wait(migration, found)
+                strategy = self._strategy(found, len(met))
+            else:
+                if met:
+                    self._note(migration, strategy, pause_s, met[-1], True)
+                return result
+
+    def _found(self, error: Exception) -> Disturbed | None:
+        if isinstance(error, Astray):
+            self.faltered.setdefault(error.migration, []).append(error.error)
+            return Disturbed(str(error), Disturbance.RESOURCE, error)
+        found = disturbed(self.ground.database, error)
+        self.ground.unsure = self.ground.unsure or found is not None
+        return found
+
+    def _may_again(self, migration: str) -> bool:
+        return self._used.get(migration, 0) < self.config.attempts
+
+    def _wait(self, migration: str, found: Disturbed) -> float:
+        used = self._used.get(migration, 0)
+        self._used[migration] = used + 1
+        pauses = self.config.pauses or (0.0,)
+        pause_s = pauses[min(used, len(pauses) - 1)]
+        self.told(migration, f"disturbed ({_short(str(found))}); trying again in {pause_s:g} s")
+        time.sleep(pause_s)
+        return pause_s
+
+    def _strategy(self, found: Disturbed, failures: int) -> str:
+        """A lock leaves the database as sound as it was; whatever else happened, nothing of it is believed any more."""
+        first = found.what is Disturbance.LOCK and failures == 1
+        return AGAIN if first and self.ground.can_restore else RESET
+
+    def _bring_back(self, strategy: str) -> None:
+        if strategy == AGAIN:
+            self.ground.restore()
+        else:
+            self.ground.renew()
+        self.ground.unsure = False
+
+    def _tell_failed(
+        self, migration: str, strategy: str, pause_s: float, met: list[Disturbed], found: Disturbed
+    ) -> None:
+        if met:
+            self._note(migration, strategy, pause_s, met[-1], False, f"Disturbed again: {_short(str(found))}")
+
+    def _note(self, migration: str, strategy: str, pause_s: float, why: Disturbed, succeeded: bool, *more: str) -> None:
+        retry = Retry(
+            strategy=strategy,
+            migration=migration,
+            attempt=self._used.get(migration, 0),
+            reason=str(why),
+            succeeded=succeeded,
+            actions=(*self._actions(strategy), *more),
+            pause_s=pause_s,
+        )
+        self.retries.append(retry)
+
+    def _actions(self, strategy: str) -> tuple[str, ...]:
+        if strategy == AGAIN:
+            return ("Restored the test database to its state before the migration", "Re-ran the migration")
+        again = (self.rows,) if self.ground.ups else ()
+        return ("Dropped and recreated test database", *again)
+
+
+def _bare(error: Exception) -> BaseException:
+    return error.__cause__ or error if isinstance(error, Cut) else error
+
+
+def _short(text: str, most: int = 200) -> str:
+    flat = " ".join(text.split())
+    return flat if len(flat) <= most else flat[: most - 3] + "..."

@@ -1,0 +1,262 @@
+"""Runs on PostgreSQL that something outside disturbs: they are carried out all the same, and their verdicts stay."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from pg_fixtures import pg_server, pg_state  # noqa: F401 - fixtures
+from retry_fixtures import GOOD, LOSS, disturbed, meanwhile, once, rules, strategies
+
+from seatrial.config import ServerConfig
+from seatrial.model import Report, Status
+from seatrial.reporters import render
+from seatrial.servers import _postgresql_local as local_server
+from seatrial.servers import ledger, process
+
+SLOW = ("SELECT pg_sleep(1.5); ALTER TABLE t ADD COLUMN c INT;", "ALTER TABLE t DROP COLUMN c;")
+SLOW_LOSS = (f"SELECT pg_sleep(1.5); {LOSS[0]}", LOSS[1])
+_VICTIMS = """
+SELECT pid FROM pg_stat_activity WHERE starts_with(datname, 'seatrial_') AND pid <> pg_backend_pid()
+AND query ILIKE %s AND state = 'active'
+"""
+
+
+@pytest.fixture
+def admin(pg_server) -> Iterator[psycopg.Connection]:  # noqa: F811
+    with psycopg.connect(pg_server.url("postgres"), autocommit=True) as connection:
+        yield connection
+
+
+def server(pg_server) -> ServerConfig:  # noqa: F811
+    return ServerConfig(engine="postgresql", url=pg_server.url("postgres"))
+
+
+def databases(admin: psycopg.Connection) -> list[str]:
+    return [n for (n,) in admin.execute("SELECT datname FROM pg_database WHERE datname LIKE 'seatrial%' ORDER BY 1")]
+
+
+def kill_once(admin: psycopg.Connection, query: str) -> Callable[[object], None]:
+    """End the session that runs such a query, the first that is seen."""
+
+    def victims() -> list[tuple[int]]:
+        return admin.execute(_VICTIMS, [query]).fetchall()
+
+    def kill(over) -> None:
+        once(lambda: bool(victims()), over)
+        for (pid,) in victims():
+            admin.execute("SELECT pg_terminate_backend(%s)", [pid])
+
+    return kill
+
+
+def kill_all(admin: psycopg.Connection) -> None:
+    """End every session in a database of ours, those that only wait too."""
+    admin.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE starts_with(datname, 'seatrial_') AND pid <> pg_backend_pid()"
+    )
+
+
+def lost(report: Report) -> list[object]:
+    return [f.keys for m in report.migrations for f in m.findings if f.rule == "values-lost"]
+
+
+def test_backend_killed_during_up(pg_server, admin, tmp_path):  # noqa: F811
+    left = databases(admin)
+    with meanwhile(kill_once(admin, "%pg_sleep(1.5)%")):
+        report = disturbed(tmp_path, [SLOW], server(pg_server), {})
+    assert report.status is Status.PASSED
+    assert strategies(report) == [("reset-test-db", True)]
+    assert "terminating connection" in report.retries[0].reason
+    assert rules(report) == []
+    assert databases(admin) == left
+    text = render(report, "markdown")
+    assert "1. `reset-test-db`: ✅ Succeeded (attempt 1)" in text
+    assert "Dropped and recreated test database" in text
+
+
+@pytest.mark.parametrize("step", ["down", "up again"])
+def test_backends_killed_while_we_read(pg_server, admin, tmp_path, step):  # noqa: F811
+    left = databases(admin)
+    report = disturbed(tmp_path, [LOSS], server(pg_server), {("0002", step): lambda: kill_all(admin)})
+    assert strategies(report) == [("reset-test-db", True)]
+    assert report.status is Status.FAILED
+    assert rules(report) == ["values-lost"]
+    assert databases(admin) == left
+
+
+def test_loss_stays_a_loss_with_a_kill_during_up_and_down(pg_server, admin, tmp_path):  # noqa: F811
+    down = f"SELECT pg_sleep(1.4); {LOSS[1]}"
+    up = f"SELECT pg_sleep(1.5); {LOSS[0]}"
+    calm = disturbed(tmp_path / "calm", [LOSS], server(pg_server), {})
+    both = (kill_once(admin, "%pg_sleep(1.5)%"), kill_once(admin, "%pg_sleep(1.4)%"))
+
+    def kill(over) -> None:
+        for one in both:
+            one(over)
+
+    with meanwhile(kill):
+        report = disturbed(tmp_path / "killed", [(up, down)], server(pg_server), {})
+    assert strategies(report) == [("reset-test-db", False), ("reset-test-db", True)]
+    assert (report.status, report.exit_code) == (Status.FAILED, 1)
+    assert lost(report) == lost(calm) == [(("1",), ("2",))]
+    assert rules(report) == rules(calm) == ["values-lost"]
+
+
+WAITS = "[source]\nsession = [\"SET lock_timeout = '300ms'\"]\n"
+
+
+def test_lock_held_once(pg_server, admin, tmp_path):  # noqa: F811
+    held: list[psycopg.Connection] = []
+
+    def hold() -> None:
+        """Only where the migration runs, not in its copy: databases are numbered as they are made."""
+        names = sorted(databases(admin), key=lambda name: int(name.rpartition("_")[2]))
+        held.extend(filter(None, [_lock(pg_server.url(names[0]))]))
+
+    report = disturbed(tmp_path, [LOSS], server(pg_server), {("0002", "up"): hold}, settings=WAITS)
+    assert held
+    assert strategies(report) == [("re-run-migration", True)]
+    assert "lock timeout" in report.retries[0].reason
+    assert rules(report) == ["values-lost"]
+
+
+def test_lock_never_released(pg_server, admin, tmp_path):  # noqa: F811
+    left = databases(admin)
+
+    def keep_locked(over) -> None:
+        """Lock the table wherever it is to be found, again and again."""
+        holders: dict[str, psycopg.Connection] = {}
+        while not over.wait(0.05):
+            for name in databases(admin):
+                if name not in holders or holders[name].closed or not _holds(holders[name]):
+                    holders.pop(name, None)
+                    if found := _lock(pg_server.url(name)):
+                        holders[name] = found
+        for holder in holders.values():
+            holder.close()
+
+    with meanwhile(keep_locked):
+        slow = ("SELECT pg_sleep(0.4); ALTER TABLE t ADD COLUMN c INT;", None)
+        report = disturbed(tmp_path, [slow], server(pg_server), {}, settings=WAITS)
+    assert (report.status, report.exit_code) == (Status.ERROR, 2)
+    assert [s for s, ok in strategies(report)] == ["re-run-migration", "reset-test-db", "reset-test-db"]
+    assert not any(ok for _, ok in strategies(report))
+    error = report.migrations[-1].trial.error
+    assert "lock timeout" in error
+    assert "tried again 3 times" in error
+    assert once(lambda: databases(admin) == left)
+
+
+def _lock(url: str) -> psycopg.Connection | None:
+    try:
+        holder = psycopg.connect(url)
+        holder.execute("SET lock_timeout = '100ms'")
+        holder.execute("LOCK TABLE t IN ACCESS SHARE MODE")
+    except psycopg.Error:
+        return None
+    return holder
+
+
+def _holds(holder: psycopg.Connection) -> bool:
+    try:
+        holder.execute("SELECT 1")
+    except psycopg.Error:
+        return False
+    return True
+
+
+def test_own_statement_timeout_is_the_migrations_fault(pg_server, tmp_path):  # noqa: F811
+    own = ("SET statement_timeout = '200ms'; SELECT pg_sleep(1);", "SELECT 1;")
+    report = disturbed(tmp_path, [own], server(pg_server), {})
+    assert rules(report) == ["up-failed"]
+    assert report.exit_code == 1
+    assert strategies(report) == [("re-run-migration", True)]
+
+
+# --- a server of the test's own, which may die ---
+
+
+class Mortal:
+    """A server behind a URL that can be killed and started again."""
+
+    def __init__(self) -> None:
+        self.run = ledger.Run.start()
+        self.running = local_server.start(self.run)
+        self.url = f"postgresql://postgres@/postgres?host={self.running.folder}"
+
+    def kill(self) -> None:
+        self.running.process.send_signal(signal.SIGQUIT)
+        self.running.process.wait(10)
+
+    def start(self) -> None:
+        old = self.running
+        ready = lambda _: local_server._is_ready(old.folder)  # noqa: E731
+        self.running = process.start(old.kind, old.programs, list(old.process.args), old.folder, ready)  # type: ignore[arg-type]
+
+    def restart(self) -> None:
+        self.kill()
+        self.start()
+
+
+@pytest.fixture
+def mortal(pg_state: str) -> Iterator[Mortal]:  # noqa: F811
+    found = Mortal()
+    yield found
+    found.running.stop()
+    for facts in found.run.entries:
+        found.run.forget(**facts)
+    found.run.close()
+
+
+def test_server_restarted_in_the_middle_of_up(mortal, tmp_path):
+    def restart(over) -> None:
+        with psycopg.connect(mortal.url, autocommit=True) as admin:
+            once(lambda: bool(admin.execute(_VICTIMS, ["%pg_sleep(1.5)%"]).fetchall()), over)
+        mortal.restart()
+
+    with meanwhile(restart):
+        report = disturbed(
+            tmp_path, [GOOD, (SLOW_LOSS)], ServerConfig(engine="postgresql", url=mortal.url), {}, pauses=(1, 2, 4)
+        )
+    assert rules(report, "0003") == ["values-lost"], report.migrations[-1].trial.error
+    assert strategies(report)[-1] == ("reset-test-db", True)
+    assert [m.status for m in report.migrations[1:]] == [Status.PASSED, Status.FAILED]
+    assert not [n for n in report.not_verified if "chain" in n.what]
+    with psycopg.connect(mortal.url) as admin:
+        assert databases(admin) == []
+
+
+def test_own_server_killed_in_the_middle_of_up(pg_state, tmp_path):  # noqa: F811
+    """The throwaway server that we started is started again."""
+
+    def kill(over) -> None:
+        once(lambda: bool(postmasters()), over)
+        for pid in postmasters():
+            os.kill(pid, signal.SIGQUIT)
+
+    place = ledger.state_folder()
+
+    def postmasters() -> list[int]:
+        found = []
+        for entry in place.glob("*/ledger"):
+            for folder in re.findall(r'"folder": "([^"]+)"', entry.read_text()):
+                log = Path(folder, "data", "postmaster.pid")
+                if Path(folder, "begun").exists() and log.exists():
+                    found.append(int(log.read_text().split()[0]))
+        return found
+
+    up = "COPY (SELECT 1) TO PROGRAM 'cat > ../begun'; SELECT pg_sleep(1.5); ALTER TABLE t DROP COLUMN b;"
+    with meanwhile(kill):
+        report = disturbed(
+            tmp_path, [(up, LOSS[1])], ServerConfig(engine="postgresql"), {}, settings="[source]\ntrust = true\n"
+        )
+    assert rules(report) == ["values-lost"]
+    assert strategies(report) == [("reset-test-db", True)]
+    assert not postmasters()
