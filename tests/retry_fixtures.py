@@ -28,13 +28,17 @@ def disturbed(
     *,
     settings: str = "",
     seed: str | None = SEED,
+    always: bool = False,
     pauses: tuple[float, ...] = (0.05, 0.1, 0.15),
 ) -> Report:
-    """A run in which ``when[(migration, step)]`` is called the first time that the step begins."""
+    """A run in which ``when[(migration, step)]`` is called the first time (``always``: each time) that it begins."""
     left = dict(when)
 
     def watch(event: Event) -> None:
-        act = left.pop((event.migration, event.text), None) if event.kind == "step" else None
+        key = (event.migration, event.text)
+        act = left.get(key) if event.kind == "step" else None
+        if not always:
+            left.pop(key, None)
         if act is not None:
             act()
 
