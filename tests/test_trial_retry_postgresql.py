@@ -234,10 +234,9 @@ def test_own_server_killed_in_the_middle_of_up(pg_state, tmp_path):  # noqa: F81
         return found
 
     up = "COPY (SELECT 1) TO PROGRAM 'cat > ../begun'; SELECT pg_sleep(1.5); ALTER TABLE t DROP COLUMN b;"
+    local, trust = ServerConfig(engine="postgresql"), "[source]\ntrust = true\n"
     with meanwhile(kill):
-        report = disturbed(
-            tmp_path, [(up, LOSS[1])], ServerConfig(engine="postgresql"), {}, settings="[source]\ntrust = true\n"
-        )
+        report = disturbed(tmp_path, [(up, LOSS[1])], local, {}, settings=trust, pauses=(1.5, 2, 4))
     assert rules(report) == ["values-lost"]
     assert strategies(report) == [("reset-test-db", True)]
     assert not postmasters()
