@@ -25,6 +25,7 @@ class Dialect:
     change: str  # {step} stands for the distance between changed rows
     targets: tuple[tuple[str, str, str, str], ...]  # what, measured, against, at most
     more: Mapping[str, str] = field(default_factory=dict)  # changes made one after the other -> what each is called
+    touch: str = "SELECT 1"  # changes one row and nothing else
 
 
 _MAX = f"SELECT {', '.join(f'max({c})' for c in COLUMNS)} FROM measured"
@@ -106,6 +107,7 @@ MYSQL = Dialect(
         ("proof of an untouched table", "untouched", "max(each column)", "0.1"),
         ("naming 100 changed rows", "naming", "snapshot", "-"),
     ),
+    touch="UPDATE measured SET flag = 1 - flag WHERE id = 5",
 )
 DIALECTS = {"sqlite": SQLITE, "postgresql": POSTGRESQL, "mysql": MYSQL, "mariadb": MYSQL}
 
@@ -144,6 +146,8 @@ class Measured:
         return common.cost(lambda: self.database.query(sql))
 
     def snapshot(self) -> Cost:
+        """A moment for which the table is read anew; what is proven untouched would be carried over."""
+        self.database.execute(self.dialect.touch)
         return self._taking(None)
 
     def untouched(self) -> Cost:

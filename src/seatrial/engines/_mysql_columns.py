@@ -59,9 +59,15 @@ def as_text(column: Column, expression: str) -> str:
         return f"CONCAT('\\\\x', LOWER(HEX({expression})))"
     if column.is_integer:
         return f"CAST({expression} + 0 AS CHAR)" if "zerofill" in column.type else f"CAST({expression} AS CHAR)"
+    if column.base == "enum" and _EMPTY_LABEL in column.type:
+        # The value of an assignment that fitted no label is 0, and reads like the label '' (manual, 13.3.5).
+        return f"IF({expression} + 0 = 0, '{_NO_LABEL}', CONVERT({expression} USING utf8mb4))"
     if column.is_text:
         return f"CONVERT({expression} USING utf8mb4)"
     return f"CAST({expression} AS CHAR)"
+
+
+_EMPTY_LABEL, _NO_LABEL = "''", "(no label: 0)"
 
 
 def as_bytes(column: Column, expression: str) -> str:
@@ -70,12 +76,15 @@ def as_bytes(column: Column, expression: str) -> str:
 
 
 _EXACT = frozenset({"decimal", "date", "datetime", "timestamp", "time", "year", "bit"})
+_NUMBERED = frozenset({"enum", "set"})
 
 
 def same_value(old: Column, one: str, new: Column, other: str) -> str:
     """SQL that is true where two stored values are the same, to the last bit and blank; the cheapest that is exact."""
     if (old.is_integer and new.is_integer) or (old.base in _EXACT and old.type == new.type):
         return f"{one} <=> {other}"
+    if old.base in _NUMBERED and old.type == new.type:
+        return f"{one} + 0 <=> {other} + 0"
     if old.base in TEXTS and (old.base, old.charset) == (new.base, new.charset):
         return f"CAST({one} AS BINARY) <=> CAST({other} AS BINARY)"
     return f"{as_bytes(old, one)} <=> {as_bytes(new, other)}"
