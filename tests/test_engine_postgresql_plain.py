@@ -75,7 +75,8 @@ def test_what_row_security_hides_is_said(plain_url: str, tmp_path: Path) -> None
     folder = tmp_path / "db" / "migrations"
     folder.mkdir(parents=True)
     (folder / "0001_base.sql").write_text(
-        "-- migrate:up\nCREATE TABLE secret (id serial PRIMARY KEY, who text); CREATE TABLE open (id int PRIMARY KEY);\n"
+        "-- migrate:up\nCREATE TABLE secret (id serial PRIMARY KEY, who text);\n"
+        "CREATE TABLE open (id int PRIMARY KEY);\n"
         "ALTER TABLE secret ENABLE ROW LEVEL SECURITY; ALTER TABLE secret FORCE ROW LEVEL SECURITY;\n"
         "-- migrate:down\nDROP TABLE secret, open;\n"
     )
