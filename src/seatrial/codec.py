@@ -1,22 +1,23 @@
 """Traces and other plain values <-> JSON; the only module that knows the JSON library.
 
-A trace holds four snapshots a trial and most of their schemas are the same, so schemas are written compactly: one table
-of unique objects a trace, each schema a list of indexes into it.
+A trace holds four snapshots a trial, and most of what they hold is the same. So unique schema objects, tables' states,
+counters and answers of constraints are written once, and a snapshot names them by their places:
 
     {"format": "seatrial-trace/1", "objects": [["column", "", "orders", "status", {"type": "text", ...}], ...],
-     "trace": {..., "schema": [0, 1, 2], ...}}
+     "tables": [{"table": ["", "orders"], "rows": 3, ...}, ...], "counters": [...], "integrity": [...],
+     "trace": {..., "before": {"moment": "0:A", "schema": [0, 1, 2], "tables": [0], ...}, ...}}
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
 
 from seatrial.errors import SeatrialError
-from seatrial.model import Attribute, Attributes, ObjectKey, Schema, Trace
+from seatrial.model import Attribute, Attributes, ObjectKey, Schema, Snapshot, Trace, Trial
 
 TRACE_FORMAT = "seatrial-trace/1"
 
@@ -40,7 +41,10 @@ class _Object(msgspec.Struct, array_like=True, frozen=True):
 class _File(msgspec.Struct, kw_only=True):
     format: str
     objects: list[_Object] = []  # msgspec copies an empty list
-    trace: Any = None
+    tables: list[Any] = []
+    counters: list[Any] = []
+    integrity: list[Any] = []
+    trace: dict[str, Any] = {}
 
 
 @dataclass(slots=True)
@@ -50,11 +54,16 @@ class _ObjectTable:
     objects: list[_Object] = field(default_factory=list)
     places: dict[tuple[ObjectKey, str], int] = field(default_factory=dict)
     schemas: dict[tuple[int, ...], Schema] = field(default_factory=dict)
+    written: dict[int, tuple[Schema, list[int]]] = field(
+        default_factory=dict
+    )  # by id, which the schema kept here holds
 
     def write(self, value: Any) -> list[int]:
         if not isinstance(value, Schema):
             raise TypeError(f"a {type(value).__name__} has no place in a trace")
-        return [self._place(k, a) for k, a in value.items()]
+        if id(value) not in self.written:
+            self.written[id(value)] = value, [self._place(k, a) for k, a in value.items()]
+        return self.written[id(value)][1]
 
     def _place(self, key: ObjectKey, attributes: Attributes) -> int:
         identity = (key, repr(attributes))  # repr, not ==, which takes 1 for True
@@ -70,11 +79,39 @@ class _ObjectTable:
         return self.schemas[places]
 
 
+_SNAPSHOTS = ("before", "after_up", "after_down", "after_reup")  # of a trial
+_SHARED = ("tables", "counters", "integrity")  # of a snapshot
+
+
+@dataclass(slots=True)
+class _Pool:
+    """Unique values in the order in which they were first met."""
+
+    places: dict[Any, int] = field(default_factory=dict)
+
+    def put(self, values: tuple[Any, ...]) -> list[int]:
+        return [self.places.setdefault(v, len(self.places)) for v in values]
+
+
 def encode_trace(trace: Trace) -> bytes:
     """One trace as JSON; the same trace gives the same bytes."""
-    table = _ObjectTable()
-    plain = msgspec.to_builtins(trace, enc_hook=table.write)
-    return encode({"format": TRACE_FORMAT, "objects": table.objects, "trace": plain})
+    table, pools = _ObjectTable(), {name: _Pool() for name in _SHARED}
+
+    def snapshot(held: Snapshot) -> dict[str, Any]:
+        shared = {name: pool.put(getattr(held, name)) for name, pool in pools.items()}
+        return {"moment": held.moment, "schema": table.write(held.schema), **shared, "size_bytes": held.size_bytes}
+
+    def trial(whole: Trial) -> dict[str, Any]:
+        held = {name: shot for name in _SNAPSHOTS if (shot := getattr(whole, name)) is not None}
+        rest = msgspec.to_builtins(
+            replace(whole, before=None, after_up=None, after_down=None, after_reup=None), enc_hook=table.write
+        )
+        return {**rest, **{name: snapshot(shot) for name, shot in held.items()}}
+
+    trials = [trial(t) for t in trace.trials]
+    plain = {**msgspec.to_builtins(replace(trace, trials=()), enc_hook=table.write), "trials": trials}
+    shared = {name: list(pool.places) for name, pool in pools.items()}
+    return encode({"format": TRACE_FORMAT, "objects": table.objects, **shared, "trace": plain})
 
 
 def decode_trace(data: bytes) -> Trace:
@@ -83,9 +120,12 @@ def decode_trace(data: bytes) -> Trace:
         file = msgspec.convert(decode(data), _File)
         if file.format != TRACE_FORMAT:
             raise CodecError(f"this is {file.format!r}, not {TRACE_FORMAT!r}; give the trace.json of a run")
+        for trial in file.trace.get("trials", ()):
+            for held in filter(None, (trial.get(name) for name in _SNAPSHOTS)):
+                held.update({name: [getattr(file, name)[i] for i in held[name]] for name in _SHARED})
         table = _ObjectTable(objects=file.objects)
         return msgspec.convert(file.trace, Trace, dec_hook=table.read, strict=True)
-    except (msgspec.ValidationError, IndexError) as error:
+    except (msgspec.ValidationError, IndexError, KeyError, TypeError, AttributeError) as error:
         raise CodecError(f"this is no trace of a run: {error}; give the trace.json that `seatrial run` wrote") from None
 
 
