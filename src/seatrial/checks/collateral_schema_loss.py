@@ -10,10 +10,12 @@ from seatrial.checks.case import Case, finding, listed, quoted, shorten
 from seatrial.checks.schema_restored import said
 from seatrial.model import Attribute, Attributes, NotVerified, ObjectKey, Phase, Schema, Severity, TableRef
 from seatrial.schema import Difference, diff, renamed
+from seatrial.sql.intent import ACTIONS
 from seatrial.sql.rename import normalise, rename_in
 from seatrial.sql.tokens import code, quote_name
 
 DROPS_IN_CASCADE = re.compile(r"\bdrop\b[^;]*(?<!delete)(?<!update)\s+cascade\b", re.IGNORECASE)
+NO_ACTION = ("NO ACTION", "RESTRICT", "SIMPLE", "NONE", False)  # what a foreign key has that says nothing of it
 KINDS = {
     "table", "column", "constraint", "primary key", "unique", "foreign key", "check", "index", "trigger", "view",
     "materialized view", "policy", "row security", "grant", "rule", "function", "procedure",
@@ -118,6 +120,8 @@ def _takes_its_place(key: ObjectKey, attributes: Attributes, other: Difference) 
         alike = bool(attributes.get("unique") or attributes.get("type") in kinds) and bool(
             new.get("unique") or new.get("type") in kinds
         )
+    if any(attributes.get(a) not in (None, new.get(a), *NO_ACTION) and new.get(a) in NO_ACTION for a in ACTIONS):
+        return False  # the new foreign key forgets what the old one did
     mine, theirs = attributes.get("columns"), new.get("columns")
     if not (alike and isinstance(mine, tuple) and isinstance(theirs, tuple) and mine and theirs):
         return False
@@ -130,7 +134,8 @@ def _unsaid(case: Case, key: ObjectKey, change: Difference) -> dict[str, tuple[A
     changed = {n: (old, new) for n, (old, new) in change.attributes.items() if old not in (None, "", ())}
     if key.kind == "trigger":
         changed.pop("order", None)  # MySQL numbers them: one that is dropped by name moves those behind it up
-    return {n: v for n, v in changed.items() if not case.up.states_attribute(key, n)}
+    unsaid = {n: v for n, v in changed.items() if not case.up.states_attribute(key, n)}
+    return {n: v for n, v in unsaid.items() if n not in ACTIONS or v[0] not in NO_ACTION}
 
 
 def _followed(case: Case) -> dict[ObjectKey, tuple[ObjectKey, Attributes]]:
@@ -222,13 +227,6 @@ def _rests(case: Case, key: ObjectKey, attributes: Attributes) -> bool:
     if key.kind == "grant" and key.name.startswith(f"{key.table}."):
         known = [key.name[len(key.table) + 1 :]]
     left = after.columns(target)
-    parent = attributes.get("references")
-    if (
-        isinstance(parent, str)
-        and not any(str(t) == parent or str(tables.get(t)) == parent for t in there)
-        and parent not in {str(t) for t in there}
-    ):
-        return any(str(a) == parent for a in tables)
     return not known or any(names.get(c, c) in left for c in known)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from seatrial.checks import Found, check
 from seatrial.checks.case import Case, Rows, finding, listed, n, quoted, shorten, which
-from seatrial.model import LivedIn, Phase, Row, Severity, TableDiff
+from seatrial.model import Key, LivedIn, ObjectKey, Phase, Row, Severity, TableDiff, TableRef
 from seatrial.sql.intent import touched_tables
 
 
@@ -22,10 +22,12 @@ def written_rows_lost(case: Case) -> Found:
         return
     there = set(case.before.schema.tables())
     for written in lived.written:
-        rows = _lost(lived, written)
+        rows = _lost(case, lived, written)
+        new = written.table not in there
+        if not rows.count:
+            rows, new = _in_new_columns(case, lived, written), True
         if not rows.count:
             continue
-        new = written.table not in there
         severity = Severity.LOW if new else Severity.HIGH if lived.own else Severity.MEDIUM
         how = [
             c for c in (quoted(case.down.drops_table(written.table)), quoted(case.down.rebuilds(written.table))) if c
@@ -35,21 +37,26 @@ def written_rows_lost(case: Case) -> Found:
             "written-rows-lost",
             severity,
             Phase.LIVED_IN,
-            f"{n(rows.count, 'row')} of {written.table} written after up "
-            f"{'is' if rows.count == 1 else 'are'} lost by down{which(rows)}.",
+            _text(written, rows),
             table=written.table,
             rows=rows,
             causes=[f"down drops the table that they were written to ({listed(how)})"]
             if how
             else ["down puts back what was there before up, without what came since"],
-            recommendation="What was written to a new table goes with it; tell those who write to it before rolling "
-            "back."
+            recommendation="What was written to a new table or column goes with it; tell those who write to it before "
+            "rolling back."
             if new
             else f"In down, carry the rows of {written.table} over to what takes its place.",
         )
 
 
-def _lost(lived: LivedIn, written: TableDiff) -> Rows:
+def _text(written: TableDiff, rows: Rows) -> str:
+    are = "is" if rows.count == 1 else "are"
+    what = f"What was written to {listed(rows.columns)} in " if rows.columns else ""
+    return f"{what}{n(rows.count, 'row')} of {written.table} written after up {are} lost by down{which(rows)}."
+
+
+def _lost(case: Case, lived: LivedIn, written: TableDiff) -> Rows:
     """Of the rows and values that were written, those that down did not keep."""
     rows = Rows(key=written.key)
     after = next((d for d in lived.written_lost if d.table == written.table), None)
@@ -62,21 +69,58 @@ def _lost(lived: LivedIn, written: TableDiff) -> Rows:
     gone = [r for r in after.lost if r.key in mine]
     complete = after.lost_count == len(after.lost)
     rows.add_rows(len(gone) if complete else min(written.added_count, after.lost_count), gone, written.columns)
-    taken_back = list(_taken_back(written, after))
+    taken_back = list(_taken_back(case, written, after))
     rows.add_rows(len(taken_back), taken_back)
     return rows
 
 
-def _taken_back(written: TableDiff, after: TableDiff) -> Iterator[Row]:
-    """Rows in which a value that was written holds its old value again."""
-    cells = {(r.key, c): o for g in written.changed for r in g.rows for c, o in zip(g.columns, r.old, strict=True)}
+def _taken_back(case: Case, written: TableDiff, after: TableDiff) -> Iterator[Row]:
+    """Rows in which a value that was written holds its old value again: that of before the write, or of before up."""
+    old = _cells(written)
+    first = _cells(case.up_diff(_first_named(case, written.table)))
     for group in after.changed:
         for row in group.rows:
-            if any(cells.get((row.key, c), _NONE) == v for c, v in zip(group.columns, row.new, strict=True)):
-                yield Row(key=row.key)
+            for column, value in zip(group.columns, row.new, strict=True):
+                place = (row.key, column)
+                again = value in (old[place], first.get(place, old[place])) if place in old else False
+                if again and column not in after.missing_columns:
+                    yield Row(key=row.key)
+                    break
 
 
-_NONE = object()
+def _cells(diff: TableDiff) -> dict[tuple[Key, str], str | None]:
+    """What each changed value was."""
+    return {(r.key, c): o for g in diff.changed for r in g.rows for c, o in zip(g.columns, r.old, strict=True)}
+
+
+def _first_named(case: Case, table: TableRef) -> TableRef:
+    """What a table of after up was called before it."""
+    return next((a for a, b in case.trial.renames.tables if b == table), table)
+
+
+def _in_new_columns(case: Case, lived: LivedIn, written: TableDiff) -> Rows:
+    """Rows with a value written to a column that up made and that down drops without reading it."""
+    rows = Rows(key=written.key)
+    after = next((d for d in lived.written_lost if d.table == written.table), None)
+    if after is None or not written.key:
+        return rows
+    before = case.before.schema.columns(_first_named(case, written.table))
+    gone = [c for c in after.missing_columns if c not in before and not _is_read(case, written.table, c)]
+    mine = {(r.key, c) for r in written.added for c in gone} | set(_cells(written))
+    for group in after.changed:
+        for row in group.rows:
+            lost = [(i, c) for i, c in enumerate(group.columns) if c in gone and (row.key, c) in mine]
+            if lost:
+                rows.count += 1
+                rows.columns += [c for _, c in lost if c not in rows.columns]
+                rows.add_changed(row, lost)
+    return rows
+
+
+def _is_read(case: Case, table: TableRef, column: str) -> bool:
+    """Whether down mentions a column other than by dropping it: it may carry its values elsewhere."""
+    named = case.down.naming_object(ObjectKey("column", table.namespace, table.name, column))
+    return bool(set(named) - set(case.down.drops_column(table, column)))
 
 
 @check("down-blocked-by-new-rows", Severity.HIGH)

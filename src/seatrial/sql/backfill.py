@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from seatrial.model import TableRef
-from seatrial.sql.batches import NotTaken, limitless, rangeless, render, signature
+from seatrial.sql.batches import NotTaken, conjuncts, limitless, rangeless, render, signature
 from seatrial.sql.cursor import Cursor, Tokens
 from seatrial.sql.dml import changes
 from seatrial.sql.effects import Span, Update, Verb
@@ -97,10 +97,20 @@ def _joined(candidates: list[_Candidate]) -> Iterator[Backfill]:
         groups.setdefault(candidate.same_set, []).append(candidate)
     for group in groups.values():
         bare = [rangeless(c.where, c.keys) for c in group]
-        forms = [signature(b) for b in bare]
+        forms = [_form(b, c.keys) for b, c in zip(bare, group, strict=True)]
         kept = [b if forms.count(f) > 1 else c.where for b, f, c in zip(bare, forms, group, strict=True)]
         conditions = tuple(dict.fromkeys(render(k) for k in kept))
         yield replace(group[0].backfill, conditions=() if "" in conditions else conditions)
+
+
+def _form(where: Sequence[Token], keys: frozenset[str]) -> tuple[object, ...]:
+    """Equal for conditions that differ only in which value a part of the key has: ``hall = 'a' AND no < 9``."""
+    parts = conjuncts(where)
+    return tuple(signature(p[:2]) if _is_place(p, keys) else signature(p) for p in parts)
+
+
+def _is_place(tokens: Sequence[Token], keys: frozenset[str]) -> bool:
+    return len(tokens) == 3 and tokens[0].name.casefold() in keys and tokens[1].word == "=" and not tokens[2].name
 
 
 # --- one UPDATE -------------------------------------------------------------------------------------------------------

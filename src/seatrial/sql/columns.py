@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from seatrial.sql.cursor import Cursor, find, items
 from seatrial.sql.effects import ColumnDef, Rule
 from seatrial.sql.tokens import Token, words
@@ -144,7 +146,7 @@ class _Definition:
         if word == "REFERENCES":
             cursor.name()
             cursor.columns()
-            self.rules.append(Rule(name=name, type="foreign key", columns=(self.name,)))
+            self.rules.append(Rule(name=name, type="foreign key", columns=(self.name,), states=actions(cursor)))
         elif word == "UNIQUE":
             cursor.accept("KEY")
             self.rules.append(Rule(name=name, type="unique", columns=(self.name,)))
@@ -157,6 +159,16 @@ def check(cursor: Cursor, name: str) -> Rule:
     inner = cursor.tokens[first:last]
     columns = dict.fromkeys(t.name for t in inner if t.name)
     return Rule(name=name, type="check", columns=tuple(columns), text=" ".join(t.word or t.value for t in inner))
+
+
+def actions(cursor: Cursor) -> frozenset[str]:
+    """What the rest of a reference says beside its columns: its actions and when it is checked."""
+    rest = [t.word for t in cursor.tokens[cursor.index : cursor.stop]]
+    said = {f"on_{b.lower()}" for a, b in pairwise(rest) if a == "ON" and b in ("DELETE", "UPDATE")}
+    return frozenset(said | {_CHECKED[w] for w in rest if w in _CHECKED})
+
+
+_CHECKED = {"DEFERRABLE": "deferrable", "INITIALLY": "deferred", "MATCH": "match"}
 
 
 def is_rule(cursor: Cursor) -> bool:
@@ -189,7 +201,7 @@ def rule(cursor: Cursor) -> tuple[Rule | None, str]:
         cursor.accept("KEY")
         cursor.if_exists()
         inner = cursor.identifier() if not cursor.at("(") else ""
-        return Rule(name=name or inner, type="foreign key", columns=cursor.columns()), ""
+        return Rule(name=name or inner, type="foreign key", columns=cursor.columns(), states=actions(cursor)), ""
     if word == "UNIQUE":
         cursor.accept_any("KEY", "INDEX")
         cursor.if_exists()

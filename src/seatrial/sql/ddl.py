@@ -183,6 +183,8 @@ def _table_options(cursor: Cursor) -> tuple[frozenset[str], Name | None]:
 def _option(cursor: Cursor) -> set[str]:
     """What the word here says about the table."""
     word = cursor.word()
+    if cursor.at("REMOVE", "PARTITIONING"):
+        return {"partition_key"}
     if cursor.at("CHARACTER", "SET"):
         return {"charset", "collation"}
     if cursor.at("WITHOUT", "ROWID"):
@@ -320,7 +322,8 @@ def _drop_part(cursor: Cursor, table: Name) -> Iterator[Effect]:
         kind = cursor.word().lower()
         cursor.index += 1
     if kind in ("partition", "system", "period"):
-        yield Effect(verb=Verb.OPTIONS, table=table, states=frozenset({"partition_key", "options"}))
+        said = {"partition_key", "options"} if kind == "partition" else {"system_versioned"}
+        yield Effect(verb=Verb.OPTIONS, table=table, states=frozenset(said))
         return
     if not kind:
         cursor.accept("COLUMN")

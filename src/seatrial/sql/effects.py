@@ -70,6 +70,7 @@ class Rule:
     columns: tuple[str, ...] = ()
     text: str = ""  # a check's condition, normalised
     dropped: bool = False
+    states: frozenset[str] = frozenset()  # a foreign key's: on_delete, on_update, deferrable, deferred, match
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

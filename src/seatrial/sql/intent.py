@@ -131,7 +131,7 @@ class Intent:
         if key.owner is not None and attribute == "inherited" and self._changes_parent(key.owner):
             return True
         if key.owner is None or key.kind not in ("table", "column"):
-            return self.names_object(key)
+            return self.names_object(key) and not self._restates_without(key, attribute)
         if key.kind == "table":
             return any(
                 {attribute, _FOLLOWS.get(attribute, attribute)} & t.states for t in self._lineage.tables(key.owner)
@@ -141,6 +141,15 @@ class Intent:
         if stated & {attribute, _FOLLOWS.get(attribute, attribute)}:
             return True
         return attribute in ("type", "default") and self._renames_within(key, attribute)
+
+    def _restates_without(self, key: ObjectKey, attribute: str) -> bool:
+        """A foreign key is declared again where its table is rebuilt, without the action that it had."""
+        if attribute not in ACTIONS:
+            return False
+        rules = [e.effect.rule for e in self._lineage.world.events if e.effect is not None and self._names(e, key)]
+        known = [r for r in rules if r is not None]
+        declared = len(known) == len(rules) and all(r.type == "foreign key" and not r.dropped for r in known)
+        return declared and not any(attribute in r.states for r in known)
 
     def _changes_parent(self, table: TableRef) -> bool:
         """ATTACH, DETACH, INHERIT: what a table inherits is its own from then on, or the other way round."""
@@ -237,6 +246,9 @@ class Intent:
         return tuple(dict.fromkeys(self.statements[i] for i in sorted(set(indexes))))
 
 
+ACTIONS = ("on_delete", "on_update", "deferrable", "deferred", "match")
+"""What a foreign key's declaration may leave out, each an attribute of its own."""
+
 # Attributes that some engines keep beside the one that a statement says.
 _FOLLOWS = {
     "identity_options": "identity",
@@ -246,6 +258,7 @@ _FOLLOWS = {
     "on_conflict": "nullable",
     "not_null_validated": "nullable",
     "partitions": "partition_key",
+    "row_format": "engine",  # each has a default of its own
 }
 _RENAMED = ("renamed type", "renamed domain", "renamed sequence")
 
