@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import difflib
 import json
 import re
 import subprocess
@@ -16,6 +17,7 @@ from importlib.metadata import version as installed
 from pathlib import Path
 
 from seatrial import matrix
+from seatrial.checks import load as load_rules
 from seatrial.codec import CodecError, decode_trace, encode_trace
 from seatrial.config import Config
 from seatrial.errors import ConfigError, SourceError
@@ -52,6 +54,7 @@ def run(config: Config, watch: Watcher = lambda _: None) -> Report:
     if not migrations:
         raise SourceError(f"{source.path} holds no migrations.")
     chosen = _plan(config, source, migrations)
+    _refuse_unfit(config)
     watch(Event("plan", f"{source.kind}: {len(chosen.tried)} of {len(migrations)} migrations", total=len(chosen.tried)))
     engine = config.server.engine or guess_engine(config.server.url, config.project, source.path, source.kind)
     modes = _modes(config, engine)
@@ -110,6 +113,20 @@ def _other(mode: str, walked: Walked) -> Under:
         retries=walked.retries,
         not_verified=walked.not_verified,
     )
+
+
+def _refuse_unfit(config: Config) -> None:
+    """What would only be missed after minutes of work. Raises ConfigError."""
+    for key, name in (("[seed] path", config.seed.path), ("[lived_in] path", config.lived_in.path)):
+        if name is not None and not (config.project / name).is_file():
+            what = "is a folder" if (config.project / name).is_dir() else "is not there"
+            raise ConfigError(f"{config.project / name} {what}. Check {key}.")
+    rules = load_rules()
+    for waiver in config.waivers:
+        if waiver.rule not in rules:
+            near = difflib.get_close_matches(waiver.rule, rules, n=1, cutoff=0.5)
+            hint = f"Did you mean '{near[0]}'?" if near else "seatrial explain lists them all."
+            raise ConfigError(f"[[waivers]] of {waiver.migration}: there is no rule '{waiver.rule}'. {hint}")
 
 
 def rejudge(path: Path, config: Config) -> Report:
@@ -236,7 +253,8 @@ def _git(project: Path, *arguments: str) -> str:
         done = subprocess.run(["git", "-C", str(project), *arguments], capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError) as error:
         said = getattr(error, "stderr", "") or str(error)
-        raise ConfigError(f"--since is neither a version nor a git ref here: {said.strip()}") from error
+        words = said.strip().removeprefix("fatal: ")
+        raise ConfigError(f"--since names neither a version nor a git ref here: {words}") from error
     return done.stdout
 
 

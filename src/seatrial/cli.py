@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import errno
 import importlib.resources
 import os
 import shutil
+import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -35,8 +37,10 @@ def _guarded(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @click.option("--debug", is_flag=True, help="Show a traceback when something goes wrong.")
     def guarded(*args: Any, debug: bool, **flags: Any) -> None:
+        _never_without_output()
         try:
-            command(*args, **flags)
+            with _ended_in_order():
+                command(*args, **flags)
         except SeatrialError as error:
             _stop(str(error), debug)
         except KeyboardInterrupt:
@@ -53,6 +57,27 @@ def _guarded(command: Callable[..., Any]) -> Callable[..., Any]:
     guarded.__name__, guarded.__doc__ = command.__name__, command.__doc__
     guarded.__click_params__ = [*guarded.__click_params__, *getattr(command, "__click_params__", [])]  # type: ignore[attr-defined]
     return guarded
+
+
+@contextlib.contextmanager
+def _ended_in_order() -> Iterator[None]:
+    """A pipeline that is cancelled sends SIGTERM, a terminal that is closed SIGHUP: both clean up like Ctrl-C."""
+    kept: dict[int, Any] = {}
+    with contextlib.suppress(ValueError):  # only the main thread may say what a signal does
+        for name in ("SIGTERM", "SIGHUP"):
+            if (number := getattr(signal, name, None)) is not None and signal.getsignal(number) == signal.SIG_DFL:
+                kept[number] = signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)
+
+
+def _never_without_output() -> None:
+    """Where the caller closed them (``>&-``), what is said goes nowhere."""
+    sys.stdout = sys.stdout or Path(os.devnull).open("w")
+    sys.stderr = sys.stderr or Path(os.devnull).open("w")
 
 
 def _hush() -> None:
@@ -118,6 +143,7 @@ def run(project: Path, **flags: Any) -> None:
 
 
 def _run(settings: Config, folder: Path) -> int:
+    _known(settings.format)
     app.make_folder(folder)  # before the work, whose result would have no place otherwise
     with Progress() as progress:
         report = app.run(settings, progress)
@@ -178,7 +204,10 @@ def _from(project: Path, path: str | None) -> str | None:
 def _formats(text: str | None) -> tuple[str, ...] | None:
     if text is None:
         return None
-    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    return _known(tuple(name.strip() for name in text.split(",") if name.strip()))
+
+
+def _known(names: tuple[str, ...]) -> tuple[str, ...]:
     for name in names:
         if name not in FORMATS:
             raise SeatrialError(f"there is no report format '{name}'; choose from {', '.join(FORMATS)}.")

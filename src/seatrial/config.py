@@ -5,15 +5,17 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import difflib
+import re
 import tomllib
 import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from seatrial.errors import ConfigError
 from seatrial.model import Relationship, Severity
@@ -26,7 +28,7 @@ class SourceConfig:
     python: str | None = None  # the project's own Python, for sources that run in it
     url_env: str | None = None  # environment variable that the project reads its database URL from
     x: tuple[str, ...] = ()  # Alembic's -x arguments; {url} stands for the throwaway database
-    timeout: float = 600.0  # seconds for one step
+    timeout: Annotated[float, Meta(gt=0)] = 600.0  # seconds for one step
     session: tuple[str, ...] = ()
     trust: bool = False  # allow SQL that reaches outside its database
     options: Mapping[str, str] = field(default_factory=dict)  # the tool's own switches, by their own names
@@ -36,7 +38,7 @@ class SourceConfig:
 class SeedConfig:
     path: str | None = None
     at: str | None = None
-    rows: int = 12  # generated rows a table
+    rows: Annotated[int, Meta(ge=2)] = 12  # generated rows a table
     generate: bool = False  # top up tables that a given seed leaves empty
     random: int = 20260101  # the generator's fixed start
 
@@ -80,8 +82,8 @@ class Waiver:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryConfig:
-    attempts: int = 3
-    pauses: tuple[float, ...] = (5.0, 10.0, 15.0)  # seconds
+    attempts: Annotated[int, Meta(ge=1)] = 3
+    pauses: tuple[Annotated[float, Meta(ge=0)], ...] = (5.0, 10.0, 15.0)  # seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,10 +117,10 @@ class Config:
     only: tuple[str, ...] = ()
     since: str | None = None
     epic: str | None = None
-    jobs: int = 1
+    jobs: Annotated[int, Meta(ge=1)] = 1
     report: Path | None = None
     format: tuple[str, ...] = ("markdown", "json")
-    max_keys: int = 1000  # keys and changes a finding
+    max_keys: Annotated[int, Meta(ge=1)] = 1000  # keys and changes a finding
     redact: bool = False
 
     def replace(self, **changes: Any) -> Config:
@@ -133,7 +135,7 @@ def load(project: Path) -> Config:
     if not project.is_dir():
         raise ConfigError(f"{project} is not a folder; give the project's folder: seatrial run PROJECT")
     own, shared = project / "seatrial.toml", project / "pyproject.toml"
-    if own.is_file():
+    if own.exists():
         return parse(_read(own), project, str(own.name))
     settings = _read(shared).get("tool", {}).get("seatrial", {}) if shared.is_file() else {}
     return parse(settings, project, "pyproject.toml [tool.seatrial]")
@@ -142,8 +144,14 @@ def load(project: Path) -> Config:
 def _read(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path.name} cannot be read: {error}") from error
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        byte = error.object[error.start]
+        raise ConfigError(f"{path.name}, line {line}: byte 0x{byte:02x} is not UTF-8. Save it as UTF-8.") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path.name} is no valid TOML: {error}") from error
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def parse(settings: Mapping[str, Any], project: Path, where: str) -> Config:
@@ -180,4 +188,8 @@ def _element(hint: Any) -> Any:
 def _plain(message: str) -> str:
     """``Expected `int`, got `str` - at `$.seed.rows``` -> ``seed.rows: expected int, got str``."""
     text, _, path = message.replace("`", "").partition(" - at $.")
+    text = text.replace("Object missing required field", "it lacks").replace("object", "a table")
+    wrong = re.fullmatch(r"Invalid enum value '(.*)'", text)
+    if wrong:
+        text = f"'{wrong[1]}' is none of {', '.join(Severity)}"
     return f"'{path}': {text[0].lower()}{text[1:]}" if path else text

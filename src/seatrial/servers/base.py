@@ -210,7 +210,7 @@ class DatabaseServer(ABC):
         there = {found.name for found in self._found()}
         for run in dead:
             gone = [e for e in run.entries if e.get("server") == self.target.place and e.get("name") not in there]
-            if gone or not run.entries:
+            if gone:
                 run.settle(tuple(gone))
 
     def close(self) -> None:

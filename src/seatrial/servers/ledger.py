@@ -20,6 +20,8 @@ from typing import IO
 
 import platformdirs
 
+from seatrial.errors import ServerError
+
 Facts = Mapping[str, str]
 """One thing in the ledger: ``kind`` ("database", "folder" ...) and what finds it again; never a password."""
 
@@ -40,13 +42,22 @@ class Run:
 
     @classmethod
     def start(cls) -> Run:
-        """A new run with a lock of its own. The id is short, lower case, and fits into a database name."""
-        run_id = secrets.token_hex(5)
-        folder = state_folder() / run_id
-        folder.mkdir(parents=True, mode=0o700)
-        lock = _lock(folder)
-        assert lock is not None, "a new folder cannot be locked by another process"
-        return cls(run_id, folder, lock)
+        """A new run with a lock of its own. The id is short, lower case, and fits into a database name.
+
+        Raises ServerError where there is no place for a ledger: without one nothing could be cleaned up.
+        """
+        try:
+            while True:
+                folder = state_folder() / secrets.token_hex(5)
+                folder.mkdir(parents=True, mode=0o700)
+                lock = _lock(folder)
+                if lock is not None:  # else somebody who cleans took it for a dead run's
+                    return cls(folder.name, folder, lock)
+        except OSError as error:
+            raise ServerError(
+                f"No ledger can be kept in {state_folder()}: {error.strerror}. "
+                "Set XDG_STATE_HOME to a folder that you may write."
+            ) from None
 
     def record(self, **facts: str) -> None:
         """Write down a thing before it is made; on disk when this returns."""
@@ -99,7 +110,11 @@ class DeadRun:
 def dead_runs() -> Iterator[list[DeadRun]]:
     """Every run whose process is gone; locked while the block runs, so that two cleaners do not meet."""
     with contextlib.ExitStack() as stack:
-        yield [dead for folder in _folders() if (dead := _claim(folder, stack)) is not None]
+        claimed = [dead for folder in _folders() if (dead := _claim(folder, stack)) is not None]
+        for dead in claimed:
+            if not dead.entries:
+                dead.settle(())
+        yield [dead for dead in claimed if dead.entries]
 
 
 def is_live(run_id: str) -> bool:
@@ -115,7 +130,8 @@ def is_live(run_id: str) -> bool:
 
 
 def _folders() -> list[Path]:
-    return sorted(state_folder().iterdir()) if state_folder().is_dir() else []
+    there = state_folder()
+    return sorted(there.iterdir()) if os.access(there, os.R_OK | os.X_OK) else []
 
 
 def _claim(folder: Path, stack: contextlib.ExitStack) -> DeadRun | None:
@@ -142,7 +158,10 @@ def _entries(ledger: Path) -> tuple[Facts, ...]:
 
 def _lock(folder: Path) -> IO[str] | None:
     """The lock of a run's folder, or None where a living process holds it (flock dies with its process)."""
-    file = (folder / "lock").open("a")
+    try:
+        file = (folder / "lock").open("a")
+    except FileNotFoundError:  # it was cleaned away meanwhile
+        return None
     try:
         _lock_file(file)
     except OSError:

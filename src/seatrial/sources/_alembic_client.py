@@ -91,7 +91,11 @@ class Worker:
             raise TookTooLong(f"it was ended after {patience_s:g} s") from None
         if not line:
             raise self._death()
-        answer: dict[str, Any] = json.loads(line)
+        try:
+            answer: dict[str, Any] = json.loads(line)
+        except ValueError:
+            self._process.kill()
+            raise Died(f"it is no Python: it answered {line.strip()[:80]!r}") from None
         return answer
 
     def _death(self) -> Died:
@@ -141,7 +145,9 @@ def _started(python: str, environ: Mapping[str, str]) -> Worker:
     try:
         return Worker(python, environ)
     except (Died, TookTooLong) as error:
-        raise SourceError(f"{python} cannot run Alembic: {error}") from None
+        raise SourceError(
+            f"{python} cannot run Alembic: {error}. Name the project's Python with `python` in [source]."
+        ) from None
 
 
 def pythons(project: Path) -> Iterator[str]:

@@ -147,7 +147,7 @@ class Observer:
             "type": type(refusal or error).__name__,
             "statement": (getattr(error, "statement", None) or self._last) if refusal is not None else "",
             "line": lines[-1] if lines else None,
-            "place": f"{own[-1].filename}, line {own[-1].lineno}" if own else "",
+            "place": _place(error, own),
         }
 
     # --- SQLAlchemy's events ---
@@ -257,6 +257,13 @@ class Observer:
         """SQLite ran a statement; where SQLAlchemy did not send it, the migration used the driver itself."""
         if self._recording and not self._inside and not _CONTROL.match(statement):
             self._statements.append({"sql": statement.strip(), "duration_ms": 0.0, "rows": None, "parameters": ""})
+
+
+def _place(error: BaseException, frames: list[traceback.FrameSummary]) -> str:
+    """Where it happened: the innermost frame of the project's, or the line that Python could not read."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}, line {error.lineno}"
+    return f"{frames[-1].filename}, line {frames[-1].lineno}" if frames else ""
 
 
 def in_transaction(conn: Any) -> bool:

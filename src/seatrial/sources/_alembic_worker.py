@@ -75,8 +75,10 @@ class Project:
     def describe(self) -> dict[str, Any]:
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
-            scripts = list(self.script.walk_revisions())
-        self._complain([str(w.message) for w in said])
+            try:
+                scripts = list(self.script.walk_revisions())
+            finally:  # what it warned of tells more than the KeyError that follows
+                self._complain([str(w.message) for w in said])
         return {
             "revisions": [self._revision(script) for script in scripts],
             "heads": list(self.script.get_heads()),
@@ -99,12 +101,20 @@ class Project:
                 )
             orphan = re.search(r"Revision (\S+) referenced from (.*) is not present", message)
             if orphan:
+                files = ", ".join(self._files_naming(orphan.group(1))) or orphan.group(2)
                 raise Problem(
-                    f"{orphan.group(2)} names {orphan.group(1)} as its parent, and no file has that revision."
+                    f"{files} names {orphan.group(1)} as a parent, and no file has that revision. "
+                    "Add the missing file, or correct down_revision or depends_on."
                 )
 
     def _files_of(self, revision: str) -> Iterator[str]:
-        pattern = re.compile(rf"^revision\s*(?::[^=]*)?=\s*['\"]{re.escape(revision)}['\"]", re.MULTILINE)
+        return self._files_with(rf"^revision\s*(?::[^=]*)?=\s*['\"]{re.escape(revision)}['\"]")
+
+    def _files_naming(self, revision: str) -> Iterator[str]:
+        return self._files_with(rf"\b(?:down_revision|depends_on)\s*(?::[^=]*)?=.*['\"]{re.escape(revision)}['\"]")
+
+    def _files_with(self, text: str) -> Iterator[str]:
+        pattern = re.compile(text, re.MULTILINE)
         for place in self._version_locations():
             for folder, _, names in os.walk(place):
                 for name in names:

@@ -104,9 +104,15 @@ class AlembicSource:
         assert self._found is not None
         return self._found
 
+    @property
+    def folder(self) -> Path:
+        """Where the worker stands, as ``alembic`` would."""
+        place = self.path.resolve()
+        return place.parent if place.is_file() else self.project.resolve()
+
     def _open_request(self) -> dict[str, Any]:
         place = self.path.resolve()
-        request: dict[str, Any] = {"do": "open", "folder": str(place.parent if place.is_file() else self.project)}
+        request: dict[str, Any] = {"do": "open", "folder": str(self.folder)}
         if place.is_dir():
             request["script_location"] = str(place)
         elif place.suffix == ".toml":
@@ -235,7 +241,8 @@ class AlembicRunner:
     def _place(self, place: str) -> str:
         """``FILE, line N`` with the file as people read it: from the project on."""
         path, comma, line = place.partition(", line ")
-        return f"{relative(Path(path), self._source.project.resolve())}{comma}{line}" if path else ""
+        there = self._source.folder / path  # Alembic may name it as the ini file does
+        return f"{relative(there, self._source.project.resolve())}{comma}{line}" if path else ""
 
     # --- what the worker says, as a Step ---
 
