@@ -64,7 +64,7 @@ def test_a_seed_belongs_to_its_version_or_to_the_last_one_that_is_not_tried():
         ({"waivers": [{"migraton": "1"}]}, "unknown key 'waivers.migraton'; did you mean 'migration'"),
         ({"seed": {"rows": "many"}}, "'seed.rows': expected int, got str"),
         ({"only": ["1"]}, "unknown key 'only'"),
-        ({"fail_on": "hgh"}, "'fail_on': invalid enum value 'hgh'"),
+        ({"fail_on": "hgh"}, "'fail_on': 'hgh' is none of low, medium, high, critical"),
     ],
 )
 def test_wrong_settings_are_named_with_the_nearest_known_key(settings, said):
@@ -112,5 +112,5 @@ def test_settings_may_stand_in_pyproject(tmp_path):
 
 def test_a_broken_file_is_named(tmp_path):
     (tmp_path / "seatrial.toml").write_text("[source\n")
-    with pytest.raises(ConfigError, match=r"seatrial.toml cannot be read"):
+    with pytest.raises(ConfigError, match=r"seatrial.toml is no valid TOML: .*line 1"):
         load(tmp_path)

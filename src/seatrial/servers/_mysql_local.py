@@ -185,17 +185,21 @@ def _through_loader(daemon: Path, root: Path) -> tuple[str, ...]:
 def _fill(programs: Programs, run: ledger.Run, folder: Path) -> None:
     """The data of a new server: a copy from the cache, or made here and then kept there."""
     ready = _cached(programs)
-    if os.access(ready, os.R_OK | os.X_OK):
+    if ready is not None and os.access(ready, os.R_OK | os.X_OK):
         shutil.copytree(ready, folder / "data", copy_function=shutil.copy)
         return
     _initialise(programs, folder)
-    _keep(programs, run, folder / "data", ready)
+    if ready is not None:
+        _keep(programs, run, folder / "data", ready)
 
 
-def _cached(programs: Programs) -> Path:
-    """Where the data folder of this very program is kept for this user."""
+def _cached(programs: Programs) -> Path | None:
+    """Where the data folder of this very program is kept for this user; None for one without a home."""
     made_by = f"2 {programs.version} {programs.daemon} {programs.daemon.stat().st_mtime}"
-    cache = Path(platformdirs.user_cache_dir("seatrial", appauthor=False)) / "servers"
+    try:
+        cache = Path(platformdirs.user_cache_dir("seatrial", appauthor=False)) / "servers"
+    except RuntimeError:
+        return None
     return cache / f"{programs.engine}-{hashlib.sha256(made_by.encode()).hexdigest()[:16]}"
 
 

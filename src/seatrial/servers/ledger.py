@@ -28,7 +28,12 @@ Facts = Mapping[str, str]
 
 def state_folder() -> Path:
     """Where ledgers are kept; ``XDG_STATE_HOME`` moves it."""
-    return Path(platformdirs.user_state_dir("seatrial", appauthor=False)) / "runs"
+    try:
+        return Path(platformdirs.user_state_dir("seatrial", appauthor=False)) / "runs"
+    except RuntimeError:  # neither HOME nor an entry among the system's users
+        raise ServerError(
+            "There is no place for a ledger: this user has no home folder. Set XDG_STATE_HOME to a folder of yours."
+        ) from None
 
 
 @dataclass

@@ -100,11 +100,11 @@ def call(kind: Kind, command: list[str], folder: Path, *, script: bytes = b"") -
     except OSError as error:
         raise _not_runnable(error, user) from None
     if done.returncode:
-        words = (done.stderr or done.stdout).decode(errors="replace")
-        raise ServerError(
-            f"The programs of {kind.name} could not make a data folder: {_last(words)}. "
-            f"Make room in {folder.parent} if it is full, or check the installation (seatrial doctor names it)."
-        )
+        words = _last((done.stderr or done.stdout).decode(errors="replace"))
+        advice = f"Make room in {folder.parent} if it is full, or check the installation (seatrial doctor names it)."
+        if "effective user" in words:  # a container that was given just a number
+            advice = "Run as a user that the system knows (/etc/passwd), or give a server with --server."
+        raise ServerError(f"The programs of {kind.name} could not make a data folder: {words}. {advice}")
 
 
 def start(kind: Kind, programs: Path, command: list[str], folder: Path, ready: Callable[[bytes], bool]) -> Running:
