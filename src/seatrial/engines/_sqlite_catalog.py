@@ -21,6 +21,7 @@ from seatrial.engines._sqlite_text import (
 )
 from seatrial.model import Attributes, ObjectKey, Schema
 
+MOST_KEPT = 64  # catalogs, and schemas, that are remembered
 ROWID_NAMES = ("rowid", "_rowid_", "oid")
 OWN_TABLES = ("sqlite_sequence", "sqlite_stat1", "sqlite_stat2", "sqlite_stat3", "sqlite_stat4", "sqlite_parameters")
 
@@ -123,17 +124,25 @@ class CatalogReader:
     def __init__(self) -> None:
         self._tables: dict[tuple[object, ...], Table] = {}
         self._schemas: dict[tuple[object, ...], Schema] = {}
+        self._catalogs: dict[tuple[object, ...], Catalog] = {}
 
     def read(self, connection: sqlite3.Connection, bookkeeping: frozenset[str]) -> Catalog:
         """The catalog of a connection's main database; ``bookkeeping``: tables that are nobody's business."""
-        rows = connection.execute("SELECT type, name, tbl_name, coalesce(rootpage, 0), sql FROM sqlite_schema")
-        entries = [Entry(*row) for row in rows]
+        sql = "SELECT type, name, tbl_name, coalesce(rootpage, 0), sql FROM sqlite_schema"
+        rows = bookkeeping, *connection.execute(sql)
+        if rows not in self._catalogs:
+            if len(self._catalogs) > MOST_KEPT:
+                self._catalogs.clear()
+            self._catalogs[rows] = self._catalog(connection, [Entry(*row) for row in rows[1:]], bookkeeping)
+        return self._catalogs[rows]
+
+    def _catalog(self, connection: sqlite3.Connection, entries: list[Entry], bookkeeping: frozenset[str]) -> Catalog:
         hidden = self._hidden(connection, entries, bookkeeping)
         mine = sorted((e for e in entries if e.table.lower() not in hidden), key=lambda e: (e.type, e.name))
         tables = {e.name: self._table(connection, e, mine) for e in mine if e.type == "table"}
         content = tuple((e.type, e.name, e.table, e.sql) for e in mine)
         if content not in self._schemas:
-            if len(self._schemas) > 64:
+            if len(self._schemas) > MOST_KEPT:
                 self._schemas.clear()
             self._schemas[content] = Schema(_objects(tables, mine))
         roots = {e.name: e.root for e in mine if e.type == "table" and e.root}

@@ -74,11 +74,16 @@ class Delta:
 
     def touched(self, roots: Mapping[str, int], others: Iterable[int]) -> frozenset[str]:
         """Which of the older state's tables (name to root page) changed; ``others``: roots of all its other b-trees."""
+        changed = self.changed((*roots.values(), *others))
+        return frozenset(name for name, root in roots.items() if root in changed)
+
+    def changed(self, roots: Iterable[int]) -> frozenset[int]:
+        """The roots of the b-trees, of all that the older state has, in which something changed."""
         if not self.pages:
             return frozenset()
-        found, loose = self._owners((*roots.values(), *others))
-        more = self._spilled((*roots.values(), *others), found, loose)
-        return frozenset(name for name, root in roots.items() if root in found or root in more)
+        asked = frozenset(roots)
+        found, loose = self._owners(asked)
+        return found | self._spilled(asked, found, loose) if loose else found
 
     def loose(self, roots: Iterable[int]) -> frozenset[int]:
         """Changed pages that may be overflow pages: no b-tree's own, not free, and no map."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from seatrial.engines._sqlite_catalog import Catalog, Table
@@ -12,6 +12,7 @@ from seatrial.engines._sqlite_text import quoted
 from seatrial.model import Attributes, Counter, Integrity, ObjectKey, Relationship, Schema, TableRef
 from seatrial.relations import relations
 
+MOST_MADE = 50_000  # questions that are remembered
 KINDS = ("constraint", "primary key", "unique", "foreign key", "check", "index", "column")
 
 
@@ -28,10 +29,11 @@ class Question:
 
 
 class Asker:
-    """Makes questions, and remembers the last ones: from one moment to the next most schemas are the same object."""
+    """Makes questions, and remembers them: from one moment to the next most of a schema stays as it is."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[int, int], tuple[Schema, Schema | None, list[Question]]] = {}
+        self._made: dict[tuple[int, int, ObjectKey], _Made] = {}
 
     def questions(
         self, catalog: Catalog, also: Schema | None, relationships: tuple[Relationship, ...] = ()
@@ -41,20 +43,49 @@ class Asker:
         if seen not in self._known:  # both are kept beside the answer, so no other object gets their ids
             if len(self._known) > 16:
                 self._known.clear()
-            self._known[seen] = catalog.schema, also, _all_questions(catalog, also, relationships)
+            self._known[seen] = catalog.schema, also, self._all(catalog, also, relationships)
         return self._known[seen][2]
 
+    def _all(self, catalog: Catalog, also: Schema | None, relationships: tuple[Relationship, ...]) -> list[Question]:
+        found = [*self._declared(catalog, catalog.schema), *_undeclared(catalog, relationships)]
+        if also is not None and also is not catalog.schema:
+            other = {key: a for key, a in also.items() if catalog.schema.get(key) != a}
+            known = {_sameness(q.integrity) for q in found} if other else set()
+            for question in self._declared(catalog, other):
+                if _sameness(question.integrity) not in known:
+                    found.append(replace(question, integrity=replace(question.integrity, declared_before=True)))
+        return found
 
-def _all_questions(
-    catalog: Catalog, also: Schema | None, relationships: tuple[Relationship, ...] = ()
-) -> list[Question]:
-    found = [*_questions(catalog, catalog.schema), *_undeclared(catalog, relationships)]
-    if also is not None and also is not catalog.schema:
-        known = {_sameness(q.integrity) for q in found}
-        for question in _questions(catalog, also):
-            if _sameness(question.integrity) not in known:
-                found.append(replace(question, integrity=replace(question.integrity, declared_before=True)))
-    return found
+    def _declared(self, catalog: Catalog, objects: Mapping[ObjectKey, Attributes]) -> Iterator[Question]:
+        for key, attributes in objects.items():
+            table = catalog.tables.get(key.table) if key.kind in KINDS else None
+            if table is None or table.virtual:
+                continue
+            question = self._question(catalog, table, key, attributes)
+            if question is not None:
+                yield question
+
+    def _question(self, catalog: Catalog, table: Table, key: ObjectKey, attributes: Attributes) -> Question | None:
+        """What was made of this object before, where it, its table and the table that it refers to are the same."""
+        references = attributes.get("references")
+        parent = catalog.table(str(references)) if references else None
+        place = id(table), id(parent), key
+        made = self._made.get(place)
+        if made is None or made.attributes != attributes or (references and parent is None):
+            if len(self._made) > MOST_MADE:
+                self._made.clear()
+            made = self._made[place] = _Made(table, parent, attributes, _question(catalog, table, key, attributes))
+        return made.question
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """A question with what it was made of; tables are kept, so no other ones get their ids."""
+
+    table: Table
+    parent: Table | None
+    attributes: Attributes
+    question: Question | None
 
 
 def _sameness(one: Integrity) -> tuple[object, ...]:
@@ -67,18 +98,6 @@ def _undeclared(catalog: Catalog, relationships: tuple[Relationship, ...]) -> It
         table = catalog.tables.get(key.table)
         if table is not None and not table.virtual:
             yield _orphans(catalog, table, key, attributes, _names(attributes["columns"]))
-
-
-def _questions(catalog: Catalog, schema: Schema) -> Iterator[Question]:
-    for key, attributes in schema.items():
-        if key.kind not in KINDS:
-            continue
-        table = catalog.tables.get(key.table)
-        if table is None or table.virtual:
-            continue
-        question = _question(catalog, table, key, attributes)
-        if question is not None:
-            yield question
 
 
 def _question(catalog: Catalog, table: Table, key: ObjectKey, attributes: Attributes) -> Question | None:
@@ -234,11 +253,16 @@ def nullless(connection: sqlite3.Connection, asked: list[Question], table: str) 
 # --- counters ---------------------------------------------------------------------------------------------------------
 
 
-def counters(connection: sqlite3.Connection, catalog: Catalog) -> tuple[Counter, ...]:
-    """Where AUTOINCREMENT stands, and the highest id of every INTEGER PRIMARY KEY."""
+def counters(connection: sqlite3.Connection, catalog: Catalog, known: Mapping[str, Counter]) -> tuple[Counter, ...]:
+    """Where AUTOINCREMENT stands, and the highest id of every INTEGER PRIMARY KEY.
+
+    ``known``: what was found for tables that did not change since; sqlite_sequence is a table of its own.
+    """
     stored = dict(connection.execute("SELECT name, seq FROM sqlite_sequence")) if catalog.sequences else {}
     sequences = {str(name): seq for name, seq in stored.items()}
-    return tuple(_counter(connection, t, t.alias, sequences) for t in catalog.tables.values() if t.alias)
+    return tuple(
+        known.get(t.name) or _counter(connection, t, t.alias, sequences) for t in catalog.tables.values() if t.alias
+    )
 
 
 def _counter(connection: sqlite3.Connection, table: Table, column: str, sequences: dict[str, object]) -> Counter:

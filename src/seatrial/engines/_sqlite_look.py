@@ -15,7 +15,7 @@ from seatrial.engines._sqlite_integrity import Question, ask, counters, nullless
 from seatrial.engines._sqlite_mirror import State
 from seatrial.engines._sqlite_rows import BLOCK, Comparison, Total, checksum, hexed, plus, prepare
 from seatrial.engines._sqlite_text import quoted
-from seatrial.model import Integrity, ObjectKey, Schema, Snapshot, TableDiff, TablePair, TableRef, TableState
+from seatrial.model import Counter, Integrity, ObjectKey, Schema, Snapshot, TableDiff, TablePair, TableRef, TableState
 
 MOST_NEAR = 50_000  # rows, and leaves, up to which looking at those alone is cheaper than reading the table
 CHECKED_ROWS = 5_000  # tables up to this size have their indexes checked against their rows
@@ -60,13 +60,14 @@ class Look:
         if self.earlier is None or self.delta is None:
             return
         before = self.earlier.catalog
-        touched = self.delta.touched(before.roots, before.other_roots)
+        roots = frozenset((*before.roots.values(), *before.other_roots))
+        changed = self.delta.changed(roots)
         for name, table in self.catalog.tables.items():
-            old = before.tables.get(name)
-            same = old is not None and (old.sql, before.roots.get(name)) == (table.sql, self.catalog.roots.get(name))
-            if same and not table.virtual and name not in touched:
+            old, root = before.tables.get(name), before.roots.get(name)
+            same = old is not None and (old.sql, root) == (table.sql, self.catalog.roots.get(name))
+            if same and not table.virtual and root not in changed:
                 yield name
-        self.state.inherit(self.earlier.state, (before.roots[n] for n in before.roots if n not in touched))
+        self.state.inherit(self.earlier.state, roots - changed)
 
     def _total(self, table: Table) -> Total:
         known = self.earlier.totals.get(table.name) if self.earlier is not None else None
@@ -102,10 +103,15 @@ class Look:
             moment=moment,
             schema=self._checked_indexes(),
             tables=tuple(self._state(t) for t in sorted(self.catalog.tables.values(), key=lambda t: t.name)),
-            counters=counters(self.connection, self.catalog),
+            counters=counters(self.connection, self.catalog, self._known_counters()),
             integrity=tuple(self._integrity()),
             size_bytes=self.state.size,
         )
+
+    def _known_counters(self) -> dict[str, Counter]:
+        """Of untouched tables, where nothing but the rows decides."""
+        known = self.since.counters if self.since is not None else ()
+        return {c.table.name: c for c in known if c.mechanism == "rowid" and c.table.name in self.untouched}
 
     def _state(self, table: Table) -> TableState:
         ref = TableRef("", table.name)
