@@ -79,6 +79,11 @@ def outcome(name: str, engine: str, ran: common.Ran) -> str:
     return f"{name:12} {engine:11} {len(statuses):3} migrations: {counts}; {number} findings; {ran.seconds:.1f} s"
 
 
+def row(found: Found) -> str:
+    """A row of the file's table, the judgement left open."""
+    return f"| {found.history} | {found.engine} | {found.migration} | {found.rule} | {found.table or '-'} | ? | |"
+
+
 def show(found: Found, finding: Mapping[str, Any], verdict: str) -> None:
     print(f"  {verdict}: {found} [{finding['severity']}, {finding['phase']}]")
     print(f"    {finding['message']}")
@@ -125,7 +130,7 @@ def one(history: History, engine: str, known: Mapping[Found, bool], args: argpar
             code = 1
             show(found, finding, "judged FALSE" if found in known else "NOT JUDGED")
             if args.rows and found not in known:
-                print(found.row)
+                print(row(found))
     for gone in known.keys() - {f for f, _ in findings(history.name, engine, ran.report)}:
         if (gone.history, gone.engine) == (history.name, engine) and known[gone]:
             print(f"  no longer found: {gone}")

@@ -169,6 +169,17 @@ def test_sqlite_reads_our_strings_and_names(value):
             "CREATE TRIGGER t AFTER INSERT ON p BEGIN INSERT INTO l (key) VALUES (new.key); END",
         ),
         ("mysql", "KEY `i` (`a`,`B`)", {}, {"b": "c"}, "KEY `i` (`a`,`c`)"),
+        ("mysql", "KEY `i` (key(10))", {}, {"key": "k"}, "KEY `i` (k(10))"),
+        *(
+            (dialect, definition, {}, {"key": "akey", "action": "x", "text": "y", "lower": "z"}, expected)
+            for dialect, definition, expected in (
+                ("sqlite", "foreign key ( key ) references t ( id )", "foreign key ( akey ) references t ( id )"),
+                ("sqlite", "primary key ( id )", "primary key ( id )"),
+                ("sqlite", "references t(id) on delete no action", "references t(id) on delete no action"),
+                ("postgresql", "CHECK ((text <> ''::text))", "CHECK ((y <> ''::text))"),
+                ("postgresql", "CHECK ((lower((lower)::text) = 'a'))", "CHECK ((lower((z)::text) = 'a'))"),
+            )
+        ),
     ],
 )
 def test_rename_in(dialect, definition, tables, columns, expected):

@@ -158,11 +158,28 @@ def _cascades(case: Case, table: TableRef, action: str) -> Iterator[Cause]:
                 f"Switch foreign keys off (outside a transaction) while {parent} is rebuilt, and check "
                 "them afterwards.",
             )
-        elif action == "CASCADE" and any(True for _ in _cascades(case, ref, action) if ref != table):
+        elif action == "CASCADE" and _went(case, ref):
             yield Cause(
                 f"rows of {parent} went by a cascade, and ON DELETE {action} of {key.label} {effect}",
                 f"Save the rows of {table} before their parents are deleted and restore them in down.",
             )
+
+
+def _went(case: Case, table: TableRef) -> bool:
+    """Rows of a table went by cascades from further up; foreign keys may form circles."""
+    waiting, seen = [table], {table}
+    while waiting:
+        for _, attributes in _foreign_keys(case.before.schema, waiting.pop()):
+            parent = _table(case, str(attributes.get("references")))
+            if attributes.get("on_delete") != "CASCADE" or parent in seen:
+                continue
+            if case.up_diff(parent).lost_count or case.up.deletes_from(parent) or case.up.truncates(parent):
+                return True
+            if case.up.drops_table(parent) or case.up.rebuilds(parent):
+                return True
+            seen.add(parent)
+            waiting.append(parent)
+    return False
 
 
 def _table(case: Case, label: str) -> TableRef:

@@ -165,7 +165,10 @@ def _moved(
     other = dict(columns.get(referenced, {})) if referenced else {}
 
     def text(value: str) -> str:
-        return rename_in(value, case.trial.engine, names, {**other, **mine})
+        """``other`` names stand behind REFERENCES only: a child's own ``id`` may be renamed while the parent's stays."""
+        own, references, theirs = value.partition(" REFERENCES ") if "references" in attributes else (value, "", "")
+        engine = case.trial.engine
+        return rename_in(own, engine, names, mine) + (rename_in(references + theirs, engine, names, other))
 
     def attribute(name: str, value: Attribute) -> Attribute:
         if name == "terms" and isinstance(value, tuple):

@@ -58,7 +58,7 @@ class _Names:
     def other(self, tokens: list[Token], i: int) -> str | None:
         """The new name of the token, None where it keeps its own."""
         token = tokens[i]
-        if token.kind not in (WORD, QUOTED):
+        if token.kind not in (WORD, QUOTED) or _is_keyword(tokens, i):
             return None
         before = tokens[i - 1].word if i else ""
         after = tokens[i + 1].word if i + 1 < len(tokens) else ""
@@ -86,6 +86,29 @@ class _Names:
         return self._table(name) if qualified_table else self.columns.get(name)
 
 
+def _is_keyword(tokens: list[Token], i: int) -> bool:
+    """A bare word that is no name here, although some column may have it as its name: KEY, ACTION, a type, a function.
+
+    A name in front of ``(number)`` is a column with a prefix length (MySQL), in front of any other parenthesis it is a
+    function; behind ``::`` and in ``CAST(... AS`` stands a type.
+    """
+    token, before = tokens[i], tokens[i - 1].word if i else ""
+    if token.kind != WORD:
+        return False
+    if before == "::" or (before, token.word) in _PHRASES:
+        return True
+    after = tokens[i + 1 : i + 3]
+    if token.word == "KEY" and after and after[0].kind == QUOTED:
+        return True
+    if before in _BEFORE_TABLE or not after or after[0].word != "(":
+        return False
+    return after[-1].kind != NUMBER
+
+
+_PHRASES = {
+    *(("PRIMARY", "KEY"), ("FOREIGN", "KEY"), ("UNIQUE", "KEY"), ("NO", "ACTION")),
+    *((event, action) for event in ("UPDATE", "DELETE") for action in ("CASCADE", "RESTRICT", "NO")),
+}
 _BEFORE_TABLE = ("ON", "ONLY", "FROM", "JOIN", "INTO", "UPDATE", "TABLE", "REFERENCES", "TO")
 
 
