@@ -69,8 +69,10 @@ def removed(case: Case, table: TableRef) -> Iterator[Cause]:
     if cascades or not there:
         return
     if up.rebuilds(table):
+        state = case.after_up.table(table)
+        copy = "the copy takes only a part of its rows" if state and state.rows else "its rows are not copied"
         yield Cause(
-            f"up rebuilds the table and the copy takes only a part of its rows ({quoted(up.rebuilds(table))})",
+            f"up rebuilds the table and {copy} ({quoted(up.rebuilds(table))})",
             "Copy every row into the new table, or keep the rest in a side table for down.",
         )
         return
@@ -140,6 +142,8 @@ def _cascades(case: Case, table: TableRef, action: str) -> Iterator[Cause]:
             continue
         ref = _table(case, parent)
         statements = case.up.deletes_from(ref) or case.up.truncates(ref)
+        if ref == table and not statements:
+            continue  # the rows went for another reason, and took each other with them
         dropped = case.up.drops_table(ref) or case.up.rebuilds(ref)
         effect = (
             "removed the rows that referred to them" if action == "CASCADE" else f"emptied {listed(_texts(attributes))}"

@@ -165,7 +165,7 @@ def _moved(
     other = dict(columns.get(referenced, {})) if referenced else {}
 
     def text(value: str) -> str:
-        """``other`` names stand behind REFERENCES only: a child's own ``id`` may be renamed while the parent's stays."""
+        """Behind REFERENCES stand ``other`` names: a child's ``id`` may be renamed while the parent's stays."""
         own, references, theirs = value.partition(" REFERENCES ") if "references" in attributes else (value, "", "")
         engine = case.trial.engine
         return rename_in(own, engine, names, mine) + (rename_in(references + theirs, engine, names, other))
@@ -252,6 +252,9 @@ def _why(case: Case, change: Difference) -> str:
     if change.key.kind == "column" and table is not None and case.up.alters_column_type(table, change.key.name):
         stated = quoted(case.up.alters_column_type(table, change.key.name))
         return f"the column is defined anew without {listed(sorted(change.attributes))} ({stated})"
+    parents = attributes.get("references"), (change.new or attributes).get("references")
+    if parents[0] != parents[1]:
+        return f"renaming {parents[0]} to {parents[1]} takes the foreign keys of other tables along"
     cascades = [s.sql for s in case.trial.up.statements if DROPS_IN_CASCADE.search(s.sql)]
     if cascades and change.new is None:
         return f"CASCADE takes what depends on the object that is dropped ({quoted(cascades)})"

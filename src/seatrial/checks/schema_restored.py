@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from seatrial.checks import Found, check
 from seatrial.checks.case import Case, finding, listed, n
@@ -45,7 +45,20 @@ def _unrestored(case: Case) -> list[Difference]:
     twins = renamed(changes)
     moved = {*twins, *twins.values()}
     whole = {c.key.owner for c in changes if c.key.kind == "table" and (c.old is None or c.new is None)}
-    return [c for c in changes if c.key not in moved and (c.key.kind == "table" or c.key.owner not in whole)]
+    return [
+        c
+        for c in changes
+        if c.key not in moved and (c.key.kind == "table" or c.key.owner not in whole) and not _draws_from_twin(c, twins)
+    ]
+
+
+def _draws_from_twin(change: Difference, twins: Mapping[ObjectKey, ObjectKey]) -> bool:
+    """Only the default differs, and only in the name of a sequence that came back under another one."""
+    if change.attributes.keys() != {"default"}:
+        return False
+    old, new = (str(value) for value in change.attributes["default"])
+    sequences = [(a.name, b.name) for a, b in twins.items() if a.kind == "sequence"]
+    return any(a in old and b in new and old.replace(a, "\0") == new.replace(b, "\0") for a, b in sequences)
 
 
 def said(change: Difference) -> str:
@@ -55,11 +68,24 @@ def said(change: Difference) -> str:
         return f"{label} is missing"
     if change.old is None:
         return f"{label} is left behind"
-    parts = [
-        f"{name.replace('_', ' ')} {_value(new)} instead of {_value(old)}"
-        for name, (old, new) in change.attributes.items()
-    ]
+    parts = [f"{name.replace('_', ' ')} {_instead(old, new)}" for name, (old, new) in change.attributes.items()]
     return f"{label} has {listed(parts, 3)}"
+
+
+def _instead(old: object, new: object) -> str:
+    """``new instead of old``; of long texts what stands around the first difference."""
+    was, has = " ".join(_value(old).split()), " ".join(_value(new).split())
+    same = next((i for i, (a, b) in enumerate(zip(was, has, strict=False)) if a != b), min(len(was), len(has)))
+    start = same - LEAD if max(len(was), len(has)) > SHOWN and same > LEAD else 0
+    return f"{_window(has, start)} instead of {_window(was, start)}"
+
+
+SHOWN, LEAD = 60, 25  # characters of a value, and how many of them may stand before the first difference
+
+
+def _window(text: str, start: int) -> str:
+    cut = ("…" if start else "") + text[start:]
+    return cut if len(cut) <= SHOWN else cut[: SHOWN - 1] + "…"
 
 
 def _value(value: object) -> str:
@@ -67,8 +93,7 @@ def _value(value: object) -> str:
         return "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    text = ", ".join(v or "none" for v in value) if isinstance(value, tuple) else str(value)
-    return text if len(text) <= 60 else text[:59] + "…"
+    return ", ".join(v or "none" for v in value) if isinstance(value, tuple) else str(value)
 
 
 def _why(case: Case, change: Difference) -> str:

@@ -191,6 +191,8 @@ def _causes(case: Case, rule: str, table: TableRef, result: Integrity, new: bool
             return [f"up removed {n(gone.lost_count, 'row')} of {parent} while the foreign key was not enforced"]
     if result.object not in before:
         return [f"{result.object} was declared over rows that break it, without being checked against them"]
+    if rule == "orphaned-rows" and parent not in map(str, case.after_up.schema.tables()):
+        return [f"{result.object} refers to {parent}, which is not there after up"]
     changed = case.up_diff(table)
     if changed:
         return [f"up changed rows of {table} while {result.object} was not enforced"]

@@ -73,7 +73,8 @@ SELECT 'column', c.n, c.relname::text, a.attname::text, jsonb_build_object(
   'position', row_number() OVER (PARTITION BY a.attrelid ORDER BY a.attnum),
   'type', format_type(a.atttypid, a.atttypmod),
   'nullable', NOT a.attnotnull,
-  'default', CASE WHEN a.attgenerated = '' THEN pg_get_expr(d.adbin, d.adrelid) END,
+  'default', CASE WHEN a.attgenerated = '' AND pg_get_expr(d.adbin, d.adrelid) !~ '^NULL::[^'']+$'
+                  THEN pg_get_expr(d.adbin, d.adrelid) END,
   'generated', CASE a.attgenerated WHEN 's' THEN 'stored: ' || pg_get_expr(d.adbin, d.adrelid)
                                    WHEN 'v' THEN 'virtual: ' || pg_get_expr(d.adbin, d.adrelid) END,
   'identity', CASE a.attidentity WHEN 'a' THEN 'always' WHEN 'd' THEN 'by default' END,

@@ -13,7 +13,7 @@ from dataclasses import replace
 from seatrial.errors import DatabaseError
 from seatrial.model import Database, ErrorKind, Schema, TableRef
 from seatrial.seeds.generate import FillResult
-from seatrial.seeds.references import Values
+from seatrial.seeds.references import NoParentError, Values
 from seatrial.seeds.rows import Maker
 from seatrial.seeds.shape import Column, Reference, Shape, shapes
 from seatrial.seeds.standing import Standing
@@ -108,12 +108,18 @@ class _Refit:
         maker.reserve(standing)
         pairs = []
         for i, row in enumerate(standing):
-            fitted = maker.settle(self._begun(maker, row, asked, i), i)
+            fitted = self._fitted(maker, row, asked, i)
             if fitted is None:
                 self._not_fitted[table] = f"no value fits for {', '.join(sorted(asked))}"
             elif fitted != row:
                 pairs.append((row, fitted))
         return pairs
+
+    def _fitted(self, maker: Maker, row: Values, asked: Iterable[str], i: int) -> Values | None:
+        try:
+            return maker.settle(self._begun(maker, row, asked, i), i)
+        except NoParentError:  # the parent is made by the same up, and is empty
+            return None
 
     def _begun(self, maker: Maker, row: Values, asked: Iterable[str], i: int) -> Values:
         """A row with values that the new type takes, and parents that are there."""

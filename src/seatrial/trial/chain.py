@@ -44,8 +44,8 @@ class Chain:
         return True
 
     def _why_not_held(self, step: Planned) -> str:
-        if self.rows.changed_for:
-            return f"made-up rows were changed to fit {self.rows.changed_for}"
+        if self.rows.why_changed:
+            return self.rows.why_changed
         return f"what {step.migration.id} held would weigh more than {CHAIN_BYTES >> 30} GB"
 
     def _down(self, step: Planned, then: Snapshot) -> bool:

@@ -17,6 +17,7 @@ from seatrial.model import (
     ObjectKey,
     Phase,
     ProbeResult,
+    Renames,
     Runner,
     Schema,
     Snapshot,
@@ -71,9 +72,11 @@ class Observer:
             return _error(trial, up=step), before
         after = self.database.take(f"{trial.index}:B", since=before)
         intent = read([s.sql for s in step.statements], self.database.engine, before.schema)
-        pairs = pair_through(before, after, intent.renames)
+        undone = step.error and step.in_transaction  # then nothing was renamed after all
+        renames = Renames() if undone else intent.renames
+        pairs = pair_through(before, after, renames)
         trial = dataclasses.replace(
-            trial, up=step, after_up=after, renames=intent.renames, up_changes=self.database.diff(before, after, pairs)
+            trial, up=step, after_up=after, renames=renames, up_changes=self.database.diff(before, after, pairs)
         )
         if step.error:
             return trial, after

@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from seatrial.config import Config
-from seatrial.model import NotVerified, Schema
+from seatrial.model import Migration, NotVerified, Schema, Step, TableRef
 from seatrial.plan import Planned
 from seatrial.seeds.generate import FillResult, topup, undo
 from seatrial.seeds.load import load
 from seatrial.seeds.refit import refit
+from seatrial.seeds.thin import Rows as Kept
+from seatrial.seeds.thin import Thinned, keep_only, thin, units
+from seatrial.sql.rename import names_in
+from seatrial.trial.retry import disturbed
 from seatrial.trial.stand import Stand
 
 
 @dataclass(slots=True)
 class Rows:
-    """What was given and made. ``changed_for``: the newest migration for which made-up rows were changed."""
+    """What was given and made. ``why_changed``: why no earlier state is a measure any more."""
 
     stand: Stand
     config: Config
     doubts: list[NotVerified]
     made: dict[int, FillResult] = field(default_factory=dict)  # after the step of this index
-    changed_for: str = ""
+    why_changed: str = ""
     _peopled: Schema = field(default_factory=Schema)  # the schema for which rows were made or given
 
     def seed(self) -> None:
@@ -89,6 +93,41 @@ class Rows:
             self.stand.did(0.0, fit)
         return tuple(f"made-up values of {t}.{', '.join(c)} replaced" for t, c in made.columns.items())
 
+    def refused(self, migration: Migration, refused: Step, schema: Schema) -> Thinned | None:
+        """The made-up rows that an up refuses where it works without them; None where it does not. Restores."""
+        stand, there = self.stand, schema.tables()
+        stand.restore()
+        made = {t for filled in self.made.values() for t, n in filled.inserted.items() if n}
+        counts = units(stand.database, schema, [t for t in there if t in made])
+
+        def passes(kept: Kept) -> bool:
+            stand.restore()
+            keep_only(stand.database, schema, kept)
+            error = stand.runner.up(migration).error
+            if error and (found := disturbed(stand.database, error)):
+                raise found
+            return error is None
+
+        found = thin(counts, _named(refused, counts, stand.database.engine), passes)
+        stand.restore()
+        return found
+
+    def take_out(self, schema: Schema, found: Thinned) -> tuple[str, ...]:
+        """Take refused rows out; what was taken out, in words."""
+
+        def take_out() -> None:
+            keep_only(self.stand.database, schema, found.kept)
+
+        take_out()
+        self.stand.did(0.0, take_out)
+        self.refill()
+        gone = {t: found.counts[t] - len(kept) for t, kept in found.kept.items()}
+        return tuple(f"{n} of {found.counts[t]} made-up rows of {t} taken out" for t, n in gone.items())
+
+    def refill(self) -> None:
+        """What is empty now is filled again before the next migration."""
+        self._peopled = Schema()
+
     def empty(self, schema: Schema) -> tuple[str, ...]:
         """Take made-up rows out of the tables that are still there under the name that they were filled by."""
         there = set(schema.tables())
@@ -100,11 +139,12 @@ class Rows:
         self.made.clear()
         empty()
         self.stand.did(0.0, empty)
+        self.refill()
         return tuple(f"made-up rows of {t} taken out" for t in made.inserted)
 
-    def changed(self, step: Planned) -> None:
+    def changed(self, step: Planned, why: str = "") -> None:
         """What earlier steps held is no measure for the chain any more."""
-        self.changed_for = step.migration.id
+        self.why_changed = why or f"made-up rows were changed to fit {step.migration.id}"
         for index in [i for i in self.stand.held if i < step.index]:
             self.stand.drop(index)
 
@@ -115,3 +155,11 @@ class Rows:
                 if runner.up(earlier.migration).error:
                     return None
             return database.inspect()
+
+
+def _named(step: Step, tables: Collection[TableRef], engine: str) -> frozenset[TableRef]:
+    """Tables that a step's statements name; it may read them under another name by the time it fails."""
+    texts = [s.sql for s in step.statements] + ([step.error.statement] if step.error else [])
+    names = frozenset[str]().union(*(names_in(text, engine) for text in texts))
+    fold = str if engine == "postgresql" else str.casefold
+    return frozenset(t for t in tables if fold(t.name) in names)

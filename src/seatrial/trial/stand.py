@@ -157,6 +157,11 @@ class Stand:
         while len(self.held) > 1 and sum(s.size_bytes for s in self.held.values()) > CHAIN_BYTES:
             self.drop(min(self.held))
 
+    @property
+    def runs_again(self) -> bool:
+        """Whether going back runs migrations again."""
+        return any(done.cost_ms for done in self._since)
+
     def drop(self, index: int) -> None:
         """What stood before a step is no measure for the chain, or too heavy to keep."""
         self.database.release(self.held.pop(index).moment)

@@ -26,6 +26,7 @@ from seatrial.model import (
 )
 from seatrial.plan import Plan, Planned
 from seatrial.schema import same_schema
+from seatrial.seeds.thin import Thinned
 from seatrial.trial.chain import Chain
 from seatrial.trial.extra import Extra
 from seatrial.trial.observe import Observer
@@ -98,6 +99,7 @@ class Leg:
     chain: list[ChainStep] = field(default_factory=list)
     doubts: list[NotVerified] = field(default_factory=list)
     checksum_sql: str = ""
+    _refused: Thinned | None = None  # rows that the step at hand refuses, and cannot do with fewer of
     _broken: dict[str, str] = field(default_factory=dict)  # id -> why what needs it cannot be tried
     _applied: list[Planned] = field(default_factory=list)
 
@@ -211,8 +213,11 @@ class Leg:
         self._tell("trial", step, step.migration.name)
         self.retrier.persist(step.migration.id, lambda _: self._prepare(step))
         trial, now = self._observe(step)
-        if trial.up.error and not trial.error and self.seed_at is None:
-            trial, now = self._refitted(step, trial, now)
+        if self.seed_at is None and not trial.error:
+            if trial.up.error:
+                trial, now = self._refitted(step, trial, now)
+            elif _broken_by(trial):
+                trial, now = self._fitted(step, trial)
         self.trials[step.index] = trial
         self._settle(step, trial, now)
         self.trials[step.index] = self._extra(step, trial)
@@ -256,6 +261,8 @@ class Leg:
     def _settle(self, step: Planned, trial: Trial, now: Snapshot) -> None:
         """Leave the database as it was after up, whatever down did; as before, where up failed."""
         wanted: Snapshot | None
+        if trial.up.error and not trial.error and self._goes_on(step, trial):
+            return
         if trial.error or trial.up.error:
             self._break(step)
             wanted = trial.before if not trial.error else None
@@ -267,7 +274,30 @@ class Leg:
         if wanted is not None and _is_recorded(trial) and (self._is_now(now, wanted) or _varies_only(trial)):
             self.stand.standing = now
         else:
-            self._back(step)
+            self._go_back(step, wanted)
+
+    def _go_back(self, step: Planned, wanted: Snapshot | None) -> None:
+        """Where that runs ups again which give other rows each time, nothing held before is a measure."""
+        runs_again = self.stand.runs_again
+        self._back(step)
+        if runs_again and wanted is not None and not self._is_now(self.stand.known(), wanted):
+            self.rows.changed(step, "some migrations give other rows each time that they run")
+
+    def _goes_on(self, step: Planned, trial: Trial) -> bool:
+        """Up fails on made-up rows only: what comes after it is tried without those rows."""
+        found, self._refused = self._refused, None
+        if found is None or trial.before is None:
+            return False
+        self._back(step)
+        self.rows.take_out(trial.before.schema, found)
+        done = self.stand.runner.up(step.migration)
+        if done.error:
+            return False
+        self._remember(step, done.duration_ms)
+        self.rows.changed(step)
+        self.stand.drop(step.index)
+        self.stand.standing = None
+        return True
 
     def _is_now(self, now: Snapshot, wanted: Snapshot) -> bool:
         try:
@@ -350,32 +380,59 @@ class Leg:
         self._back(step)
         if changed := persist(lambda _: self.rows.fit(schema, ahead)):
             failed, now = self._once_more(step, failed, changed)
+        if failed.up.error and self.rows.made:
+            refused = failed.up
+            found = persist(lambda _: self.rows.refused(step.migration, refused, schema))
+            if found and found.enough:
+                self._doubt(step, f"up refuses made-up rows that the schema allows: {failed.up.error.message}")
+                return self._once_more(step, failed, self.rows.take_out(schema, found))
+            self._refused = found
         if failed.up.error and not failed.up.error.code and self.rows.made:
             self._back(step)
             failed, now = self._once_more(step, failed, persist(lambda _: self.rows.empty(schema)))
             if not failed.up.error:
                 why = "the migration's own code does not understand rows that Seatrial makes up; give rows with [seed]"
-                self.doubts.append(
-                    NotVerified(what="stored rows under this migration", why=why, migration=step.migration.id)
-                )
+                self._doubt(step, why)
         return failed, now
+
+    def _fitted(self, step: Planned, first: Trial) -> tuple[Trial, Snapshot]:
+        """Up declared a constraint that rows we made break, and nobody checked: try it on rows that fit."""
+        assert first.before is not None and first.after_up is not None
+        before, after = first.before.schema, first.after_up.schema
+        self._back(step)
+        changed = self.retrier.persist(step.migration.id, lambda _: self.rows.fit(before, after))
+        trial, now = self._again(step)
+        if changed:
+            self._tell_retry(step, first, f"made-up rows break {_broken_by(first)[0]}", changed, succeeded=True)
+        return trial, now
+
+    def _doubt(self, step: Planned, why: str) -> None:
+        self.doubts.append(NotVerified(what="stored rows under this migration", why=why, migration=step.migration.id))
 
     def _once_more(self, step: Planned, failed: Trial, actions: tuple[str, ...]) -> tuple[Trial, Snapshot]:
         """Try a step again after made-up rows were changed in a restored database."""
-        assert failed.before is not None and failed.up.error is not None
+        assert failed.up.error is not None
+        trial, now = self._again(step)
+        self._tell_retry(step, failed, failed.up.error.message, actions, succeeded=not trial.up.error)
+        return dataclasses.replace(trial, attempts=failed.attempts + trial.attempts), now
+
+    def _again(self, step: Planned) -> tuple[Trial, Snapshot]:
         self.stand.standing = None
         self.retrier.persist(step.migration.id, lambda _: self._hold_anew(step))
-        trial, now = self._observe(step)
+        return self._observe(step)
+
+    def _tell_retry(
+        self, step: Planned, first: Trial, reason: str, actions: tuple[str, ...], *, succeeded: bool
+    ) -> None:
         retry = Retry(
             strategy="fix-seed-data",
             migration=step.migration.id,
-            attempt=failed.attempts,
-            reason=failed.up.error.message,
-            succeeded=not trial.up.error,
+            attempt=first.attempts,
+            reason=reason,
+            succeeded=succeeded,
             actions=actions,
         )
         self.retrier.retries.append(retry)
-        return dataclasses.replace(trial, attempts=failed.attempts + trial.attempts), now
 
     def _hold_anew(self, step: Planned) -> None:
         self.stand.hold(step.index)
@@ -402,6 +459,15 @@ class Leg:
     def _tell(self, kind: str, step: Planned, text: str) -> None:
         data = {"trial": self.trials[step.index]} if kind == "tried" else {}
         self.watch(Event(kind, text, step.migration.id, step.index, self.total, data))
+
+
+def _broken_by(trial: Trial) -> list[str]:
+    """Declared constraints that stored rows break after up, and did not before."""
+    if trial.before is None or trial.after_up is None:
+        return []
+    old = {(i.rule, i.object) for i in trial.before.integrity if i.count}
+    found = [i for i in trial.after_up.integrity if i.count and i.observed and not i.inferred]
+    return [f"{i.object} of {i.table}" for i in found if (i.rule, i.object) not in old]
 
 
 def _last_error(trial: Trial) -> StepError | None:

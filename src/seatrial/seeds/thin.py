@@ -1,0 +1,142 @@
+"""Made-up rows that a migration refuses, found by trying, and taken out.
+
+A schema may allow rows that a project never has: two addresses that differ only in case, where the new table takes each
+once. Where no new value of the old columns can be told from the schema ahead (``refit``), rows are left out until an up
+works; it must work with at least two rows of each table, else it is not the rows' fault.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from seatrial.model import Database, Schema, TableRef
+from seatrial.seeds.shape import Reference, Shape, shapes
+from seatrial.seeds.standing import qualified
+
+Rows = Mapping[TableRef, Collection[int]]  # by their place in the order of the key; without a key, 0 stands for all
+TRIES = 16
+FEWEST = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thinned:
+    """``kept`` of ``counts`` rows; tables that keep all their rows are not named.
+
+    ``enough``: at least two rows of each table are kept. Else it is not only the rows' fault.
+    """
+
+    kept: Rows
+    counts: Mapping[TableRef, int]
+    enough: bool
+
+
+def thin(
+    counts: Mapping[TableRef, int], suspects: Collection[TableRef], passes: Callable[[Rows], bool]
+) -> Thinned | None:
+    """The rows of ``counts`` with which ``passes``, or None where it never does.
+
+    ``suspects`` are tried table by table and row by row, the others only as a whole.
+    """
+    tries = [TRIES]
+
+    def works(kept: Collection[tuple[TableRef, int]]) -> bool:
+        tries[0] -= 1
+        return tries[0] >= 0 and passes(_by_table(counts, kept))
+
+    others = [t for t in counts if t not in suspects]
+    kept: set[tuple[TableRef, int]] = set()
+    if not works(kept):
+        return None
+    for tables in (others, *([t] for t in counts if t in suspects)):
+        kept |= _addable([(t, i) for t in tables for i in range(counts[t])], kept, works)
+    found = {t: rows for t, rows in _by_table(counts, kept).items() if len(rows) < counts[t]}
+    enough = not any(len(rows) < min(FEWEST, counts[t]) for t, rows in found.items())
+    return Thinned(kept=found, counts={t: counts[t] for t in found}, enough=enough)
+
+
+def _addable(
+    chunk: Sequence[tuple[TableRef, int]],
+    kept: Collection[tuple[TableRef, int]],
+    works: Callable[[Collection[tuple[TableRef, int]]], bool],
+) -> set[tuple[TableRef, int]]:
+    """What of a chunk can stand beside what is kept: all of it, or what of its halves can."""
+    if not chunk or works({*kept, *chunk}):
+        return set(chunk)
+    if len(chunk) == 1:
+        return set()
+    first = _addable(chunk[: len(chunk) // 2], kept, works)
+    return first | _addable(chunk[len(chunk) // 2 :], {*kept, *first}, works)
+
+
+def _by_table(tables: Collection[TableRef], kept: Collection[tuple[TableRef, int]]) -> dict[TableRef, list[int]]:
+    return {t: sorted(i for table, i in kept if table == t) for t in tables}
+
+
+def keep_only(database: Database, schema: Schema, kept: Rows) -> None:
+    """Delete the other rows of these tables, and rows of any table whose parents went with them."""
+    known = shapes(schema, database.engine)
+    with database.filling() as session:
+        for table, rows in kept.items():
+            session.execute(_deletion(database, known[table], rows))
+        for child, reference in _orphans(known, kept):
+            session.execute(_orphan_deletion(database, child, reference))
+
+
+def units(database: Database, schema: Schema, tables: Collection[TableRef]) -> dict[TableRef, int]:
+    """How many rows each of these tables holds; 1 where its rows cannot be told apart and go or stay together."""
+    known = shapes(schema, database.engine)
+    found = {}
+    for table in tables:
+        (row,) = database.query(f"SELECT count(*) FROM {qualified(database, table)}")
+        if count := int(row[0] or 0):
+            found[table] = count if known[table].key else 1
+    return found
+
+
+def _deletion(database: Database, shape: Shape, rows: Collection[int]) -> str:
+    table, key = qualified(database, shape.table), [database.quote(c) for c in shape.key]
+    if not rows or not key:
+        return f"DELETE FROM {table}" + (" WHERE 1 = 0" if rows else "")
+    columns = ", ".join(key)
+    numbered = f"SELECT {columns}, row_number() OVER (ORDER BY {columns}) - 1 AS place FROM {table}"
+    places = ", ".join(map(str, rows))
+    return (
+        f"DELETE FROM {table} WHERE ({columns}) NOT IN"
+        f" (SELECT {columns} FROM ({numbered}) AS numbered WHERE place IN ({places}))"
+    )
+
+
+def _orphans(known: Mapping[TableRef, Shape], tables: Collection[TableRef]) -> Iterator[tuple[TableRef, Reference]]:
+    """Who may refer to rows that went, parents before their children; circles and trees are gone through twice."""
+    below: list[TableRef] = []
+    waiting = list(tables)
+    for parent in waiting:
+        children = [c for c, shape in known.items() if any(_is_to(r, parent) for r in shape.references)]
+        waiting += [c for c in children if c not in waiting]
+    left = set(waiting)
+    while left:
+        free = [t for t in waiting if t in left and not any(r.table in left - {t} for r in known[t].references)]
+        below += free or [next(t for t in waiting if t in left)]
+        left -= set(below)
+    for child in below * 2:
+        for reference in known[child].references:
+            if reference.declared and reference.table in waiting:
+                yield from [(child, reference)] * (3 if reference.table == child else 1)
+
+
+def _is_to(reference: Reference, parent: TableRef) -> bool:
+    return reference.declared and reference.table == parent
+
+
+def _orphan_deletion(database: Database, child: TableRef, reference: Reference) -> str:
+    table, quote = qualified(database, child), database.quote
+    present = " AND ".join(f"{table}.{quote(c)} IS NOT NULL" for c in reference.columns)
+    parents = ", ".join(quote(c) for c in reference.referenced)
+    same = " AND ".join(
+        f"parent.{quote(p)} = {table}.{quote(c)}" for c, p in zip(reference.columns, reference.referenced, strict=True)
+    )
+    rows = (
+        f"SELECT {parents} FROM {qualified(database, reference.table)}"  # derived: MySQL reads no table it deletes from
+    )
+    return f"DELETE FROM {table} WHERE {present} AND NOT EXISTS (SELECT 1 FROM ({rows}) AS parent WHERE {same})"

@@ -1,0 +1,70 @@
+"""Made-up rows that an up refuses, found by trying and taken out."""
+
+from __future__ import annotations
+
+import pytest
+from pg_fixtures import pg, pg_server, pg_state  # noqa: F401
+
+from seatrial.engines.sqlite import SqliteDatabase
+from seatrial.model import Database, TableRef
+from seatrial.seeds.thin import TRIES, keep_only, thin, units
+
+A, B = TableRef("", "a"), TableRef("", "b")
+BASE = """
+CREATE TABLE a (id INT UNIQUE, part INT, parent INT REFERENCES a (id), PRIMARY KEY (id, part));
+CREATE TABLE b (id INT PRIMARY KEY, a INT, part INT, FOREIGN KEY (a, part) REFERENCES a (id, part));
+CREATE TABLE bare (a INT REFERENCES a (id));
+INSERT INTO a VALUES (1, 1, NULL), (2, 1, 1), (3, 1, 2), (4, 1, NULL);
+INSERT INTO b VALUES (10, 1, 1), (11, 3, 1), (12, NULL, 7), (13, 4, 1);
+INSERT INTO bare VALUES (2), (4), (NULL);
+"""
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request, tmp_path):
+    if request.param == "sqlite":
+        made: Database = SqliteDatabase(tmp_path / "one.sqlite3")
+    else:
+        made = request.getfixturevalue("pg_server").create()
+    assert made.load(BASE) is None
+    yield made
+    made.close()
+
+
+def test_only_the_refused_rows_go():
+    found = thin({A: 12, B: 5}, [A], lambda kept: not {3, 9} & set(kept[A]))
+    assert found is not None and found.enough and found.counts == {A: 12}
+    assert found.kept == {A: [0, 1, 2, 4, 5, 6, 7, 8, 10, 11]}
+
+
+def test_of_rows_that_refuse_each_other_one_stays():
+    found = thin({A: 12}, [A], lambda kept: len({1, 2, 6} & set(kept[A])) < 2)
+    assert found is not None and found.enough
+    assert sorted(set(range(12)) - set(found.kept[A])) == [2, 6]
+
+
+def test_an_up_that_takes_one_row_at_most_is_not_the_rows_fault():
+    found = thin({A: 12}, [A], lambda kept: len(kept[A]) < 2)
+    assert found is not None and not found.enough
+
+
+def test_an_up_that_never_works():
+    assert thin({A: 3}, [A], lambda kept: False) is None
+
+
+def test_tries_have_an_end():
+    asked = []
+    thin({A: 500}, [A], lambda kept: asked.append(kept) or not kept[A])
+    assert len(asked) == TRIES
+
+
+def test_rows_are_taken_out_with_those_that_refer_to_them(database):
+    schema = database.inspect()
+    a, b, bare = (next(t for t in schema.tables() if t.name == name) for name in ("a", "b", "bare"))
+    assert units(database, schema, [a, b, bare]) == {a: 4, b: 4, bare: 1}
+    keep_only(database, schema, {a: [1, 2, 3]})
+    assert database.query("SELECT id FROM a ORDER BY id") == [("4",)]  # 2 goes with its parent 1, 3 with 2
+    assert database.query("SELECT id FROM b ORDER BY id") == [("12",), ("13",)]
+    assert database.query("SELECT a FROM bare ORDER BY a") in ([(None,), ("4",)], [("4",), (None,)])
+    keep_only(database, schema, {bare: []})
+    assert database.query("SELECT count(*) FROM bare") == [("0",)]
