@@ -105,6 +105,56 @@ def test_a_custom_format_dump_says_what_to_do(database, tmp_path):
         load(database, seed(tmp_path, b"PGDMP\x01\x0e", "seed.dump"))
 
 
+# --- scripts for psql ---
+
+
+def test_what_psql_includes_and_copies_is_loaded(pg, tmp_path):  # noqa: F811
+    pg.execute(*SCHEMA.strip().split("\n"))
+    (tmp_path / "more" / "deep").mkdir(parents=True)
+    seed(tmp_path / "more", "INSERT INTO users VALUES (2, 'b', '\\i none');\n\\ir deep/last.sql\n", "users.sql")
+    seed(tmp_path / "more" / "deep", "INSERT INTO users VALUES (3, 'c', NULL)", "last.sql")
+    seed(tmp_path, 'id,user_id,note\n10,1,"a, ""b"""\n11,2,\n', "orders.csv")
+    text = (
+        "\\set ON_ERROR_STOP on\n\\echo 'users'\n-- \\i nothing.sql\nBEGIN;\nINSERT INTO users VALUES (1, 'a', NULL);\n"
+        "\\i more/users.sql\n;\n\\copy orders from 'orders.csv' with (format csv, header)\n"
+        "\\copy orders (id, user_id) from stdin\n12\t3\n\\.\nCOMMIT;\nSELECT count(*) FROM users \\g\n\\q\nnonsense"
+    )
+    load(pg, seed(tmp_path, text), tmp_path)
+    assert [row[0] for row in pg.query("SELECT email FROM users ORDER BY id")] == ["a", "b", "c"]
+    assert pg.query("SELECT * FROM orders ORDER BY id") == [
+        ("10", "1", 'a, "b"'),
+        ("11", "2", None),
+        ("12", "3", "x"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("SELECT 1;\n\\connect other\n", "seed.sql, line 2: \\connect is psql's own command"),
+        ("\n\\set n 5\nSELECT :n;", "seed.sql, line 2: \\set is psql's own"),
+        ("SELECT 1 AS n \\gset\n", "line 1: \\gset is psql's own"),
+        ("\\! rm x\n", "line 1: \\! is psql's own"),
+        ("\\if true\n", "line 1: \\if is psql's own"),
+        ("SELECT 1;\n\\i missing.sql", "seed.sql, line 2: there is no file missing.sql"),
+        ("\\i ../outside.sql", "seed.sql, line 1: ../outside.sql lies outside the project"),
+        ("\\i seed.sql", "seed.sql includes itself"),
+        ("\\copy users to 'x.csv'", "line 1: \\copy is psql's own"),
+        ("\\copy users from program 'cat x'", "line 1: \\copy is psql's own"),
+        ("SELECT 1;\n\\i bad.sql\n", "bad.sql, line 2: .*syntax error"),
+        ("SELECT 1;\n\\i good.sql\nnonsense;\n", "seed.sql, line 3: .*syntax error"),
+    ],
+)
+def test_what_psql_alone_can_do_is_refused(pg, tmp_path, text, said):  # noqa: F811
+    folder = tmp_path / "project"
+    folder.mkdir()
+    seed(tmp_path, "", "outside.sql")
+    seed(folder, "SELECT 1;\nnonsense;\n", "bad.sql")
+    seed(folder, "SELECT 1;\nSELECT 2;\n\n", "good.sql")
+    with pytest.raises(SeedError, match=said.replace("\\", "\\\\").replace("(", "\\(")):
+        load(pg, seed(folder, text), folder)
+
+
 # --- dumps ---
 
 PG_DUMP = r"""--

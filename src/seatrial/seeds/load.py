@@ -13,13 +13,14 @@ import sqlite3
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from seatrial.errors import DatabaseError, SeedError
 from seatrial.model import Attributes, Database, ErrorKind, Schema, StepError, TableRef
+from seatrial.seeds.psql import Script, expand
 from seatrial.sql.split import SourceStatement, split
 from seatrial.sql.tokens import OPERATOR, QUOTED, WORD, Token, code
 
@@ -43,8 +44,11 @@ class LoadResult:
     skipped: tuple[str, ...] = ()
 
 
-def load(database: Database, path: Path) -> LoadResult:
-    """Load the rows in ``path``; an empty file is a seed without rows. Raises SeedError."""
+def load(database: Database, path: Path, project: Path | None = None) -> LoadResult:
+    """Load the rows in ``path``; an empty file is a seed without rows. Raises SeedError.
+
+    What a script includes is looked for in the ``project``'s folder; without one, beside the script.
+    """
     content = _read(path)
     if not content.removeprefix(b"\xef\xbb\xbf").strip():
         return LoadResult(kind="empty", rows=0)
@@ -55,9 +59,11 @@ def load(database: Database, path: Path) -> LoadResult:
     text = _decode(path, content)
     if _DUMP.search(text[:4000]):
         return _Dump(database, path).load(text)
-    error = database.load(text)
+    script = Script(path, text) if database.engine != "postgresql" else expand(path, text, project or path.parent)
+    error = database.load(script.text)
     if error is not None:
-        raise SeedError(_refusal(path, error))
+        told, line = script.where(error.line) if error.line else (path, None)
+        raise SeedError(_refusal(told, replace(error, line=line)))
     database.advance_counters()
     return LoadResult(kind="sql")
 

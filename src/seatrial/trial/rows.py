@@ -37,7 +37,7 @@ class Rows:
         path = self.config.project / self.config.seed.path
 
         def given() -> None:
-            load(self.stand.database, path)
+            load(self.stand.database, path, self.config.project)
             self.stand.database.advance_counters()
 
         self.stand.standing = None
