@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from seatrial.engines._mysql_columns import Column, as_bytes, as_text
+from seatrial.engines._mysql_compare import Comparison
 from seatrial.engines._mysql_link import Link, literal
-from seatrial.engines._mysql_rows import Comparison, Copy, Shadows
+from seatrial.engines._mysql_rows import Copy, Shadows
 from seatrial.errors import DatabaseError
 from seatrial.model import CastBack, ChangedRow, TablePair
 
@@ -30,7 +31,7 @@ class Caster:
 
     def cast_back(self, before: str, after: str, zones: Sequence[str]) -> CastBack | None:
         """None where every value comes back, under the zone that serves most of them."""
-        with Comparison(self.shadows, self.link, self.old, self.new, self.pair, self.limit) as rows:
+        with Comparison(self.shadows, self.old, self.new, self.pair, self.limit) as rows:
             best: tuple[int, str] | None = None
             refused: DatabaseError | None = None
             for zone in dict.fromkeys((_UTC, *zones)):

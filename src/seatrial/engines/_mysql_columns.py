@@ -83,6 +83,8 @@ def same_value(old: Column, one: str, new: Column, other: str) -> str:
     """SQL that is true where two stored values are the same, to the last bit and blank; the cheapest that is exact."""
     if (old.is_integer and new.is_integer) or (old.base in _EXACT and old.type == new.type):
         return f"{one} <=> {other}"
+    if old.base == new.base == "double":  # -0 equals 0, and reads otherwise
+        return f"IF({one} = 0, CAST({one} AS CHAR) <=> CAST({other} AS CHAR), {one} <=> {other})"
     if old.base in _NUMBERED and old.type == new.type:
         return f"{one} + 0 <=> {other} + 0"
     if old.base in TEXTS and (old.base, old.charset) == (new.base, new.charset):
@@ -110,9 +112,8 @@ def _mark(text: str) -> str:
 def _field(column: Column, name: str) -> list[str]:
     if column.base in TEXTS or column.base in UNPRINTED:
         return [_measured(f"CAST({name} AS BINARY)", name, column.nullable)]
-    if column.base == "json":
-        text = f"CAST(CAST({name} AS CHAR) AS BINARY)"
-        return [_measured(text, text, column.nullable)]
+    if column.base == "json":  # MySQL's own text of it has no control characters, and is dear to make twice
+        return [f"IFNULL(CAST({name} AS CHAR), 'N')", "x'01'"]
     value = _plain(column, name)
     return [f"IFNULL({value}, 'N')" if column.nullable else value, "','"]
 

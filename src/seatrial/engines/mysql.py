@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from seatrial.engines._mysql_casts import Caster
 from seatrial.engines._mysql_catalog import Catalog, Reader
+from seatrial.engines._mysql_compare import diff, has_key
 from seatrial.engines._mysql_counters import advance
 from seatrial.engines._mysql_dialect import MYSQL, Dialect
 from seatrial.engines._mysql_fill import Filling
@@ -16,7 +17,7 @@ from seatrial.engines._mysql_integrity import Judge
 from seatrial.engines._mysql_link import Link, TextRow, disturbance, quote
 from seatrial.engines._mysql_locks import TwinWatcher
 from seatrial.engines._mysql_proof import Prover, State
-from seatrial.engines._mysql_rows import Copy, Shadows, has_key
+from seatrial.engines._mysql_rows import Copy, Shadows
 from seatrial.engines._mysql_steps import StepRunner, Watcher
 from seatrial.engines._mysql_tablespace import Tablespaces
 from seatrial.engines._mysql_whole import Keeper, Whole
@@ -194,7 +195,7 @@ class MysqlDatabase:
     def diff(self, old: Snapshot, new: Snapshot, pairs: Sequence[TablePair]) -> tuple[TableDiff, ...]:
         before, after = self._moments[old.moment], self._moments[new.moment]
         found = (
-            self._shadows.diff(before.get(p.old), after.get(p.new) if p.new else None, p, self.limit) for p in pairs
+            diff(self._shadows, before.get(p.old), after.get(p.new) if p.new else None, p, self.limit) for p in pairs
         )
         return tuple(d for d in found if d is not None)
 
