@@ -72,6 +72,7 @@ def run(config: Config, watch: Watcher = lambda _: None) -> Report:
         trials=walked.trials,
         chain=walked.chain,
         retries=walked.retries,
+        repaired_seed=walked.repaired_seed,
         not_verified=walked.not_verified,
         history=_history(config, migrations, walked),
         sql_mode=modes[0] if modes else None,
@@ -147,6 +148,8 @@ def write(report: Report, folder: Path, formats: Sequence[str], *, redacted: boo
     contents = {file_of(name): render(report, name, redacted=redacted).encode() for name in names}
     if not redacted:
         contents["trace.json"] = encode_trace(report.trace)
+        if report.trace.repaired_seed:
+            contents["repaired-seed.sql"] = report.trace.repaired_seed.encode()
     return [_put(folder / name, content) for name, content in contents.items()]
 
 

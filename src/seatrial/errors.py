@@ -5,7 +5,7 @@ Every message is shown to the user as it is: one sentence of what happened and o
 
 from __future__ import annotations
 
-from seatrial.model import ErrorKind
+from seatrial.model import ErrorKind, StepError
 
 
 class SeatrialError(Exception):
@@ -29,7 +29,11 @@ class NotOurs(ServerError):
 
 
 class SeedError(SeatrialError):
-    """The seed rows could not be loaded."""
+    """The seed rows could not be loaded; ``refused``: what the database refused, where it was asked."""
+
+    def __init__(self, message: str, *, refused: StepError | None = None) -> None:
+        super().__init__(message)
+        self.refused = refused
 
 
 class DatabaseError(SeatrialError):

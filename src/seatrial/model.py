@@ -599,6 +599,7 @@ class Trace:
     trials: tuple[Trial, ...] = ()
     chain: tuple[ChainStep, ...] = ()
     retries: tuple[Retry, ...] = ()
+    repaired_seed: str = ""  # the given seed as SQL, with what fix-seed-data did to it
     not_verified: tuple[NotVerified, ...] = ()
     history: History = History()
     sql_mode: str | None = None  # [mysql] sql_modes: the one of these trials

@@ -167,6 +167,7 @@ class RetryJson(TypedDict):
     reason: str
     succeeded: bool
     actions: list[str]
+    pause_s: float
 
 
 class NotVerifiedJson(TypedDict):

@@ -205,6 +205,7 @@ def _retry(retry: Retry) -> shape.RetryJson:
         "reason": retry.reason,
         "succeeded": retry.succeeded,
         "actions": list(retry.actions),
+        "pause_s": retry.pause_s,
     }
 
 

@@ -53,7 +53,7 @@ def redact(report: Report) -> Report:
         report,
         redacted=True,
         migrations=judged,
-        trace=replace(report.trace, trials=trials, chain=chain, not_verified=notes, retries=retries),
+        trace=replace(report.trace, trials=trials, chain=chain, not_verified=notes, retries=retries, repaired_seed=""),
         blockers=tuple(
             replace(b, findings=tuple(_finding(f, keyed.get(b.migration, set())) for f in b.findings))
             for b in report.blockers
@@ -122,6 +122,8 @@ def _trial(trial: Trial) -> Trial:
             replace(i, changes=_diffs(i.changes), second_up=_step(i.second_up)) for i in trial.interruptions
         ),
         not_verified=tuple(_not_verified(n) for n in trial.not_verified),
+        earlier=(),
+        faltered=tuple(replace(e, message=words(e.message), statement=sql(e.statement)) for e in trial.faltered),
     )
 
 
@@ -174,4 +176,6 @@ def _not_verified(note: NotVerified) -> NotVerified:
 
 
 def _retry(retry: Retry) -> Retry:
-    return replace(retry, reason=words(retry.reason), actions=tuple(words(a) for a in retry.actions))
+    return replace(
+        retry, reason=words(retry.reason), actions=tuple(STRING.sub(f"'{GONE}'", words(a)) for a in retry.actions)
+    )

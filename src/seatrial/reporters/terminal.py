@@ -168,7 +168,8 @@ def _remarks(report: Report, look: Look) -> Iterable[str]:
 
 def _retries(report: Report, look: Look) -> Iterable[str]:
     found = [
-        f"{r.migration}: {r.strategy} {'succeeded' if r.succeeded else 'failed'} (attempt {r.attempt}): {r.reason}"
+        f"{r.migration or 'seed'}: {r.strategy} {'succeeded' if r.succeeded else 'failed'} (attempt {r.attempt}"
+        f"{f', after {r.pause_s:g} s' if r.pause_s else ''}): {r.reason}"
         for r in report.retries
     ]
     return _section("Retries", found, look)

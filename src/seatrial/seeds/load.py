@@ -20,6 +20,7 @@ from typing import Any
 
 from seatrial.errors import DatabaseError, SeedError
 from seatrial.model import Attributes, Database, ErrorKind, Schema, StepError, TableRef
+from seatrial.seeds.inserts import literal
 from seatrial.seeds.psql import Script, expand
 from seatrial.sql.split import SourceStatement, split
 from seatrial.sql.tokens import OPERATOR, QUOTED, WORD, Token, code
@@ -63,7 +64,7 @@ def load(database: Database, path: Path, project: Path | None = None) -> LoadRes
     error = database.load(script.text)
     if error is not None:
         told, line = script.where(error.line) if error.line else (path, None)
-        raise SeedError(_refusal(told, replace(error, line=line)))
+        raise SeedError(_refusal(told, replace(error, line=line)), refused=error)
     database.advance_counters()
     return LoadResult(kind="sql")
 
@@ -97,12 +98,18 @@ def _refusal(path: Path, error: StepError) -> str:
     return f"{told} The rows must fit the schema at the version that [seed] at names: correct the row, or the version."
 
 
+def _step_error(error: Exception, statement: str = "", line: int | None = None) -> StepError:
+    kind = error.kind if isinstance(error, DatabaseError) and error.kind is ErrorKind.ENVIRONMENT else ErrorKind.SEED
+    code = error.code if isinstance(error, DatabaseError) else getattr(error, "sqlite_errorname", "")
+    return StepError(message=str(error), kind=kind, code=code, statement=statement, line=line)
+
+
 def _short(text: str) -> str:
     flat = " ".join(text.split())
     return flat if len(flat) <= 120 else flat[:117] + "..."
 
 
-def _find(schema: Schema, table: TableRef) -> TableRef | None:
+def find_table(schema: Schema, table: TableRef) -> TableRef | None:
     """The table that a dump names: the default schema may be named or not."""
     known = schema.tables()
     return next((t for t in (table, TableRef("", table.name)) if t in known), None)
@@ -146,7 +153,7 @@ class _Dump:
         if named.name in self.database.bookkeeping or named.name == "sqlite_sequence":
             self.skipped.setdefault(str(named), "bookkeeping")
             return None
-        found = _find(self.schema, named)
+        found = find_table(self.schema, named)
         if found is None:
             self.skipped.setdefault(str(named), "no such table at this version")
         return found
@@ -163,8 +170,8 @@ class _Dump:
         try:
             session.execute(statement.text)
         except (DatabaseError, sqlite3.Error) as error:  # SQLite's session is the driver's own connection
-            failed = StepError(message=str(error), statement=statement.text, line=statement.line)
-            raise SeedError(_refusal(self.path, failed)) from error
+            failed = _step_error(error, statement.text, statement.line)
+            raise SeedError(_refusal(self.path, failed), refused=failed) from error
         self.rows += 1
 
     def _copy(self, statement: SourceStatement, head: Sequence[Token]) -> None:
@@ -251,7 +258,8 @@ def _narrow(
             shown = ", ".join(f"{c}={v!r}" for c, v in zip(columns, rows[0], strict=False))
             raise SeedError(
                 f"{where(first)}: {table} refuses the row {_short(shown)}: {error}. The rows must fit the schema at "
-                "the version that [seed] at names: correct the row, or the version."
+                "the version that [seed] at names: correct the row, or the version.",
+                refused=_step_error(error),
             ) from error
     middle = len(rows) // 2
     _narrow(database, table, columns, rows[:middle], first, where)
@@ -266,7 +274,7 @@ def _load_sqlite(database: Database, path: Path, content: bytes) -> LoadResult:
     total, skipped = 0, []
     with _opened(path, content) as source, database.filling():
         for name in _tables(source):
-            table = _find(schema, TableRef("", name))
+            table = find_table(schema, TableRef("", name))
             if name in database.bookkeeping:
                 skipped.append(f"{name}: bookkeeping")
             elif table is None:
@@ -319,7 +327,7 @@ def _refuse_misfits(
 ) -> None:
     have, lower = {c.lower() for c in held}, {c.lower() for c in columns}
     extra = [c for c in held if c.lower() not in lower]
-    missing = [c for c, a in columns.items() if c.lower() not in have and _must_be_given(a)]
+    missing = [c for c, a in columns.items() if c.lower() not in have and must_be_given(a)]
     words = [f"it has {table}.{c}, which the schema does not" for c in extra]
     words += [f"it lacks {table}.{c}, which must not be NULL and has no default" for c in missing]
     if words or not chosen:
@@ -329,10 +337,93 @@ def _refuse_misfits(
         )
 
 
-def _must_be_given(attributes: Attributes) -> bool:
+def must_be_given(attributes: Attributes) -> bool:
     given = any(attributes.get(k) for k in ("identity", "generated", "auto_increment"))
     return attributes.get("nullable") is False and attributes.get("default") is None and not given
 
 
 def _quote(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
+
+
+# --- a seed as statements, to be mended ---
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """A seed's rows as single statements. ``session`` is set before them; ``enforced``: foreign keys hold meanwhile."""
+
+    statements: tuple[str, ...]
+    session: tuple[str, ...] = ()
+    enforced: bool = True
+
+
+_TRANSACTION = frozenset({"BEGIN", "START", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE"})
+_LOOSE = {
+    "postgresql": "SET session_replication_role = replica",
+    "mysql": "SET foreign_key_checks = 0",
+    "mariadb": "SET foreign_key_checks = 0",
+    "sqlite": "PRAGMA foreign_keys = OFF",
+}
+"""Foreign keys off, as the tools that write and read dumps have them."""
+
+
+def pieces(database: Database, path: Path, project: Path | None = None) -> Piece:
+    """The statements of a seed that ``load`` has read before."""
+    content = _read(path)
+    loose = _LOOSE[database.engine]
+    if content.startswith(_SQLITE):
+        return Piece(statements=tuple(_file_rows(database, path, content)), session=(loose,), enforced=False)
+    text = _decode(path, content)
+    is_dump = bool(_DUMP.search(text[:4000]))
+    if not is_dump and database.engine == "postgresql":
+        text = expand(path, text, project or path.parent).text
+    parts = split(_META.sub("", text) if is_dump else text, database.engine)
+    words = [_first_word(p.text, database.engine) for p in parts]
+    settings = tuple(p.text for p, w in zip(parts, words, strict=True) if w in ("SET", "PRAGMA") and not is_dump)
+    kept = [
+        p
+        for p, w in zip(parts, words, strict=True)
+        if w not in _TRANSACTION and w not in ("SET", "PRAGMA") and (not is_dump or w in ("INSERT", "REPLACE", "COPY"))
+    ]
+    dump = _Dump(database, path) if is_dump else None
+    found = tuple(sql for part in kept for sql in _as_inserts(database, part, dump))
+    return Piece(statements=found, session=(loose,) if is_dump else settings, enforced=not is_dump)
+
+
+def _first_word(text: str, dialect: str) -> str:
+    return next((t.word for t in code(text[:200], dialect)), "")
+
+
+def _as_inserts(database: Database, part: SourceStatement, dump: _Dump | None) -> Iterator[str]:
+    """A statement as it is; of COPY's rows an INSERT each. What a dump's reader leaves out is left out."""
+    head = code(part.text[:2000], database.engine)
+    into = next((i for i, t in enumerate(head) if t.word in ("INTO", "COPY")), 0)
+    table = dump._target(head[into + 1 :]) if dump is not None else None
+    if dump is not None and table is None:
+        return
+    if part.copy_data is None:
+        yield part.text
+        return
+    end = next((t.start for t in head if t.word == "FROM"), len(part.text))
+    target = part.text[head[0].end : end].strip()
+    for line in part.copy_data.split("\n"):
+        if line not in ("", "\\."):
+            cells = (_unescape(cell) for cell in line.rstrip("\r").split("\t"))
+            yield f"INSERT INTO {target} VALUES ({', '.join(literal(c, database.engine) for c in cells)})"
+
+
+def _file_rows(database: Database, path: Path, content: bytes) -> Iterator[str]:
+    schema = database.inspect()
+    with _opened(path, content) as source:
+        for name in _tables(source):
+            table = find_table(schema, TableRef("", name))
+            if table is None or name in database.bookkeeping:
+                continue
+            columns = [c for c, a in schema.columns(table).items() if not a.get("generated")]
+            held = {r[1].lower() for r in source.execute(f"PRAGMA table_xinfo({_quote(name)})")}
+            chosen = [c for c in columns if c.lower() in held]
+            names = ", ".join(database.quote(c) for c in chosen)
+            for row in source.execute(f"SELECT {', '.join(map(_quote, chosen))} FROM {_quote(name)}"):
+                values = ", ".join(literal(v, database.engine) for v in row)
+                yield f"INSERT INTO {database.quote(table.name)} ({names}) VALUES ({values})"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from seatrial.config import RetryConfig
-from seatrial.errors import DatabaseError, NotOurs, ServerError
+from seatrial.errors import DatabaseError, NotOurs, SeedError, ServerError
 from seatrial.model import Database, Disturbance, Retry, StepError, Trial
 
 T = TypeVar("T")
@@ -53,6 +53,8 @@ def disturbed(database: Database, error: object) -> Disturbed | None:
     trial = error.trial if isinstance(error, Cut) else None
     if isinstance(error, Cut):
         error = error.__cause__
+    if isinstance(error, SeedError) and error.refused is not None:
+        error = error.refused
     if isinstance(error, ServerError):
         return None if isinstance(error, NotOurs) else Disturbed(str(error), Disturbance.CONNECTION, error, trial)
     if not isinstance(error, (StepError, Exception)):

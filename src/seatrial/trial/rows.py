@@ -5,18 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from seatrial.config import Config
-from seatrial.model import Migration, NotVerified, Schema, Step, TableRef
+from seatrial.errors import SeedError
+from seatrial.model import ErrorKind, Migration, NotVerified, Schema, Step, TableRef
 from seatrial.plan import Planned
 from seatrial.seeds.generate import FillResult, topup, undo
 from seatrial.seeds.load import load
 from seatrial.seeds.refit import refit
+from seatrial.seeds.repair import Repaired, repair
 from seatrial.seeds.thin import Rows as Kept
 from seatrial.seeds.thin import Thinned, keep_only, thin, units
 from seatrial.sql.rename import names_in
 from seatrial.trial.retry import disturbed
-from seatrial.trial.stand import Stand
+from seatrial.trial.stand import Act, Stand
 
 
 @dataclass(slots=True)
@@ -28,6 +31,7 @@ class Rows:
     doubts: list[NotVerified]
     made: dict[int, FillResult] = field(default_factory=dict)  # after the step of this index
     why_changed: str = ""
+    repaired: tuple[str, Repaired] | None = None  # why, and what became of the given seed
     _peopled: Schema = field(default_factory=Schema)  # the schema for which rows were made or given
 
     def seed(self) -> None:
@@ -41,8 +45,28 @@ class Rows:
             self.stand.database.advance_counters()
 
         self.stand.standing = None
-        given()
-        self.stand.did(0.0, given)
+        try:
+            given()
+        except SeedError as refused:
+            self.stand.did(0.0, self._mend(path, refused))
+        else:
+            self.stand.did(0.0, given)
+
+    def _mend(self, path: Path, refused: SeedError) -> Act:
+        """Load it row by row into a database without it; what loads the outcome again. Raises SeedError."""
+        if refused.refused is None or refused.refused.kind is ErrorKind.ENVIRONMENT or not self.config.retry.attempts:
+            raise refused
+        self.stand.renew()
+        repaired = repair(self.stand.database, path, self.config.project, refused, seed=self.config.seed.random)
+        self.repaired = (str(refused), repaired)
+
+        def again() -> None:
+            if error := self.stand.database.load(repaired.sql):
+                raise SeedError(f"The repaired seed is refused: {error.message}", refused=error)
+            self.stand.database.advance_counters()
+
+        self.stand.database.advance_counters()
+        return again
 
     def look(self) -> None:
         """What the given rows leave empty; nothing is made at their version unless that was asked for."""

@@ -49,6 +49,7 @@ class Walked:
     size_bytes: int
     checksum_sql: str = ""
     retries: tuple[Retry, ...] = ()
+    repaired_seed: str = ""
 
 
 def walk(server: Server, source: Source, plan: Plan, config: Config, watch: Watcher) -> Walked:
@@ -80,6 +81,7 @@ def walk(server: Server, source: Source, plan: Plan, config: Config, watch: Watc
         size_bytes=max(leg.stand.size_bytes for leg in walked),
         checksum_sql=next((leg.checksum_sql for leg in walked if leg.checksum_sql), ""),
         retries=tuple(retry for leg in walked for retry in leg.retrier.retries),
+        repaired_seed=next((leg.rows.repaired[1].sql for leg in walked if leg.rows.repaired), ""),
     )
 
 
@@ -129,6 +131,13 @@ class Leg:
             self.retrier.persist(migration, lambda _: self.rows.look())
         except Disturbed as disturbed:
             raise SeedError(f"The seed could not be loaded: {disturbed}") from disturbed
+        if self.rows.repaired is not None:
+            why, found = self.rows.repaired
+            done = ("Loaded what can be kept, row by row", *found.repairs)
+            retry = Retry(
+                strategy="fix-seed-data", migration=migration, attempt=1, reason=why, succeeded=True, actions=done
+            )
+            self.retrier.retries.append(retry)
 
     def _method(self) -> str:
         """How the checksum of one of the tables was made."""

@@ -5,7 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from seatrial.facts import Fact
-from seatrial.model import Blocker, Impact, Judged, Kind, Lock, Observed, PlanPhase, Report, Severity, Status, Step
+from seatrial.model import (
+    Blocker,
+    Impact,
+    Judged,
+    Kind,
+    Lock,
+    Observed,
+    PlanPhase,
+    Report,
+    Retry,
+    Severity,
+    Status,
+    Step,
+)
 from seatrial.reporters import words
 from seatrial.reporters.changes import down_view, number, parts
 from seatrial.reporters.markdown import text as md
@@ -25,6 +38,7 @@ DEEDS = {
     "half-applied": "Make it safe to interrupt migration",
     "breaks-running-app": "Keep the running application working through migration",
 }
+MOST_ACTIONS = 50  # repairs of one seed that are written out
 UNTESTED = "⚠️ NOT TESTED"
 
 
@@ -106,15 +120,34 @@ def retries(report: Report) -> str:
     if not report.retries:
         if report.status is Status.PASSED:
             return "No auto-retry needed - all integrity checks passed on first attempt"
+        if any(m.status is Status.ERROR for m in report.migrations):
+            return "No auto-retry used - trying again would not help what kept migrations from being tested"
         return "No auto-retry used - no trial failed for a reason outside its migration"
     lines = [f"**Retry Attempts**: {len(report.retries)}", "", "**Strategies Used**:"]
     for place, retry in enumerate(report.retries, 1):
         outcome = "✅ Succeeded" if retry.succeeded else "❌ Failed"
         lines.append(f"{place}. {md.code(retry.strategy)}: {outcome} (attempt {retry.attempt})")
-        why = f"Migration {md.code(retry.migration)}: {md.text(retry.reason)}"
-        lines += [f"   - {x}" for x in (why, *(md.start(a) for a in retry.actions))]
+        lines += [f"   - {x}" for x in _retried(report, retry)]
     attempts = number(len(report.retries), "retry")
     return "\n".join([*lines, "", f"**Final Status**: {report.status.upper()} (after {attempts})"])
+
+
+def _retried(report: Report, retry: Retry) -> Iterator[str]:
+    """Why, what was done, and what came of it."""
+    yield f"Migration {md.code(retry.migration)}: {md.text(retry.reason)}" if retry.migration else md.text(retry.reason)
+    if retry.pause_s:
+        yield f"Waited {retry.pause_s:g} s"
+    yield from (md.start(a) for a in retry.actions[:MOST_ACTIONS])
+    if (left := len(retry.actions) - MOST_ACTIONS) > 0:
+        yield f"... and {left:,} more, which report.json holds"
+    if report.trace.repaired_seed and retry.strategy == "fix-seed-data" and not report.redacted:
+        yield "The repaired seed is in `repaired-seed.sql`"
+    status = next((m.status for m in report.migrations if m.migration.id == retry.migration), None)
+    if retry.succeeded and status is Status.PASSED:
+        clean = " after clean slate" if retry.strategy == "reset-test-db" else ""
+        yield f"Migration test passed{clean}"
+    elif retry.succeeded and status is Status.FAILED:
+        yield "The migration was carried out; what was found in it stays: no verdict on data is retried"
 
 
 # --- performance ------------------------------------------------------------------------------------------------------

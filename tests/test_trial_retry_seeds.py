@@ -1,0 +1,123 @@
+"""Given seeds that the schema refuses: what a row lacks is supplied, the rest is left out, each repair is told."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+from mysql_fixtures import mysql_server, mysql_state  # noqa: F401 - fixtures
+from pg_fixtures import pg_server, pg_state  # noqa: F401 - fixtures
+from trial_fixtures import project
+
+from seatrial import app, config
+from seatrial.config import ServerConfig
+from seatrial.errors import SeedError
+from seatrial.model import Report, Status
+from seatrial.reporters import render
+
+BASE = """
+CREATE TABLE users (id INT PRIMARY KEY, email VARCHAR(20) NOT NULL UNIQUE, level INT NOT NULL CHECK (level > 0));
+CREATE TABLE orders (id INT PRIMARY KEY, user_id INT NOT NULL, note VARCHAR(5) NOT NULL,
+  CONSTRAINT orders_user FOREIGN KEY (user_id) REFERENCES users (id));
+"""
+DROP = "DROP TABLE orders; DROP TABLE users;"
+SEED = """
+INSERT INTO orders (id, user_id, note) VALUES (1, 10, 'ok'), (2, 99, 'lost'), (3, 10, NULL);
+INSERT INTO users (id, email, level) VALUES (10, 'a@x', 1), (11, 'a@x', 2), (12, NULL, 3), (13, 'd@x', 0);
+INSERT INTO users VALUES (14, 'e@x', 5);
+INSERT INTO users (id, email, level) VALUES (15, 'f@x', 'many');
+"""
+KEYS = '[source]\nsession = ["PRAGMA foreign_keys = ON"]\n'
+ENGINES = ["sqlite", "postgresql", "mysql"]
+
+
+def run(folder: Path, seed: str, server: ServerConfig, up: str = "ALTER TABLE users ADD COLUMN c INT;") -> Report:
+    down = "ALTER TABLE users DROP COLUMN c;" if "ADD COLUMN c" in up else "SELECT 1;"
+    place = project(folder, [(BASE, DROP), (up, down)], seed=seed)
+    return app.run(config.load(place).replace(server=server, only=("0002",)))
+
+
+def check(folder: Path, server: ServerConfig, seed: str = SEED) -> None:
+    report = run(folder / "one", seed, server)
+    assert report.status is Status.PASSED
+    (retry,) = report.retries
+    assert (retry.strategy, retry.succeeded, retry.migration) == ("fix-seed-data", True, "0001")
+    told = "\n".join(retry.actions)
+    assert "orders 2: its missing parent in users was made (id = 99)" in told
+    assert "orders 3: note was given " in told
+    assert "users 12: email was given " in told
+    assert "users 13: left out, it cannot be saved: " in told
+    assert "users 11: left out, it cannot be saved: " in told
+    assert "orders 1:" not in told
+    assert "users 14" not in told
+    text = render(report, "markdown")
+    assert "1. `fix-seed-data`: ✅ Succeeded (attempt 1)" in text
+    repaired = report.trace.repaired_seed
+    assert repaired in {p.name: p.read_text() for p in app.write(report, folder / "out", ["json"])}["repaired-seed.sql"]
+    again = run(folder / "two", repaired, server)
+    assert again.status is Status.PASSED
+    assert again.retries == ()
+    assert again.environment.rows == report.environment.rows
+
+
+def test_on_postgresql(pg_server, tmp_path):  # noqa: F811
+    check(tmp_path, ServerConfig(engine="postgresql", url=pg_server.url("postgres")))
+
+
+def test_on_mysql_and_mariadb(mysql_server, tmp_path):  # noqa: F811
+    check(tmp_path, ServerConfig(engine=mysql_server.engine, url=mysql_server.url("")))
+
+
+def test_on_sqlite(tmp_path):
+    check(tmp_path, ServerConfig(engine="sqlite"), f"PRAGMA foreign_keys = ON;\n{SEED}")
+
+
+def test_a_loss_is_a_loss_on_repaired_rows(tmp_path):
+    report = run(tmp_path, SEED, ServerConfig(engine="sqlite"), "DELETE FROM users WHERE id = 14;")
+    assert report.status is Status.FAILED
+    assert "rows-lost" in {f.rule for f in report.migrations[-1].findings}
+    assert report.retries[0].succeeded
+
+
+@pytest.mark.parametrize(
+    ("seed", "words"),
+    [
+        ("INSERT INTO users VALUES (1, 'a@x', 0);", "CHECK constraint failed"),
+        ("INSERT INTO people VALUES (1, 'a@x', 0);", "no such table: people"),
+        ("INSERT INTO users VALUES (1, 'a@x', 1);\nUPDATE users SET level = 0;", "seed.sql, line 2: CHECK"),
+        ("INSERT INTO users (id, mail) VALUES (1, 'a@x');", "no column named mail"),
+    ],
+)
+def test_what_cannot_be_mended_is_the_clear_error(tmp_path, seed, words):
+    with pytest.raises(SeedError, match=words):
+        run(tmp_path, seed, ServerConfig(engine="sqlite"))
+
+
+def test_a_sqlite_file(tmp_path):
+    file = tmp_path / "seed.db"
+    with sqlite3.connect(file) as connection:
+        connection.execute("CREATE TABLE users (id INT, email TEXT, level INT)")
+        connection.executemany("INSERT INTO users VALUES (?, ?, ?)", [(1, "a", 1), (2, None, 1), (3, "c", -1)])
+    connection.close()
+    place = project(tmp_path / "p", [(BASE, DROP), ("SELECT 1;", "SELECT 1;")], seed="")
+    (place / "seatrial.toml").write_text(f'[seed]\npath = "{file}"\nat = "0001"\n')
+    report = app.run(config.load(place).replace(server=ServerConfig(engine="sqlite"), only=("0002",)))
+    told = report.retries[0].actions
+    assert any(t.startswith("users 2: email was given") for t in told)
+    assert any(t.startswith("users 3: left out") for t in told)
+    assert report.environment.rows == 2
+
+
+def test_a_dump_keeps_what_its_keys_do_not_check(pg_server, tmp_path):  # noqa: F811
+    """A dump's rows come in any order and its foreign keys are not looked at while they are read."""
+    dump = (
+        "--\n-- PostgreSQL database dump\n--\n"
+        "COPY public.orders (id, user_id, note) FROM stdin;\n1\t10\tok\n2\t10\ttoo long\n\\.\n"
+        "COPY public.users (id, email, level) FROM stdin;\n10\ta@x\t1\n11\t\\N\t2\n\\.\n"
+    )
+    report = run(tmp_path, dump, ServerConfig(engine="postgresql", url=pg_server.url("postgres")))
+    told = "\n".join(report.retries[0].actions)
+    assert "orders '2': left out" in told
+    assert "users '11': email was given" in told
+    assert report.environment.rows == 3
