@@ -194,11 +194,24 @@ def test_twin_versions_and_foreign_encodings_are_named(tmp_path):
 
 
 def test_a_seed_that_does_not_fit_is_named_with_row_and_constraint(tmp_path):
-    folder = project(tmp_path, [TABLE, GOOD], seed="INSERT INTO t VALUES (1, 'a');\nINSERT INTO t VALUES (2, NULL);\n")
+    folder = project(tmp_path, [TABLE, GOOD], seed="INSERT INTO t VALUES (1, 'a');\nUPDATE t SET v = NULL;\n")
     done = seatrial("run", folder, "--engine", "sqlite", "--only", "0002")
     assert done.exit_code == 2
     assert "NOT NULL constraint failed: t.v" in done.output
     assert "line 2" in done.output or "seed.sql:2" in done.output
+
+
+def test_a_seed_that_can_be_repaired_is_and_that_is_said(tmp_path):
+    folder = project(tmp_path, [TABLE, GOOD], seed="INSERT INTO t VALUES (1, 'a');\nINSERT INTO t VALUES (2, NULL);\n")
+    done = seatrial("run", folder, "--engine", "sqlite", "--only", "0002", "--report", tmp_path / "out")
+    assert done.exit_code == 0
+    assert "fix-seed-data succeeded (attempt 1)" in " ".join(done.output.split())
+    assert "INSERT INTO t VALUES (1, 'a')" in (tmp_path / "out" / "repaired-seed.sql").read_text()
+    (tmp_path / "out" / "repaired-seed.sql").unlink()
+    again = seatrial("report", tmp_path / "out" / "trace.json", "--format", "markdown", "--out", tmp_path / "again")
+    assert again.exit_code == 0
+    assert "t 2: v was given" in (tmp_path / "again" / "migration-integrity-report.md").read_text()
+    assert (tmp_path / "again" / "repaired-seed.sql").exists()
 
 
 def test_a_seed_that_is_not_there_is_said(tmp_path):
