@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from seatrial.checks import Found, check
 from seatrial.checks.case import Case, Rows, finding, listed, n, shorten, which
-from seatrial.model import Finding, Phase, Severity, TableDiff, TableRef
+from seatrial.model import Finding, Phase, Row, Severity, TableDiff, TableRef
 from seatrial.schema import diff, reordered
 from seatrial.sql.intent import is_nondeterministic
 
@@ -173,7 +173,49 @@ def _drawn(case: Case) -> frozenset[tuple[TableRef, str]]:
     while size != len(columns):
         size = len(columns)
         columns |= set(_referring(case, columns))
+        columns |= set(_naming_drawn(case.trial.reup_changes, columns))
     return frozenset(columns)
+
+
+def _naming_drawn(changes: Sequence[TableDiff], columns: set[tuple[TableRef, str]]) -> Iterator[tuple[TableRef, str]]:
+    """Columns that name rows by their drawn numbers, a foreign key declared or not: each value that is another now
+    names the row that has what the one it named before had."""
+    named = [pairs for c in changes for pairs in _renumbered(c, columns)]
+    for change in changes:
+        cells: dict[str, set[tuple[str | None, str | None]]] = {}
+        for group in change.changed:
+            for row in group.rows:
+                for column, old, new in zip(group.columns, row.old, row.new, strict=True):
+                    cells.setdefault(column, set()).add((old, new))
+        whole = all(g.count == len(g.rows) for g in change.changed)
+        yield from ((change.table, c) for c, found in cells.items() if whole and any(found <= pairs for pairs in named))
+        yield from ((change.table, c) for c in change.columns if any(_follows(change, c, p, columns) for p in named))
+
+
+def _follows(
+    change: TableDiff, column: str, pairs: set[tuple[str | None, str | None]], columns: set[tuple[TableRef, str]]
+) -> bool:
+    """Whether rows of the first up are those of the second once the numbers in this column are."""
+    if (change.table, column) in columns or not change.lost or change.lost_count != change.added_count:
+        return False
+    drawn = {i for i, c in enumerate(change.columns) if (change.table, c) in columns}
+    place, numbers = change.columns.index(column), dict(pairs)
+
+    def seen(row: Row, at: int) -> tuple[str | None, ...]:
+        return tuple(numbers.get(v, v) if i == at else v for i, v in enumerate(row.values) if i not in drawn)
+
+    return Counter(seen(r, place) for r in change.lost) == Counter(seen(r, -1) for r in change.added)
+
+
+def _renumbered(change: TableDiff, columns: set[tuple[TableRef, str]]) -> Iterator[set[tuple[str | None, str | None]]]:
+    """For each drawn column of rows that are there under other numbers: (number in the first up, in the second)."""
+    drawn = [i for i, c in enumerate(change.columns) if (change.table, c) in columns]
+    for i in drawn:
+        was, now = (
+            [(tuple(v for j, v in enumerate(r.values) if j not in drawn), r.values[i]) for r in rows]
+            for rows in (change.lost, change.added)
+        )
+        yield {(a, b) for held, a in was for same, b in now if held == same}
 
 
 def _sent_otherwise(case: Case) -> set[tuple[TableRef, str]]:
