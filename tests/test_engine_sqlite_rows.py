@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_engine_sqlite_support import changes, checksums, database, run
 
+from seatrial.engines import _sqlite_look
 from seatrial.engines.sqlite import SqliteDatabase
 from seatrial.model import ChangedRow, Row, TablePair, TableRef
 from seatrial.schema import pair_by_name
@@ -382,6 +383,72 @@ def test_an_index_that_does_not_fit_its_rows(database):
     )
     schema = database.take("A").schema
     assert {k.name: a["valid"] for k, a in schema.items() if k.kind == "index"} == {"i": False, "j": True}
+
+
+def valid(snapshot):
+    return {k.name: a["valid"] for k, a in snapshot.schema.items() if k.kind == "index"}
+
+
+REINDEXED = """pragma writable_schema = on; update sqlite_schema set sql = 'create index i on t (a collate nocase)' where name = 'i';
+pragma writable_schema = reset;"""
+
+
+@pytest.mark.parametrize("few", [20_000, 0])
+def test_what_is_known_of_indexes_is_carried_over(database, monkeypatch, few):
+    """Also in a table that is too large to be looked at after each change of a row."""
+    monkeypatch.setattr(_sqlite_look, "FEW", few)
+    run(database, "create table t (id integer primary key, a text); create index i on t (a); create table o (a)")
+    run(database, "insert into t values (1, 'a'), (2, 'B'), (3, 'c')")
+    first = database.take("A")
+    assert valid(first) == {"i": True}
+    run(database, REINDEXED)
+    broken = database.take("B", since=first)
+    assert valid(broken) == {"i": False}
+    run(database, "insert into o values (1)")
+    later = database.take("C", since=broken)
+    assert valid(later) == {"i": False}
+    run(database, "insert into t values (4, 'D')")
+    assert valid(database.take("D", since=later)) == {"i": False}
+    run(database, "drop index i; create index i on t (a collate nocase); create index j on o (a)")
+    assert valid(database.take("E", since=database.take("D", since=later))) == {"i": True, "j": True}
+
+
+def test_an_index_that_hides_while_rows_change(database):
+    """Its text is the same again, but it holds no entry for the new row."""
+    run(
+        database,
+        "create table t (id integer primary key, a text); create index i on t (a); insert into t values (1, 'a')",
+    )
+    first = database.take("A")
+    run(database, "create table kept as select * from sqlite_schema where name = 'i'")
+    run(
+        database,
+        "pragma writable_schema = on; delete from sqlite_schema where name = 'i'; pragma writable_schema = reset",
+    )
+    run(database, "insert into t values (2, 'b')")
+    run(
+        database,
+        "pragma writable_schema = on; insert into sqlite_schema select * from kept; pragma writable_schema = reset",
+    )
+    assert valid(database.take("B", since=first)) == {"i": False}
+
+
+def test_an_index_of_too_many_rows_is_said_to_be_unchecked(database, monkeypatch):
+    monkeypatch.setattr(_sqlite_look, "FEW", 0)
+    monkeypatch.setattr(_sqlite_look, "MOST", 2)
+    run(database, "create table t (id integer primary key, a text); create index i on t (a)")
+    run(database, "insert into t values (1, 'a'), (2, 'B'), (3, 'c')")
+    first = database.take("A")
+    unseen = [i for i in first.integrity if i.rule == "invalid-index"]
+    assert [(i.object, i.observed, i.why_not.split(":")[0]) for i in unseen] == [("index i", False, "3 rows")]
+    quiet = database.take("B", since=first)
+    assert not [i for i in quiet.integrity if i.rule == "invalid-index"]
+    run(database, "insert into t values (4, 'D')")
+    assert [i.object for i in database.take("C", since=quiet).integrity if i.rule == "invalid-index"] == ["index i"]
+    run(database, "delete from t where id > 2")
+    fewer = database.take("D", since=quiet)
+    assert valid(fewer) == {"i": True}
+    assert not [i for i in fewer.integrity if i.rule == "invalid-index"]
 
 
 def test_counters(database):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from seatrial.checks import Found, check
 from seatrial.checks.case import Case, finding, listed
-from seatrial.model import Attributes, ObjectKey, Phase, Severity, TableRef
+from seatrial.model import Attributes, NotVerified, ObjectKey, Phase, Severity, TableRef
 
 
 @check("constraint-unenforced", Severity.MEDIUM)
@@ -53,6 +53,11 @@ def invalid_index(case: Case) -> Found:
             "IF NOT EXISTS.",
             count=len(objects),
         )
+    for phase, snapshot in case.moments():
+        for result in snapshot.integrity:
+            if result.rule == "invalid-index" and not result.observed:
+                what = f"{result.object} of {result.table} after {phase.value}"
+                yield NotVerified(what=what, why=result.why_not, rule="invalid-index")
 
 
 def _new(case: Case, bad: Callable[[Attributes], bool]) -> Iterator[tuple[Phase, TableRef, list[str]]]:

@@ -11,14 +11,14 @@ from urllib.parse import quote as percent
 
 from seatrial.engines._sqlite_catalog import Catalog, Table
 from seatrial.engines._sqlite_delta import Delta, compare, needed
-from seatrial.engines._sqlite_integrity import Question, ask, counters, nullless
+from seatrial.engines._sqlite_integrity import Question, ask, broken_indexes, counters, nullless
 from seatrial.engines._sqlite_mirror import State
 from seatrial.engines._sqlite_rows import BLOCK, Comparison, Total, checksum, hexed, plus, prepare
-from seatrial.engines._sqlite_text import quoted
 from seatrial.model import Counter, Integrity, ObjectKey, Schema, Snapshot, TableDiff, TablePair, TableRef, TableState
 
 MOST_NEAR = 50_000  # rows, and leaves, up to which looking at those alone is cheaper than reading the table
-CHECKED_ROWS = 5_000  # tables up to this size have their indexes checked against their rows
+FEW = 20_000  # entries of a table's indexes that are checked whenever a row changed
+MOST = 2_000_000  # entries that are checked at all: some 1.5 s
 MAPPED = f"PRAGMA mmap_size = {1 << 31}"  # nobody writes while we read, and reading is a tenth faster
 
 
@@ -29,6 +29,21 @@ class Moment:
     state: State
     catalog: Catalog
     totals: Mapping[str, Total]  # of tables, for checksums that only add what changed
+    indexes: Indexes
+
+
+@dataclass(frozen=True, slots=True)
+class Indexes:
+    """Those that do not fit the rows of their tables, and those of which that is not known."""
+
+    broken: frozenset[ObjectKey] = frozenset()
+    unchecked: frozenset[ObjectKey] = frozenset()
+
+    def __add__(self, other: Indexes) -> Indexes:
+        return Indexes(self.broken | other.broken, self.unchecked | other.unchecked)
+
+    def of(self, keys: frozenset[ObjectKey]) -> Indexes:
+        return Indexes(self.broken & keys, self.unchecked & keys)
 
 
 class Look:
@@ -48,12 +63,14 @@ class Look:
         self.asked = asked
         self.earlier, self.since = earlier, since
         self.delta = compare(earlier.state, state) if earlier is not None else None
+        self.changed: frozenset[int] | None = None  # roots of b-trees
         self.untouched = frozenset(self._untouched())
         self.totals = {t.name: self._total(t) for t in catalog.tables.values() if not t.virtual}
+        self.indexes = self._indexes()
 
     @property
     def moment(self) -> Moment:
-        return Moment(self.state, self.catalog, self.totals)
+        return Moment(self.state, self.catalog, self.totals, self.indexes)
 
     def _untouched(self) -> Iterator[str]:
         """Tables whose every page is the same, under the same definition and root page."""
@@ -61,7 +78,7 @@ class Look:
             return
         before = self.earlier.catalog
         roots = frozenset((*before.roots.values(), *before.other_roots))
-        changed = self.delta.changed(roots)
+        changed = self.changed = self.delta.changed(roots)
         for name, table in self.catalog.tables.items():
             old, root = before.tables.get(name), before.roots.get(name)
             same = old is not None and (old.sql, root) == (table.sql, self.catalog.roots.get(name))
@@ -101,10 +118,10 @@ class Look:
     def snapshot(self, moment: str) -> Snapshot:
         return Snapshot(
             moment=moment,
-            schema=self._checked_indexes(),
+            schema=self._schema(),
             tables=tuple(self._state(t) for t in sorted(self.catalog.tables.values(), key=lambda t: t.name)),
             counters=counters(self.connection, self.catalog, self._known_counters()),
-            integrity=tuple(self._integrity()),
+            integrity=(*self._integrity(), *self._unchecked()),
             size_bytes=self.state.size,
         )
 
@@ -137,24 +154,60 @@ class Look:
             else:
                 yield replace(old, declared_before=fact.declared_before)
 
-    def _checked_indexes(self) -> Schema:
-        """The schema, with ``valid`` False where a touched table's index does not fit its rows.
+    def _schema(self) -> Schema:
+        """The schema, with ``valid`` False where an index does not fit its table's rows."""
+        broken = {key: {**self.catalog.schema[key], "valid": False} for key in self.indexes.broken}
+        return Schema({**self.catalog.schema, **broken}) if broken else self.catalog.schema
 
-        Large tables are left out: the check costs a search in every index for every row.
+    def _indexes(self) -> Indexes:
+        """What is known of all indexes: as at the earlier moment, or checked now.
+
+        SQLite keeps an index with every row, as long as the texts of both stay what they were (only a script that
+        writes sqlite_schema itself could part them). So in large tables that is what is looked at.
         """
-        broken: dict[ObjectKey, dict[str, object]] = {}
-        for name in self.totals.keys() - self.untouched:
-            table = self.catalog.tables[name]
-            if not table.indexes or self.totals[name][0] > CHECKED_ROWS:
+        found = Indexes()
+        for table in self.catalog.tables.values():
+            if not table.indexes:
                 continue
-            report = " ".join(
-                str(r[0]) for r in self.connection.execute(f"PRAGMA main.integrity_check({quoted(name)})")
-            )
-            for index in table.indexes if report != "ok" else ():
-                if f"index {index.name}" in report:
-                    key = ObjectKey("index", "", name, index.name)
-                    broken[key] = {**self.catalog.schema[key], "valid": False}
-        return Schema({**self.catalog.schema, **broken}) if broken else self.catalog.schema  # type: ignore[dict-item]
+            keys = frozenset(ObjectKey("index", "", table.name, i.name) for i in table.indexes)
+            entries = self.totals[table.name][0] * len(keys)
+            known = self.earlier.indexes.of(keys) if self.earlier is not None and self._is_declared(table) else None
+            is_kept = entries > FEW and known == Indexes()
+            if known is not None and (is_kept or self._is_quiet(table)):
+                found += known
+            elif entries <= MOST:
+                found += Indexes(broken=broken_indexes(self.connection, table))
+            else:
+                found += Indexes(unchecked=keys)
+        return found
+
+    def _is_declared(self, table: Table) -> bool:
+        """Whether the table and its indexes are declared, and stored at the same places, as they were."""
+        if self.earlier is None:
+            return False
+        before, now = self.earlier.catalog, self.catalog
+        same = before.tables.get(table.name) == table
+        return same and before.parts.get(table.name) == now.parts.get(table.name)
+
+    def _is_quiet(self, table: Table) -> bool:
+        """Whether no page of the table or of its indexes changed."""
+        parts = self.catalog.parts.get(table.name, ())
+        return self.changed is not None and self.changed.isdisjoint(parts) and self._is_declared(table)
+
+    def _unchecked(self) -> Iterator[Integrity]:
+        """Indexes of tables that changed, which would have taken too long to check."""
+        for key in sorted(self.indexes.unchecked):
+            table = self.catalog.tables[key.table]
+            if not self._is_quiet(table):
+                why = f"{self.totals[key.table][0]:,} rows: comparing the index with each of them would take too long"
+                yield Integrity(
+                    rule="invalid-index",
+                    object=key.label,
+                    table=TableRef("", key.table),
+                    columns=(),
+                    observed=False,
+                    why_not=why,
+                )
 
 
 # --- two moments ------------------------------------------------------------------------------------------------------
