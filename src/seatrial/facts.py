@@ -11,17 +11,18 @@ ANYWHERE = {
     "up-failed": {"half-applied", "invalid-index"},
     "down-failed": {"half-applied"},
     "down-does-nothing": {
-        "collateral-schema-loss",
         "column-order-changed",
         "object-renamed",
         "rows-left-behind",
-        "rows-lost",
         "schema-not-restored",
         "up-not-repeatable",
-        "values-lost",
     },
 }
 """Main rule -> rules that only say what follows from it, on whatever table."""
+
+LOSSES = ("rows-lost", "values-lost", "collateral-schema-loss")
+"""What a down that does something would have to bring back. Each is a fact of its own, for each takes work of its own;
+that down does nothing is told with the first of them."""
 
 SAME_PLACE = {
     "rows-lost": {"collateral-change", "schema-not-restored", "written-rows-lost"},
@@ -62,6 +63,7 @@ def facts(findings: Iterable[Finding]) -> tuple[Fact, ...]:
     also: dict[int, list[Finding]] = {i: [] for i in range(len(rest))}
     for rules in (ANYWHERE, SAME_PLACE):
         _gather(rest, also, rules)
+    _with_a_loss(rest, also)
     return tuple(_gravest_first([rest[i], *others]) for i, others in also.items())
 
 
@@ -78,6 +80,13 @@ def _gather(found: Sequence[Finding], also: dict[int, list[Finding]], rules: Map
             for i in [i for i in also if i != main and found[i].rule in others]:
                 if _one_cause(found[main], found[i], anywhere=rules is ANYWHERE):
                     also[main] += [found[i], *also.pop(i)]
+
+
+def _with_a_loss(found: Sequence[Finding], also: dict[int, list[Finding]]) -> None:
+    for idle in [i for i in also if found[i].rule == "down-does-nothing"]:
+        losses = (i for i in also if found[i].rule in LOSSES and _one_cause(found[idle], found[i], anywhere=True))
+        if (loss := next(losses, None)) is not None:
+            also[loss] += [found[idle], *also.pop(idle)]
 
 
 def _one_cause(main: Finding, other: Finding, *, anywhere: bool) -> bool:

@@ -134,8 +134,12 @@ def _deletes(intent: Intent, table: str) -> bool:
     return bool(intent.deletes_from(ref) or intent.truncates(ref) or intent.drops_table(ref))
 
 
-def _cascades(case: Case, table: TableRef, action: str) -> Iterator[Cause]:
-    """Foreign keys of the table whose parents up deleted, or dropped as SQLite does: row by row."""
+def _cascades(case: Case, table: TableRef, action: str, below: frozenset[TableRef] = frozenset()) -> Iterator[Cause]:
+    """Foreign keys of the table whose parents up deleted, or dropped as SQLite does: row by row.
+
+    ``below``: the tables from which the way led up here; foreign keys may go round in circles.
+    """
+    below |= {table}
     for key, attributes in _foreign_keys(case.before.schema, table):
         parent = str(attributes.get("references"))
         if attributes.get("on_delete") != action:
@@ -148,7 +152,7 @@ def _cascades(case: Case, table: TableRef, action: str) -> Iterator[Cause]:
         effect = (
             "removed the rows that referred to them" if action == "CASCADE" else f"emptied {listed(_texts(attributes))}"
         )
-        if case.up_diff(ref).lost_count or statements:
+        if statements or (case.up_diff(ref).lost_count and not _went(case, ref)):
             how = f" ({quoted(statements)})" if statements else ""
             yield Cause(
                 f"up deletes rows of {parent}{how}, and ON DELETE {action} of {key.label} {effect}",
@@ -162,7 +166,7 @@ def _cascades(case: Case, table: TableRef, action: str) -> Iterator[Cause]:
                 f"Switch foreign keys off (outside a transaction) while {parent} is rebuilt, and check "
                 "them afterwards.",
             )
-        elif action == "CASCADE" and _went(case, ref):
+        elif _went(case, ref):
             yield Cause(
                 f"rows of {parent} went by a cascade, and ON DELETE {action} of {key.label} {effect}",
                 f"Save the rows of {table} before their parents are deleted and restore them in down.",

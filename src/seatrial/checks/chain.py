@@ -84,7 +84,7 @@ def _schema(case: Case, changes: Sequence[Difference]) -> Iterator[Finding]:
             "schema-not-restored",
             Severity.HIGH,
             Phase.CHAIN,
-            f"{CONTEXT}, after this down {listed((said(c) for c in mine), 8)}.",
+            f"{CONTEXT}, after this down {said(mine)}.",
             table=table,
             objects=[c.key.label for c in mine],
             causes=[WHY],

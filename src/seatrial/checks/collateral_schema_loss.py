@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from seatrial.checks import Found, check
 from seatrial.checks.case import Case, finding, listed, quoted, shorten
-from seatrial.checks.schema_restored import said
+from seatrial.checks.schema_restored import as_before, said
 from seatrial.model import Attribute, Attributes, NotVerified, ObjectKey, Phase, Schema, Severity, TableRef
 from seatrial.schema import Difference, diff, renamed
 from seatrial.sql.intent import ACTIONS
@@ -48,15 +48,20 @@ def collateral_schema_loss(case: Case) -> Found:
             "collateral-schema-loss",
             Severity.HIGH,
             Phase.UP,
-            f"After up {listed((said(c) for c in changes), 8)}, although no statement says so.",
+            f"After up {said(changes)}, although no statement says so.",
             table=table,
             columns=[c.key.name for c in changes if c.key.kind == "column"],
             objects=[c.key.label for c in changes],
             causes=list(dict.fromkeys(_why(case, c) for c in changes)),
-            recommendation=f"Create {listed((c.key.label for c in changes), 4)} again as it was in the same "
-            "migration, or say in a statement that it is to go.",
+            recommendation=_advice([c.key.label for c in changes]),
             count=len(changes),
         )
+
+
+def _advice(labels: Sequence[str]) -> str:
+    them = "it is" if len(labels) == 1 else "they are"
+    again = f"Create {listed(labels, 4)} again {as_before(labels)} in the same migration"
+    return f"{again}, or say in a statement that {them} to go."
 
 
 def _lost(case: Case) -> Iterator[Difference]:

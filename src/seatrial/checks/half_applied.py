@@ -48,7 +48,6 @@ def _left(
             rows.keys |= {r.key for r in (*change.lost, *change.added)} | {
                 r.key for g in change.changed for r in g.rows
             }
-    reached = shorten(step.error.statement) if step.error else ""
     parts = ([listed(labels, 6)] if labels else []) + [f"{n(_count(d), 'row')} of {d.table}" for d in touched]
     return [
         finding(
@@ -56,18 +55,25 @@ def _left(
             "half-applied",
             Severity.MEDIUM,
             phase,
-            f"{phase.value.capitalize()} stopped at `{reached}` and left a part of its work: {listed(parts, 8)}.",
+            f"{phase.value.capitalize()} stopped {_where(step)} and left a part of its work: {listed(parts, 8)}.",
             table=table,
             rows=rows,
             objects=labels,
-            causes=[
-                "the statements before the failing one are not undone: they did not run in one transaction with it"
-            ],
+            causes=["what ran before the failure is not undone: it did not run in one transaction with what failed"],
             recommendation="Put each statement that cannot be rolled back into a migration of its own, so that a "
             "second attempt begins where the first stopped.",
             count=rows.count or len(labels),
         )
     ]
+
+
+def _where(step: Step) -> str:
+    """The statement that was refused, or, where the migration's own code raised, the last one that ran."""
+    if step.error and step.error.statement:
+        return f"at `{shorten(step.error.statement)}`"
+    line = f" in line {step.error.line}" if step.error and step.error.line else ""
+    last = f", behind `{shorten(step.statements[-1].sql)}`" if step.statements else ""
+    return f"in its own code{line}{last}"
 
 
 def _count(change: TableDiff) -> int:

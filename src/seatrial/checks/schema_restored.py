@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from seatrial.checks import Found, check
 from seatrial.checks.case import Case, finding, listed, n
@@ -30,7 +30,7 @@ def schema_not_restored(case: Case) -> Found:
             "schema-not-restored",
             Severity.LOW if only_extensions else Severity.HIGH,
             Phase.DOWN,
-            f"After down {listed((said(c) for c in changes), 8)}.",
+            f"After down {said(changes)}.",
             table=table,
             columns=[c.key.name for c in changes if c.key.kind == "column"],
             objects=[c.key.label for c in changes],
@@ -61,13 +61,22 @@ def _draws_from_twin(change: Difference, twins: Mapping[ObjectKey, ObjectKey]) -
     return any(a in old and b in new and old.replace(a, "\0") == new.replace(b, "\0") for a, b in sequences)
 
 
-def said(change: Difference) -> str:
-    """``index a_idx is missing``, ``column t.c has another default (none instead of 'new')``."""
+def said(changes: Sequence[Difference]) -> str:
+    """``index a_idx and check t(a > 0) are missing``, ``column t.c has default none instead of 'new'``."""
+    missing = [c.key.label for c in changes if c.new is None]
+    left = [c.key.label for c in changes if c.old is None]
+    others = [_otherwise(c) for c in changes if c.old is not None and c.new is not None]
+    parts = [f"{listed(missing, 6)} {are(missing)} missing"] if missing else []
+    parts += [f"{listed(left, 6)} {are(left)} left behind"] if left else []
+    return listed([*parts, *others], 6)
+
+
+def are(names: Sequence[str]) -> str:
+    return "is" if len(names) == 1 else "are"
+
+
+def _otherwise(change: Difference) -> str:
     label = change.key.label
-    if change.new is None:
-        return f"{label} is missing"
-    if change.old is None:
-        return f"{label} is left behind"
     parts = [f"{name.replace('_', ' ')} {_instead(old, new)}" for name, (old, new) in change.attributes.items()]
     return f"{label} has {listed(parts, 3)}"
 
@@ -124,13 +133,17 @@ def _changed(up: object, change: Difference) -> bool:
     return any(up.get(name) != change.new.get(name) for name in change.attributes)
 
 
+def as_before(names: Iterable[str]) -> str:
+    return "as it was" if len(list(names)) == 1 else "as they were"
+
+
 def _advice(changes: Iterable[Difference]) -> str:
     def names(wanted: Iterator[ObjectKey]) -> str:
         return listed((k.label for k in wanted), 4)
 
     parts = []
     if missing := names(c.key for c in changes if c.new is None):
-        parts.append(f"create {missing} again as it was")
+        parts.append(f"create {missing} again {as_before(c.key.label for c in changes if c.new is None)}")
     if left := names(c.key for c in changes if c.old is None):
         parts.append(f"remove {left}")
     if other := names(c.key for c in changes if c.old is not None and c.new is not None):

@@ -160,6 +160,23 @@ def checksum(connection: sqlite3.Connection, table: Table, blocks: Iterable[int]
     return total
 
 
+def checksum_sql(table: Table) -> str:
+    """The query of ``checksum``, for people."""
+    function, what = ("seatrial_block", "SHA-256 of these rows together")
+    if table.rowid is None or not table.alias:
+        function, what = ("seatrial_rows", "the sum of these rows' SHA-256")
+    said = f"-- {function}: {what}, every value with its type; the hashes of all blocks are summed\n"
+    columns, name = ", ".join(readable(table)), f"main.{quoted(table.name)}"
+    if table.rowid is None:
+        return f"{said}SELECT {function}({columns}) FROM {name};"
+    return f"{said}SELECT {function}({columns}) {_source(table)};".replace("? AND ?", f"0 AND {BLOCK - 1}")
+
+
+def _source(table: Table) -> str:
+    name = f"main.{quoted(table.name)}"
+    return f"FROM {name} NOT INDEXED WHERE {table.rowid} BETWEEN ? AND ? ORDER BY {table.rowid}"
+
+
 def _by_cursor(connection: sqlite3.Connection, table: Table) -> Total:
     cursor = connection.execute(f"SELECT {', '.join(readable(table))} FROM main.{quoted(table.name)}")
     total = (0, 0)
@@ -171,7 +188,7 @@ def _by_cursor(connection: sqlite3.Connection, table: Table) -> Total:
 def _block(connection: sqlite3.Connection, table: Table, block: int) -> Total:
     """Where the rowid is a column, it orders the rows, and a block is hashed as a whole; else every row by itself."""
     columns = ", ".join(readable(table))
-    source = f"FROM main.{quoted(table.name)} NOT INDEXED WHERE {table.rowid} BETWEEN ? AND ? ORDER BY {table.rowid}"
+    source = _source(table)
     bounds = (block * BLOCK, block * BLOCK + BLOCK - 1)
     if len(table.columns) <= MOST_ARGUMENTS:
         function = "seatrial_block" if table.alias else "seatrial_rows"

@@ -16,7 +16,7 @@ from seatrial.engines._sqlite_integrity import Asker
 from seatrial.engines._sqlite_journal import Watch
 from seatrial.engines._sqlite_look import Look, Moment, both, differences, is_same, reading
 from seatrial.engines._sqlite_mirror import Mirror, State, unit_of
-from seatrial.engines._sqlite_rows import as_texts, exactly
+from seatrial.engines._sqlite_rows import as_texts, checksum_sql, exactly
 from seatrial.engines._sqlite_run import connect, database_error, disturbance, execute, load, open_file, run
 from seatrial.engines._sqlite_text import quoted
 from seatrial.errors import DatabaseError
@@ -246,8 +246,10 @@ class SqliteDatabase:
         return tuple(c for c in found if c is not None)
 
     def checksum_sql(self, table: TableRef) -> str:
-        """A checksum is made of the file's rows as they are read, not by a query."""
-        return ""
+        """How the checksum of a table was made: the query for its first block of rowids."""
+        with closing(connect(self.path)) as connection:
+            found = self._reader.read(connection, self.bookkeeping).table(table.name)
+        return checksum_sql(found) if found is not None else ""
 
     # --- what disturbs ---
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
 from seatrial.facts import Fact, facts
@@ -15,7 +14,11 @@ from seatrial.model import Blocker, Finding, Impact, Judged, Lock, Report, Statu
 from seatrial.reporters import words
 from seatrial.reporters.changes import StepView, TableView, down_view, up_view
 
-MARKS = {Status.PASSED: "✅", Status.FAILED: "❌", Status.ERROR: "⚠️", Status.SKIPPED: "–"}
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+MARKS = {Status.PASSED: "✓", Status.FAILED: "✗", Status.ERROR: "!", Status.SKIPPED: "–"}  # in every font, coloured
+TONES = {Status.PASSED: "good", Status.FAILED: "bad", Status.ERROR: "warn", Status.SKIPPED: "soft"}
 STATEMENTS = 60
 KEYS = 50
 CHANGES = 20
@@ -29,6 +32,8 @@ def render(report: Report) -> str:
 
 @cache
 def _template() -> Template:
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # a tenth of the start-up of every command
+
     environment = Environment(
         loader=PackageLoader("seatrial.reporters"),
         autoescape=True,
@@ -58,14 +63,15 @@ def _values(report: Report) -> dict[str, Any]:
     chosen = [m for m in report.migrations if m.status is not Status.SKIPPED]
     return {
         "report": report,
-        "mark": MARKS.get(report.status, "⚠️"),
+        "mark": MARKS[report.status],
+        "tone": TONES[report.status],
         "engine": words.engine(found.engine),
         "size": f"{found.size_bytes / 1e6:.2f} MB",
         "unusual_storage": words.unusual_storage(found),
         "tiles": list(_tiles(report)),
         "next_action": words.next_action(report),
-        "blockers": [_blocker(b, chosen) for b in report.blockers],
-        "migrations": [_migration(i, m) for i, m in enumerate(chosen, 1)],
+        "blockers": [_blocker(i, b, chosen) for i, b in enumerate(report.blockers, 1)],
+        "migrations": [_migration(i, m, report.blockers) for i, m in enumerate(chosen, 1)],
         "skipped": [m.migration for m in report.migrations if m.status is Status.SKIPPED],
         "not_verified": words.not_verified(report),
     }
@@ -84,29 +90,34 @@ def _tiles(report: Report) -> Iterable[tuple[str, str, str]]:
     yield "not verified", f"{len(words.not_verified(report))}", "warn" if words.not_verified(report) else ""
 
 
-def _blocker(blocker: Blocker, chosen: Sequence[Judged]) -> dict[str, Any]:
+def _blocker(number: int, blocker: Blocker, chosen: Sequence[Judged]) -> dict[str, Any]:
     """The fact with the name of its migration and the place of its evidence on the page."""
     place, judged = next(((i, m) for i, m in enumerate(chosen, 1) if m.migration.id == blocker.migration), (0, None))
     return {
+        "place": f"b{number}",
         "id": f"m{place}" if judged else "",
         "name": f"{judged.migration.version} {judged.migration.name}" if judged else blocker.migration,
         "fact": _fact(Fact(blocker.findings[0], blocker.findings[1:])),
     }
 
 
-def _migration(place: int, judged: Judged) -> dict[str, Any]:
+def _migration(place: int, judged: Judged, blockers: Sequence[Blocker]) -> dict[str, Any]:
     trial = judged.trial
+    told = [(f"b{i}", b.findings[0]) for i, b in enumerate(blockers, 1) if b.migration == judged.migration.id]
     return {
         "id": f"m{place}",
         "judged": judged,
         "migration": judged.migration,
         "mark": MARKS[judged.status],
+        "tone": TONES[judged.status],
         "why": words.untested(judged),
         "kind": judged.kind.value if judged.kind else "–",
         "safe": {True: "safe", False: "unsafe", None: "not tested"}[judged.rollback_safe],
         "impact": _impact(judged),
         "issues": words.rule_list(words.standing(judged)) or ("–" if words.untested(judged) else "none"),
-        "facts": [_fact(f) for f in facts(judged.findings)],
+        "facts": [
+            _fact(f, next((place for place, main in told if main == f.main), "")) for f in facts(judged.findings)
+        ],
         "steps": [_step("Up", trial.up, up_view(trial)), _step("Down", trial.down, down_view(trial))],
         "no_down": judged.migration.no_down,
         "plan": judged.plan,
@@ -122,12 +133,14 @@ def _impact(judged: Judged) -> str:
     return f"{judged.impact} ({words.duration(judged.predicted_ms or longest)}, {judged.impact_basis})"
 
 
-def _fact(fact: Fact) -> dict[str, Any]:
+def _fact(fact: Fact, above: str = "") -> dict[str, Any]:
+    """``above``: the place on the page that has told its cause and its fix already."""
     main = fact.main
     rows, rest = words.key_list(main, KEYS)
     return {
         "title": words.title(main.rule),
         "main": main,
+        "above": above,
         "place": words.place(main),
         "severity": fact.severity.value,
         "held": _held(main),

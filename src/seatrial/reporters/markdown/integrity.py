@@ -304,7 +304,9 @@ def _up_mark(judged: Judged, state: TableState) -> str:
         former = next((old for old, new in judged.trial.renames.tables if new == state.table), None)
         return f"✅ expected change - {f'renamed from {md.code(str(former))}' if former else 'the table is new'}"
     touched = any((d.new_table or d.table) == state.table or d.table == state.table for d in judged.trial.up_changes)
-    return f"✅ expected change - {'data updated' if touched else 'definition changed, values as before'}"
+    return (
+        f"✅ expected change - {'data updated' if touched else 'definition changed, older columns hold what they held'}"
+    )
 
 
 def _down_mark(judged: Judged, state: TableState) -> str:
