@@ -76,8 +76,8 @@ def _ended_in_order() -> Iterator[None]:
 
 def _never_without_output() -> None:
     """Where the caller closed them (``>&-``), what is said goes nowhere."""
-    sys.stdout = sys.stdout or Path(os.devnull).open("w")
-    sys.stderr = sys.stderr or Path(os.devnull).open("w")
+    sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115 - as long as the process
+    sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115
 
 
 def _hush() -> None:

@@ -134,12 +134,8 @@ def _deletes(intent: Intent, table: str) -> bool:
     return bool(intent.deletes_from(ref) or intent.truncates(ref) or intent.drops_table(ref))
 
 
-def _cascades(case: Case, table: TableRef, action: str, below: frozenset[TableRef] = frozenset()) -> Iterator[Cause]:
-    """Foreign keys of the table whose parents up deleted, or dropped as SQLite does: row by row.
-
-    ``below``: the tables from which the way led up here; foreign keys may go round in circles.
-    """
-    below |= {table}
+def _cascades(case: Case, table: TableRef, action: str) -> Iterator[Cause]:
+    """Foreign keys of the table whose parents up deleted, or dropped as SQLite does: row by row."""
     for key, attributes in _foreign_keys(case.before.schema, table):
         parent = str(attributes.get("references"))
         if attributes.get("on_delete") != action:
