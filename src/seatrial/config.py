@@ -82,7 +82,7 @@ class Waiver:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryConfig:
-    attempts: Annotated[int, Meta(ge=1)] = 3
+    attempts: Annotated[int, Meta(ge=0)] = 3  # further ones, after the first
     pauses: tuple[Annotated[float, Meta(ge=0)], ...] = (5.0, 10.0, 15.0)  # seconds
 
 

@@ -128,10 +128,10 @@ class MysqlServer(DatabaseServer):
 
     def drop_database(self, name: str) -> None:
         drop = f"DROP DATABASE IF EXISTS {_ours(name)}"
+        self._end(f"SELECT ID, USER FROM information_schema.PROCESSLIST WHERE DB = '{name}'")  # they may hold locks
         try:
             self.maintain(drop)
-        except ServerError:  # somebody works in it, or keeps one of its tables locked
-            self._end(f"SELECT ID, USER FROM information_schema.PROCESSLIST WHERE DB = '{name}'")
+        except ServerError:  # somebody keeps one of its tables locked from elsewhere
             self._end(self._holders(name))
             self.maintain(drop)
         self._run.forget(**self._facts(name))

@@ -19,6 +19,13 @@ T = TypeVar("T")
 RESET, AGAIN = "reset-test-db", "re-run-migration"
 
 
+_ADVICE = {
+    Disturbance.CONNECTION: "See in the server's log why the connection ended, then run again.",
+    Disturbance.LOCK: "End the session that holds the lock, or raise the limit that was reached, then run again.",
+    Disturbance.RESOURCE: "Give the server room where it keeps its data (a local one: in TMPDIR), then run again.",
+}
+
+
 class Disturbed(Exception):
     """Something outside the migration kept us from carrying it out. ``trial``: as far as it came."""
 
@@ -26,6 +33,11 @@ class Disturbed(Exception):
         super().__init__(reason)
         self.what, self.error, self.trial = what, error, trial
         self.others: tuple[str, ...] | None = None  # who held locks just then; None: not known
+
+    @property
+    def told(self) -> str:
+        """What happened, and what somebody can do about it."""
+        return f"{str(self).rstrip('.')}. {_ADVICE[self.what]}"
 
 
 class Astray(Exception):

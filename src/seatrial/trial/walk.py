@@ -177,7 +177,7 @@ class Leg:
             else:
                 self._try(step)
         except Disturbed as disturbed:
-            self._give_up(step, str(disturbed), ErrorKind.ENVIRONMENT, disturbed.trial)
+            self._give_up(step, disturbed.told, ErrorKind.ENVIRONMENT, disturbed.trial)
         except DatabaseError as error:  # no verdict on the migration: what it left cannot be looked at
             self._give_up(step, f"what {step.migration.id} left could not be looked at: {error}", error.kind)
 
