@@ -735,6 +735,9 @@ class Database(Protocol):
     def advance_counters(self) -> None:
         """Move every sequence past the rows that were written with explicit ids."""
 
+    def note(self, statements: Sequence[str]) -> None:
+        """Hear what a step ran; nothing, before the first. Users and roles that it makes are seen, and go in time."""
+
     def checksum_sql(self, table: TableRef) -> str:
         """How the checksum of a table is made, as it is run; empty where it is no query."""
 

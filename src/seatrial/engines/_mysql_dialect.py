@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from seatrial.engines import _accounts
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dialect:
@@ -20,6 +22,7 @@ class Dialect:
     versioned: str  # TABLES.TABLE_TYPE of a table with system versioning
     innodb_files: str  # query of (table id, file name without .ibd, page size in the file)
     encodes_names: bool  # CONVERT(name USING filename) gives the name of a table's file
+    accounts: str  # query of the server's users and roles
     mode_of_copies: str = "MyISAM"  # cheaper than InnoDB to fill: no log, no undo, no clustering
 
 
@@ -42,6 +45,7 @@ MYSQL = Dialect(
         " WHERE t.NAME LIKE {pattern} AND s.SPACE_TYPE = 'Single' AND s.ENCRYPTION = 'N'"
     ),
     encodes_names=False,
+    accounts=_accounts.MYSQL,
 )
 
 MARIADB = Dialect(
@@ -63,4 +67,5 @@ MARIADB = Dialect(
         " FROM information_schema.INNODB_SYS_TABLES t WHERE t.NAME LIKE {pattern} AND t.SPACE > 0"
     ),
     encodes_names=True,
+    accounts=_accounts.MARIADB,
 )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from seatrial.engines._accounts import Account, Accounts
 from seatrial.engines._mysql_casts import Caster
 from seatrial.engines._mysql_catalog import Catalog, Reader
 from seatrial.engines._mysql_compare import diff, has_key
@@ -51,6 +53,8 @@ class Site(Protocol):
 
     def connect(self, name: str | None) -> Any: ...
 
+    def maintain(self, sql: str) -> list[TextRow]: ...
+
     def url(self, name: str) -> str: ...
 
     def create_database(self, trial: str = "", suffix: str = "") -> str: ...
@@ -93,6 +97,8 @@ class MysqlDatabase:
         self._keeper = Keeper(self._link, name, self.dialect, self._files)
         self._checkpoints: dict[str, Whole] = {}
         self._checkpoints_made = 0
+        self._accounts = Accounts(site.maintain, self.dialect.accounts)
+        self._accounts_then: dict[str, frozenset[Account]] = {}  # checkpoint -> those that stood
         self._closed = False
 
     def _prover(self, database: str, folder: Path) -> Prover:
@@ -145,7 +151,8 @@ class MysqlDatabase:
         )
 
     def _catalog(self, hidden: frozenset[str] = frozenset()) -> Catalog:
-        return Reader(self._link, self.name, self.dialect, hidden, self._engine_made).read()
+        catalog = Reader(self._link, self.name, self.dialect, hidden, self._engine_made).read()
+        return dataclasses.replace(catalog, schema=self._accounts.beside(catalog.schema))
 
     def _copies(self, catalog: Catalog) -> dict[TableRef, Copy]:
         """The rows of every table as they are now, read only where they are not proven to be as they were."""
@@ -218,6 +225,9 @@ class MysqlDatabase:
             self._hold(f"moment {moment}", ())
             del self._holders[f"moment {moment}"]
 
+    def note(self, statements: Sequence[str]) -> None:
+        self._accounts.note(statements)
+
     def checksum_sql(self, table: TableRef) -> str:
         return self._shadows.checksum_sql(table, self._catalog().columns[table.name])
 
@@ -242,12 +252,14 @@ class MysqlDatabase:
         handle = f"c{self._checkpoints_made}"
         self._checkpoints[handle] = self._keeper.take({ref.name: c for ref, c in copies.items()}, states)
         self._hold(f"checkpoint {handle}", copies.values())
+        self._accounts_then[handle] = self._accounts.made()
         return handle
 
     def restore(self, checkpoint: str) -> None:
         whole = self._checkpoints[checkpoint]
         self._site.disconnect(self.name, self._own)  # whoever still holds a lock here would keep us waiting
         now = self._keeper.restore(whole)
+        self._accounts.drop(keep=self._accounts_then[checkpoint])
         self._current = {TableRef("", t): (state, whole.copies[t]) for t, state in now.items()}
         self._hold("current", [copy for _, copy in self._current.values()])
 
@@ -292,4 +304,5 @@ class MysqlDatabase:
         self._link.close()
         for name in (self.name, self._space):
             self._site.drop_database(name)
+        self._accounts.drop()
         self._closed = True

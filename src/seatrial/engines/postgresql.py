@@ -17,6 +17,7 @@ from seatrial.engines import _postgresql_integrity as integrity
 from seatrial.engines import _postgresql_load as loading
 from seatrial.engines import _postgresql_rows as rows
 from seatrial.engines import _postgresql_run as running
+from seatrial.engines._accounts import POSTGRESQL, Account, Accounts
 from seatrial.engines._postgresql_cast import cast_backs
 from seatrial.engines._postgresql_diff import Comparison, compare
 from seatrial.engines._postgresql_layout import Layout, layouts
@@ -61,6 +62,8 @@ class PostgresqlDatabase:
         self.url = self.site.url(self.name)
         self.trust = self.trust or self.site.trust
         self._wal = wal_reader(self.site)
+        self._accounts = Accounts(self.site.maintain, POSTGRESQL)
+        self._accounts_then: dict[str, frozenset[Account]] = {}  # checkpoint -> those that stood
 
     @property
     def untouched_proof(self) -> str:
@@ -114,7 +117,7 @@ class PostgresqlDatabase:
 
     def inspect(self) -> Schema:
         """Every object that stands, bookkeeping tables left out."""
-        return catalog.inspect(self.session, self.bookkeeping)
+        return self._accounts.beside(catalog.inspect(self.session, self.bookkeeping))
 
     def take(self, moment: str, *, since: Snapshot | None = None, also: Schema | None = None) -> Snapshot:
         """Name what the database holds now; what is proven untouched since ``since`` is carried over unread."""
@@ -203,6 +206,9 @@ class PostgresqlDatabase:
         """Forget a moment and its rows."""
         self._shadows.release(self.session, moment)
 
+    def note(self, statements: Sequence[str]) -> None:
+        self._accounts.note(statements)
+
     def checksum_sql(self, table: TableRef) -> str:
         """How a table's checksum is made, as it is run."""
         layout = next(x for x in layouts(self.session, frozenset()) if x.table == table)
@@ -226,6 +232,7 @@ class PostgresqlDatabase:
         self._leave()
         copied = clone.copy(self.site, self.name, saved)
         self._checkpoints[copied.name] = copied
+        self._accounts_then[copied.name] = self._accounts.made()
         return copied.name
 
     def restore(self, checkpoint: str) -> None:
@@ -233,6 +240,7 @@ class PostgresqlDatabase:
         self._leave()
         clone.restore(self.site, self.name, self._checkpoints[checkpoint], frozenset(self._shadows.live()))
         self._generation += 1
+        self._accounts.drop(keep=self._accounts_then[checkpoint])
 
     def discard(self, checkpoint: str) -> None:
         """Drop a checkpoint's copy."""
@@ -285,6 +293,7 @@ class PostgresqlDatabase:
             self._session.close()
         for name in [*self._checkpoints, self.name]:
             self.site.drop_database(name)
+        self._accounts.drop()
         self._closed = True
 
 

@@ -245,6 +245,9 @@ class SqliteDatabase:
             found = [cast_back(connection, pair, was, now, column, self.limit) for column in columns]
         return tuple(c for c in found if c is not None)
 
+    def note(self, statements: Sequence[str]) -> None:
+        """Nothing to hear: a file has no accounts."""
+
     def checksum_sql(self, table: TableRef) -> str:
         """How the checksum of a table was made: the query for its first block of rowids."""
         with closing(connect(self.path)) as connection:

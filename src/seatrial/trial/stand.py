@@ -34,12 +34,17 @@ class Steps:
     """A runner whose refused bookkeeping and lost connections are outcomes of the step, as its own refusals are."""
 
     runner: Runner
+    database: Database
 
     def up(self, migration: Migration) -> Step:
-        return _carried_out(self.runner.up, migration)
+        return self._noted(_carried_out(self.runner.up, migration))
 
     def down(self, migration: Migration) -> Step:
-        return _carried_out(self.runner.down, migration)
+        return self._noted(_carried_out(self.runner.down, migration))
+
+    def _noted(self, step: Step) -> Step:
+        self.database.note([s.sql for s in step.statements])
+        return step
 
     def forget(self, migration: Migration) -> None:
         self.runner.forget(migration)
@@ -74,7 +79,8 @@ class Ground:
             database.limit = self.config.max_keys
             database.relationships = self.config.relationships
             database.execute(*self.config.server.setup)
-            return database, Steps(self.source.runner(database))
+            database.note([])
+            return database, Steps(self.source.runner(database), database)
         except BaseException:
             database.close()
             raise
