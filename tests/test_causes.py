@@ -26,6 +26,20 @@ def test_rows_gone_by_a_cascade(trial):
     assert "ON DELETE CASCADE of foreign key children(parent_id)" in found.cause("rows-lost")
 
 
+def test_rows_gone_by_the_cascade_of_a_cascade(trial):
+    found = trial(
+        base=PARENT_AND_CHILD.format(action="CASCADE")
+        + "CREATE TABLE toys (id integer PRIMARY KEY, child_id integer REFERENCES children (id) ON DELETE CASCADE);",
+        seed=ROWS + "INSERT INTO toys VALUES (100, 10), (101, 11);",
+        up="DELETE FROM parents WHERE id = 2;",
+        down="INSERT INTO parents VALUES (2, 'b');",
+        foreign_keys=True,
+    )
+    causes = {f.table: f.causes for f in found.judged.findings if f.rule == "rows-lost"}
+    assert causes["children"][0].startswith("up deletes rows of parents (`DELETE FROM parents WHERE id = 2`)")
+    assert causes["toys"][0].startswith("rows of children went by a cascade, and ON DELETE CASCADE of")
+
+
 def test_rows_gone_by_a_delete(trial):
     found = trial(
         base=PARENT_AND_CHILD.format(action="CASCADE"),

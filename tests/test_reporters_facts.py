@@ -202,3 +202,13 @@ def test_values_that_are_gone_with_their_column_are_one_fact_and_a_lost_index_is
 def test_rows_that_are_gone_with_their_table_are_one_fact():
     lost = finding("rows-lost", Severity.CRITICAL, table="a", keys=(("1",),))
     assert len(facts([lost, finding("schema-not-restored", table="a", objects=("table a",))])) == 1
+
+
+def test_each_loss_under_a_down_that_does_nothing_is_a_fact_of_its_own():
+    idle, left = finding("down-does-nothing"), finding("schema-not-restored", table="c", objects=("table c",))
+    lost = [finding("rows-lost", Severity.CRITICAL, table=t) for t in ("a", "b")]
+    told = [[f.rule for f in fact.findings] for fact in facts([idle, left, *lost])]
+    assert told == [["rows-lost", "down-does-nothing", "schema-not-restored"], ["rows-lost"]]
+    assert [[f.rule for f in fact.findings] for fact in facts([idle, left])] == [
+        ["down-does-nothing", "schema-not-restored"]
+    ]
