@@ -49,7 +49,7 @@ def run(config: Config, watch: Watcher = lambda _: None) -> Report:
 
     Raises SeatrialError where nothing could be tested: no migrations, no server, settings that do not fit.
     """
-    source = find(config.project, kind=config.source.type, path=config.source.path, settings=_settings(config))
+    source = _source(config)
     migrations = source.discover()
     if not migrations:
         raise SourceError(f"{source.path} holds no migrations.")
@@ -59,7 +59,10 @@ def run(config: Config, watch: Watcher = lambda _: None) -> Report:
     engine = config.server.engine or guess_engine(config.server.url, config.project, source.path, source.kind)
     modes = _modes(config, engine)
     with _server(config, engine, watch) as server:
-        walked, *others = [_walk(server, chosen, settings, watch) for settings in _under(config, modes, watch)]
+        walked, *others = [
+            walk(server, source if settings is config else _again(settings), chosen, settings, watch)
+            for settings in _under(config, modes, watch)
+        ]
         environment = _environment(config, source, server, walked, modes)
     now = datetime.datetime.now(datetime.UTC)
     trace = Trace(
@@ -101,9 +104,15 @@ def _under(config: Config, modes: Sequence[str], watch: Watcher) -> Iterator[Con
         yield config.replace(source=dataclasses.replace(config.source, session=session))
 
 
-def _walk(server: Server, chosen: Plan, config: Config, watch: Watcher) -> Walked:
-    source = find(config.project, kind=config.source.type, path=config.source.path, settings=_settings(config))
-    return walk(server, source, chosen, config, watch)
+def _source(config: Config) -> Source:
+    return find(config.project, kind=config.source.type, path=config.source.path, settings=_settings(config))
+
+
+def _again(config: Config) -> Source:
+    """The same source under other settings; what it says of itself is known once it has looked."""
+    source = _source(config)
+    source.discover()
+    return source
 
 
 def _other(mode: str, walked: Walked) -> Under:
