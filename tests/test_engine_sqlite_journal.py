@@ -1,6 +1,8 @@
 """What our own connections wrote: known exactly from their journals, or said to be unknown; never too little."""
 # ruff: noqa: E501 - statements are easier to read on one line
 
+import errno
+import os
 import random
 import shutil
 import sqlite3
@@ -13,6 +15,7 @@ from test_engine_sqlite_support import changes, run
 
 from seatrial.engines._sqlite_journal import parse
 from seatrial.engines.sqlite import SqliteDatabase
+from seatrial.errors import DatabaseError
 from seatrial.model import Script, Transaction
 
 BASE = """
@@ -190,6 +193,32 @@ def test_going_back_and_on_again(database):
         database.restore(checkpoint)
         assert database.take("again").tables == snapshot.tables
         assert changes(database, snapshot, database.take("again")) == ()
+
+
+def test_a_full_disk_spoils_nothing_that_comes_later(database, monkeypatch):
+    """What was kept before is lost, and said to be; a moment taken when there is room again is whole."""
+    old = database.take("old")
+    run(database, "update a set v = 'x'; " + OTHER)
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched, pytest.raises(OSError, match="No space"):
+        patched.setattr(os, "pwrite", full)
+        database.take("half", since=old)
+    first = database.take("first", since=None)
+    with pytest.raises(DatabaseError, match="disk was full"):
+        changes(database, old, first)
+    database.release("old")
+    run(database, OTHER.replace("other", "again"))
+    after = database.take("next", since=first)
+    run(database, "update a set v = 'y' where id = 8")
+    last = database.take("last", since=after)
+    with monkeypatch.context() as patched, pytest.raises(OSError, match="No space"):
+        patched.setattr(os, "pwrite", full)
+        changes(database, after, last)
+    assert [d.changed_count for d in changes(database, first, last)] == [1, 1]
+    assert [d.changed_count for d in changes(database, after, last)] == [1]
 
 
 @pytest.mark.parametrize("cut", [10, 100, 600, 4700, -1, -5000])

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlite3
 
 from seatrial.engines._sqlite_catalog import Table
-from seatrial.engines._sqlite_rows import apart, as_texts, exactly
-from seatrial.engines._sqlite_text import quoted
+from seatrial.engines._sqlite_forms import quoted
+from seatrial.engines._sqlite_values import apart, as_texts, exactly
 from seatrial.model import CastBack, ChangedRow, TablePair
 
 

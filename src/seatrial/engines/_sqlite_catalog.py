@@ -8,17 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from seatrial.engines._sqlite_text import (
-    ColumnText,
-    ConstraintText,
-    TableText,
-    body,
-    default_text,
-    parse_index,
-    parse_table,
-    quoted,
-    type_name,
-)
+from seatrial.engines._sqlite_forms import default_text, quoted, type_name
+from seatrial.engines._sqlite_text import ColumnText, ConstraintText, TableText, body, parse_index, parse_table
 from seatrial.model import Attributes, ObjectKey, Schema
 
 MOST_KEPT = 64  # catalogs, and schemas, that are remembered

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from seatrial.engines._sqlite_catalog import Catalog, Table
-from seatrial.engines._sqlite_rows import as_texts, exactly
-from seatrial.engines._sqlite_text import quoted
+from seatrial.engines._sqlite_forms import quoted
+from seatrial.engines._sqlite_values import as_texts, exactly
 from seatrial.model import Attributes, Counter, Integrity, ObjectKey, Relationship, Schema, TableRef
 from seatrial.relations import relations
 

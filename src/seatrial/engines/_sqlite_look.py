@@ -10,10 +10,11 @@ from pathlib import Path
 from urllib.parse import quote as percent
 
 from seatrial.engines._sqlite_catalog import Catalog, Table
+from seatrial.engines._sqlite_checksum import BLOCK, Total, checksum, hexed, plus, prepare
 from seatrial.engines._sqlite_delta import Delta, compare, needed
 from seatrial.engines._sqlite_integrity import Question, ask, broken_indexes, counters, nullless
 from seatrial.engines._sqlite_mirror import State
-from seatrial.engines._sqlite_rows import BLOCK, Comparison, Total, checksum, hexed, plus, prepare
+from seatrial.engines._sqlite_rows import Comparison
 from seatrial.model import Counter, Integrity, ObjectKey, Schema, Snapshot, TableDiff, TablePair, TableRef, TableState
 
 MOST_NEAR = 50_000  # rows, and leaves, up to which looking at those alone is cheaper than reading the table

@@ -17,6 +17,8 @@ from pathlib import Path
 
 from seatrial.engines._sqlite_journal import Written
 from seatrial.engines._sqlite_pages import HEADER, Layout, Pages, Tree
+from seatrial.errors import DatabaseError
+from seatrial.model import ErrorKind
 
 CHUNK = 1 << 18  # bytes compared at once: both sides stay in the processor's cache
 IN_MEMORY = 1 << 20  # bytes of a layer's pages
@@ -108,6 +110,7 @@ class Mirror:
         self.states: list[State] = []  # oldest first
         self._views: list[_View] = []
         self._head = _View(next(self._names), 0)
+        self.is_spoilt = False  # a state was taken in by half: none can be read any more
         self._head.path.touch(mode=0o600)
 
     def close(self) -> None:
@@ -119,6 +122,15 @@ class Mirror:
 
     def take_in(self, live: Path, written: Written | None) -> State:
         """The file as it is now, as a state; ``written``: all other pages are as they were taken in last."""
+        if self.is_spoilt:
+            raise _spoilt()
+        self.is_spoilt = True  # until all is written: the disk may be full
+        state = self._taken_in(live, written)
+        self.is_spoilt = False
+        self.states.append(state)
+        return state
+
+    def _taken_in(self, live: Path, written: Written | None) -> State:
         size = live.stat().st_size
         layer = Layer(self.folder)
         if self._head.size == 0:
@@ -133,9 +145,7 @@ class Mirror:
                 view.apart |= layer.places.keys()
             if self.states:
                 self.states[-1].layers.append(layer)
-        state = State(self, size, layout)
-        self.states.append(state)
-        return state
+        return State(self, size, layout)
 
     def _update(self, layer: Layer, new: int, head: int, size: int, written: Written | None) -> None:
         """Bring the mirror up to date; what it held goes into the layer."""
@@ -188,6 +198,8 @@ class Mirror:
         return Written(set(self.kept(state)), state.count)
 
     def reader(self, state: State) -> _Reader:
+        if self.is_spoilt:
+            raise _spoilt()
         return _Reader(self._head.path, self.unit, self.kept(state))
 
     def changed(self, old: State, new: State) -> frozenset[int]:
@@ -212,6 +224,8 @@ class Mirror:
             view.busy = False
 
     def _view(self, state: State, only: frozenset[int] | None) -> _View:
+        if self.is_spoilt:
+            raise _spoilt()
         if state.size == self._head.size and not self.kept(state):
             return self._head
         free = [v for v in self._views if not v.busy]
@@ -221,10 +235,14 @@ class Mirror:
             return held
         if only is not None and not whole:
             view = next((v for v in free if v.only is not None), None) or self._new_view()
-            self._bring_some(view, state, only)
-            return view
-        view = whole[0] if whole else self._new_view()
-        self._bring(view, state)
+        else:
+            view, only = whole[0] if whole else self._new_view(), None
+        try:
+            self._bring(view, state) if only is None else self._bring_some(view, state, only)
+        except OSError:  # the disk is full: the view holds nothing that is known
+            self._views.remove(view)
+            view.path.unlink(missing_ok=True)
+            raise
         return view
 
     def _new_view(self) -> _View:
@@ -298,6 +316,10 @@ def _without(folder: Path, layer: Layer, hidden: set[int]) -> Layer:
     for page in layer.places.keys() - hidden:
         slim.add(page, layer.read(page))
     return slim
+
+
+def _spoilt() -> DatabaseError:
+    return DatabaseError("what the database held could not be kept: the disk was full", kind=ErrorKind.ENVIRONMENT)
 
 
 def _copy(source: int, target: int, start: int, end: int) -> None:

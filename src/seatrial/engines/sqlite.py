@@ -12,13 +12,14 @@ from pathlib import Path
 
 from seatrial.engines._sqlite_casts import cast_back
 from seatrial.engines._sqlite_catalog import CatalogReader
+from seatrial.engines._sqlite_checksum import checksum_sql
+from seatrial.engines._sqlite_forms import quoted
 from seatrial.engines._sqlite_integrity import Asker
 from seatrial.engines._sqlite_journal import Watch
 from seatrial.engines._sqlite_look import Look, Moment, both, differences, is_same, reading
 from seatrial.engines._sqlite_mirror import Mirror, State, unit_of
-from seatrial.engines._sqlite_rows import as_texts, checksum_sql, exactly
 from seatrial.engines._sqlite_run import connect, database_error, disturbance, execute, load, open_file, run
-from seatrial.engines._sqlite_text import quoted
+from seatrial.engines._sqlite_values import as_texts, exactly
 from seatrial.errors import DatabaseError
 from seatrial.model import (
     CastBack,
@@ -195,7 +196,7 @@ class SqliteDatabase:
         """The file as it is now."""
         self._settle()
         unit = unit_of(self.path)
-        if not self._mirrors or self._mirrors[-1].unit != unit:
+        if not self._mirrors or self._mirrors[-1].unit != unit or self._mirrors[-1].is_spoilt:
             self._mirrors.append(Mirror(self.path.parent, unit))
             self._watch.doubt()
         written = self._watch.written()
