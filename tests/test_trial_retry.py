@@ -1,0 +1,98 @@
+"""Disturbances on SQLite, attempts that disagree, and what the retrying itself promises."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import replace
+from pathlib import Path
+
+from retry_fixtures import GOOD, LOSS, disturbed, rules, strategies
+
+from seatrial.checks.case import Case
+from seatrial.checks.flaky import flaky
+from seatrial.config import ServerConfig
+from seatrial.model import Finding, Report, Status, StepError, Trial
+from seatrial.reporters import render
+
+SQLITE = ServerConfig(engine="sqlite")
+
+
+def lock(watched: list[sqlite3.Connection], scratch: Path) -> None:
+    """Lock the newest database of ours, as another program would."""
+    path = max(scratch.glob("seatrial-*/*/seatrial_*.sqlite3"), key=lambda p: p.stat().st_mtime)
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    connection.execute("BEGIN EXCLUSIVE")
+    watched.append(connection)
+
+
+def test_sqlite_file_locked_once(tmp_path, monkeypatch):
+    """The lock goes with the file that is put aside."""
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(scratch))
+    held: list[sqlite3.Connection] = []
+    when = {("0002", "down"): lambda: lock(held, scratch)}
+    report = disturbed(tmp_path, [LOSS], SQLITE, when)
+    assert held
+    assert "values-lost" in rules(report)
+    assert strategies(report)[0][0] == "re-run-migration"
+    assert strategies(report)[-1][1]
+    assert "locked" in report.retries[0].reason
+    assert not list(scratch.glob("seatrial-*"))
+
+
+def found(trial: Trial) -> list[Finding]:
+    return [f for f in flaky(Case(trial)) if isinstance(f, Finding)]
+
+
+def tried(folder: Path, up: str, down: str = "SELECT 1;") -> Trial:
+    report: Report = disturbed(folder, [(up, down)], SQLITE, {})
+    return report.migrations[-1].trial
+
+
+def test_attempts_that_agree_are_not_flaky(tmp_path):
+    trial = tried(tmp_path, *LOSS)
+    assert found(replace(trial, earlier=(replace(trial, error="the connection was lost"),))) == []
+
+
+def test_random_values_are_not_flaky(tmp_path):
+    draws = "UPDATE t SET b = hex(randomblob(4));"
+    one, other = (
+        tried(tmp_path / n, draws, "UPDATE t SET b = CASE id WHEN 1 THEN 'x' WHEN 2 THEN 'y' END;") for n in "ab"
+    )
+    assert [d.changed[0].rows for d in one.up_changes] != [d.changed[0].rows for d in other.up_changes]
+    assert found(replace(one, earlier=(replace(other, error="lost"),))) == []
+
+
+def test_other_values_rows_and_objects_are_flaky(tmp_path):
+    back = "UPDATE t SET b = CASE id WHEN 1 THEN 'x' WHEN 2 THEN 'y' END;"
+    was = replace(tried(tmp_path / "a", "UPDATE t SET b = 'one';", back), error="lost")
+    now = tried(tmp_path / "b", "UPDATE t SET b = 'two';", back)
+    (values,) = found(replace(now, earlier=(was,)))
+    assert "it had written other values to t.b" in values.message
+    rows = found(replace(tried(tmp_path / "c", "DELETE FROM t WHERE id = 1;"), earlier=(was,)))
+    assert any("removed 0 rows of t; this time 1" in f.message for f in rows)
+    (objects,) = found(replace(tried(tmp_path / "d", *GOOD), earlier=(was,)))
+    assert "column t.c" in objects.message
+
+
+def test_a_step_that_worked_and_then_fails_is_flaky(tmp_path):
+    was = replace(tried(tmp_path / "a", *GOOD), error="lost")
+    now = tried(tmp_path / "b", "ALTER TABLE nowhere ADD COLUMN c INT;")
+    (finding,) = found(replace(now, earlier=(was,)))
+    assert "had ended without an error; this time it failed" in finding.message
+    (again,) = found(replace(was, error="", faltered=(StepError(message="boom"),)))
+    assert "failed once when it was applied again" in again.message
+
+
+def test_no_retry_is_said_only_where_there_was_none(tmp_path):
+    report = disturbed(tmp_path, [GOOD], SQLITE, {})
+    assert report.status is Status.PASSED
+    assert "No auto-retry needed - all integrity checks passed on first attempt" in render(report, "markdown")
+
+
+def test_a_migration_that_drops_the_version_table_is_told_by_its_name(tmp_path):
+    free = ("--free\nDROP TABLE schema_migrations;", "SELECT 1;")
+    report = disturbed(tmp_path, [free], SQLITE, {})
+    assert rules(report) == ["up-failed"]
+    assert "schema_migrations" in report.migrations[-1].findings[0].message
