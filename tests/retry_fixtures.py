@@ -29,6 +29,7 @@ def disturbed(
     settings: str = "",
     seed: str | None = SEED,
     always: bool = False,
+    only: tuple[str, ...] = ("0002",),
     pauses: tuple[float, ...] = (0.05, 0.1, 0.15),
 ) -> Report:
     """A run in which ``when[(migration, step)]`` is called the first time (``always``: each time) that it begins."""
@@ -43,7 +44,7 @@ def disturbed(
             act()
 
     place = project(folder, [BASE, *migrations], seed=seed, settings=f"[retry]\npauses = {list(pauses)}\n{settings}")
-    return app.run(config.load(place).replace(server=server), watch)
+    return app.run(config.load(place).replace(server=server, only=only), watch)
 
 
 @contextmanager

@@ -203,9 +203,8 @@ def test_server_restarted_in_the_middle_of_up(mortal, tmp_path):
         mortal.restart()
 
     with meanwhile(restart):
-        report = disturbed(
-            tmp_path, [GOOD, (SLOW_LOSS)], ServerConfig(engine="postgresql", url=mortal.url), {}, pauses=(1, 2, 4)
-        )
+        address = ServerConfig(engine="postgresql", url=mortal.url)
+        report = disturbed(tmp_path, [GOOD, SLOW_LOSS], address, {}, pauses=(1, 2, 4), only=())
     assert "values-lost" in rules(report, "0003"), report.migrations[-1].trial.error
     assert strategies(report)[-1] == ("reset-test-db", True)
     assert [m.status for m in report.migrations[1:]] == [Status.PASSED, Status.FAILED]
