@@ -19,10 +19,12 @@ def collateral_change(case: Case) -> Found:
         return
     for diff in case.trial.up_changes:
         named = case.up.names_table(diff.table)
+        # Where a statement gives rows other keys, what stands under a key is another row's: no column changed.
+        moved = named and any(case.up.assigns_column(diff.table, c) for c in diff.key)
         columns = [
             c
             for c in dict.fromkeys(c for g in diff.changed for c in g.columns)
-            if not (named and case.up.mentions_column(diff.table, c))
+            if not (named and (moved or case.up.mentions_column(diff.table, c)))
         ]
         rows = Rows(key=diff.key)
         rows.add_changes(diff, columns)

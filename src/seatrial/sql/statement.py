@@ -61,6 +61,9 @@ def parse_tokens(tokens: Tokens, dialect: str) -> Parsed:
         return _block(tokens, dialect)
     if first == "EXECUTE" and dialect == "postgresql" and len(tokens) > 1 and tokens[1].kind == STRING:
         return _dynamic(tokens, dialect)
+    if dialect in ("mysql", "mariadb") and (text := _literal(tokens)) is not None:
+        parts = tuple(body(code(text, dialect), dialect))
+        return Parsed(tokens, first, (), Mentions(), any(p.opaque for p in parts), True, parts)
     if first == "BEGIN" and cursor.at("BEGIN", "NOT"):
         parts = tuple(body(tokens[3:], dialect))
         return Parsed(tokens, "BEGIN NOT ATOMIC", (), Mentions(), any(p.opaque for p in parts), True, parts)
@@ -129,6 +132,15 @@ def _is_catalog(effect: Effect, dialect: str) -> bool:
     if dialect == "postgresql":
         return qualifier == "pg_catalog" or (not qualifier and name.startswith("pg_"))
     return qualifier in ("mysql", "sys", "information_schema", "performance_schema")
+
+
+def _literal(tokens: Tokens) -> str | None:
+    """The text of ``PREPARE p FROM 'text'`` and of ``EXECUTE IMMEDIATE 'text'``, where it stands in full."""
+    said = [t.word for t in tokens[:3]]
+    at = 3 if said[:1] == ["PREPARE"] and said[2:] == ["FROM"] else 2 if said[:2] == ["EXECUTE", "IMMEDIATE"] else 0
+    text = tokens[at] if 0 < at < len(tokens) and tokens[at].kind == STRING else None
+    alone = len(tokens) == at + 1 or tokens[at + 1].word == "USING"
+    return text.value if text is not None and alone else None
 
 
 def prepared(tokens: Tokens) -> str:
