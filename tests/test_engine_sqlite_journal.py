@@ -216,7 +216,7 @@ def test_a_full_disk_spoils_nothing_that_comes_later(database, monkeypatch):
     last = database.take("last", since=after)
     with monkeypatch.context() as patched, pytest.raises(OSError, match="No space"):
         patched.setattr(os, "pwrite", full)
-        changes(database, after, last)
+        changes(database, first, last)
     assert [d.changed_count for d in changes(database, first, last)] == [1, 1]
     assert [d.changed_count for d in changes(database, after, last)] == [1]
 
