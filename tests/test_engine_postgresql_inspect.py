@@ -344,6 +344,96 @@ CASES = {
 }
 
 
+# the same on newer versions only, by their first
+NEWER = {
+    "maintain": (17, "", "grant maintain on {t} to pg_monitor", {"grant {t}": set()}),
+    "stored expression": (
+        17,
+        "create table {t}g (a int, b int generated always as (a * 2) stored)",
+        "alter table {t}g alter b set expression as (a * 3)",
+        {"column {t}g.b": {"generated"}},
+    ),
+    "virtual expression": (
+        18,
+        "create table {t}g (a int, b int generated always as (a * 2))",
+        "alter table {t}g alter b set expression as (a * 3)",
+        {"column {t}g.b": {"generated"}},
+    ),
+    "check not enforced": (
+        18,
+        "alter table {t} add constraint {t}_x check (a > 0)",
+        "alter table {t} drop constraint {t}_x, add constraint {t}_x check (a > 0) not enforced",
+        {"constraint {t}_x": {"definition", "enforced", "validated"}},
+    ),
+    "foreign key made not enforced": (
+        18,
+        "create table {t}p (id int primary key); alter table {t} add constraint {t}_x foreign key (a) references {t}p",
+        "alter table {t} alter constraint {t}_x not enforced",
+        {"constraint {t}_x": {"definition", "enforced", "validated"}},
+    ),
+    "not null validated": (
+        18,
+        "alter table {t} add constraint {t}_n not null a not valid",
+        "alter table {t} validate constraint {t}_n",
+        {"column {t}.a": {"not_null_validated"}},
+    ),
+    "not null inherited": (
+        18,
+        "alter table {t} add constraint {t}_n not null a no inherit",
+        "alter table {t} alter constraint {t}_n inherit",
+        {"column {t}.a": {"not_null_inherited"}},
+    ),
+    "without overlaps": (
+        18,
+        "create table {t}o (r int4range, p daterange, constraint {t}_x unique (r, p))",
+        "alter table {t}o drop constraint {t}_x, add constraint {t}_x unique (r, p without overlaps)",
+        {"constraint {t}_x": {"definition"}},
+    ),
+    "period": (
+        18,
+        "create table {t}o (r int4range, p daterange, primary key (r, p), unique (r, p without overlaps));"
+        "create table {t}c (r int4range, p daterange, constraint {t}_f foreign key (r, p) references {t}o)",
+        "alter table {t}c drop constraint {t}_f,"
+        " add constraint {t}_f foreign key (r, period p) references {t}o (r, period p)",
+        {"constraint {t}_f": {"definition"}},
+    ),
+    "uuidv7": (
+        18,
+        "create table {t}u (id uuid default gen_random_uuid())",
+        "alter table {t}u alter id set default uuidv7()",
+        {"column {t}u.id": {"default"}},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NEWER)
+def test_exactly_what_changed_is_named_on_newer_versions(pg_shared: PostgresqlDatabase, name: str) -> None:
+    first, setup, change, expected = NEWER[name]
+    if pg_shared.site.version_num < first * 10000:
+        pytest.skip(f"needs PostgreSQL {first}")
+    table = "n" + "".join(c for c in name if c.isalnum())[:18]
+    ran(pg_shared, f"create table {table} (id int, a int, s text, v varchar(20)); {setup.format(t=table)}")
+    before = pg_shared.inspect()
+    ran(pg_shared, change.format(t=table))
+    assert changed(before, pg_shared.inspect()) == {label.format(t=table): names for label, names in expected.items()}
+
+
+def test_overlaps_are_duplicates_of_a_key_without_them(pg_shared: PostgresqlDatabase) -> None:
+    if pg_shared.site.version_num < 180000:
+        pytest.skip("needs PostgreSQL 18")
+    ran(
+        pg_shared,
+        "create table o18 (id int4range, p daterange, constraint o18_x unique (id, p without overlaps));"
+        "insert into o18 values ('[1,2)', '[2024-01-01,2024-02-01)'), ('[1,2)', '[2024-02-01,2024-03-01)')",
+    )
+    before = pg_shared.take("A")
+    assert [i.count for i in before.integrity if i.object == "constraint o18_x"] == [0]
+    ran(pg_shared, "alter table o18 drop constraint o18_x; insert into o18 values ('[1,2)', '[2024-01-15,2024-01-20)')")
+    after = pg_shared.take("B", also=before.schema)
+    (found,) = (i for i in after.integrity if i.object == "constraint o18_x")
+    assert (found.count, found.declared_before) == (2, True)
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_exactly_what_changed_is_named(pg_shared: PostgresqlDatabase, name: str) -> None:
     setup, change, expected = CASES[name]

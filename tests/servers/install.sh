@@ -1,9 +1,15 @@
 #!/usr/bin/env bash
-# Servers that the tests run on: PostgreSQL (15 from the system, 16 from a wheel), MariaDB and MySQL.
+# Servers that the tests run on: PostgreSQL (15 from the system, 16 from a wheel, 18 from npm), MariaDB and MySQL.
 # Without root what is missing is left out, and its tests are skipped and say so; with CI=true a missing server fails.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 here=tests/servers
+if command -v npm >/dev/null; then
+  bash $here/postgresql_18.sh "${SEATRIAL_POSTGRESQL_18:-.cache/postgresql-18}" ||
+    echo "PostgreSQL 18 cannot be had from npm; its tests are skipped" >&2
+else
+  echo "no npm: the tests on PostgreSQL 18 are skipped" >&2
+fi
 need=()
 [ -x /usr/sbin/mariadbd ] || need+=(mariadb-server-core)
 [ -d "${SEATRIAL_MYSQL_ROOT:-.cache/mysql}/usr" ] || command -v mmdebstrap >/dev/null || need+=(mmdebstrap)

@@ -97,7 +97,9 @@ SELECT 'column', c.n, c.relname::text, a.attname::text, jsonb_build_object(
   'options', (SELECT jsonb_agg(o ORDER BY o) FROM unnest(a.attoptions || a.attfdwoptions) AS o),
   'inherited', CASE WHEN a.attinhcount > 0 THEN CASE WHEN a.attislocal THEN 'and local' ELSE 'only' END END,
   'not_null_validated', (SELECT false FROM pg_constraint k WHERE k.conrelid = a.attrelid AND k.contype = 'n'
-     AND k.conkey = ARRAY[a.attnum] AND NOT k.convalidated LIMIT 1))
+     AND k.conkey = ARRAY[a.attnum] AND NOT k.convalidated LIMIT 1),
+  'not_null_inherited', (SELECT false FROM pg_constraint k WHERE k.conrelid = a.attrelid AND k.contype = 'n'
+     AND k.conkey = ARRAY[a.attnum] AND k.connoinherit LIMIT 1))
 FROM tab c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 JOIN pg_type y ON y.oid = a.atttypid
 LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum

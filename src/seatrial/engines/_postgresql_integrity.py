@@ -232,9 +232,20 @@ class _Asker:
             f"SELECT {keys}\nFROM (SELECT {keys}, count(*) OVER (PARTITION BY {', '.join(expressions)}) AS copies\n"
             f"      FROM {self._relation(table)}{where}) d\nWHERE copies > 1"
         )
+        if "WITHOUT OVERLAPS" in str(a.get("definition")):
+            sql = self._overlapping(table, expressions)
         found = Integrity(rule="duplicate-keys", object=key.label, table=table, columns=columns, sql=sql)
         stands = self.facts.schema.get(key) == a and a.get("valid") is True
         yield Question(found, (table,), (key, a), trusted=stands and self.facts.rows(table) > _TRUSTED)
+
+    def _overlapping(self, table: TableRef, columns: tuple[str, ...]) -> str:
+        """Rows that are alike in a temporal key but for its last column, and overlap there."""
+        alike = " AND ".join([*(f"o.{c} = d.{c}" for c in columns[:-1]), f"o.{columns[-1]} && d.{columns[-1]}"])
+        relation = self._relation(table)
+        return (
+            f"SELECT {self._keys(table, 'd.')}\nFROM {relation} d\nWHERE EXISTS (SELECT FROM {relation} o"
+            f" WHERE (o.tableoid, o.ctid) <> (d.tableoid, d.ctid) AND {alike})"
+        )
 
     def _check(self, table: TableRef, key: ObjectKey, a: Attributes, columns: tuple[str, ...]) -> Question:
         expression = str(a["expression"])
