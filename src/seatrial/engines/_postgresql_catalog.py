@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
+from seatrial.engines._postgresql_catalog_rare import ANY_RARE, RARE
 from seatrial.engines._postgresql_session import SHADOWS, Session
 from seatrial.model import Attribute, Attributes, ObjectKey, Schema
 from seatrial.sql import tokenize
@@ -192,6 +193,12 @@ SELECT CASE c.relkind WHEN 'v' THEN 'view' ELSE 'materialized view' END, c.n, ''
      FROM pg_attrdef d JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum WHERE d.adrelid = c.oid),
   'options', (SELECT jsonb_agg(o ORDER BY o) FROM unnest(c.reloptions) AS o),
   'populated', CASE WHEN c.relkind = 'm' THEN c.relispopulated END,
+  'column_settings', (SELECT jsonb_agg(concat_ws(' ', a.attname, nullif(coalesce(a.attstattarget, -1), -1),
+       CASE WHEN a.attstorage <> y.typstorage THEN a.attstorage END, nullif(a.attcompression, ''), a.attoptions::text)
+       ORDER BY a.attnum) FROM pg_attribute a JOIN pg_type y ON y.oid = a.atttypid
+     WHERE c.relkind = 'm' AND a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+       AND (coalesce(a.attstattarget, -1) >= 0 OR a.attstorage <> y.typstorage OR a.attcompression <> ''
+         OR a.attoptions IS NOT NULL)),
   'tablespace', (SELECT spcname FROM pg_tablespace WHERE oid = c.reltablespace),
   'owner', pg_get_userbyid(c.relowner), 'comment', obj_description(c.oid, 'pg_class'))
 FROM rel c WHERE c.relkind IN ('v', 'm')
@@ -219,7 +226,8 @@ SELECT CASE p.prokind WHEN 'p' THEN 'procedure' WHEN 'a' THEN 'aggregate' ELSE '
   'definition', CASE WHEN p.prokind <> 'a' THEN pg_get_functiondef(p.oid) ELSE (
      SELECT format('CREATE AGGREGATE %s RETURNS %s (%s)', p.label, format_type(p.prorettype, NULL),
        ((to_jsonb(g) - 'aggfnoid') || jsonb_build_object('aggtranstype', format_type(g.aggtranstype, NULL),
-        'aggmtranstype', format_type(g.aggmtranstype, NULL), 'aggsortop', g.aggsortop::regoperator))::text)
+        'parallel', p.proparallel, 'aggmtranstype', format_type(g.aggmtranstype, NULL),
+        'aggsortop', g.aggsortop::regoperator))::text)
      FROM pg_aggregate g WHERE g.aggfnoid = p.oid) END,
   'owner', pg_get_userbyid(p.proowner), 'comment', obj_description(p.oid, 'pg_proc'))
 FROM fun p
@@ -242,7 +250,8 @@ SELECT 'type', y.n, '', y.typname::text, jsonb_build_object(
      SELECT format('%s %s %s %s %s', format_type(r.rngsubtype, NULL), nullif(r.rngcollation, 0)::regcollation,
        o.opcname, nullif(r.rngcanonical::oid, 0)::regproc, nullif(r.rngsubdiff::oid, 0)::regproc)
      FROM pg_range r JOIN pg_opclass o ON o.oid = r.rngsubopc WHERE r.rngtypid = y.oid) END,
-  'functions', CASE WHEN y.typtype = 'b' THEN format('%s %s %s %s', y.typinput, y.typoutput, y.typlen, y.typalign) END,
+  'functions', CASE WHEN y.typtype = 'b' THEN format('%s %s %s %s %s %s', y.typinput, y.typoutput,
+     y.typlen, y.typalign, y.typstorage, y.typdefault) END,
   'owner', pg_get_userbyid(y.typowner), 'comment', obj_description(y.oid, 'pg_type'))
 FROM typ y
 WHERE y.typtype IN ('e', 'r', 'b', 'p') AND NOT EXISTS (SELECT FROM pg_type e WHERE e.typarray = y.oid)
@@ -301,7 +310,13 @@ SELECT 'grant', g.n, g.t, g.name, jsonb_build_object('privileges', jsonb_agg(g.p
     FROM ns s WHERE s.nspacl IS NOT NULL
     UNION ALL
     SELECT '', '', 'language ' || l.lanname, l.lanacl, acldefault('l', l.lanowner) FROM pg_language l
-    WHERE l.lanacl IS NOT NULL AND l.oid >= 16384
+    WHERE l.lanacl IS NOT NULL
+    UNION ALL
+    SELECT '', '', 'foreign data wrapper ' || w.fdwname, w.fdwacl, acldefault('F', w.fdwowner)
+    FROM pg_foreign_data_wrapper w WHERE w.fdwacl IS NOT NULL
+    UNION ALL
+    SELECT '', '', 'foreign server ' || s.srvname, s.srvacl, acldefault('S', s.srvowner)
+    FROM pg_foreign_server s WHERE s.srvacl IS NOT NULL
     UNION ALL
     SELECT '', '', 'database', d.datacl, acldefault('d', d.datdba) FROM pg_database d
     WHERE d.datname = current_database() AND d.datacl IS NOT NULL
@@ -335,7 +350,8 @@ SELECT 'schema', '', '', s.nspname::text,
 FROM ns s WHERE s.oid NOT IN (SELECT objid FROM ext WHERE classid = 'pg_namespace'::regclass)
 UNION ALL
 SELECT 'extension', '', '', e.extname::text,
-  jsonb_build_object('version', e.extversion, 'schema', e.extnamespace::regnamespace::text)
+  jsonb_build_object('version', e.extversion, 'schema', e.extnamespace::regnamespace::text,
+    'comment', obj_description(e.oid, 'pg_extension'))
 FROM pg_extension e
 UNION ALL
 SELECT 'publication', '', '', p.pubname::text, jsonb_build_object(
@@ -347,6 +363,9 @@ SELECT 'publication', '', '', p.pubname::text, jsonb_build_object(
             WHERE a.attrelid = r.prrelid AND a.attnum = ANY (r.prattrs::int2[])) || ')', '')
        || coalesce(' where ' || pg_get_expr(r.prqual, r.prrelid), '')
      ORDER BY r.prrelid::regclass::text) FROM pg_publication_rel r WHERE r.prpubid = p.oid),
+  'schemas', (SELECT jsonb_agg(s.pnnspid::regnamespace::text ORDER BY s.pnnspid::regnamespace::text)
+     FROM pg_publication_namespace s WHERE s.pnpubid = p.oid),
+  'generated_columns', nullif(to_jsonb(p) ->> 'pubgencols', 'n'),
   'comment', obj_description(p.oid, 'pg_publication'))
 FROM pg_publication p
 UNION ALL
@@ -385,7 +404,8 @@ UNION ALL
 SELECT 'operator', ns.n, '', format('%s(%s,%s)', o.oprname, coalesce(format_type(nullif(o.oprleft, 0), NULL), 'none'),
   format_type(o.oprright, NULL)), jsonb_build_object('function', o.oprcode::regproc::text, 'commutator',
      o.oprcom::regoper::text,
-  'negator', o.oprnegate::regoper::text, 'owner', pg_get_userbyid(o.oprowner), 'comment',
+  'negator', o.oprnegate::regoper::text, 'estimators', concat_ws(' ', o.oprrest, o.oprjoin), 'hashes', o.oprcanhash,
+  'merges', o.oprcanmerge, 'owner', pg_get_userbyid(o.oprowner), 'comment',
      obj_description(o.oid, 'pg_operator'))
 FROM pg_operator o JOIN ns ON ns.oid = o.oprnamespace
 WHERE o.oid NOT IN (SELECT objid FROM ext WHERE classid = 'pg_operator'::regclass)
@@ -398,7 +418,9 @@ FROM pg_cast s WHERE s.oid >= 16384 AND s.oid NOT IN (SELECT objid FROM ext WHER
 UNION ALL
 SELECT 'foreign server', '', '', s.srvname::text, jsonb_build_object(
   'wrapper', (SELECT w.fdwname FROM pg_foreign_data_wrapper w WHERE w.oid = s.srvfdw), 'type', s.srvtype,
-  'version', s.srvversion, 'owner', pg_get_userbyid(s.srvowner), 'comment', obj_description(s.oid, 'pg_foreign_server'))
+  'version', s.srvversion, 'options', (SELECT jsonb_agg(CASE WHEN o ~* '^[^=]*(pass|secret|token|key)'
+       THEN split_part(o, '=', 1) || ' ' || md5(o) ELSE o END ORDER BY o) FROM unnest(s.srvoptions) AS o),
+  'owner', pg_get_userbyid(s.srvowner), 'comment', obj_description(s.oid, 'pg_foreign_server'))
 FROM pg_foreign_server s
 UNION ALL
 SELECT 'database', '', '', 'settings', jsonb_build_object('settings', jsonb_agg(t.s ORDER BY t.s)) FROM (
@@ -431,9 +453,16 @@ def inspect(session: Session, bookkeeping: Iterable[str] = ()) -> Schema:
     hidden = frozenset(bookkeeping)
     objects = {
         ObjectKey(str(kind), namespace, table, name): _attributes(json.loads(attributes))
-        for kind, namespace, table, name, attributes in session.rows(QUERY, prepare=True)
+        for kind, namespace, table, name, attributes in _objects(session)
     }
     return Schema({key: a for key, a in objects.items() if not _is_bookkeeping(key, a, hidden)})
+
+
+def _objects(session: Session) -> list[tuple[Any, ...]]:
+    found = session.rows(QUERY, prepare=True)
+    if session.rows(ANY_RARE, prepare=True)[0][0] == "t":
+        found += session.rows(_WITH + RARE, prepare=True)
+    return found
 
 
 def _attributes(raw: dict[str, Any]) -> Attributes:

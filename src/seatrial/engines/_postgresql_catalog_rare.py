@@ -1,0 +1,80 @@
+"""What few databases have: operator classes and families, conversions, languages, wrappers, large objects ...
+
+Read behind the catalog's statement (``_postgresql_catalog``), over its common tables ``ns`` and ``ext``, and only where
+there is any: planning it costs as much as a third of all the rest. Of a user mapping's options only the names and
+hashes are read: they hold passwords. Of large objects only how many there are.
+"""
+
+from __future__ import annotations
+
+RARE = """
+SELECT 'operator class', ns.n, '', format('%s using %s', c.opcname, m.amname), jsonb_build_object(
+  'type', format_type(c.opcintype, NULL), 'default', c.opcdefault,
+  'storage', format_type(nullif(c.opckeytype, 0), NULL),
+  'family', (SELECT f.opfname FROM pg_opfamily f WHERE f.oid = c.opcfamily),
+  'owner', pg_get_userbyid(c.opcowner), 'comment', obj_description(c.oid, 'pg_opclass'))
+FROM pg_opclass c JOIN ns ON ns.oid = c.opcnamespace JOIN pg_am m ON m.oid = c.opcmethod
+WHERE c.oid NOT IN (SELECT objid FROM ext WHERE classid = 'pg_opclass'::regclass)
+UNION ALL
+SELECT 'operator family', ns.n, '', format('%s using %s', f.opfname, m.amname), jsonb_build_object(
+  'operators', (SELECT jsonb_agg(concat_ws(' ', a.amopstrategy, a.amopopr::regoperator, a.amoppurpose)
+     ORDER BY a.amopstrategy, a.amopopr::regoperator::text) FROM pg_amop a WHERE a.amopfamily = f.oid),
+  'functions', (SELECT jsonb_agg(concat_ws(' ', p.amprocnum, p.amproc::oid::regprocedure)
+     ORDER BY p.amprocnum, p.amproc::oid::regprocedure::text) FROM pg_amproc p WHERE p.amprocfamily = f.oid),
+  'owner', pg_get_userbyid(f.opfowner), 'comment', obj_description(f.oid, 'pg_opfamily'))
+FROM pg_opfamily f JOIN ns ON ns.oid = f.opfnamespace JOIN pg_am m ON m.oid = f.opfmethod
+WHERE f.oid NOT IN (SELECT objid FROM ext WHERE classid = 'pg_opfamily'::regclass)
+UNION ALL
+SELECT 'conversion', ns.n, '', v.conname::text, jsonb_build_object(
+  'from', pg_encoding_to_char(v.conforencoding), 'to', pg_encoding_to_char(v.contoencoding),
+  'function', v.conproc::text, 'default', v.condefault,
+  'owner', pg_get_userbyid(v.conowner), 'comment', obj_description(v.oid, 'pg_conversion'))
+FROM pg_conversion v JOIN ns ON ns.oid = v.connamespace
+UNION ALL
+SELECT 'access method', '', '', m.amname::text, jsonb_build_object('handler', m.amhandler::text, 'type', m.amtype,
+  'comment', obj_description(m.oid, 'pg_am'))
+FROM pg_am m WHERE m.oid >= 16384 AND m.oid NOT IN (SELECT objid FROM ext WHERE classid = 'pg_am'::regclass)
+UNION ALL
+SELECT 'language', '', '', l.lanname::text, jsonb_build_object('trusted', l.lanpltrusted,
+  'handler', l.lanplcallfoid::regproc::text, 'inline', l.laninline::regproc::text,
+  'validator', l.lanvalidator::regproc::text,
+  'owner', pg_get_userbyid(l.lanowner), 'comment', obj_description(l.oid, 'pg_language'))
+FROM pg_language l WHERE l.oid >= 16384 AND l.oid NOT IN (SELECT objid FROM ext WHERE classid = 'pg_language'::regclass)
+UNION ALL
+SELECT 'transform', '', '', format('%s in %s', format_type(t.trftype, NULL),
+    (SELECT lanname FROM pg_language WHERE oid = t.trflang)),
+  jsonb_build_object('from', t.trffromsql::text, 'to', t.trftosql::text)
+FROM pg_transform t WHERE t.oid NOT IN (SELECT objid FROM ext WHERE classid = 'pg_transform'::regclass)
+UNION ALL
+SELECT 'text search parser', ns.n, '', p.prsname::text, jsonb_build_object('functions', concat_ws(' ', p.prsstart,
+  p.prstoken, p.prsend, p.prsheadline, p.prslextype), 'comment', obj_description(p.oid, 'pg_ts_parser'))
+FROM pg_ts_parser p JOIN ns ON ns.oid = p.prsnamespace
+WHERE p.oid NOT IN (SELECT objid FROM ext WHERE classid = 'pg_ts_parser'::regclass)
+UNION ALL
+SELECT 'text search template', ns.n, '', t.tmplname::text, jsonb_build_object('functions', concat_ws(' ', t.tmplinit,
+  t.tmpllexize), 'comment', obj_description(t.oid, 'pg_ts_template'))
+FROM pg_ts_template t JOIN ns ON ns.oid = t.tmplnamespace
+WHERE t.oid NOT IN (SELECT objid FROM ext WHERE classid = 'pg_ts_template'::regclass)
+UNION ALL
+SELECT 'foreign data wrapper', '', '', w.fdwname::text, jsonb_build_object(
+  'functions', concat_ws(' ', w.fdwhandler::regproc, w.fdwvalidator::regproc), 'options', to_jsonb(w.fdwoptions),
+  'owner', pg_get_userbyid(w.fdwowner), 'comment', obj_description(w.oid, 'pg_foreign_data_wrapper'))
+FROM pg_foreign_data_wrapper w
+WHERE w.oid NOT IN (SELECT objid FROM ext WHERE classid = 'pg_foreign_data_wrapper'::regclass)
+UNION ALL
+SELECT 'user mapping', '', '', format('%s on %s', m.usename, m.srvname), jsonb_build_object('options',
+  (SELECT jsonb_agg(split_part(o, '=', 1) || ' ' || md5(o) ORDER BY o) FROM unnest(m.umoptions) AS o))
+FROM pg_user_mappings m
+UNION ALL
+SELECT 'large objects', '', '', 'large objects', jsonb_build_object('count', count(*)) FROM pg_largeobject_metadata
+HAVING count(*) > 0
+"""
+
+_CATALOGS = (
+    *("pg_opclass", "pg_opfamily", "pg_conversion", "pg_am", "pg_language", "pg_transform"),
+    *("pg_ts_parser", "pg_ts_template", "pg_foreign_data_wrapper", "pg_largeobject_metadata"),
+)
+# What initdb makes has a lower number (access/transam.h, FirstNormalObjectId); a large object may be given one.
+ANY_RARE = "SELECT " + " OR ".join(
+    f"EXISTS (SELECT FROM {name}{'' if 'large' in name else ' WHERE oid >= 16384'})" for name in _CATALOGS
+)
