@@ -13,6 +13,7 @@ from seatrial.facts import Fact, facts
 from seatrial.model import Blocker, Finding, Impact, Judged, Lock, Report, Status, Step
 from seatrial.reporters import words
 from seatrial.reporters.changes import StepView, TableView, down_view, up_view
+from seatrial.reporters.page import environment
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -32,18 +33,9 @@ def render(report: Report) -> str:
 
 @cache
 def _template() -> Template:
-    from jinja2 import Environment, PackageLoader, StrictUndefined  # a tenth of the start-up of every command
-
-    environment = Environment(
-        loader=PackageLoader("seatrial.reporters"),
-        autoescape=True,
-        finalize=_shown,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["prose"] = _prose
-    return environment.get_template("report.html.j2")
+    pages = environment(autoescape=True, finalize=_shown)
+    pages.filters["prose"] = _prose
+    return pages.get_template("report.html.j2")
 
 
 def _prose(text: str) -> Markup:

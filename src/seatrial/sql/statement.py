@@ -286,7 +286,7 @@ def _defining_kind(cursor: Cursor, first: str) -> str:
     cursor.index += 1
     cursor.accept("ON")
     if first == "CREATE":
-        ddl._create_flags(cursor)
+        ddl.create_flags(cursor)
     cursor.skip_any("TEMPORARY", "ONLINE", "OFFLINE", "IGNORE", "AGGREGATE")
     about = ddl.kind_at(cursor).upper()
     prefix = "COMMENT ON" if first == "COMMENT" else first

@@ -7,9 +7,7 @@ finished Markdown from the modules here, so that the template escapes nothing an
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
-
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from typing import TYPE_CHECKING, Any
 
 from seatrial.facts import facts
 from seatrial.model import HistoryEntry, Judged, NotVerified, Report, Status
@@ -17,6 +15,10 @@ from seatrial.reporters import words
 from seatrial.reporters.markdown import analysis, integrity, told
 from seatrial.reporters.markdown import text as md
 from seatrial.reporters.markdown.detail import detail
+from seatrial.reporters.page import environment
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 HISTORY = {"passed": "✅ Passed", "failed": "❌ Failed", "error": "⚠️ Error", "skipped": "⚠️ Skipped"}
 EXIT = {Status.PASSED: "✅", Status.FAILED: "❌"}
@@ -30,15 +32,7 @@ def render(report: Report) -> str:
 @cache
 def _template() -> Template:
     # finished Markdown goes in: HTML escaping would escape it twice
-    environment = Environment(
-        loader=PackageLoader("seatrial.reporters"),
-        autoescape=False,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    return environment.get_template("report.md.j2")
+    return environment(autoescape=False, keep_trailing_newline=True).get_template("report.md.j2")
 
 
 def _values(report: Report) -> dict[str, Any]:
