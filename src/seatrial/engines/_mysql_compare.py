@@ -65,6 +65,9 @@ def has_key(old: Copy, new: Copy, pair: TablePair) -> bool:
     )
 
 
+_GONE = "-"  # the mask of a row whose key is not on the other side
+
+
 class Comparison:
     """One pair of copies."""
 
@@ -142,12 +145,11 @@ class Comparison:
         return name
 
     def _by_key(self, old: str, new: str) -> TableDiff:
-        join = f"{old} o JOIN {new} n ON {self._on}"
-        matched, differing = self._link.rows(f"SELECT COUNT(*), SUM({self._differs()}) FROM {join}")[0]
-        both = int(matched or 0)
-        work = []
-        if int(float(differing or 0)):
-            work.append(self.scratch(f"{self._changed()} FROM {join} WHERE {self._differs()}"))
+        # One reading of both sides: where no row is gone and none is new, it is the only one.
+        alone = f"{self._sure['n']} IS NULL"
+        join = f"{old} o LEFT JOIN {new} n ON {self._on}"
+        work = [self.scratch(f"{self._changed(alone)} FROM {join} WHERE {alone} OR {self._differs()}")]
+        both = self._old.rows - self._count(f"{work[0]} WHERE m = '{_GONE}'")
         lost = self._missing(old, new, "o", both < self._old.rows)
         added = self._missing(new, old, "n", both < self._new.rows)
         if lost and added and self._digested and (twins := self._twins(lost, added)):
@@ -177,8 +179,11 @@ class Comparison:
             return f"{old} IS NULL"
         return same_value(self._old.column(a), old, self._new.column(b), self._new.at(b, "n"))
 
-    def _changed(self) -> str:
-        """The select list of a table of changed rows: raw key, both texts, and a mask of what differs."""
+    def _changed(self, alone: str = "FALSE") -> str:
+        """The select list of a table of changed rows: raw key, both texts, and a mask of what differs.
+
+        Where ``alone`` is true there is no other side.
+        """
         key = [f"{self._old.at(k, 'o')} AS q{i}" for i, k in enumerate(self._pair.key)]
         olds = [f"{self._old.text(k, 'o')} AS t{i}" for i, k in enumerate(self._pair.key)]
         before = [f"{self._old.text(a, 'o')} AS o{i}" for i, (a, _) in enumerate(self._pair.columns)]
@@ -187,7 +192,7 @@ class Comparison:
             for i, (_, b) in enumerate(self._pair.columns)
         ]
         marks = ", ".join(f"IF({self._equal(a, b)}, '0', '1')" for a, b in self._pair.columns)
-        return f"SELECT {', '.join([*key, *olds, *before, *after])}, CONCAT({marks}) AS m"
+        return f"SELECT {', '.join([*key, *olds, *before, *after])}, IF({alone}, '{_GONE}', CONCAT({marks})) AS m"
 
     def _missing(self, one: str, other: str, alias: str, some: bool) -> str:
         """A table of the rows of one side whose key is not on the other; no name where there are none."""
