@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import re
 import signal
@@ -12,9 +13,14 @@ import psycopg
 import pytest
 from pg_fixtures import pg_server, pg_state  # noqa: F401 - fixtures
 from retry_fixtures import GOOD, LOSS, disturbed, meanwhile, once, rules, strategies
+from test_sources_alembic import project as alembic_project
+from test_sources_alembic import revision, table
 
+from seatrial import app, config
+from seatrial.codec import decode_trace, encode_trace
 from seatrial.config import ServerConfig
-from seatrial.model import Report, Status
+from seatrial.judge import judge
+from seatrial.model import Report, Severity, Status
 from seatrial.reporters import render
 from seatrial.servers import _postgresql_local as local_server
 from seatrial.servers import ledger, process
@@ -239,3 +245,45 @@ def test_own_server_killed_in_the_middle_of_up(pg_state, tmp_path):  # noqa: F81
     assert rules(report) == ["values-lost"]
     assert strategies(report) == [("reset-test-db", True)]
     assert not postmasters()
+
+
+# --- sources, seeds, and attempts that disagree ---
+
+
+def test_backend_killed_under_alembic(pg_server, admin, tmp_path):  # noqa: F811
+    """The project's own Python loses its connection: told by no code, and the same to us."""
+    up = "op.execute('SELECT pg_sleep(1.3)'); op.drop_column('t', 'x')"
+    back = "op.add_column('t', sa.Column('x', sa.Text))"
+    alembic = alembic_project(tmp_path, revision("a", **table("t")), revision("b", "a", up=up, downgrade=back))
+    (alembic / "seatrial.toml").write_text("[retry]\npauses = [0.05]\n")
+    with meanwhile(kill_once(admin, "%pg_sleep(1.3)%")):
+        report = app.run(config.load(alembic).replace(server=server(pg_server), only=("b",)))
+    assert strategies(report) == [("reset-test-db", True)]
+    assert rules(report, "b") == ["values-lost"]
+
+
+def test_killed_while_the_seed_is_loaded(pg_server, admin, tmp_path):  # noqa: F811
+    left = databases(admin)
+    seed = "INSERT INTO t VALUES (1, 'one', 'x');\nSELECT pg_sleep(1.2);\nINSERT INTO t VALUES (2, 'two', 'y');\n"
+    with meanwhile(kill_once(admin, "%pg_sleep(1.2)%")):
+        report = disturbed(tmp_path, [LOSS], server(pg_server), {}, seed=seed)
+    assert strategies(report) == [("reset-test-db", True)]
+    assert lost(report) == [(("1",), ("2",))]
+    assert report.trace.repaired_seed == ""
+    assert databases(admin) == left
+
+
+def test_attempts_that_disagree(pg_server, admin, tmp_path):  # noqa: F811
+    """Up adds as many rows as its database's name says, and the second attempt has another database."""
+    number = "substring(current_database() from '[0-9]+$')::int"
+    up = f"INSERT INTO t (id, a) SELECT 100 + g, 'x' FROM generate_series(1, {number}) g;"
+    down = "SELECT pg_sleep(1.1); DELETE FROM t WHERE id > 100;"
+    with meanwhile(kill_once(admin, "%pg_sleep(1.1)%")):
+        report = disturbed(tmp_path, [(up, down)], server(pg_server), {})
+    assert strategies(report) == [("reset-test-db", True)]
+    assert rules(report) == ["flaky"]
+    (finding,) = [f for f in report.migrations[-1].findings if f.rule == "flaky"]
+    assert finding.severity is Severity.MEDIUM
+    assert "by then it had added" in finding.message
+    again = decode_trace(encode_trace(report.trace))
+    assert rules(judge(again, config.Config(), datetime.date(2026, 1, 1))) == ["flaky"]
