@@ -64,7 +64,6 @@ def test_a_seed_belongs_to_its_version_or_to_the_last_one_that_is_not_tried():
         ({"waivers": [{"migraton": "1"}]}, "unknown key 'waivers.migraton'; did you mean 'migration'"),
         ({"seed": {"rows": "many"}}, "'seed.rows': expected int, got str"),
         ({"only": ["1"]}, "unknown key 'only'"),
-        ({"retry": {"pauses": [-1]}}, "'retry': attempts and pauses are numbers from 0 on"),
         ({"fail_on": "hgh"}, "'fail_on': 'hgh' is none of low, medium, high, critical"),
     ],
 )

@@ -161,8 +161,6 @@ def parse(settings: Mapping[str, Any], project: Path, where: str) -> Config:
         config = msgspec.convert(dict(settings), Config)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{where}: {_plain(str(error))}") from error
-    if config.retry.attempts < 0 or any(pause < 0 for pause in config.retry.pauses):
-        raise ConfigError(f"{where}: 'retry': attempts and pauses are numbers from 0 on")
     return config.replace(project=project)
 
 
