@@ -62,10 +62,21 @@ def test_what_fits_already_is_left_alone(pair):
     assert refit(one, one.inspect(), one.inspect(), seed=7) == FillResult()
 
 
-def test_a_table_without_a_key_says_so(pair):
-    one, _ = pair
-    one.execute("CREATE TABLE bare (x INT)", "INSERT INTO bare VALUES (NULL)")
-    before = one.inspect()
-    one.execute("DROP TABLE bare", "CREATE TABLE bare (x INT NOT NULL)")
-    made = refit(one, before, one.inspect(), seed=7)
-    assert made.not_filled == {TableRef("", "bare"): "the table has no key to find its rows by"}
+def test_rows_without_a_key_are_made_anew(pair):
+    one, other = pair
+    one.execute("CREATE TABLE bare (x INT)", *["INSERT INTO bare VALUES (NULL)"] * 3)
+    other.execute("CREATE TABLE bare (x INT NOT NULL UNIQUE)")
+    made = refit(one, one.inspect(), other.inspect(), seed=7)
+    assert made.not_filled == {} and made.columns[TableRef("", "bare")] == ("x",)
+    rows = {r[0] for r in one.query("SELECT x FROM bare")}
+    assert len(rows) == 3 and None not in rows
+
+
+def test_rows_of_which_none_can_be_made_to_fit_go(pair):
+    one, other = pair
+    one.execute("CREATE TABLE leader (name VARCHAR(20) PRIMARY KEY CHECK (length(name) > 0))")
+    other.execute("CREATE TABLE leader (name VARCHAR(20) PRIMARY KEY CHECK (name = 'default'))")
+    fill(one, one.inspect(), tables=[TableRef("", "leader")], rows=5, seed=7)
+    made = refit(one, one.inspect(), other.inspect(), seed=7)
+    assert TableRef("", "leader") in made.columns
+    assert one.query("SELECT name FROM leader") == [("default",)]

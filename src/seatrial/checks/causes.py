@@ -57,6 +57,9 @@ def removed(case: Case, table: TableRef) -> Iterator[Cause]:
             f"Rename {table} out of the way instead of dropping it, and drop it for good in a later migration.",
         )
         return
+    if renumbered := list(_renumbered(case, table)):
+        yield from renumbered
+        return
     direct = up.truncates(table) or up.deletes_from(table)
     if direct:
         yield Cause(
@@ -82,6 +85,17 @@ def removed(case: Case, table: TableRef) -> Iterator[Cause]:
         yield Cause(
             f"IGNORE lets the engine delete rows that the new rule refuses ({quoted(ignored)})",
             "Find and resolve the duplicates in statements of their own before adding the rule, without IGNORE.",
+        )
+
+
+def _renumbered(case: Case, table: TableRef) -> Iterator[Cause]:
+    """Up drops a column of the key, and down gives every row a new value in it: no row has its old key."""
+    gone = [c for c in case.key_of(table) if case.up.drops_column(table, c)]
+    if gone and case.down_ran and set(gone) <= set(case.after_down.schema.columns(table)):
+        yield Cause(
+            f"up drops the key column {listed(gone)} ({quoted(case.up.drops_column(table, gone[0]))}) and down numbers"
+            " the rows anew",
+            f"Keep the values of {listed(f'{table}.{c}' for c in gone)} in a side table, and let down put them back.",
         )
 
 
@@ -203,11 +217,14 @@ def _triggers(case: Case, table: TableRef, effect: str) -> Iterator[Cause]:
     """Triggers on tables that up wrote to whose text, or whose function's text, names this table."""
     schema = case.before.schema
     bodies = {k.name.split("(")[0]: str(a.get("definition")) for k, a in schema.items() if k.kind == "function"}
+    verb = {"removed": "DELETE", "added": "INSERT"}.get(effect, "")
     for key, attributes in schema.items():
         if key.kind != "trigger" or key.owner is None or not case.up.names_table(key.owner):
             continue
         text = str(attributes.get("definition") or "")
         called = [body for name, body in bodies.items() if name in text]
+        if not any(verb in body.upper() for body in called or (text,)):
+            continue
         if any(_names(t, table, case.trial.engine) for t in (text, *called)) or key.owner == table:
             yield Cause(
                 f"trigger {key.name} on {key.owner} fired while up wrote to {key.owner}, and {effect} them",
@@ -234,6 +251,9 @@ def added(case: Case, table: TableRef) -> Iterator[Cause]:
             f"up inserts them ({quoted(direct)}) and down does not delete them",
             "Let down delete exactly the rows that up added.",
         )
+        return
+    if renumbered := list(_renumbered(case, table)):
+        yield from renumbered
         return
     yield from _triggers(case, table, "added")
     if case.down_ran and case.down.inserts_into(table):

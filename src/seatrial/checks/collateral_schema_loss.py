@@ -139,8 +139,24 @@ def _unsaid(case: Case, key: ObjectKey, change: Difference) -> dict[str, tuple[A
     changed = {n: (old, new) for n, (old, new) in change.attributes.items() if old not in (None, "", ())}
     if key.kind == "trigger":
         changed.pop("order", None)  # MySQL numbers them: one that is dropped by name moves those behind it up
+    if key.kind != "column" and change.new is not None and _retyped(case, key, change):
+        changed = {n: v for n, v in changed.items() if n not in REWRITTEN}
     unsaid = {n: v for n, v in changed.items() if not case.up.states_attribute(key, n)}
     return {n: v for n, v in unsaid.items() if n not in ACTIONS or v[0] not in NO_ACTION}
+
+
+REWRITTEN = {"definition", "expression", "predicate", "keys", "columns", "terms"}
+
+
+def _retyped(case: Case, key: ObjectKey, change: Difference) -> bool:
+    """A column under the object has another type now; PostgreSQL writes expressions over it anew: date(d) becomes d."""
+    columns = {c for side in (change.old, change.new) if side for c in _texts(side.get("columns"))}
+    table = key.owner
+    return table is not None and any(case.up.alters_column_type(table, c) for c in columns)
+
+
+def _texts(value: Attribute) -> tuple[str, ...]:
+    return value if isinstance(value, tuple) else ()
 
 
 def _followed(case: Case) -> dict[ObjectKey, tuple[ObjectKey, Attributes]]:
@@ -176,7 +192,7 @@ def _moved(
         return rename_in(own, engine, names, mine) + (rename_in(references + theirs, engine, names, other))
 
     def attribute(name: str, value: Attribute) -> Attribute:
-        if name == "terms" and isinstance(value, tuple):
+        if name in ("terms", "keys") and isinstance(value, tuple):
             return tuple(text(v) for v in value)
         if isinstance(value, tuple):
             known = other if name == "referenced_columns" else mine

@@ -13,10 +13,12 @@ from dataclasses import replace
 from seatrial.errors import DatabaseError
 from seatrial.model import Database, ErrorKind, Schema, TableRef
 from seatrial.seeds.generate import FillResult
+from seatrial.seeds.insert import Inserter
 from seatrial.seeds.references import NoParentError, Values
 from seatrial.seeds.rows import Maker
 from seatrial.seeds.shape import Column, Reference, Shape, shapes
-from seatrial.seeds.standing import Standing
+from seatrial.seeds.standing import Standing, qualified
+from seatrial.seeds.thin import keep_only
 
 _TEXT = frozenset({"text", "char"})
 
@@ -27,7 +29,7 @@ def refit(database: Database, now: Schema, ahead: Schema, *, seed: int) -> FillR
     ``columns`` of the result are those that were changed; ``not_filled`` says where no fitting value was found.
     """
     known, wanted = (shapes(s, database.engine, database.relationships) for s in (now, ahead))
-    work = _Refit(database, known, {t: _merged(known[t], wanted[t]) for t in known if t in wanted}, seed)
+    work = _Refit(database, now, known, {t: _merged(known[t], wanted[t]) for t in known if t in wanted}, seed)
     changes = {t: found for t in work.known if (found := _asked(known[t], wanted[t])) and not known[t].holders}
     return work.run(changes)
 
@@ -80,40 +82,63 @@ def _merged_column(now: Column, ahead: Column | None) -> Column:
 
 class _Refit:
     def __init__(
-        self, database: Database, now: Mapping[TableRef, Shape], known: Mapping[TableRef, Shape], seed: int
+        self,
+        database: Database,
+        schema: Schema,
+        now: Mapping[TableRef, Shape],
+        known: Mapping[TableRef, Shape],
+        seed: int,
     ) -> None:
-        self.database, self.now, self.known, self.seed = database, now, known, seed
+        self.database, self.schema, self.now, self.known, self.seed = database, schema, now, known, seed
         self.standing = Standing(database, known)
         self._changed: dict[TableRef, tuple[str, ...]] = {}
         self._not_fitted: dict[TableRef, str] = {}
+        self._keyless: list[TableRef] = []  # their rows cannot be found again: they are made anew
+        self._hopeless: dict[TableRef, list[int]] = {}  # what stays of rows of which others cannot be made to fit
 
     def run(self, changes: Mapping[TableRef, frozenset[str]]) -> FillResult:
         made = {t: self._rows(t, asked) for t, asked in changes.items()}
         made = {t: pairs for t, pairs in made.items() if pairs}
-        if made:
-            with self.database.filling():
+        counts = {t: self.standing.count(t) for t in self._keyless}
+        if self._hopeless:
+            keep_only(self.database, self.schema, self._hopeless)
+            self._changed |= {t: tuple(sorted(changes[t])) for t in self._hopeless}
+        if made or counts:
+            with self.database.filling() as session:
                 for table, pairs in made.items():
                     self._amend(table, pairs)
+                for table, count in counts.items():
+                    session.execute(f"DELETE FROM {qualified(self.database, table)}")
+                    self._make_anew(table, count)
         return FillResult(columns=self._changed, not_filled=self._not_fitted)
 
     def _rows(self, table: TableRef, asked: frozenset[str]) -> list[tuple[Values, Values]]:
         """Rows as they stand and as they should be, where these differ."""
         shape = self.known[table]
         if not self.now[table].key:
-            self._not_fitted[table] = "the table has no key to find its rows by"
+            self._keyless.append(table)
             return []
         standing = self.standing.rows(table, [n for n, c in shape.columns.items() if not c.by_engine])
         fixed = {n for n in shape.columns if n not in asked}
         maker = Maker(shape, self.seed, len(standing), self._parents, fixed=fixed)
         maker.reserve(standing)
-        pairs = []
-        for i, row in enumerate(standing):
-            fitted = self._fitted(maker, row, asked, i)
-            if fitted is None:
-                self._not_fitted[table] = f"no value fits for {', '.join(sorted(asked))}"
-            elif fitted != row:
-                pairs.append((row, fitted))
-        return pairs
+        fitted = [(i, row, self._fitted(maker, row, asked, i)) for i, row in enumerate(standing)]
+        kept = [i for i, _, new in fitted if new is not None]
+        if len(kept) < len(fitted):
+            self._not_fitted[table] = f"no value fits for {', '.join(sorted(asked))}"
+            if kept:
+                self._hopeless[table] = kept
+        return [(row, new) for _, row, new in fitted if new is not None and new != row]
+
+    def _make_anew(self, table: TableRef, count: int) -> None:
+        """Rows without a key, made for both schemas."""
+        maker = Maker(self.known[table], self.seed, count, self._parents)
+        inserter = Inserter(self.database, maker)
+        try:
+            inserter.insert([(i, row) for i in range(count) if (row := maker.row(i)) is not None])
+        except NoParentError as error:
+            self._not_fitted[table] = str(error)
+        self._changed[table] = tuple(self.known[table].columns)
 
     def _fitted(self, maker: Maker, row: Values, asked: Iterable[str], i: int) -> Values | None:
         try:

@@ -39,6 +39,9 @@ class Standing:
             self._keys[table, columns] = [tuple(f.read(v) for f, v in zip(families, r, strict=True)) for r in rows]
         return self._keys[table, columns]
 
+    def count(self, table: TableRef) -> int:
+        return int(self.database.query(f"SELECT count(*) FROM {qualified(self.database, table)}")[0][0] or 0)
+
     def rows(self, table: TableRef, names: Sequence[str], limit: int = MOST) -> list[Values]:
         """Some columns of the first rows, in the order of the key."""
         shape = self.known[table]
