@@ -1,10 +1,10 @@
-"""Kill `seatrial run` on PostgreSQL (SIGKILL) at random instants and in each phase: does the next run clean up?
+"""Kill `seatrial run` (SIGKILL) at random instants and in each phase: does the next run clean up?
 
-    python -m benchmarks.kill [--instants N] [--mode local|url]... [--seed N]
+    python -m benchmarks.kill [--engine postgresql|mysql|mariadb]... [--instants N] [--mode local|url]... [--seed N]
 
 For each kill: a run is started and killed, then a second run has to end as an undisturbed one does, and after it the
 lists of databases, processes and files have to be those from before the first. Exit 1 where one is not. Phases are seen
-from outside, in the server's own pg_stat_activity. Needs Linux (/proc) and psycopg.
+from outside, in the server's own list of what it is doing. Needs Linux (/proc) and the drivers.
 """
 
 from __future__ import annotations
@@ -19,38 +19,145 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, ClassVar
 
 import psycopg
+import pymysql.err
 
 from benchmarks import common
-from seatrial.servers import _postgresql_local as postgresql
-from seatrial.servers import ledger
+from seatrial.errors import ServerError
+from seatrial.servers import _mysql_local, _postgresql_local, ledger
+from seatrial.servers._mysql_target import Target
+from seatrial.servers.process import Running
 
-PHASES = {  # what the server is asked to do in each
-    "after CREATE DATABASE": "select count(*) > 0 from pg_database where datname like 'seatrial\\_%'",
-    "in clone": "select count(*) > 0 from pg_stat_activity where state = 'active' and query like"
-    " 'CREATE DATABASE%TEMPLATE seatrial%' and pid <> pg_backend_pid()",
-    "in up": "select count(*) > 0 from pg_stat_activity where state = 'active' and query like '%pg_sleep(0.301)%'"
-    " and pid <> pg_backend_pid()",
-    "in down": "select count(*) > 0 from pg_stat_activity where state = 'active' and query like '%pg_sleep(0.302)%'"
-    " and pid <> pg_backend_pid()",
-    "in drop": "select count(*) > 0 from pg_stat_activity where state = 'active' and query like 'DROP DATABASE%'"
-    " and pid <> pg_backend_pid()",
-}
 UP = {
-    1: "CREATE TABLE users (id serial PRIMARY KEY, name text NOT NULL, email text);",
-    2: "ALTER TABLE users ADD COLUMN status text; SELECT pg_sleep(0.301);",
-    3: "CREATE TABLE orders (id serial PRIMARY KEY, user_id integer REFERENCES users, total numeric(10,2));",
-    4: "UPDATE orders SET total = 0 WHERE total < 0; SELECT pg_sleep(0.301); ALTER TABLE orders DROP COLUMN total;",
+    1: "CREATE TABLE users (id {serial} PRIMARY KEY, name varchar(40) NOT NULL, email text);",
+    2: "ALTER TABLE users ADD COLUMN status text; SELECT {sleep}(0.301);",
+    3: "CREATE TABLE orders (id {serial} PRIMARY KEY, user_id integer, total numeric(10,2),"
+    " FOREIGN KEY (user_id) REFERENCES users (id));",
+    4: "UPDATE orders SET total = 0 WHERE total < 0; SELECT {sleep}(0.301); ALTER TABLE orders DROP COLUMN total;",
 }
 DOWN = {
     1: "DROP TABLE users;",
-    2: "SELECT pg_sleep(0.302); ALTER TABLE users DROP COLUMN status;",
+    2: "SELECT {sleep}(0.302); ALTER TABLE users DROP COLUMN status;",
     3: "DROP TABLE orders;",
     4: "ALTER TABLE orders ADD COLUMN total numeric(10,2);",  # loses values: the walk has to go back to a checkpoint
+}
+
+
+class Engine(ABC):
+    """How one engine's server is started, asked, and seen in each phase."""
+
+    name: str
+    words: ClassVar[Mapping[str, str]]  # what differs in the migrations
+    socket: str  # its file in the server's folder
+    databases: str  # a query for their names
+    phases: ClassVar[Mapping[str, str]]  # queries that are true in each
+
+    @abstractmethod
+    def start(self, run: ledger.Run) -> Running: ...
+
+    @abstractmethod
+    def url(self, folder: Path) -> str: ...
+
+    @abstractmethod
+    def connect(self, folder: Path) -> Any:
+        """A connection in autocommit, or None where there is none to be had now."""
+
+    @abstractmethod
+    def ask(self, connection: Any, sql: str) -> list[str] | None:
+        """The first column as text; None where the server is gone."""
+
+    def is_in(self, connection: Any, phase: str) -> bool | None:
+        found = self.ask(connection, self.phases[phase])
+        return None if found is None else found[0] in ("True", "1")
+
+
+def _doing(words: str) -> str:
+    return (
+        f"select count(*) > 0 from pg_stat_activity where state = 'active' and query like '{words}'"
+        " and pid <> pg_backend_pid()"
+    )
+
+
+class Postgresql(Engine):
+    name = "postgresql"
+    words: ClassVar[Mapping[str, str]] = {"serial": "serial", "sleep": "pg_sleep"}
+    socket = ".s.PGSQL.5432"
+    databases = "select datname from pg_database"
+    phases: ClassVar[Mapping[str, str]] = {
+        "after CREATE DATABASE": "select count(*) > 0 from pg_database where datname like 'seatrial\\_%'",
+        "in clone": _doing("CREATE DATABASE%TEMPLATE seatrial%"),
+        "in up": _doing("%pg_sleep(0.301)%"),
+        "in down": _doing("%pg_sleep(0.302)%"),
+        "in drop": _doing("DROP DATABASE%"),
+    }
+
+    def start(self, run: ledger.Run) -> Running:
+        return _postgresql_local.start(run)
+
+    def url(self, folder: Path) -> str:
+        return f"postgresql://postgres@/?host={folder}"
+
+    def connect(self, folder: Path) -> Any:
+        with contextlib.suppress(psycopg.Error):
+            return psycopg.connect(host=str(folder), user="postgres", dbname="postgres", autocommit=True)
+
+    def ask(self, connection: Any, sql: str) -> list[str] | None:
+        try:
+            return [str(row[0]) for row in connection.execute(sql)]
+        except psycopg.Error:
+            return None
+
+
+def _running(words: str) -> str:
+    return (
+        f"select count(*) > 0 from information_schema.processlist where info like '{words}' and id <> connection_id()"
+    )
+
+
+class Mysql(Engine):
+    words: ClassVar[Mapping[str, str]] = {"serial": "integer AUTO_INCREMENT", "sleep": "SLEEP"}
+    socket = "s.sock"
+    databases = "show databases"
+    phases: ClassVar[Mapping[str, str]] = {
+        "after CREATE DATABASE": "select count(*) > 0 from information_schema.schemata"
+        " where schema_name like 'seatrial%'",
+        "in up": _running("%SLEEP(0.301)%"),
+        "in down": _running("%SLEEP(0.302)%"),
+        "in drop": _running("DROP DATABASE%"),
+    }
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def start(self, run: ledger.Run) -> Running:
+        return _mysql_local.start(run, self.name)
+
+    def url(self, folder: Path) -> str:
+        return f"{self.name}://root@localhost/?unix_socket={folder / self.socket}"
+
+    def connect(self, folder: Path) -> Any:
+        with contextlib.suppress(ServerError):
+            return Target(user="root", unix_socket=str(folder / self.socket)).connect(None)
+
+    def ask(self, connection: Any, sql: str) -> list[str] | None:
+        try:
+            cursor = connection.cursor()
+            cursor.execute(sql)
+            return [str(row[0]) for row in cursor.fetchall()]
+        except (pymysql.err.MySQLError, OSError):
+            return None
+
+
+ENGINES: Mapping[str, Callable[[], Engine]] = {
+    "postgresql": Postgresql,
+    "mysql": lambda: Mysql("mysql"),
+    "mariadb": lambda: Mysql("mariadb"),
 }
 
 
@@ -78,20 +185,21 @@ class Inventory:
 class Place:
     """A project, folders of its own for state and temporary files, and perhaps a server."""
 
-    def __init__(self, mode: str) -> None:
-        self.mode = mode
+    def __init__(self, engine: Engine, mode: str) -> None:
+        self.engine, self.mode = engine, mode
         self.folder = Path(tempfile.mkdtemp(prefix="sk-", dir="/tmp"))
         self.folder.chmod(0o755)
         self.temporary, self.state, self.project = (self.folder / n for n in ("t", "state", "project"))
         for folder in (self.temporary, self.state, self.project / "migrations"):
             folder.mkdir(parents=True)
         self.temporary.chmod(0o1777)
-        for version, text in UP.items():
-            (self.project / "migrations" / f"{version}_step.up.sql").write_text(text)
-            (self.project / "migrations" / f"{version}_step.down.sql").write_text(DOWN[version])
+        for way, texts in (("up", UP), ("down", DOWN)):
+            for version, text in texts.items():
+                path = self.project / "migrations" / f"{version}_step.{way}.sql"
+                path.write_text(text.format(**engine.words))
         (self.project / "seatrial.toml").write_text('[source]\ntype = "golang-migrate"\npath = "migrations"\n')
         self.own_run = ledger.Run.start()
-        self.server = postgresql.start(self.own_run) if mode == "url" else None
+        self.server = engine.start(self.own_run) if mode == "url" else None
 
     def close(self) -> None:
         if self.server is not None:
@@ -101,9 +209,9 @@ class Place:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def start(self) -> subprocess.Popen[bytes]:
-        place = ["--engine", "postgresql"]
+        place = ["--engine", self.engine.name]
         if self.server is not None:
-            place = ["--server", f"postgresql://postgres@/?host={self.server.folder}"]
+            place = ["--server", self.engine.url(self.server.folder)]
         return subprocess.Popen(
             [*common.SEATRIAL, "run", str(self.project), "--report", str(self.folder / "out"), *place],
             env={**os.environ, "TMPDIR": str(self.temporary), "XDG_STATE_HOME": str(self.state)},
@@ -113,30 +221,22 @@ class Place:
             start_new_session=True,
         )
 
-    def socket(self) -> Path | None:
-        """The folder of the server's socket: the script's own, or the one that the run just started."""
-        if self.server is not None:
-            return self.server.folder
-        return next((p.parent for p in self.temporary.glob("seatrial-*/.s.PGSQL.5432")), None)
-
-    def connect(self) -> psycopg.Connection[tuple[object, ...]] | None:
-        folder = self.socket()
-        with contextlib.suppress(psycopg.Error):
-            if folder is not None:
-                return psycopg.connect(host=str(folder), user="postgres", dbname="postgres", autocommit=True)
-        return None
+    def connect(self) -> Any:
+        """To the script's own server, or to the one that the run just started; None where there is none."""
+        folder = self.server.folder if self.server is not None else None
+        found = self.temporary.glob(f"seatrial-*/{self.engine.socket}")
+        folder = folder or next((path.parent for path in found), None)
+        return self.engine.connect(folder) if folder is not None else None
 
     def inventory(self) -> Inventory:
-        databases: frozenset[str] = frozenset()
         connection = self.connect()
+        databases = self.engine.ask(connection, self.engine.databases) if connection is not None else None
         if connection is not None:
-            with connection:
-                rows = connection.execute("select datname from pg_database").fetchall()
-            databases = frozenset(str(name) for (name,) in rows)
+            connection.close()
         files = (p for folder in (self.temporary, self.state) for p in folder.rglob("*") if not p.is_dir())
         tops = (p for p in self.temporary.iterdir())
         names = {str(p.relative_to(self.folder)) for p in (*files, *tops)}
-        return Inventory(databases, frozenset(self._processes()), frozenset(names))
+        return Inventory(frozenset(databases or ()), frozenset(self._processes()), frozenset(names))
 
     def _processes(self) -> Iterator[int]:
         """Processes that were given our folders or work in them; the script's own server is none of them."""
@@ -173,11 +273,11 @@ def kill_in(phase: str) -> Callable[[Place, subprocess.Popen[bytes]], bool]:
     def kill(place: Place, process: subprocess.Popen[bytes]) -> bool:
         connection = None
         while process.poll() is None:
-            try:
-                connection = connection or place.connect()
-                if connection is not None and connection.execute(PHASES[phase]).fetchone() == (True,):
-                    return True
-            except psycopg.Error:
+            connection = connection or place.connect()
+            seen = place.engine.is_in(connection, phase) if connection is not None else None
+            if seen:
+                return True
+            if seen is None:
                 connection = None
         return False
 
@@ -201,17 +301,19 @@ def once(
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--engine", action="append", choices=tuple(ENGINES))
     parser.add_argument("--instants", type=int, default=20)
     parser.add_argument("--mode", action="append", choices=("local", "url"))
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
     wrong = 0
-    for mode in args.mode or ("local", "url"):
-        place = Place(mode)
-        try:
-            wrong += _mode(place, args.instants, random.Random(args.seed))
-        finally:
-            place.close()
+    for name in args.engine or ENGINES:
+        for mode in args.mode or ("local", "url"):
+            place = Place(ENGINES[name](), mode)
+            try:
+                wrong += _mode(place, args.instants, random.Random(args.seed))
+            finally:
+                place.close()
     print(f"\n{'all as before after every kill' if not wrong else f'{wrong} kills left something'}")
     return 1 if wrong else 0
 
@@ -222,11 +324,14 @@ def _mode(place: Place, instants: int, chance: random.Random) -> int:
     process = place.start()
     _, said = process.communicate()
     lasts = time.monotonic() - begun
-    print(f"{place.mode}: an undisturbed run takes {lasts:.1f} s and ends with {process.returncode} (1 is right)")
+    print(
+        f"{place.engine.name}, {place.mode}: an undisturbed run takes {lasts:.1f} s"
+        f" and ends with {process.returncode} (1 is right)"
+    )
     if process.returncode != 1:
         print(said.decode()[-1000:])
     wrong = _told("undisturbed", True, settled(place, before))
-    for phase in PHASES:
+    for phase in place.engine.phases:
         wrong += _phase(place, before, phase)
     for number in range(instants):
         instant = chance.uniform(0.02, lasts)

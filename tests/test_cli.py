@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -132,6 +133,7 @@ def test_redacted_reports_hold_no_value(tmp_path):
         assert "my secret" not in path.read_text()
 
 
+WAIVER = "[[waivers]]\nuntil = 2099-01-01\n"
 WRONG = {
     "nothing there": (lambda p: (p / "x").mkdir(), ["run", "{p}/x"], "No migrations were found"),
     "no folder": (lambda p: None, ["run", "{p}/nowhere"], "is not a folder"),
@@ -161,7 +163,43 @@ WRONG = {
         ["run", "{p}/p", "--server", "oracle://x/"],
         "no engine is known",
     ),
-    "no such rule": (lambda p: None, ["explain", "row-lost"], "there is no rule 'row-lost'"),
+    "no such rule": (lambda p: None, ["explain", "row-lost"], "did you mean 'rows-lost'?"),
+    "too few rows": (
+        lambda p: project(p / "p", [TABLE], settings="[seed]\nrows = -1\n"),
+        ["run", "{p}/p"],
+        "'seed.rows': expected int >= 2",
+    ),
+    "settings in latin-1": (
+        lambda p: (project(p / "p", [TABLE]) / "seatrial.toml").write_bytes(b"[seed]\n# gr\xf6\xdfer\n"),
+        ["run", "{p}/p"],
+        "seatrial.toml, line 2: byte 0xf6 is not UTF-8",
+    ),
+    "waiver of no rule": (
+        lambda p: project(p / "p", [TABLE], settings=f"{WAIVER}migration = '0001'\nrule = 'row-lost'\nreason = 'x'\n"),
+        ["run", "{p}/p"],
+        "there is no rule 'row-lost'. Did you mean 'rows-lost'?",
+    ),
+    "format in the settings": (
+        lambda p: project(p / "p", [TABLE], settings='format = ["pdf"]\n'),
+        ["run", "{p}/p"],
+        "no report format 'pdf'",
+    ),
+    "report in a file": (
+        lambda p: project(p / "p", [TABLE]),
+        ["run", "{p}/p", "--report", "{p}/p/seatrial.toml"],
+        "Give another folder: --report DIR",
+    ),
+    "writes that are not there": (
+        lambda p: project(p / "p", [TABLE], settings='[lived_in]\npath = "writes.sql"\n'),
+        ["run", "{p}/p", "--engine", "sqlite"],
+        "writes.sql is not there. Check [lived_in] path",
+    ),
+    "no git ref": (
+        lambda p: project(p / "p", [TABLE]),
+        ["run", "{p}/p", "--since", "v9"],
+        "--since names neither a version nor a git ref here",
+    ),
+    "no history": (lambda p: None, ["history", "{p}/nowhere"], "is not a folder"),
     "no trace": (lambda p: (p / "t").write_text("{}"), ["report", "{p}/t"], "/t: this is no trace of a run"),
 }
 
@@ -175,6 +213,68 @@ def test_bad_input_is_one_clear_message_and_exit_code_2(tmp_path, name):
     assert said in done.output
     assert "Traceback" not in done.output
     assert "hunter2" not in done.output
+    assert "starting" not in done.output  # nothing was begun
+
+
+def test_an_unknown_parent_is_named_with_its_file(tmp_path):
+    versions = tmp_path / "migrations" / "versions"
+    versions.mkdir(parents=True)
+    (tmp_path / "alembic.ini").write_text("[alembic]\nscript_location = migrations\n")
+    (tmp_path / "migrations" / "env.py").write_text("")
+    (versions / "b1_step.py").write_text('revision = "b1"\ndown_revision = "a1"\n')
+    done = seatrial("run", tmp_path)
+    assert done.exit_code == 2
+    assert "b1_step.py names a1 as a parent, and no file has that revision" in done.output
+
+
+def test_what_is_no_python_is_told(tmp_path):
+    (tmp_path / "versions").mkdir()
+    (tmp_path / "env.py").write_text("")
+    (tmp_path / "seatrial.toml").write_text('[source]\ntype = "alembic"\npath = "."\npython = "/bin/ls"\n')
+    done = seatrial("run", tmp_path)
+    assert done.exit_code == 2
+    assert "/bin/ls cannot run Alembic" in done.output
+    assert "Name the project's Python" in done.output
+
+
+def test_a_reader_that_went_away_changes_no_verdict(tmp_path):
+    folder = project(tmp_path, [TABLE, BAD])
+    command = [sys.executable, "-m", "seatrial.cli", "run", str(folder), "--engine", "sqlite"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.close()
+    _, said = process.communicate()
+    assert process.returncode == 1, said
+    assert b"Traceback" not in said
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_leaves_nothing(tmp_path, number):
+    slow = "INSERT INTO t WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i + 999, 'x' FROM n;"
+    folder = project(tmp_path / "p", [TABLE, (slow, "DELETE FROM t WHERE id > 999;")])
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "seatrial.cli", "run", str(folder), "--engine", "sqlite"],
+        env={**os.environ, "TMPDIR": str(scratch)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    assert any("0002" in line for line in process.stderr)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "interrupted; everything that Seatrial made is removed" in said
+    assert "Traceback" not in said
+    assert list(scratch.iterdir()) == []
+
+
+def test_without_a_place_for_the_ledger_nothing_is_begun(tmp_path, monkeypatch):
+    (tmp_path / "state").write_text("")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    done = seatrial("run", project(tmp_path / "p", [TABLE]), "--engine", "sqlite")
+    assert done.exit_code == 2
+    assert "Set XDG_STATE_HOME to a folder that you may write" in done.output
 
 
 def test_twin_versions_and_foreign_encodings_are_named(tmp_path):

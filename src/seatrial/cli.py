@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import difflib
 import errno
 import importlib.resources
 import os
@@ -110,7 +111,7 @@ def main() -> None:
     """Prove that database migrations are safe before production finds out that they are not."""
 
 
-@main.command()
+@main.command(short_help="Test the migrations of a project.")
 @click.argument("project", type=click.Path(path_type=Path), default=".")
 @click.option("--server", metavar="URL", help="Make the throwaway databases on this server.")
 @click.option("--engine", type=click.Choice(ENGINES), help="Start a throwaway server of this engine.")
@@ -214,7 +215,7 @@ def _known(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
-@main.command()
+@main.command(short_help="A small shop with good and bad migrations.")
 @click.argument("folder", type=click.Path(path_type=Path), default="seatrial-demo")
 @_guarded
 def demo(folder: Path) -> None:
@@ -257,7 +258,7 @@ def doctor_(project: Path, clean: bool) -> None:
     sys.exit(0 if complete else 2)
 
 
-@main.command()
+@main.command(short_help="What a rule means and what to do.")
 @click.argument("rule", required=False)
 @click.option("--all", "everything", is_flag=True, help="Every rule's page as one Markdown document.")
 @_guarded
@@ -272,12 +273,14 @@ def explain(rule: str | None, everything: bool) -> None:
             click.echo(f"{name:24} {known.severity.value:9} {known.page.splitlines()[0]}")
         return
     if rule not in rules:
-        raise SeatrialError(f"there is no rule '{rule}'; seatrial explain lists them all.")
+        near = difflib.get_close_matches(rule, rules, n=1, cutoff=0.5)
+        hint = f"did you mean '{near[0]}'? " if near else ""
+        raise SeatrialError(f"there is no rule '{rule}'; {hint}seatrial explain lists them all.")
     known = rules[rule]
     click.echo(f"{rule} ({known.severity.value})\n\n{known.page}")
 
 
-@main.command()
+@main.command(short_help="Judge a trace again, without a database.")
 @click.argument("trace", type=click.Path(path_type=Path))
 @click.option("--format", "formats", default="markdown", metavar="LIST", help=f"{','.join(FORMATS)}, or terminal.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Write files there instead of printing.")
@@ -303,11 +306,15 @@ def report(trace: Path, formats: str, out: Path | None, project: Path, redact: b
 @_guarded
 def history(project: Path) -> None:
     """What earlier runs said of each migration of PROJECT."""
-    for migration, entry in sorted(app.earlier(project).items()):
+    config.load(project)  # refuses what is no project's folder
+    known = app.earlier(project)
+    if not known:
+        click.echo(f"No run has been kept in {project / app.STATE}. Next: seatrial run {project}")
+    for migration, entry in sorted(known.items()):
         click.echo(f"{migration:24} {entry.get('status', ''):8} {entry.get('tested', '')}")
 
 
-@main.command()
+@main.command(short_help="Print the completion script of a shell.")
 @click.argument("shell", type=click.Choice(("bash", "zsh", "fish")))
 def completion(shell: str) -> None:
     """Print the completion script of a SHELL: eval "$(seatrial completion bash)"."""

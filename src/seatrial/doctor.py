@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import shutil
+import re
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
 from seatrial import config
 from seatrial.errors import SeatrialError
-from seatrial.servers import guess_engine
+from seatrial.servers import _mysql_local, _postgresql_local, guess_engine
 from seatrial.sources import find
 
 DRIVERS = {
     "postgresql": ("psycopg", "pip install 'seatrial[postgresql]'"),
     "mysql": ("pymysql", "pip install 'seatrial[mysql]'"),
     "mariadb": ("pymysql", "pip install 'seatrial[mysql]'"),
-}
-PROGRAMS = {
-    "mysql": ("mysqld", "install your system's MySQL server package, or give --server URL"),
-    "mariadb": ("mariadbd", "install your system's MariaDB server package, or give --server URL"),
 }
 
 
@@ -57,7 +53,8 @@ def _project(project: Path) -> tuple[list[str], bool]:
         + ("" if settings.server.engine or settings.server.url else " (by what the project says; --engine overrides)"),
         f"  rows        {settings.seed.path or 'generated'}",
     ]
-    return lines, _driver(engine) == ""
+    missing = _missing(engine) if settings.server.url is None else _driver(engine)
+    return [*lines, *([f"  missing     {missing}"] if missing else [])], not missing
 
 
 def _driver(engine: str) -> str:
@@ -67,19 +64,30 @@ def _driver(engine: str) -> str:
 
 
 def _engines() -> Iterator[str]:
-    yield f"postgresql  {_driver('postgresql') or _postgresql()}"
-    for engine, (program, advice) in PROGRAMS.items():
-        place = shutil.which(program, path="/usr/sbin:/usr/local/sbin:/usr/local/bin:/usr/bin") or shutil.which(program)
-        yield f"{engine:11} {_driver(engine) or (place or f'no {program} found: {advice}')}"
+    for engine in DRIVERS:
+        yield f"{engine:11} {_driver(engine) or _missing(engine) or _programs(engine)}"
 
 
-def _postgresql() -> str:
-    from seatrial.servers._postgresql_local import find_programs
-
+def _missing(engine: str) -> str:
+    """What a throwaway server of an engine lacks, empty when nothing is."""
+    if missing := _driver(engine):
+        return missing
     try:
-        return f"programs in {find_programs()}"
+        _programs(engine)
     except SeatrialError as error:
         return str(error)
+    return ""
+
+
+def _programs(engine: str) -> str:
+    """Where an engine's server was found. Raises ServerError with how to get it."""
+    if engine not in DRIVERS:
+        return ""
+    if engine == "postgresql":
+        return f"programs in {_postgresql_local.find_programs()}"
+    found = _mysql_local.find_programs(engine)
+    version = re.search(r"Ver (\S+)", found.version)
+    return f"{found.daemon}" + (f", {version[1]}" if version else "")
 
 
 def _clean() -> list[str]:

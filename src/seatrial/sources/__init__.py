@@ -76,6 +76,6 @@ def _several(candidates: list[tuple[Layout, Path]], project: Path) -> str:
 def _nothing(chosen: list[Layout], project: Path, place: Path | None) -> str:
     wanted = "; ".join(f"{layout.kind}: {layout.looked_for}" for layout in chosen)
     return (
-        f"No migrations were found in {place or project}. Looked for {wanted}. "
+        f"No migrations were found in {(place or project).resolve()}. Looked for {wanted}. "
         "Name the folder with --migrations and its kind with --source."
     )
