@@ -51,11 +51,17 @@ def collateral_schema_loss(case: Case) -> Found:
             f"After up {said(changes)}, although no statement says so.",
             table=table,
             columns=[c.key.name for c in changes if c.key.kind == "column"],
-            objects=[c.key.label for c in changes],
+            objects=[*(c.key.label for c in changes), *_new_labels(case, changes)],
             causes=list(dict.fromkeys(_why(case, c) for c in changes)),
             recommendation=_advice([c.key.label for c in changes]),
             count=len(changes),
         )
+
+
+def _new_labels(case: Case, changes: Sequence[Difference]) -> list[str]:
+    """What is there under another name after up answers to both."""
+    now = _followed(case)
+    return [now[c.key][0].label for c in changes if c.new is not None and c.key in now]
 
 
 def _advice(labels: Sequence[str]) -> str:
@@ -77,10 +83,16 @@ def _lost(case: Case) -> Iterator[Difference]:
             continue
         if change.new is None and any(_takes_its_place(new, attributes, other) for other in fresh):
             continue
-        if change.new is None and old.kind not in ("table", "column") and not case.up.names_object(old):
+        if change.new is None and old.kind not in ("table", "column") and not _is_named(case, old, attributes):
             yield Difference(old, before[old], None)
         elif change.new is not None and (unsaid := _unsaid(case, old, change)):
             yield Difference(old, *({**before[old], **{n: side[i] for n, side in unsaid.items()}} for i in (0, 1)))
+
+
+def _is_named(case: Case, key: ObjectKey, attributes: Attributes) -> bool:
+    """Whether a statement names the object; a foreign key that is only declared anew, without its action, is not."""
+    actions = [a for a in ACTIONS if attributes.get(a) not in (None, *NO_ACTION)]
+    return case.up.names_object(key) and all(case.up.states_attribute(key, a) for a in actions)
 
 
 def _moving(case: Case) -> frozenset[str]:
