@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 
 from benchmarks import common
@@ -24,6 +26,7 @@ class Dialect:
     references: Mapping[str, str]  # name -> statement
     change: str  # {step} stands for the distance between changed rows
     targets: tuple[tuple[str, str, str, str], ...]  # what, measured, against, at most
+    aside: str = ""  # changes another table of the same file, between two moments
     more: Mapping[str, str] = field(default_factory=dict)  # changes made one after the other -> what each is called
     touch: str = "SELECT 1"  # changes one row and nothing else
 
@@ -69,11 +72,14 @@ SQLITE = Dialect(
         " date('1990-01-01', (g % 12000) || ' days'), '2001-01-01 00:00:' || (g % 60), 'name ' || g,"
         " CASE WHEN g % 10 > 0 THEN printf('%0128d', g * 7919) END,"
         " '{{\"k\": ' || g || ', \"tags\": [' || (g % 5) || ', \"' || printf('%032x', g * 104729) || '\"]}}' FROM n",
+        "CREATE TABLE aside (n)",
     ),
     references={"max(each column)": _MAX},
     change="UPDATE measured SET name = name || 'x', a = a + 1 WHERE id % {step} = 7",
+    aside="INSERT INTO aside VALUES (1)",
     targets=(
         ("proof of an untouched table", "untouched", "max(each column)", "0.2"),
+        ("the same, another program wrote", "strange", "max(each column)", "0.2"),
         ("naming 100 changed rows", "naming", "max(each column)", "1.0"),
         ("full snapshot", "snapshot", "max(each column)", "4"),
     ),
@@ -133,7 +139,9 @@ class Measured:
         read = {name: self._reading(sql) for name, sql in self.dialect.references.items()}
         acts = {**read, "snapshot": self.snapshot, "untouched": self.untouched, "naming": self.naming}
         acts |= {what: self._naming(moment) for what, moment in self.more.items()}
-        if callable(getattr(self.database, "checksum_sql", None)):
+        if self.dialect.aside:
+            acts["strange"] = self.strange
+        if self.dialect is POSTGRESQL:
             acts["fingerprint"] = self.fingerprint
         return acts
 
@@ -151,7 +159,16 @@ class Measured:
         return self._taking(None)
 
     def untouched(self) -> Cost:
+        """Where a dialect says so, after another table was written by a connection of ours."""
+        if self.dialect.aside:
+            self.database.execute(self.dialect.aside)
         return self._taking(list(self.more.values())[-1] if self.more else self.after)
+
+    def strange(self) -> Cost:
+        """After another table was written by a program that nobody watched."""
+        with closing(sqlite3.connect(self.database.url.removeprefix("sqlite:///"))) as stranger, stranger:
+            stranger.execute(self.dialect.aside)
+        return self._taking(self.after)
 
     def _taking(self, since: Snapshot | None) -> Cost:
         cost = common.cost(lambda: self.database.take("again", since=since))
