@@ -11,8 +11,6 @@ from seatrial.config import Config
 from seatrial.errors import DatabaseError, SeedError, ServerError
 from seatrial.model import (
     ChainStep,
-    Database,
-    Disturbance,
     ErrorKind,
     Event,
     NotVerified,
@@ -21,15 +19,14 @@ from seatrial.model import (
     Snapshot,
     Source,
     Step,
-    StepError,
     Trial,
 )
 from seatrial.plan import Plan, Planned
-from seatrial.schema import same_schema
 from seatrial.seeds.thin import Thinned
 from seatrial.trial.chain import Chain
 from seatrial.trial.extra import Extra
 from seatrial.trial.observe import Observer
+from seatrial.trial.outcome import cut_short, is_own, is_recorded, last_error, varies_only
 from seatrial.trial.retry import Disturbed, Retrier, disturbed
 from seatrial.trial.rows import Rows
 from seatrial.trial.stand import Ground, Stand
@@ -254,9 +251,9 @@ class Leg:
             cut[:] = met
             stand = self.stand
             told = partial(self._tell, "step", step)
-            observer = Observer(stand.database, stand.runner, self.config, told, partial(_is_own, stand.database, met))
+            observer = Observer(stand.database, stand.runner, self.config, told, partial(is_own, stand.database, met))
             trial, now = observer.observe(step.index, step.migration, stand.held[step.index])
-            if error := _last_error(trial):
+            if error := last_error(trial):
                 found = disturbed(stand.database, error)
                 if found is not None:
                     found.trial = trial
@@ -264,7 +261,7 @@ class Leg:
             return trial, now
 
         trial, now = self.retrier.persist(step.migration.id, observe)
-        earlier = tuple(_cut_short(d) for d in cut if d.trial is not None)
+        earlier = tuple(cut_short(d) for d in cut if d.trial is not None)
         return dataclasses.replace(trial, attempts=1 + len(cut), earlier=earlier), now
 
     def _settle(self, step: Planned, trial: Trial, now: Snapshot) -> None:
@@ -280,7 +277,7 @@ class Leg:
             wanted = trial.after_up
         if self._is_all(step) and not self._extras(step, trial):
             return
-        if wanted is not None and _is_recorded(trial) and (self._is_now(now, wanted) or _varies_only(trial)):
+        if wanted is not None and is_recorded(trial) and (self._is_now(now, wanted) or varies_only(trial)):
             self.stand.standing = now
         else:
             self._go_back(step, wanted)
@@ -477,41 +474,3 @@ def _broken_by(trial: Trial) -> list[str]:
     old = {(i.rule, i.object) for i in trial.before.integrity if i.count}
     found = [i for i in trial.after_up.integrity if i.count and i.observed and not i.inferred]
     return [f"{i.object} of {i.table}" for i in found if (i.rule, i.object) not in old]
-
-
-def _last_error(trial: Trial) -> StepError | None:
-    """What kept a trial from being carried out."""
-    return next((s.error for s in (trial.reup, trial.down, trial.up) if s.error), None) if trial.error else None
-
-
-def _is_own(database: Database, met: list[Disturbed], error: StepError) -> bool:
-    """A lock that the same statement failed on before, although nobody else was there either time: its own doing."""
-    if database.disturbance(error) is not Disturbance.LOCK:
-        return False
-    before = [d for d in met if isinstance(d.error, StepError) and d.error.code == error.code]
-    alone = [d for d in before if d.others == () and d.error.statement == error.statement]  # type: ignore[attr-defined]
-    return bool(alone) and database.others() == ()
-
-
-def _cut_short(disturbed: Disturbed) -> Trial:
-    assert disturbed.trial is not None
-    return dataclasses.replace(disturbed.trial, error=str(disturbed), error_kind=ErrorKind.ENVIRONMENT)
-
-
-def _is_recorded(trial: Trial) -> bool:
-    """The version table, which no snapshot holds, says what the rows say: every step ended well, the last one an up."""
-    steps = (trial.up, trial.down, trial.reup)
-    return not any(s.error for s in steps) and trial.down.executed == trial.reup.executed
-
-
-def _varies_only(trial: Trial) -> bool:
-    """Down restored everything and up ran again: what differs now is what up draws anew each time."""
-    restored = trial.after_down is not None and not trial.down_changes
-    return bool(
-        restored
-        and trial.reup.executed
-        and not trial.reup.error
-        and trial.before
-        and trial.after_down
-        and same_schema(trial.before.schema, trial.after_down.schema)
-    )
