@@ -257,6 +257,9 @@ _ENVIRONMENT_CLASSES = ("08", "53", "58", "57P", "F0", "XX")
 _ENVIRONMENT_CODES = frozenset({"40P01", "40001", "55P03", "57014", "25P03", "25006", "28000", "28P01"})
 
 
+_NOT_INSTALLED = r'extension ".*" is not available|requires the server to be built with'
+
+
 def kind_of(code: str, text: str = "") -> ErrorKind:
     """Whether a refusal is the migration's doing or its surroundings' (manual, appendix A: SQLSTATE classes).
 
@@ -266,7 +269,7 @@ def kind_of(code: str, text: str = "") -> ErrorKind:
         return ErrorKind.ENVIRONMENT
     if code in ("42704", "22023") and re.match(r'role ".*" does not exist', text):  # 22023: SET ROLE
         return ErrorKind.ENVIRONMENT
-    if code == "42501" or (code == "0A000" and re.match(r'extension ".*" is not available', text)):
+    if code == "42501" or (code == "0A000" and re.search(_NOT_INSTALLED, text)):
         return ErrorKind.ENVIRONMENT
     if code == "42704" and re.match(r"unrecognized configuration parameter", text):
         return ErrorKind.ENVIRONMENT
