@@ -411,7 +411,7 @@ CASES = {
         "grant usage on foreign server {t}_s to public",
         {"grant foreign server {t}_s": set()},
     ),
-    "large object": ("", "select lo_create(0)", {"large objects large objects": set()}),
+    "large object": ("", "select lo_create(0)", {"database large objects": set()}),
     "temporary tables are not seen": ("", "create temp table {t}_temp (x int)", {}),
 }
 

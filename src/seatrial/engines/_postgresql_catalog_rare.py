@@ -66,7 +66,7 @@ SELECT 'user mapping', '', '', format('%s on %s', m.usename, m.srvname), jsonb_b
   (SELECT jsonb_agg(split_part(o, '=', 1) || ' ' || md5(o) ORDER BY o) FROM unnest(m.umoptions) AS o))
 FROM pg_user_mappings m
 UNION ALL
-SELECT 'large objects', '', '', 'large objects', jsonb_build_object('count', count(*)) FROM pg_largeobject_metadata
+SELECT 'database', '', '', 'large objects', jsonb_build_object('count', count(*)) FROM pg_largeobject_metadata
 HAVING count(*) > 0
 """
 
