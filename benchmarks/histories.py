@@ -93,12 +93,17 @@ MLFLOW_NEEDS = (  # what `import mlflow` needs (mlflow-skinny's requirements), w
 )
 
 
+# MLflow stores its first experiment as 0 in the same way (mlflow/store/tracking/sqlalchemy_store.py)
+ZERO_STAYS = "SET SESSION sql_mode = CONCAT(@@SESSION.sql_mode, ',NO_AUTO_VALUE_ON_ZERO');\n"
+
+
 def _seeded(build: Builder, name: str, at: str) -> Builder:
     """The same project with rows of ours, as the application writes them, instead of generated ones from ``at`` on."""
 
     def with_seed(folder: Path, engine: str, flipt: Path | None) -> None:
         build(folder, engine, flipt)
-        shutil.copyfile(SEEDS / f"{name}.sql", folder / "seed.sql")
+        zero = ZERO_STAYS if engine in ("mysql", "mariadb") else ""
+        (folder / "seed.sql").write_text(zero + (SEEDS / f"{name}.sql").read_text())
         with (folder / "seatrial.toml").open("a") as settings:
             settings.write(f'[seed]\npath = "seed.sql"\nat = "{at}"\n')
 

@@ -83,6 +83,8 @@ def _lost(case: Case) -> Iterator[Difference]:
             continue
         if change.new is None and any(_takes_its_place(new, attributes, other) for other in fresh):
             continue
+        if change.new is None and old.kind == "foreign key" and _drops_unnamed(case, old):
+            continue
         if change.new is None and old.kind not in ("table", "column") and not _is_named(case, old, attributes):
             yield Difference(old, before[old], None)
         elif change.new is not None and (unsaid := _unsaid(case, old, change)):
@@ -93,6 +95,14 @@ def _is_named(case: Case, key: ObjectKey, attributes: Attributes) -> bool:
     """Whether a statement names the object; a foreign key that is only declared anew, without its action, is not."""
     actions = [a for a in ACTIONS if attributes.get(a) not in (None, *NO_ACTION)]
     return case.up.names_object(key) and all(case.up.states_attribute(key, a) for a in actions)
+
+
+def _drops_unnamed(case: Case, key: ObjectKey) -> bool:
+    """A foreign key that was made without a name goes by the one that MySQL gave it: ``rules_ibfk_3``."""
+    given = re.compile(
+        rf"drop\s+(?:foreign\s+key|constraint)\s+(?:if\s+exists\s+)?`?{re.escape(key.table)}_ibfk_\d+", re.I
+    )
+    return any(given.search(s.sql) for s in case.trial.up.statements)
 
 
 def _moving(case: Case) -> frozenset[str]:
