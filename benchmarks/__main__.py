@@ -26,13 +26,13 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1_000_000, help="rows of the big table [1000000]")
     parser.add_argument("--many-rows", type=int, default=10_000_000, help="rows of the 50 tables together [10000000]")
     parser.add_argument("--repeat", type=int, default=3, help="repetitions, taken in turn [3]")
-    parser.add_argument("--engine", action="append", choices=list(tables.DIALECTS), help="default: sqlite, postgresql")
+    parser.add_argument("--engine", action="append", choices=list(tables.DIALECTS), help="default: each one's own")
     args = parser.parse_args()
-    engines = tuple(args.engine or ("sqlite", "postgresql"))
+    chosen = {"engines": tuple(args.engine)} if args.engine else {}
     print(f"# Seatrial, {datetime.date.today().isoformat()}: {common.machine()}", flush=True)
     print("\nTimes are medians of repetitions taken in turn; processor seconds of all processes in brackets.")
     for name in args.names or ALL:
-        ALL[name](engines=engines, rows=args.rows, many_rows=args.many_rows, repeat=args.repeat)
+        ALL[name](**chosen, rows=args.rows, many_rows=args.many_rows, repeat=args.repeat)
 
 
 if __name__ == "__main__":
