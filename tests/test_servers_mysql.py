@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -160,6 +161,18 @@ def test_a_wrong_password_is_told_without_it(mysql_server: MysqlServer) -> None:
         assert refused.value.__cause__ is None
     finally:
         mysql_server.maintain("drop user 'guest'@'localhost'")
+
+
+def test_a_password_of_any_characters(mysql_server: MysqlServer) -> None:  # noqa: F811
+    secret = 'p@s:/s%#w"öł'
+    mysql_server.maintain(f"create user 'odd'@'localhost' identified by '{secret}'")
+    try:
+        target = Target(user="odd", password=secret, unix_socket=mysql_server.target.unix_socket)
+        with contextlib.closing(Target.parse(target.url("")).connect(None)) as connection:
+            assert connection.open
+        assert secret not in target.redacted
+    finally:
+        mysql_server.maintain("drop user 'odd'@'localhost'")
 
 
 @pytest.mark.parametrize("url", ["mysql://u:pw@127.0.0.1:1/x", "mysql://u:pw@/x?unix_socket=/nowhere"])

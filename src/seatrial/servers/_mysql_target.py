@@ -118,7 +118,7 @@ class Target:
     def _connect(self, pymysql: Any, name: str | None) -> Any:
         settings: dict[str, Any] = {
             "user": self.user or None,
-            "password": self.password,
+            "password": self.password.encode(),  # text would go out in latin-1; servers keep UTF-8
             "database": name,
             "charset": "utf8mb4",
             "autocommit": True,
