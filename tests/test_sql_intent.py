@@ -38,6 +38,8 @@ NAMED = [
     (ALL, "select * from users u, orders o where u.id = o.user_id", "users orders"),
     (ALL, "select * from users u join orders o on o.user_id = u.id left join items on true", "users orders items"),
     (ALL, "update users set status = 'orders'", "users"),
+    (MY, "prepare p from 'update users set status = ?'; execute p using @s", "users"),
+    (("mariadb",), "execute immediate 'delete from items where id = ?' using 1", "items"),
     (ALL, "update users set status = (select max(status) from orders)", "users orders"),
     (ALL, "delete from orders where id in (select order_id from items)", "orders items"),
     (ALL, "insert into audit (what) select name from users", "users audit"),
@@ -836,3 +838,25 @@ def test_nothing_raises_for_any_text(script, dialect):
     read([script], dialect, schema(SHOP))
     statement_kind(script, dialect)
     touched_tables(script, dialect)
+
+
+@pytest.mark.parametrize(
+    ("reference", "unsaid"),
+    [
+        ("references users (id)", True),
+        ("references users (id) on update cascade", True),
+        ("references users (id) on delete set null", False),
+    ],
+)
+@pytest.mark.parametrize("dialect", ALL)
+def test_a_foreign_key_declared_anew_says_only_its_own_actions(dialect, reference, unsaid):
+    fk = key("constraint", "orders", "orders_user")
+    facts = {"type": "foreign key", "columns": ("user_id",), "references": "users", "on_delete": "CASCADE"}
+    script = (
+        f"create table n (id int, user_id int, constraint orders_user foreign key (user_id) {reference});"
+        "insert into n select id, user_id from orders; drop table orders; alter table n rename to orders"
+    )
+    before = schema(SHOP)
+    found = read([s.text for s in split(script, dialect)], dialect, type(before)({**dict(before), fk: facts}))
+    assert found.names_object(fk)
+    assert found.states_attribute(fk, "on_delete") is not unsaid

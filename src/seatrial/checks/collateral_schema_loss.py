@@ -26,9 +26,9 @@ KINDS = {
 def collateral_schema_loss(case: Case) -> Found:
     """Up lost or changed an object or an attribute that no statement names, while what it rests on is still there.
 
-    A table that is rebuilt forgets its triggers, grants and policies; MODIFY forgets DEFAULT, COMMENT and
-    AUTO_INCREMENT; DROP COLUMN takes a composite index with it and, with CASCADE, a view. An equal definition under
-    another name is not lost.
+    A table that is rebuilt forgets its triggers, grants, policies and the actions of its foreign keys; MODIFY forgets
+    DEFAULT, COMMENT and AUTO_INCREMENT; DROP COLUMN takes a composite index with it and, with CASCADE, a view. An equal
+    definition under another name is not lost.
     """
     if not case.up_ran:
         return

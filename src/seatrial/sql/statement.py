@@ -138,9 +138,10 @@ def _literal(tokens: Tokens) -> str | None:
     """The text of ``PREPARE p FROM 'text'`` and of ``EXECUTE IMMEDIATE 'text'``, where it stands in full."""
     said = [t.word for t in tokens[:3]]
     at = 3 if said[:1] == ["PREPARE"] and said[2:] == ["FROM"] else 2 if said[:2] == ["EXECUTE", "IMMEDIATE"] else 0
-    text = tokens[at] if 0 < at < len(tokens) and tokens[at].kind == STRING else None
+    if not 0 < at < len(tokens) or tokens[at].kind != STRING:
+        return None
     alone = len(tokens) == at + 1 or tokens[at + 1].word == "USING"
-    return text.value if text is not None and alone else None
+    return tokens[at].value if alone else None
 
 
 def prepared(tokens: Tokens) -> str:
