@@ -843,3 +843,16 @@ def test_urls_get_their_driver():
     )
     assert with_driver("mysql://u:p@h/shop", "mariadb", "pymysql") == "mysql+pymysql://u:p@h/shop"
     assert with_driver("sqlite:////tmp/x.db", "sqlite", "") == "sqlite:////tmp/x.db"
+
+
+@pytest.mark.parametrize(
+    ("driver", "query"),
+    [
+        ("pymysql", "?charset=utf8mb4&ssl_check_hostname=false"),
+        ("mysqldb", "?charset=utf8mb4&ssl_mode=REQUIRED"),
+        ("asyncmy", "?charset=utf8mb4"),
+    ],
+)
+def test_tls_in_the_words_of_the_projects_driver(driver, query):
+    found = with_driver("mysql://u:p@h/db?charset=utf8mb4&ssl-mode=REQUIRED", "mysql", driver)
+    assert found == f"mysql+{driver}://u:p@h/db{query}"

@@ -69,10 +69,33 @@ def choose(engine: str, installed: Sequence[str], *, wanted: str | None, given: 
     return fitting[0].name
 
 
+# What SQLAlchemy's drivers take for the client's own ``ssl-mode`` (dialects/mysql/mysqldb.py, create_connect_args);
+# a driver that is not named here encrypts where it can, as ``PREFERRED`` does.
+_CHECKED = {"REQUIRED": "ssl_check_hostname=false", "VERIFY_CA": "ssl_check_hostname=false"}
+_OWN_WORDS = {mode: f"ssl_mode={mode}" for mode in ("REQUIRED", "VERIFY_CA", "VERIFY_IDENTITY", "DISABLED")}
+_TLS = {
+    "pymysql": {**_CHECKED, "VERIFY_IDENTITY": "ssl_check_hostname=true", "DISABLED": "ssl_disabled=true"},
+    "mysqlconnector": {"DISABLED": "ssl_disabled=true"},
+    "mysqldb": _OWN_WORDS,
+    "": _OWN_WORDS,
+}
+
+
+def _with_tls(rest: str, driver: str) -> str:
+    place, _, query = rest.partition("?")
+    settings = [part for part in query.split("&") if part]
+    modes = [part.partition("=")[2] for part in settings if part.startswith("ssl-mode=")]
+    kept = [part for part in settings if not part.startswith("ssl-mode=")]
+    kept += [word for mode in modes if (word := _TLS.get(driver, {}).get(mode))]
+    return place + ("?" + "&".join(kept) if kept else "")
+
+
 def with_driver(url: str, engine: str, driver: str) -> str:
     """``postgresql://...`` -> ``postgresql+psycopg://...``."""
     _, separator, rest = url.partition("://")
     if driver == "pg8000":  # it has its own word for a socket (SQLAlchemy, dialects/postgresql/pg8000.py)
         port = re.search(r"[?&]port=(\d+)", rest)
         rest = re.sub(r"([?&])host=(/[^&]*)", rf"\1unix_sock=\2/.s.PGSQL.{port[1] if port else 5432}", rest)
+    if dialect(engine) == "mysql":
+        rest = _with_tls(rest, driver)
     return dialect(engine) + (f"+{driver}" if driver else "") + separator + rest
