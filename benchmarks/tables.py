@@ -140,13 +140,9 @@ class Measured:
         read = {name: self._reading(sql) for name, sql in self.dialect.references.items()}
         acts = {**read, "snapshot": self.snapshot, "untouched": self.untouched, "naming": self.naming}
         acts |= {what: self._naming(moment) for what, moment in self.more.items()}
-<<<<<<< HEAD
         if self.dialect.aside:
             acts["strange"] = self.strange
-        if self.dialect is POSTGRESQL:
-=======
         if any(measured == "fingerprint" for _, measured, *_ in self.dialect.targets):
->>>>>>> 7db0d01 (Benchmarks: the big table on all four engines by one command; figures of MySQL and MariaDB)
             acts["fingerprint"] = self.fingerprint
         return acts
 
