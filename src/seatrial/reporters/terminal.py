@@ -11,6 +11,7 @@ from rich.cells import cell_len
 from seatrial.facts import Fact, facts
 from seatrial.model import Finding, Judged, Report, Status, Step
 from seatrial.reporters import words
+from seatrial.reporters.changes import number
 
 MARKS = {Status.PASSED: "✅", Status.FAILED: "❌", Status.ERROR: "⚠️ ", Status.SKIPPED: "- "}
 PLAIN_MARKS = {Status.PASSED: "ok  ", Status.FAILED: "FAIL", Status.ERROR: "ERR ", Status.SKIPPED: "skip"}
@@ -62,8 +63,8 @@ def _head(report: Report, look: Look) -> Iterator[str]:
     where = f"{words.engine(found.engine)} {found.version}".strip()
     source = f"{report.trace.project or 'project'} ({report.trace.source})" if report.trace.source else ""
     yield look.paint(words.line(": ".join(x for x in (what, source) if x)), BOLD)
-    seed = f" from {found.seed}" if found.seed else ""
-    yield words.line(f"{where}, {found.tables:,} tables, {found.rows:,} rows{seed}")
+    seed = f"; seed: {found.seed}" if found.seed else ""
+    yield words.line(f"{where}, {number(found.tables, 'table')}, {number(found.rows, 'row')}{seed}")
     yield from _wrapped("", "; ".join(found.settings), look)
 
 

@@ -74,7 +74,6 @@ class Rows:
             return
         self.stand.standing = None
         seeded = self.stand.take("seeded")
-        self.stand.keep()
         if not self.config.seed.generate:
             self._peopled = seeded.schema
             self.doubts += [

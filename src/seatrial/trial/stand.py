@@ -197,16 +197,15 @@ class Stand:
         if not self._checkpoint or sum(done.cost_ms for done in self._since) > self._checkpoint_ms:
             self.keep()
 
-    def keep_once(self) -> None:
-        if not self._checkpoint:
-            self.keep()
-
     @property
     def can_restore(self) -> bool:
-        return bool(self._checkpoint)
+        """Whether there is a state to go back to that is not an empty database's."""
+        return bool(self._checkpoint or self.held)
 
     def restore(self) -> None:
-        """Back to where the walk stands. Raises Disturbed, Astray."""
+        """Back to where the walk stands; by another database where nothing was kept. Raises Disturbed, Astray."""
+        if not self._checkpoint:
+            return self.renew()
         self.standing = None
         self.database.restore(self._checkpoint)
         for done in self._since:

@@ -197,7 +197,6 @@ class Leg:
 
         def apply(_: object) -> Step:
             self.stand.standing = None
-            self.stand.keep_once()
             done = self.stand.runner.up(step.migration)
             if done.error and (found := disturbed(self.stand.database, done.error)):
                 raise found
@@ -233,7 +232,8 @@ class Leg:
     def _prepare(self, step: Planned) -> None:
         self.rows.fill(step.index - 1)
         self.stand.hold(step.index)
-        self.stand.keep_if_due()
+        if not self._is_all(step) or self.seed_at is None or self._wanted(step):
+            self.stand.keep_if_due()
 
     def _forget(self, step: Planned) -> None:
         try:
@@ -339,9 +339,12 @@ class Leg:
         """What else is to be tried of a migration whose up works: [interrupt] rerun, [lived_in] for the newest."""
         if trial.error or trial.up.error:
             return []
-        newest = max((s.index for s in self.steps if not s.skipped), default=-1) == step.index
         back = trial.down.executed and not trial.down.error
-        wanted = {"rerun": self.config.interrupt.rerun, "lived-in": bool(self.config.lived_in.path) and newest and back}
+        return [name for name in self._wanted(step) if back or name != "lived-in"]
+
+    def _wanted(self, step: Planned) -> list[str]:
+        newest = max((s.index for s in self.steps if not s.skipped), default=-1) == step.index
+        wanted = {"rerun": self.config.interrupt.rerun, "lived-in": bool(self.config.lived_in.path) and newest}
         return [name for name, is_wanted in wanted.items() if is_wanted]
 
     def _extra(self, step: Planned, trial: Trial) -> Trial:
