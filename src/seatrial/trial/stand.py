@@ -205,7 +205,8 @@ class Stand:
     def restore(self) -> None:
         """Back to where the walk stands; by another database where nothing was kept. Raises Disturbed, Astray."""
         if not self._checkpoint:
-            return self.renew()
+            self.renew()
+            return
         self.standing = None
         self.database.restore(self._checkpoint)
         for done in self._since:
