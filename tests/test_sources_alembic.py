@@ -578,6 +578,24 @@ def test_attach_is_refused_unless_trusted(tmp_path, database, production):
     assert failing(tmp_path, database, up.replace("DROP TABLE p.precious", "SELECT 1"), trust=True).error is None
 
 
+ATTACH = "op.get_bind().exec_driver_sql("
+
+
+@pytest.mark.parametrize(
+    "attach",
+    [ATTACH + '"ATTACH ? AS p", ({file!r},))', ATTACH + """\"ATTACH '' || {file!r} AS p\")"""],
+    ids=["bound", "computed"],
+)
+def test_attach_by_a_name_that_sqlite_does_not_tell_is_refused(tmp_path, database, production, attach):
+    before = production.read_bytes()
+    step = failing(
+        tmp_path, database, attach.format(file=str(production)) + "\n    op.execute('DELETE FROM p.precious')"
+    )
+    assert step.error.kind is ErrorKind.ENVIRONMENT
+    assert "ATTACH of a file" in step.error.message
+    assert production.read_bytes() == before
+
+
 def test_vacuum_is_no_attach(tmp_path, database):
     up = "with op.get_context().autocommit_block():\n        op.execute('VACUUM')"
     assert failing(tmp_path, database, up).error is None

@@ -102,8 +102,9 @@ class Guard:
         self.on_sqlite(connection)
 
     def _authorize(self, action: int, first: Any, second: Any, schema: Any, trigger: Any) -> int:
-        if action == SQLITE_ATTACH and first not in (None, "", ":memory:"):
-            self.outside = self.outside or "ATTACH " + str(first)
+        # '' is VACUUM's own scratch file; None: the name is bound or computed, so it could be any file
+        if action == SQLITE_ATTACH and first not in ("", ":memory:"):
+            self.outside = self.outside or "ATTACH of " + str(first or "a file")
             return SQLITE_DENY
         return SQLITE_OK
 
