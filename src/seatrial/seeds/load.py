@@ -34,15 +34,17 @@ _DUMP = re.compile(
 )
 _META = re.compile(r"^\\(?:un)?restrict \w+$", re.MULTILINE)  # psql's, written by pg_dump since 2025
 _BATCH = 1000
+BOOKKEEPING = "bookkeeping"
+_ABSENT = "no such table at this version"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadResult:
-    """What a seed held. ``skipped`` names tables whose rows were left out, and why."""
+    """What a seed held. ``skipped`` names tables whose rows were left out, and why; ``BOOKKEEPING`` is no loss."""
 
     kind: str  # "sql", "dump", "sqlite" or "empty"
     rows: int | None = None  # None: not counted, a script inserted them
-    skipped: tuple[str, ...] = ()
+    skipped: tuple[tuple[str, str], ...] = ()
 
 
 def load(database: Database, path: Path, project: Path | None = None) -> LoadResult:
@@ -133,8 +135,7 @@ class _Dump:
             for statement in split(blank, self.database.engine):
                 self._take(session, statement)
         self.database.advance_counters()
-        skipped = tuple(f"{table}: {why}" for table, why in self.skipped.items())
-        return LoadResult(kind="dump", rows=self.rows, skipped=skipped)
+        return LoadResult(kind="dump", rows=self.rows, skipped=tuple(self.skipped.items()))
 
     def _take(self, session: Any, statement: SourceStatement) -> None:
         head = code(statement.text[:2000], self.database.engine)
@@ -151,11 +152,11 @@ class _Dump:
         ]
         named = TableRef(names[0] if len(names) > 1 else "", names[-1])
         if named.name in self.database.bookkeeping or named.name == "sqlite_sequence":
-            self.skipped.setdefault(str(named), "bookkeeping")
+            self.skipped.setdefault(str(named), BOOKKEEPING)
             return None
         found = find_table(self.schema, named)
         if found is None:
-            self.skipped.setdefault(str(named), "no such table at this version")
+            self.skipped.setdefault(str(named), _ABSENT)
         return found
 
     def _insert(self, session: Any, statement: SourceStatement, head: Sequence[Token]) -> None:
@@ -175,12 +176,12 @@ class _Dump:
         self.rows += 1
 
     def _copy(self, statement: SourceStatement, head: Sequence[Token]) -> None:
-        table = self._target(head[1:])
         lines = (statement.copy_data or "").split("\n")
         rows = [
             [_unescape(cell) for cell in line.rstrip("\r").split("\t")] for line in lines if line not in ("", "\\.")
         ]
-        if table is None or not rows:
+        table = self._target(head[1:]) if rows else None
+        if table is None:
             return
         columns = [t.name for t in _parenthesised(head)] or list(self.schema.columns(table))
         _insert_rows(self.database, table, columns, rows, lambda i: f"{self.path.name}, line {statement.line + 1 + i}")
@@ -271,18 +272,24 @@ def _narrow(
 
 def _load_sqlite(database: Database, path: Path, content: bytes) -> LoadResult:
     schema = database.inspect()
-    total, skipped = 0, []
+    total, skipped = 0, dict[str, str]()
     with _opened(path, content) as source, database.filling():
-        for name in _tables(source):
-            table = find_table(schema, TableRef("", name))
-            if name in database.bookkeeping:
-                skipped.append(f"{name}: bookkeeping")
-            elif table is None:
-                skipped.append(f"{name}: no such table at this version")
-            else:
-                total += _copy_table(database, path, source, table, schema.columns(table))
+        for table in _known_tables(database, schema, source, skipped):
+            total += _copy_table(database, path, source, table, schema.columns(table))
     database.advance_counters()
-    return LoadResult(kind="sqlite", rows=total, skipped=tuple(skipped))
+    return LoadResult(kind="sqlite", rows=total, skipped=tuple(skipped.items()))
+
+
+def _known_tables(
+    database: Database, schema: Schema, source: sqlite3.Connection, skipped: dict[str, str]
+) -> Iterator[TableRef]:
+    """The tables whose rows are taken; the others that hold rows are noted in ``skipped``."""
+    for name in _tables(source):
+        table = find_table(schema, TableRef("", name))
+        if table is not None and name not in database.bookkeeping:
+            yield table
+        elif source.execute(f"SELECT EXISTS (SELECT 1 FROM {_quote(name)})").fetchone()[0]:
+            skipped[name] = BOOKKEEPING if name in database.bookkeeping else _ABSENT
 
 
 @contextmanager
@@ -356,6 +363,7 @@ class Piece:
     statements: tuple[str, ...]
     session: tuple[str, ...] = ()
     enforced: bool = True
+    skipped: tuple[tuple[str, str], ...] = ()  # as LoadResult's
 
 
 _TRANSACTION = frozenset({"BEGIN", "START", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE"})
@@ -373,7 +381,9 @@ def pieces(database: Database, path: Path, project: Path | None = None) -> Piece
     content = _read(path)
     loose = _LOOSE[database.engine]
     if content.startswith(_SQLITE):
-        return Piece(statements=tuple(_file_rows(database, path, content)), session=(loose,), enforced=False)
+        left_out = dict[str, str]()
+        rows = tuple(_file_rows(database, path, content, left_out))
+        return Piece(statements=rows, session=(loose,), enforced=False, skipped=tuple(left_out.items()))
     text = _decode(path, content)
     is_dump = bool(_DUMP.search(text[:4000]))
     if not is_dump and database.engine == "postgresql":
@@ -388,7 +398,9 @@ def pieces(database: Database, path: Path, project: Path | None = None) -> Piece
     ]
     dump = _Dump(database, path) if is_dump else None
     found = tuple(sql for part in kept for sql in _as_inserts(database, part, dump))
-    return Piece(statements=found, session=(loose,) if is_dump else settings, enforced=not is_dump)
+    skipped = tuple(dump.skipped.items()) if dump is not None else ()
+    session = (loose,) if is_dump else settings
+    return Piece(statements=found, session=session, enforced=not is_dump, skipped=skipped)
 
 
 def _first_word(text: str, dialect: str) -> str:
@@ -399,6 +411,9 @@ def _as_inserts(database: Database, part: SourceStatement, dump: _Dump | None) -
     """A statement as it is; of COPY's rows an INSERT each. What a dump's reader leaves out is left out."""
     head = code(part.text[:2000], database.engine)
     into = next((i for i, t in enumerate(head) if t.word in ("INTO", "COPY")), 0)
+    lines = [x for x in (part.copy_data or "").split("\n") if x not in ("", "\\.")]
+    if part.copy_data is not None and not lines:
+        return
     table = dump._target(head[into + 1 :]) if dump is not None else None
     if dump is not None and table is None:
         return
@@ -407,19 +422,16 @@ def _as_inserts(database: Database, part: SourceStatement, dump: _Dump | None) -
         return
     end = next((t.start for t in head if t.word == "FROM"), len(part.text))
     target = part.text[head[0].end : end].strip()
-    for line in part.copy_data.split("\n"):
-        if line not in ("", "\\."):
-            cells = (_unescape(cell) for cell in line.rstrip("\r").split("\t"))
-            yield f"INSERT INTO {target} VALUES ({', '.join(literal(c, database.engine) for c in cells)})"
+    for line in lines:
+        cells = (_unescape(cell) for cell in line.rstrip("\r").split("\t"))
+        yield f"INSERT INTO {target} VALUES ({', '.join(literal(c, database.engine) for c in cells)})"
 
 
-def _file_rows(database: Database, path: Path, content: bytes) -> Iterator[str]:
+def _file_rows(database: Database, path: Path, content: bytes, skipped: dict[str, str]) -> Iterator[str]:
     schema = database.inspect()
     with _opened(path, content) as source:
-        for name in _tables(source):
-            table = find_table(schema, TableRef("", name))
-            if table is None or name in database.bookkeeping:
-                continue
+        for table in _known_tables(database, schema, source, skipped):
+            name = table.name
             columns = [c for c, a in schema.columns(table).items() if not a.get("generated")]
             held = {r[1].lower() for r in source.execute(f"PRAGMA table_xinfo({_quote(name)})")}
             chosen = [c for c in columns if c.lower() in held]

@@ -28,6 +28,7 @@ class Repaired:
 
     sql: str
     repairs: tuple[str, ...]
+    skipped: tuple[tuple[str, str], ...] = ()  # tables whose rows were left out, and why
 
 
 def repair(database: Database, path: Path, project: Path, refused: SeedError, *, seed: int) -> Repaired:
@@ -73,7 +74,8 @@ class _Mender:
             raise self.refusal
         head = f"-- {name} as Seatrial repaired it: {len(self.repairs)} repairs, which its report lists\n"
         texts = [*self.seed.session, *(part.sql for part in self.saved)]
-        return Repaired(sql=head + "".join(f"{text};\n" for text in texts), repairs=tuple(self.repairs))
+        sql = head + "".join(f"{text};\n" for text in texts)
+        return Repaired(sql=sql, repairs=tuple(self.repairs), skipped=self.seed.skipped)
 
     # --- loading ---
 

@@ -12,7 +12,7 @@ from seatrial.errors import SeedError
 from seatrial.model import ErrorKind, Migration, NotVerified, Schema, Step, TableRef
 from seatrial.plan import Planned
 from seatrial.seeds.generate import FillResult, topup, undo
-from seatrial.seeds.load import load
+from seatrial.seeds.load import BOOKKEEPING, load
 from seatrial.seeds.refit import refit
 from seatrial.seeds.repair import Repaired, repair
 from seatrial.seeds.thin import Rows as Kept
@@ -41,7 +41,7 @@ class Rows:
         path = self.config.project / self.config.seed.path
 
         def given() -> None:
-            load(self.stand.database, path, self.config.project)
+            self._tell_skipped(load(self.stand.database, path, self.config.project).skipped)
             self.stand.database.advance_counters()
 
         self.stand.standing = None
@@ -52,6 +52,11 @@ class Rows:
         else:
             self.stand.did(0.0, given)
 
+    def _tell_skipped(self, skipped: Sequence[tuple[str, str]]) -> None:
+        """Rows of a dump or file that are in none of the project's tables: no migration is tried on them."""
+        found = (NotVerified(what=f"the seed's rows of {t}", why=why) for t, why in skipped if why != BOOKKEEPING)
+        self.doubts += [doubt for doubt in found if doubt not in self.doubts]  # loaded again where a step is restored
+
     def _mend(self, path: Path, refused: SeedError) -> Act:
         """Load it row by row into a database without it; what loads the outcome again. Raises SeedError."""
         if refused.refused is None or refused.refused.kind is ErrorKind.ENVIRONMENT or not self.config.retry.attempts:
@@ -59,6 +64,7 @@ class Rows:
         self.stand.renew()
         repaired = repair(self.stand.database, path, self.config.project, refused, seed=self.config.seed.random)
         self.repaired = (str(refused), repaired)
+        self._tell_skipped(repaired.skipped)
 
         def again() -> None:
             if error := self.stand.database.load(repaired.sql):

@@ -1,0 +1,43 @@
+"""What a run could not check stands in the report: nothing that was left out is silently green (design, section 3)."""
+
+import sqlite3
+from contextlib import closing
+
+import pytest
+import trial_fixtures
+from trial_fixtures import project, trial  # noqa: F401
+
+from seatrial.model import Status
+
+USERS = "CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT);"
+DUMP = "PRAGMA foreign_keys=OFF;\nBEGIN TRANSACTION;\n{rows}\nCOMMIT;\n"
+
+
+def doubts(report):
+    return {d.what: d.why for d in report.not_verified}
+
+
+@pytest.mark.parametrize("repaired", [False, True])
+def test_seed_rows_of_tables_that_are_not_there(tmp_path, repaired):
+    rows = "INSERT INTO users VALUES (1, 'a');\nINSERT INTO orders VALUES (7, 1);"
+    rows += "\nINSERT INTO users VALUES (1, 'twice');" if repaired else ""
+    later = "CREATE TABLE orders (id INTEGER PRIMARY KEY, user_id INTEGER);"
+    steps = [(USERS, "DROP TABLE users;"), (later, "DROP TABLE orders;")]
+    report = trial_fixtures.tested(project(tmp_path, steps, seed=DUMP.format(rows=rows)))
+    assert report.status is Status.PASSED
+    assert bool(report.trace.repaired_seed) is repaired
+    assert [d.what for d in report.not_verified].count("the seed's rows of orders") == 1
+    assert doubts(report)["the seed's rows of orders"] == "no such table at this version"
+
+
+@pytest.mark.parametrize("repaired", [False, True])
+def test_of_a_sqlite_file_only_tables_with_rows_are_missed(tmp_path, repaired):
+    folder = project(tmp_path, [(USERS.replace("TEXT", "TEXT UNIQUE"), "DROP TABLE users;")], seed="")
+    (folder / "seed.sql").unlink()
+    with closing(sqlite3.connect(folder / "seed.sql")) as made:
+        made.executescript(f"{USERS} INSERT INTO users VALUES (1, 'a'), (2, '{'a' if repaired else 'b'}');")
+        made.executescript("CREATE TABLE gone (x INT); INSERT INTO gone VALUES (1); CREATE TABLE bare (x INT);")
+    report = trial_fixtures.tested(folder)
+    assert bool(report.trace.repaired_seed) is repaired
+    assert "the seed's rows of gone" in doubts(report)
+    assert "the seed's rows of bare" not in doubts(report)
