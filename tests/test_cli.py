@@ -95,6 +95,19 @@ def test_since_a_git_ref_tries_what_the_branch_adds(tmp_path):
     assert [m["status"] for m in written(tmp_path / "out")["migrations"]] == ["skipped", "skipped", "passed"]
 
 
+def test_since_tries_a_migration_that_the_branch_renumbers(tmp_path):
+    folder = project(tmp_path / "p", [TABLE, GOOD])
+    git = ["git", "-C", str(folder), "-c", "user.name=t", "-c", "user.email=t@t.invalid"]
+    subprocess.run([*git, "init", "-q", "-b", "main"], check=True)
+    subprocess.run([*git, "add", "."], check=True)
+    subprocess.run([*git, "commit", "-qm", "one"], check=True)
+    subprocess.run([*git, "mv", "db/migrations/0002_step.sql", "db/migrations/0003_step.sql"], check=True)
+    subprocess.run([*git, "commit", "-qm", "two"], check=True)
+    done = seatrial("run", folder, "--engine", "sqlite", "--report", tmp_path / "out", "--since", "HEAD~1")
+    assert done.exit_code == 0, done.output
+    assert [m["status"] for m in written(tmp_path / "out")["migrations"]] == ["skipped", "passed"]
+
+
 def test_a_trace_is_judged_again_without_a_database(tmp_path):
     folder = project(tmp_path, [TABLE, BAD])
     seatrial("run", folder, "--engine", "sqlite", "--report", tmp_path / "out")
@@ -131,6 +144,41 @@ def test_redacted_reports_hold_no_value(tmp_path):
     assert not (out / "trace.json").exists()
     for path in out.iterdir():
         assert "my secret" not in path.read_text()
+
+
+@pytest.fixture
+def secret(tmp_path):
+    """A project whose second migration overwrites a value."""
+    base = ("CREATE TABLE t (id integer PRIMARY KEY, v text);", "DROP TABLE t;")
+    change = ("UPDATE t SET v = 'x';", "SELECT 1;")
+    return project(tmp_path / "p", [base, change], seed="INSERT INTO t VALUES (1, 'my secret');")
+
+
+def test_a_redacted_run_leaves_no_older_trace_in_its_folder(tmp_path, secret):
+    out = tmp_path / "out"
+    seatrial("run", secret, "--engine", "sqlite", "--report", out)
+    assert "my secret" in (out / "trace.json").read_text()
+    (out / "repaired-seed.sql").write_text("INSERT INTO t VALUES (1, 'my secret');")
+    seatrial("run", secret, "--engine", "sqlite", "--report", out, "--redact")
+    assert sorted(p.name for p in out.iterdir()) == ["migration-integrity-report.md", "report.json"]
+
+
+def test_a_trace_is_shown_without_its_values_in_every_format(tmp_path, secret):
+    seatrial("run", secret, "--engine", "sqlite", "--report", tmp_path / "out")
+    trace = tmp_path / "out" / "trace.json"
+    shown = ["report", trace, "--project", secret, "--format", "terminal,markdown"]
+    assert "my secret" in seatrial(*shown).output
+    redacted = seatrial(*shown, "--redact").output
+    assert "my secret" not in redacted
+    brief, full = (seatrial(*shown[:-1], name, "--redact").output for name in ("terminal", "markdown"))
+    assert redacted == brief + full
+    assert "values-lost" in brief
+
+
+def test_what_could_not_be_tested_leaves_nothing_in_the_project(tmp_path):
+    done = seatrial("run", tmp_path, "--engine", "sqlite")
+    assert done.exit_code == 2
+    assert list(tmp_path.iterdir()) == []
 
 
 WAIVER = "[[waivers]]\nuntil = 2099-01-01\n"

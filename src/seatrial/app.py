@@ -6,11 +6,12 @@ import dataclasses
 import datetime
 import difflib
 import json
+import os
 import re
 import subprocess
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from importlib.metadata import version as installed
@@ -42,6 +43,7 @@ from seatrial.trial.walk import Walked, walk
 
 Watcher = Callable[[Event], None]
 STATE = ".seatrial"  # in the project: earlier outcomes and the newest report
+TRACE, REPAIRED = "trace.json", "repaired-seed.sql"  # beside the reports; they hold stored values
 
 
 def run(config: Config, watch: Watcher = lambda _: None) -> Report:
@@ -156,9 +158,9 @@ def write(report: Report, folder: Path, formats: Sequence[str], *, redacted: boo
     names = dict.fromkeys((*formats, "json"))
     contents = {file_of(name): render(report, name, redacted=redacted).encode() for name in names}
     if not redacted:
-        contents["trace.json"] = encode_trace(report.trace)
+        contents[TRACE] = encode_trace(report.trace)
         if report.trace.repaired_seed:
-            contents["repaired-seed.sql"] = report.trace.repaired_seed.encode()
+            contents[REPAIRED] = report.trace.repaired_seed.encode()
     return [_put(folder / name, content) for name, content in contents.items()]
 
 
@@ -174,11 +176,18 @@ def _put(path: Path, content: bytes) -> Path:
     return path
 
 
-def make_folder(folder: Path) -> None:
-    """Make the report's folder. Raises ConfigError where nothing can be written there."""
+def drop_older(folder: Path, written: Collection[Path]) -> None:
+    """Remove an earlier run's trace and seed, which this one did not write: their values are not this report's."""
+    for name in (TRACE, REPAIRED):
+        if folder / name not in written:
+            (folder / name).unlink(missing_ok=True)
+
+
+def check_folder(folder: Path) -> None:
+    """Raises ConfigError where a report could not be written. Leaves nothing: the run may yet come to no report."""
+    there = next(p for p in (folder, *folder.parents) if os.path.lexists(p))
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
+        with tempfile.TemporaryFile(dir=there):
             pass
     except OSError as error:
         raise ConfigError(
@@ -246,6 +255,10 @@ def _plan(config: Config, source: Source, migrations: Sequence[Migration]) -> Pl
     )
 
 
+# A migration that a branch gives another number is a rename to git's diff, unless told otherwise: no addition.
+_ADDED = ("--name-only", "--relative", "--no-renames", "--diff-filter=A", "-z")
+
+
 def _since(config: Config, source: Source, migrations: Sequence[Migration]) -> frozenset[str]:
     """Ids after a version or, where no migration has that name, added since the merge base with a git ref."""
     assert config.since is not None
@@ -254,7 +267,7 @@ def _since(config: Config, source: Source, migrations: Sequence[Migration]) -> f
     except ConfigError:
         pass
     base = _git(config.project, "merge-base", config.since, "HEAD").strip()
-    names = _git(config.project, "diff", "--name-only", "--relative", "--diff-filter=A", "-z", base, "--", ".")
+    names = _git(config.project, "diff", *_ADDED, base, "--", ".")
     names += _git(config.project, "ls-files", "--others", "--exclude-standard", "-z", "--", ".")
     added = {(config.project / name).resolve() for name in names.split("\0") if name}
     return frozenset(m.id for m in migrations if (config.project / m.path).resolve() in added)

@@ -22,7 +22,7 @@ from seatrial import app, checks, config, doctor
 from seatrial.config import Config
 from seatrial.errors import SeatrialError
 from seatrial.model import Report
-from seatrial.reporters import FILES, render
+from seatrial.reporters import FILES, plugins, render
 from seatrial.reporters.progress import Progress, look
 from seatrial.reporters.redact import redact as without_values
 from seatrial.reporters.terminal import render as summary
@@ -145,7 +145,7 @@ def run(project: Path, **flags: Any) -> None:
 
 def _run(settings: Config, folder: Path) -> int:
     _known(settings.format)
-    app.make_folder(folder)  # before the work, whose result would have no place otherwise
+    app.check_folder(folder)  # before the work, whose result would have no place otherwise
     with Progress() as progress:
         report = app.run(settings, progress)
     return _tell(report, folder, settings)
@@ -155,11 +155,12 @@ def _tell(report: Report, folder: Path, settings: Config) -> int:
     refused: OSError | None = None
     try:
         files = app.write(report, folder, settings.format, redacted=settings.redact)
+        app.drop_older(folder, files)
         report = dataclasses.replace(report, files=tuple(str(f) for f in files))
     except OSError as error:
         refused = error
     try:
-        click.echo(summary(without_values(report) if settings.redact else report, look(sys.stdout)))
+        click.echo(_shown(report, settings.redact))
     except BrokenPipeError:
         _hush()
     if refused is not None:
@@ -187,7 +188,7 @@ def _with_flags(settings: Config, flags: dict[str, Any]) -> Config:
         jobs=flags["jobs"],
         epic=flags["epic"],
         report=flags["report"],
-        format=_formats(flags["formats"]),
+        format=None if flags["formats"] is None else _formats(flags["formats"]),
         redact=flags["redact"] or None,
     )
     return settings.replace(server=server, seed=seed, source=source, **rest)
@@ -202,16 +203,16 @@ def _from(project: Path, path: str | None) -> str | None:
     return str(Path(path).resolve()) if path else None
 
 
-def _formats(text: str | None) -> tuple[str, ...] | None:
-    if text is None:
-        return None
-    return _known(tuple(name.strip() for name in text.split(",") if name.strip()))
+def _formats(text: str, *more: str) -> tuple[str, ...]:
+    return _known(tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip())), *more)
 
 
-def _known(names: tuple[str, ...]) -> tuple[str, ...]:
+def _known(names: tuple[str, ...], *more: str) -> tuple[str, ...]:
+    """The names of formats, as given. Raises SeatrialError where one is neither ours, a plug-in's nor one ``more``."""
+    known = (*FORMATS, *plugins(), *more)
     for name in names:
-        if name not in FORMATS:
-            raise SeatrialError(f"there is no report format '{name}'; choose from {', '.join(FORMATS)}.")
+        if name not in known:
+            raise SeatrialError(f"there is no report format '{name}'; choose from {', '.join(known)}.")
     return names
 
 
@@ -289,16 +290,21 @@ def explain(rule: str | None, everything: bool) -> None:
 @_guarded
 def report(trace: Path, formats: str, out: Path | None, project: Path, redact: bool) -> None:
     """Judge a TRACE again and write its report; needs no database."""
-    result = app.rejudge(trace, config.load(project))
+    settings = config.load(project)
+    redact = redact or settings.redact
+    names = _formats(formats, "terminal")
+    result = app.rejudge(trace, settings)
+    for name in (n for n in names if out is None or n == "terminal"):
+        click.echo(_shown(result, redact) if name == "terminal" else render(result, name, redacted=redact))
     if out is not None:
-        for path in app.write(result, out, _formats(formats) or (), redacted=redact):
+        for path in app.write(result, out, [n for n in names if n != "terminal"], redacted=redact):
             click.echo(path)
-    elif formats == "terminal":
-        click.echo(summary(result, look(sys.stdout)))
-    else:
-        for name in _formats(formats) or ():
-            click.echo(render(result, name, redacted=redact))
     sys.exit(result.exit_code)
+
+
+def _shown(result: Report, redact: bool) -> str:
+    """The report for the terminal that this is written to, with colours where it has them."""
+    return summary(without_values(result) if redact else result, look(sys.stdout))
 
 
 @main.command()

@@ -47,6 +47,11 @@ def file_of(format: str) -> str:
     return FILES.get(format, f"report.{format}")
 
 
+def plugins() -> tuple[str, ...]:
+    """The formats that installed packages add."""
+    return tuple(sorted({plugin.name for plugin in entry_points(group="seatrial.reporters")} - REPORTERS.keys()))
+
+
 def _plugin(format: str) -> Reporter:
     for plugin in entry_points(group="seatrial.reporters", name=format):
         reporter: Reporter = plugin.load()
