@@ -41,3 +41,15 @@ def test_of_a_sqlite_file_only_tables_with_rows_are_missed(tmp_path, repaired):
     assert bool(report.trace.repaired_seed) is repaired
     assert "the seed's rows of gone" in doubts(report)
     assert "the seed's rows of bare" not in doubts(report)
+
+
+def test_columns_without_a_made_up_value(tmp_path):
+    """A table whose parent holds no row and can be given none: its reference stays NULL."""
+    base = "CREATE TABLE parent (id INTEGER PRIMARY KEY CHECK (id < id)); "
+    base += "CREATE TABLE child (id INTEGER PRIMARY KEY, parent_id INTEGER REFERENCES parent (id), name TEXT);"
+    down = "DROP TABLE child; DROP TABLE parent;"
+    more = "ALTER TABLE child ADD COLUMN note TEXT;", "ALTER TABLE child DROP COLUMN note;"
+    found = doubts(trial_fixtures.tested(project(tmp_path, [(base, down), more])))
+    assert found["values of child.parent_id"] == "no value was found for it: NULL in every made-up row"
+    assert "rows of parent" in found
+    assert not [what for what in found if what in ("values of child.name", "values of child.note")]

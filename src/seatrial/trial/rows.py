@@ -103,6 +103,11 @@ class Rows:
         self.made[index] = made
         self.stand.did((time.perf_counter() - begun) * 1000, fill)
         self.doubts += [NotVerified(what=f"rows of {table}", why=why) for table, why in made.not_filled.items()]
+        self.doubts += [
+            NotVerified(what=f"values of {table}.{column}", why="no value was found for it: NULL in every made-up row")
+            for table, columns in made.null_only.items()
+            for column in columns
+        ]
 
     def take_back(self, index: int) -> None:
         """What was made after a step, before the chain goes below it."""
