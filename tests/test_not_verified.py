@@ -7,6 +7,7 @@ import pytest
 import trial_fixtures
 from trial_fixtures import project, trial  # noqa: F401
 
+from seatrial.config import ProductionConfig
 from seatrial.model import Status
 
 USERS = "CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT);"
@@ -53,3 +54,15 @@ def test_columns_without_a_made_up_value(tmp_path):
     assert found["values of child.parent_id"] == "no value was found for it: NULL in every made-up row"
     assert "rows of parent" in found
     assert not [what for what in found if what in ("values of child.name", "values of child.note")]
+
+
+def test_settings_that_are_not_served(tmp_path):
+    folder = project(
+        tmp_path, [(USERS, "DROP TABLE users;")], settings="jobs = 4\n[production.rows]\nusers = 90000000\n"
+    )
+    report = trial_fixtures.tested(folder)
+    assert doubts(report).keys() == {"duration at production size"}
+    assert [note for note in report.notes if "4 trials at a time" in note and "one after another" in note]
+    plain = trial_fixtures.tested(folder, jobs=1, production=ProductionConfig())
+    assert not plain.not_verified
+    assert not plain.notes

@@ -59,7 +59,13 @@ def judge(trace: Trace, config: Config, today: datetime.date) -> Report:
     blockers = tuple(b for m in migrations for b in _blockers(m, config.fail_on))
     status = _status(m.status for m in migrations)
     doubted = matrix.doubts((mode, [d for _, doubts in found for d in doubts]) for mode, found in judged.items())
-    doubts = (*trace.not_verified, *(d for u in trace.others for d in u.not_verified), *_never_asked(trace), *doubted)
+    doubts = (
+        *trace.not_verified,
+        *(d for u in trace.others for d in u.not_verified),
+        *_never_asked(trace),
+        *doubted,
+        *_unused(config),
+    )
     return Report(
         generated=trace.generated,
         epic=config.epic or trace.epic,
@@ -72,7 +78,7 @@ def judge(trace: Trace, config: Config, today: datetime.date) -> Report:
         retries=(*trace.retries, *(r for u in trace.others for r in u.retries)),
         not_verified=tuple(dict.fromkeys(doubts)),
         history=trace.history,
-        notes=tuple(_waiver_notes(config.waivers, migrations, today)),
+        notes=(*_waiver_notes(config.waivers, migrations, today), *_jobs_note(config)),
     )
 
 
@@ -152,6 +158,18 @@ def _never_asked(trace: Trace) -> Iterator[NotVerified]:
         errors = [p.error for p in probes if p.name == name]
         if all(errors):
             yield NotVerified(what=name, why=errors[-1], rule="invariant-broken")
+
+
+def _unused(config: Config) -> Iterator[NotVerified]:
+    """Settings that ask for what this version does not do."""
+    if config.production.rows:
+        why = "this version predicts none from [production.rows]: times are those measured on the trial's own rows"
+        yield NotVerified(what="duration at production size", why=why, rule="long-running")
+
+
+def _jobs_note(config: Config) -> Iterator[str]:
+    if config.jobs > 1:
+        yield f"{config.jobs} trials at a time were asked for (jobs); this version runs them one after another."
 
 
 def _verdict(trial: Trial, findings: Sequence[Finding], fail_on: Severity) -> Status:
