@@ -47,15 +47,36 @@ class Catalog:
     counters: tuple[Counter, ...] = ()
 
 
+IndexId = tuple[str, str, tuple[str, ...]]
+"""Table, name, columns."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origins:
+    """Who made the standing indexes, as far as earlier readings told: the catalog itself does not say.
+
+    The server's own index for a foreign key stays behind when the key goes; a migration's index that was seen
+    before a foreign key used it stays the migration's, though it is named as the server would name its own.
+    """
+
+    server: frozenset[IndexId] = frozenset()
+    own: frozenset[IndexId] = frozenset()
+
+    def seen(self, standing: frozenset[IndexId], fitting: frozenset[IndexId]) -> Origins:
+        """After a reading that found ``standing``, of which ``fitting`` may be the server's for a foreign key."""
+        server = (self.server & standing) | (fitting - self.own)
+        return Origins(server, standing - server)
+
+
 @dataclass(slots=True)
 class Reader:
-    """Reads one database. ``engine_made`` remembers the indexes that the server made for foreign keys."""
+    """Reads one database. ``origins`` is what earlier readings told, and after ``read`` what this one adds."""
 
     link: Link
     database: str
     dialect: Dialect
     hidden: frozenset[str] = frozenset()  # tables that are not looked at: bookkeeping
-    engine_made: set[tuple[str, str, tuple[str, ...]]] = field(default_factory=set)
+    origins: Origins = field(default_factory=Origins)
 
     def read(self) -> Catalog:
         tables = [r for r in self._rows(sql.TABLES) if r[0] not in self.hidden]
@@ -71,7 +92,7 @@ class Reader:
             objects.update(_columns(name, columns.get(name, []), parts, self.dialect))
             objects.update(_checks(name, parts, self.dialect))
         objects.update(self._foreign_objects(foreign, shown))
-        objects.update(self._index_objects(indexes, foreign, shown))
+        objects.update(self._index_objects(indexes, foreign))
         objects.update(self._others(tables))
         kept = {k: a for k, a in objects.items() if not (k.owner and k.owner.name in self.hidden)}
         facts = {t: [_column(r) for r in columns.get(t, [])] for t in shown}
@@ -172,20 +193,19 @@ class Reader:
         return found
 
     def _index_objects(
-        self,
-        indexes: Mapping[str, list[Index]],
-        foreign: Mapping[tuple[str, str], list[TextRow]],
-        shown: Mapping[str, Shown],
+        self, indexes: Mapping[str, list[Index]], foreign: Mapping[tuple[str, str], list[TextRow]]
     ) -> Objects:
-        objects: Objects = {}
-        for table, group in indexes.items():
-            keys = {n: tuple(str(r[7]) for r in rows) for (t, n), rows in foreign.items() if t == table}
-            self.engine_made |= {(table, i.name, i.columns) for i in group if _made_for(i, keys)}
-            for index in group:
-                if (table, index.name, index.columns) in self.engine_made and index.plain and not index.unique:
-                    continue
-                objects[_index_key(table, index)] = index.attributes
-        return objects
+        standing = {(table, i.name, i.columns): i for table, group in indexes.items() for i in group}
+        keys: dict[str, dict[str, tuple[str, ...]]] = {}
+        for (table, name), rows in foreign.items():
+            keys.setdefault(table, {})[name] = tuple(str(r[7]) for r in rows)
+        fitting = frozenset(k for k, index in standing.items() if _made_for(index, keys.get(k[0], {})))
+        self.origins = self.origins.seen(frozenset(standing), fitting)
+        return {
+            _index_key(key[0], index): index.attributes
+            for key, index in standing.items()
+            if key not in self.origins.server or index.unique or not index.plain
+        }
 
     def _others(self, tables: list[TextRow]) -> Objects:
         return {

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from seatrial.engines._accounts import Account, Accounts
 from seatrial.engines._mysql_casts import Caster
-from seatrial.engines._mysql_catalog import Catalog, Reader
+from seatrial.engines._mysql_catalog import Catalog, Origins, Reader
 from seatrial.engines._mysql_compare import diff, has_key
 from seatrial.engines._mysql_counters import advance
 from seatrial.engines._mysql_dialect import MYSQL, Dialect
@@ -92,7 +92,8 @@ class MysqlDatabase:
         self._current: dict[TableRef, tuple[State, Copy]] = {}  # what each table was proven to hold
         self._holders: dict[str, tuple[Copy, ...]] = {}
         self._answers: dict[tuple[str, ...], Integrity] = {}
-        self._engine_made: set[tuple[str, str, tuple[str, ...]]] = set()
+        self._origins = Origins()
+        self._origins_then: dict[str, Origins] = {}  # checkpoint -> whose indexes stood
         self._filling: Filling | None = None
         self._keeper = Keeper(self._link, name, self.dialect, self._files)
         self._checkpoints: dict[str, Whole] = {}
@@ -151,7 +152,9 @@ class MysqlDatabase:
         )
 
     def _catalog(self, hidden: frozenset[str] = frozenset()) -> Catalog:
-        catalog = Reader(self._link, self.name, self.dialect, hidden, self._engine_made).read()
+        reader = Reader(self._link, self.name, self.dialect, hidden, self._origins)
+        catalog = reader.read()
+        self._origins = reader.origins
         return dataclasses.replace(catalog, schema=self._accounts.beside(catalog.schema))
 
     def _copies(self, catalog: Catalog) -> dict[TableRef, Copy]:
@@ -253,6 +256,7 @@ class MysqlDatabase:
         self._checkpoints[handle] = self._keeper.take({ref.name: c for ref, c in copies.items()}, states)
         self._hold(f"checkpoint {handle}", copies.values())
         self._accounts_then[handle] = self._accounts.made()
+        self._origins_then[handle] = self._origins
         return handle
 
     def restore(self, checkpoint: str) -> None:
@@ -260,6 +264,7 @@ class MysqlDatabase:
         self._site.disconnect(self.name, self._own)  # whoever still holds a lock here would keep us waiting
         now = self._keeper.restore(whole)
         self._accounts.drop(keep=self._accounts_then[checkpoint])
+        self._origins = self._origins_then[checkpoint]
         self._current = {TableRef("", t): (state, whole.copies[t]) for t, state in now.items()}
         self._hold("current", [copy for _, copy in self._current.values()])
 
