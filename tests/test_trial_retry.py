@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import pytest
 from retry_fixtures import GOOD, LOSS, disturbed, rules, strategies
 
 from seatrial.checks.case import Case
 from seatrial.checks.flaky import flaky
 from seatrial.config import ServerConfig
+from seatrial.errors import ServerError
 from seatrial.model import Finding, Report, Status, StepError, Trial
 from seatrial.reporters import render
+from seatrial.trial.stand import Stand
 
 SQLITE = ServerConfig(engine="sqlite")
 
@@ -96,3 +99,31 @@ def test_a_migration_that_drops_the_version_table_is_told_by_its_name(tmp_path):
     report = disturbed(tmp_path, [free], SQLITE, {})
     assert rules(report) == ["up-failed"]
     assert "schema_migrations" in report.migrations[-1].findings[0].message
+
+
+@dataclass
+class Lost:
+    """Something that a lost server breaks off, as often as ``times`` says."""
+
+    times: int
+
+    def __call__(self) -> None:
+        self.times -= 1
+        if self.times >= 0:
+            raise ServerError("the server went away")
+
+
+def test_a_server_lost_in_the_down_and_again_when_the_database_is_brought_back(tmp_path):
+    """Found: the next run had no checkpoint to go back to, and went there when down failed (KeyError)."""
+    down = Lost(2)
+    when = {("0002", "down"): down}
+    bad = ("ALTER TABLE t ADD COLUMN c INT;", "DROP TABLE nowhere;")
+    replayed = Stand._up_again
+    again = Lost(1)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Stand, "_up_again", lambda stand, migration: (again(), replayed(stand, migration)))
+        report = disturbed(tmp_path, [bad, GOOD], SQLITE, when, always=True, only=("0002", "0003"))
+    assert max(down.times, again.times) < 0
+    assert rules(report) == ["down-failed"]
+    assert report.migrations[-1].trial.up.executed
+    assert strategies(report)[-1][1]

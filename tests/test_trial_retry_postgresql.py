@@ -247,6 +247,19 @@ def test_own_server_killed_in_the_middle_of_up(pg_state, tmp_path):  # noqa: F81
     assert not postmasters()
 
 
+def test_killed_where_an_up_is_tried_without_rows(pg_server, admin, tmp_path):  # noqa: F811
+    """Found: it counted as a refusal there too, and what only made-up rows break was up-failed."""
+    up = (
+        "SELECT CASE WHEN count(*) = 0 THEN pg_sleep(1.4) END FROM t;\n"
+        "ALTER TABLE t ADD CONSTRAINT short CHECK (a ~ '^[ab]$');"
+    )
+    with meanwhile(kill_once(admin, "%pg_sleep(1.4)%")):
+        report = disturbed(tmp_path, [(up, "ALTER TABLE t DROP CONSTRAINT short;")], server(pg_server), {}, seed=None)
+    assert ("reset-test-db", True) in strategies(report)
+    assert rules(report) == []
+    assert report.status is Status.PASSED
+
+
 # --- sources, seeds, and attempts that disagree ---
 
 

@@ -183,10 +183,13 @@ class Rows:
             self.stand.drop(index)
 
     def ahead(self, step: Planned, applied: Sequence[Planned]) -> Schema | None:
-        """The schema after this step where no rows stand in the way; None where it fails there too."""
+        """The schema after this step where no rows stand in the way; None where it fails there too. Raises Disturbed."""
         with self.stand.empty() as (database, runner):
             for earlier in (*applied, step):
-                if runner.up(earlier.migration).error:
+                error = runner.up(earlier.migration).error
+                if error and (found := disturbed(database, error)):
+                    raise found
+                if error:
                     return None
             return database.inspect()
 

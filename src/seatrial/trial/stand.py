@@ -120,6 +120,7 @@ class Stand:
     size_bytes: int = 0
     unsure: bool = False  # something failed here: it is brought back before anything else is done
     _checkpoint: str = ""
+    _keeps: bool = False  # a checkpoint was wanted: another database gets one too, whatever disturbs its making
     _checkpoint_ms: float = 0.0
     _since: list[Done] = field(default_factory=list)  # all done since the checkpoint
     _done: list[Done] = field(default_factory=list)  # all done since the database was empty
@@ -185,8 +186,10 @@ class Stand:
 
     def keep(self) -> None:
         """A checkpoint here."""
-        if self._checkpoint:
-            self.database.discard(self._checkpoint)
+        self._keeps = True
+        old, self._checkpoint = self._checkpoint, ""
+        if old:
+            self.database.discard(old)
         begun = time.perf_counter()
         self._checkpoint = self.database.checkpoint()
         self._checkpoint_ms = (time.perf_counter() - begun) * 1000
@@ -216,7 +219,7 @@ class Stand:
     def renew(self) -> None:
         """The same on another database, from nothing. Raises Disturbed, Astray, ServerError."""
         self.runner.close()
-        gone, kept = self.database, self._checkpoint
+        gone = self.database
         self.database, self.runner = self.ground.open()
         _close(gone)
         self.standing, self._checkpoint = None, ""
@@ -225,7 +228,7 @@ class Stand:
         for done in list(self._done):
             done.again()
             self.standing = self.standing if done.held is not None else None
-        if kept:
+        if self._keeps:
             self.keep()
 
     def did(self, cost_ms: float, again: Act) -> None:
