@@ -183,7 +183,7 @@ class Rows:
             self.stand.drop(index)
 
     def ahead(self, step: Planned, applied: Sequence[Planned]) -> Schema | None:
-        """The schema after this step where no rows stand in the way; None where it fails there too. Raises Disturbed."""
+        """The schema after this step where no rows stand in the way; None where it fails there too; or Disturbed."""
         with self.stand.empty() as (database, runner):
             for earlier in (*applied, step):
                 error = runner.up(earlier.migration).error
