@@ -154,6 +154,16 @@ def test_whose_fault_an_error_is(pg: PostgresqlDatabase, text: str, kind: ErrorK
         "copy (select ')' from t) to program 'cat'",
         "do $$ begin execute 'x'; perform lo_import('/etc/passwd'); end $$",
         "do $$ begin copy t from program 'id'; end $$",
+        "do 'begin execute ''copy t to program ''''cat'''' ''; end'",
+        r"do E'begin copy t to program \'cat\'; end'",
+        "do 'begin '\n'copy t to program ''cat''; end' language plpgsql",
+        "do $$ begin execute format('copy %I to program %L', 't', 'cat'); end $$",
+        "do $$ begin execute 'copy ' || quote_ident('t') || ' to program ''cat'''; end $$",
+        "do $$ declare q text := 'copy t to program ''cat'''; begin execute q; end $$",
+        "do $$ begin if true then copy t from '/etc/passwd'; end if; end $$",
+        "create function f() returns bigint language sql as 'select lo_import(''/etc/passwd'')::bigint'",
+        "create function f() returns void language plpgsql as 'begin copy t to program ''cat''; end'",
+        "select query_to_xml('select pg_read_file(''/etc/passwd'')', true, true, '')",
         "select * from dblink('dbname=postgres', 'select 1') as x(a int)",
         "create server s foreign data wrapper w",
         "create database other",
@@ -176,6 +186,10 @@ def test_what_only_looks_like_it_is_not_refused(pg: PostgresqlDatabase) -> None:
     ran(pg, "create table t (program text, dblink text)")
     ran(pg, "insert into t values ('copy t from program', 'lo_import(1)'); alter table t rename program to server")
     ran(pg, f"alter database \"{pg.name}\" set work_mem = '5MB'")
+    ran(pg, "do $$ begin raise notice 'Copy rows from %', 'program'; execute 'create table server (x int)'; end $$")
+    ran(pg, "do 'begin insert into t values (''copy t from program'', ''load x''); end'")
+    ran(pg, "insert into t values ($$Create database entries$$, $$copy t to program 'x'$$)")
+    ran(pg, "create function f() returns text language plpgsql as 'begin return ''load data''; end'")
 
 
 def test_execute_and_query(pg: PostgresqlDatabase) -> None:

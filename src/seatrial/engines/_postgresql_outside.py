@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterator
+from itertools import pairwise, zip_longest
 
 from seatrial.sql.tokens import STRING, Token, code
+from seatrial.sql.tokens import words as keywords
 
 _FUNCTIONS = frozenset(
     [
@@ -46,20 +48,99 @@ _MADE = {
 }
 
 
+# Behind these words of a body a command begins (manual, 43.2 and 43.6).
+_BEGINNINGS = keywords("; BEGIN DECLARE THEN ELSE LOOP >>")
+# What stands in the strings of these is a message or a value, unless EXECUTE stands there too.
+_PLAIN = keywords("RAISE ASSERT INSERT UPDATE DELETE MERGE COMMENT PERFORM")
+# Functions that run the text that they are given.
+_EVALUATE = frozenset(
+    [
+        "query_to_xml",
+        "query_to_xmlschema",
+        "query_to_xml_and_xmlschema",
+        "ts_stat",
+        "ts_rewrite",
+        "crosstab",
+        "connectby",
+    ]
+)
+_DEEPEST = 4  # text within text; nobody writes more
+
+
 def reaches_outside(text: str, database: str) -> str:
     """What a statement would reach, as a sentence without its end; empty where it stays inside ``database``."""
-    tokens = code(text, "postgresql")
-    words = [token.word for token in tokens]
-    return _command(tokens, words, database) or _calls(tokens)
+    return _statement(code(text, "postgresql"), database, 0)
+
+
+def _statement(tokens: list[Token], database: str, depth: int) -> str:
+    found = _command(tokens, [token.word for token in tokens], database) or _calls(tokens)
+    if found or depth > _DEEPEST:
+        return found
+    return next(filter(None, (_body(text, database, depth + 1) for text in _bodies(tokens))), "")
+
+
+def _body(text: str, database: str, depth: int) -> str:
+    """The commands of a function, of a DO block, or of a text that one of them builds and executes."""
+    for tokens in _commands(code(text, "postgresql")):
+        found = _statement(tokens, database, depth)
+        if found:
+            return found
+        for built in _built(tokens):
+            if found := _body(built, database, depth + 1) if depth < _DEEPEST else "":
+                return found
+    return ""
+
+
+def _commands(tokens: list[Token]) -> Iterator[list[Token]]:
+    """The tokens, cut wherever a command may begin."""
+    command: list[Token] = []
+    for token in tokens:
+        if token.word in _BEGINNINGS:
+            yield command
+            command = []
+        else:
+            command.append(token)
+    yield command
+
+
+def _bodies(tokens: list[Token]) -> list[str]:
+    """Strings that hold code: all of a DO or of a function however quoted, and what dollars quote unless it is data."""
+    words = [token.word for token in tokens[:4]]
+    routine = words[:1] == ["CREATE"] and bool({"FUNCTION", "PROCEDURE"} & set(words))
+    is_code = routine or words[:1] == ["DO"] or any(token.name in _EVALUATE for token in tokens)
+    plain = not tokens or tokens[0].word in _PLAIN
+    return [text for text, dollars in _strings(tokens) if is_code or (dollars and not plain)]
+
+
+def _built(tokens: list[Token]) -> list[str]:
+    """Texts that a command of a body may execute, each by itself and put together: what stands between is unknown."""
+    words = {token.word for token in tokens}
+    if tokens and tokens[0].word in _PLAIN and "EXECUTE" not in words:
+        return []
+    if not words & {"EXECUTE", ":=", "=", "DEFAULT", "SELECT"}:
+        return []
+    texts = [text for text, _ in _strings(tokens)]
+    return [*texts, " x ".join(texts)] if len(texts) > 1 else texts
+
+
+def _strings(tokens: list[Token]) -> Iterator[tuple[str, bool]]:
+    """The strings of a statement, and whether dollars quote them; neighbours are one string (manual, 4.1.2.1)."""
+    text, dollars = "", False
+    for token, following in zip_longest(tokens, tokens[1:]):
+        if token.kind == STRING:
+            text, dollars = text + token.value, dollars or token.text.startswith("$")
+            if following is None or following.kind != STRING:
+                yield text, dollars
+                text, dollars = "", False
 
 
 def _command(tokens: list[Token], words: list[str], database: str) -> str:
     verb, rest = (words[0], words[1:]) if words else ("", [])
     if verb == "COPY":
         return _copy(tokens, words)
-    if verb == "LOAD":
+    if verb == "LOAD" and len(tokens) == 2 and tokens[1].kind == STRING:
         return "LOAD brings a library into the server"
-    if verb == "IMPORT":
+    if verb == "IMPORT" and rest[:1] == ["FOREIGN"]:
         return "IMPORT FOREIGN SCHEMA reads another server"
     if verb in ("CREATE", "ALTER", "DROP"):
         return _made(tokens, verb, rest, database)
@@ -75,33 +156,21 @@ def _made(tokens: list[Token], verb: str, rest: list[str], database: str) -> str
 
 
 def _copy(tokens: list[Token], words: list[str]) -> str:
+    """The first FROM or TO outside parentheses says where to; in a text that is built, its end is unknown."""
     depth = 0
     for i, word in enumerate(words):
         depth += (word == "(") - (word == ")")
-        if depth == 0 and word in ("FROM", "TO") and i + 1 < len(words):
-            if words[i + 1] == "PROGRAM":
+        if depth == 0 and word in ("FROM", "TO"):
+            if words[i + 1 : i + 2] == ["PROGRAM"]:
                 return "COPY ... PROGRAM runs a program on the server"
-            if tokens[i + 1].kind == STRING:
-                return "COPY reads or writes a file on the server"
+            beyond = i + 1 == len(words) or tokens[i + 1].kind == STRING or words[i + 1] == "%"
+            return "COPY reads or writes a file on the server" if beyond else ""
     return ""
 
 
-def _calls(tokens: list[Token], depth: int = 0) -> str:
-    """Calls of functions that leave the database, in bodies of functions and DO blocks as well."""
-    for token, following in zip(tokens, [*tokens[1:], None], strict=True):
-        if token.name in _FUNCTIONS and following is not None and following.text == "(":
+def _calls(tokens: list[Token]) -> str:
+    """Calls of functions that leave the database."""
+    for token, following in pairwise(tokens):
+        if token.name in _FUNCTIONS and following.text == "(":
             return f"{token.name}() reaches beyond the database"
-        if token.kind == STRING and token.text.startswith("$") and depth < 3:
-            body = code(token.value, "postgresql")
-            found = _calls(body, depth + 1) or _programs(body)
-            if found:
-                return found
     return ""
-
-
-_PROGRAM = re.compile(r"\bcopy\b.*\b(from|to)\s+program\b", re.IGNORECASE | re.DOTALL)
-
-
-def _programs(body: list[Token]) -> str:
-    joined = " ".join(token.text for token in body)
-    return "COPY ... PROGRAM runs a program on the server" if _PROGRAM.search(joined) else ""
