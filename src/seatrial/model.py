@@ -413,6 +413,17 @@ class Disturbance(StrEnum):
     RESOURCE = "resource"  # disk, memory, too many connections
 
 
+class Refusal(StrEnum):
+    """What the database had against a statement."""
+
+    SYNTAX = "syntax"
+    MISSING = "missing"  # it names what is not there
+    EXISTING = "existing"  # it makes what is there already
+    ROWS = "rows"  # rows, stored or written by it, fit neither a constraint nor a type
+    RELIED_ON = "relied on"  # other objects need what it drops or changes
+    LOCK = "lock"  # it did not get a lock in time
+
+
 LOST = "lost"
 """``StepError.code`` where a process or connection was gone without a word of the server's."""
 
@@ -424,6 +435,7 @@ class StepError:
     code: str = ""  # SQLSTATE, SQLITE_CONSTRAINT_UNIQUE, 1062
     statement: str = ""
     line: int | None = None  # in the migration's file
+    about: Refusal | None = None  # None: the engine does not say, or no database refused
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -746,6 +758,9 @@ class Database(Protocol):
 
         A missing role, extension or right is the surroundings' fault as well, but trying again does not help.
         """
+
+    def refusal(self, error: StepError) -> Refusal | None:
+        """What the database had against the statement of an error; None where its answer does not tell."""
 
     def others(self) -> tuple[str, ...] | None:
         """Sessions of others that hold or may hold a lock here now, in words; None: it cannot be told."""

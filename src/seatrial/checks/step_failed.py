@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from seatrial.checks import Found, check
 from seatrial.checks.case import Case, finding, shorten
-from seatrial.model import Finding, Phase, Severity, Step, StepError
+from seatrial.model import Finding, Phase, Refusal, Severity, Step, StepError
 
 
 @check("up-failed", Severity.CRITICAL)
@@ -38,7 +38,7 @@ def _failed(case: Case, rule: str, phase: Phase, step: Step) -> Finding:
         phase,
         f"{phase.value.capitalize()} failed{what}: {shorten(error.message, 300)}{code}",
         causes=[f"{_who(error)}: {shorten(error.message, 200)}"],
-        recommendation=_advice(phase),
+        recommendation=_advice(phase, error),
         sql=error.statement,
         count=1,
     )
@@ -51,7 +51,20 @@ def _who(error: StepError) -> str:
     return "the migration's own code raised an error"
 
 
-def _advice(phase: Phase) -> str:
-    if phase is Phase.DOWN:
-        return "Make down the exact inverse of up and run it on rows before you need it."
-    return "Bring the stored rows into the form that the statement needs first (a backfill, a clean-up), then run it."
+_ADVICE = {
+    Refusal.SYNTAX: "The database cannot read the statement, whatever rows there are: correct its text.",
+    Refusal.MISSING: "Make what the statement names before it is needed, or correct the name.",
+    Refusal.EXISTING: "Leave out what is there already, or give the new one another name.",
+    Refusal.ROWS: "Bring the rows into the form that the statement needs first (a backfill, a clean-up), then run it.",
+    Refusal.RELIED_ON: "Drop or change what relies on it first, and make that again afterwards.",
+    Refusal.LOCK: "Let the migration wait longer for its lock, and see that it does not hold one against itself.",
+}
+
+
+def _advice(phase: Phase, error: StepError) -> str:
+    """What the refusal asks for; where the engine does not tell what it had against up, nothing is guessed."""
+    told = _ADVICE[error.about] if error.about else ""
+    if phase is Phase.UP or error.about is Refusal.SYNTAX:
+        return told
+    inverse = "Make down the exact inverse of up and run it on rows before you need it."
+    return f"{told} {inverse}" if told else inverse

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from seatrial.errors import DatabaseError
-from seatrial.model import LOST, Disturbance, ErrorKind, StepError
+from seatrial.model import LOST, Disturbance, ErrorKind, Refusal, StepError
 
 Dial = Callable[[str | None], Any]
 """Opens a raw driver connection (autocommit, every value as text or bytes) with the named default database."""
@@ -74,6 +74,21 @@ def disturbance(error: StepError | BaseException) -> Disturbance | None:
     if number in _LOCK:
         return Disturbance.LOCK
     return Disturbance.RESOURCE if number in _RESOURCE else None
+
+
+_ABOUT = {
+    Refusal.SYNTAX: (1064, 1149),
+    Refusal.MISSING: (1049, 1051, 1054, 1072, 1091, 1146, 1176, 1305, 1360),
+    Refusal.EXISTING: (1007, 1050, 1060, 1061, 1304, 1359, 1826, 3822),
+    Refusal.ROWS: (*(1048, 1062, 1138, 1216, 1217, 1264, 1265, 1292, 1366, 1406, 1451, 1452, 1586, 1690, 3819, 4025),),
+    Refusal.RELIED_ON: (1553, 1828, 1829, 1832, 1833, 3108, 3730, 3837, 3959),
+    Refusal.LOCK: (1205, 1213, 3572),
+}
+
+
+def refusal(error: StepError) -> Refusal | None:
+    """What MySQL or MariaDB had against a statement (Error Message Reference; 4025 is MariaDB's broken CHECK)."""
+    return next((about for about, codes in _ABOUT.items() if error.code in map(str, codes)), None)
 
 
 def code_and_message(error: Exception) -> tuple[int, str]:

@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from seatrial.errors import DatabaseError
-from seatrial.model import LOST, Disturbance, ErrorKind, StepError, TableRef
+from seatrial.model import LOST, Disturbance, ErrorKind, Refusal, StepError, TableRef
 
 if TYPE_CHECKING:
     import psycopg
@@ -247,6 +247,21 @@ def disturbance(error: StepError | BaseException) -> Disturbance | None:
     if code in ("40P01", "40001", "55P03", "25P03"):
         return Disturbance.LOCK
     return Disturbance.RESOURCE if code.startswith("53") or code == "58030" else None
+
+
+_ABOUT = {
+    Refusal.SYNTAX: ("42601",),
+    Refusal.MISSING: ("42P01", "42703", "42883", "42704", "3F000", "3D000", "26000"),
+    Refusal.EXISTING: ("42P07", "42701", "42710", "42723", "42P06", "42P04"),
+    Refusal.ROWS: ("23", "22"),
+    Refusal.RELIED_ON: ("2BP01",),
+    Refusal.LOCK: ("55P03", "40P01"),
+}
+
+
+def refusal(error: StepError) -> Refusal | None:
+    """What PostgreSQL had against a statement (manual, appendix A: codes, or the classes that they begin with)."""
+    return next((about for about, codes in _ABOUT.items() if error.code.startswith(codes)), None)
 
 
 def _words(error: StepError | BaseException) -> str:

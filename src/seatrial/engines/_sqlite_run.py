@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterable
@@ -11,7 +12,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from seatrial.errors import DatabaseError
-from seatrial.model import LOST, Disturbance, ErrorKind, Observed, Script, Statement, Step, StepError, Transaction
+from seatrial.model import (
+    LOST,
+    Disturbance,
+    ErrorKind,
+    Observed,
+    Refusal,
+    Script,
+    Statement,
+    Step,
+    StepError,
+    Transaction,
+)
 from seatrial.sql.split import SourceStatement, split
 from seatrial.sql.tokens import scan
 
@@ -20,7 +32,7 @@ _OUTSIDE = ("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_BUSY", "SQLITE_LOCKED", "SQLI
 _ALONE = frozenset(
     {"BEGIN", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE", "PRAGMA", "VACUUM", "ATTACH", "DETACH"}
 )
-Refusal = sqlite3.Error | sqlite3.Warning
+Refused = sqlite3.Error | sqlite3.Warning
 Ended = Callable[[sqlite3.Connection], None]  # told after each statement
 
 
@@ -42,17 +54,17 @@ def connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def error_code(error: Refusal) -> str:
+def error_code(error: Refused) -> str:
     return getattr(error, "sqlite_errorname", None) or ""
 
 
-def error_kind(error: Refusal) -> ErrorKind:
+def error_kind(error: Refused) -> ErrorKind:
     return ErrorKind.ENVIRONMENT if error_code(error).startswith(_OUTSIDE) else ErrorKind.MIGRATION
 
 
 def disturbance(error: StepError | BaseException) -> Disturbance | None:
     """What may be gone the next time (rescode.html)."""
-    code = error_code(error) if isinstance(error, Refusal) else getattr(error, "code", "")
+    code = error_code(error) if isinstance(error, Refused) else getattr(error, "code", "")
     if isinstance(error, OSError):
         return Disturbance.RESOURCE if error.errno in (errno.ENOSPC, errno.EDQUOT) else None
     if code == LOST:
@@ -62,7 +74,28 @@ def disturbance(error: StepError | BaseException) -> Disturbance | None:
     return Disturbance.RESOURCE if code.startswith(_OUTSIDE) else None
 
 
-def database_error(error: Refusal, sql: str = "") -> DatabaseError:
+_ABOUT = (  # SQLITE_ERROR is the code of all of these
+    (r"error in (?:index|view|trigger|table) .* after ", Refusal.RELIED_ON),
+    (r".*syntax error$|unrecognized token|incomplete input", Refusal.SYNTAX),
+    (r"no such ", Refusal.MISSING),
+    (r".* already exists$|there is already |duplicate column name", Refusal.EXISTING),
+    # Only where the table has rows (sqlite3ErrorIfNotEmpty in alter.c).
+    (r"Cannot add a (?:NOT NULL column with default|REFERENCES column|column with non-constant)", Refusal.ROWS),
+)
+
+
+def refusal(error: StepError) -> Refusal | None:
+    """What SQLite had against a statement: its code, or its words where it has one code for all (rescode.html)."""
+    if error.code.startswith("SQLITE_CONSTRAINT"):
+        return Refusal.ROWS
+    if error.code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return Refusal.LOCK
+    if error.code != "SQLITE_ERROR":
+        return None
+    return next((about for words, about in _ABOUT if re.match(words, error.message, re.DOTALL)), None)
+
+
+def database_error(error: Refused, sql: str = "") -> DatabaseError:
     """SQLite's refusal of a statement of ours, in its own words."""
     shown = f": {' '.join(sql.split())[:200]}" if sql else ""
     return DatabaseError(f"{error}{shown}", code=error_code(error), kind=error_kind(error))
@@ -85,7 +118,7 @@ class Guard:
             return sqlite3.SQLITE_OK
         return sqlite3.SQLITE_DENY
 
-    def words(self, error: Refusal) -> str:
+    def words(self, error: Refused) -> str:
         """What to say of an error: our own refusal with its way out, else SQLite's words."""
         if not self.refused:
             return str(error)
@@ -151,7 +184,7 @@ class _Run:
         duration = (time.perf_counter() - begun) * 1000
         self.statements.append(Statement(sql=statement.text, duration_ms=duration, rows=rows))
 
-    def _refused(self, error: Refusal, sql: str, line: int | None) -> StepError:
+    def _refused(self, error: Refused, sql: str, line: int | None) -> StepError:
         return StepError(
             message=self.guard.words(error),
             kind=ErrorKind.ENVIRONMENT if self.guard.refused else error_kind(error),
@@ -218,7 +251,7 @@ def load(path: Path, text: str, *, trust: bool, ended: Ended) -> StepError | Non
     return None
 
 
-def _seed_error(error: Refusal, message: str, sql: str, line: int | None) -> StepError:
+def _seed_error(error: Refused, message: str, sql: str, line: int | None) -> StepError:
     kind = ErrorKind.ENVIRONMENT if error_kind(error) is ErrorKind.ENVIRONMENT else ErrorKind.SEED
     return StepError(message=message, kind=kind, code=error_code(error), statement=sql, line=line)
 

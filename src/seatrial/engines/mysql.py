@@ -16,7 +16,7 @@ from seatrial.engines._mysql_counters import advance
 from seatrial.engines._mysql_dialect import MYSQL, Dialect
 from seatrial.engines._mysql_fill import Filling
 from seatrial.engines._mysql_integrity import Judge
-from seatrial.engines._mysql_link import Link, TextRow, disturbance, quote
+from seatrial.engines._mysql_link import Link, TextRow, disturbance, quote, refusal
 from seatrial.engines._mysql_locks import TwinWatcher
 from seatrial.engines._mysql_proof import Prover, State
 from seatrial.engines._mysql_rows import Copy, Shadows
@@ -28,6 +28,7 @@ from seatrial.model import (
     CastBack,
     Disturbance,
     Integrity,
+    Refusal,
     Relationship,
     Schema,
     Script,
@@ -238,6 +239,9 @@ class MysqlDatabase:
 
     def disturbance(self, error: StepError | BaseException) -> Disturbance | None:
         return disturbance(error)
+
+    def refusal(self, error: StepError) -> Refusal | None:
+        return refusal(error)
 
     def others(self) -> tuple[str, ...] | None:
         return self._site.others(self.name, self._own)

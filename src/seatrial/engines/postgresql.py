@@ -21,11 +21,12 @@ from seatrial.engines._accounts import POSTGRESQL, Account, Accounts
 from seatrial.engines._postgresql_cast import cast_backs
 from seatrial.engines._postgresql_diff import Comparison, compare
 from seatrial.engines._postgresql_layout import Layout, layouts
-from seatrial.engines._postgresql_session import Session, Site, disturbance, guarded, quote
+from seatrial.engines._postgresql_session import Session, Site, disturbance, guarded, quote, refusal
 from seatrial.engines._postgresql_wal import WalReader, wal_reader
 from seatrial.model import (
     CastBack,
     Disturbance,
+    Refusal,
     Relationship,
     Schema,
     Script,
@@ -219,6 +220,9 @@ class PostgresqlDatabase:
     def disturbance(self, error: StepError | BaseException) -> Disturbance | None:
         """What outside the migration an error speaks of, if it may pass."""
         return disturbance(error)
+
+    def refusal(self, error: StepError) -> Refusal | None:
+        return refusal(error)
 
     def others(self) -> tuple[str, ...]:
         """Sessions of others that hold a lock on something in this database."""

@@ -18,13 +18,14 @@ from seatrial.engines._sqlite_integrity import Asker
 from seatrial.engines._sqlite_journal import Watch
 from seatrial.engines._sqlite_look import Look, Moment, both, differences, is_same, reading
 from seatrial.engines._sqlite_mirror import Mirror, State, unit_of
-from seatrial.engines._sqlite_run import connect, database_error, disturbance, execute, load, open_file, run
+from seatrial.engines._sqlite_run import connect, database_error, disturbance, execute, load, open_file, refusal, run
 from seatrial.engines._sqlite_values import as_texts, exactly
 from seatrial.errors import DatabaseError
 from seatrial.model import (
     CastBack,
     Disturbance,
     ErrorKind,
+    Refusal,
     Relationship,
     Schema,
     Script,
@@ -260,6 +261,9 @@ class SqliteDatabase:
     def disturbance(self, error: StepError | BaseException) -> Disturbance | None:
         """What outside the migration an error speaks of, if it may pass."""
         return disturbance(error)
+
+    def refusal(self, error: StepError) -> Refusal | None:
+        return refusal(error)
 
     def others(self) -> tuple[str, ...]:
         """Whether another program holds the file's lock: then it cannot be had for a moment."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from seatrial.config import Config
 from seatrial.errors import DatabaseError, NotOurs, SeatrialError, ServerError
@@ -44,7 +44,9 @@ class Steps:
 
     def _noted(self, step: Step) -> Step:
         self.database.note([s.sql for s in step.statements])
-        return step
+        if step.error is None:
+            return step
+        return replace(step, error=replace(step.error, about=self.database.refusal(step.error)))
 
     def forget(self, migration: Migration) -> None:
         self.runner.forget(migration)

@@ -1,0 +1,72 @@
+"""What a database had against a statement: told alike by every engine, and what up-failed advises for it."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+from missing import without
+from trial_fixtures import trial  # noqa: F401 - a fixture
+
+from seatrial.app import open_server
+from seatrial.errors import ServerError
+from seatrial.model import Refusal, Script, Transaction
+
+BASE = """
+CREATE TABLE p (id integer PRIMARY KEY);
+CREATE TABLE t (id integer PRIMARY KEY, v varchar(20), w varchar(20));
+INSERT INTO t VALUES (1, NULL, 'a'), (2, 'x', 'a');
+CREATE VIEW shown AS SELECT v FROM t;
+"""
+REFUSED = {
+    "CREATE TABEL u (id int)": Refusal.SYNTAX,
+    "ALTER TABLE nowhere ADD COLUMN x int": Refusal.MISSING,
+    "UPDATE t SET absent = 1": Refusal.MISSING,
+    "CREATE TABLE t (id int)": Refusal.EXISTING,
+    "ALTER TABLE t ADD COLUMN v int": Refusal.EXISTING,
+    "CREATE UNIQUE INDEX t_w ON t (w)": Refusal.ROWS,
+    "INSERT INTO t (id) VALUES (1)": Refusal.ROWS,
+}
+OWN = {
+    "sqlite": {"ALTER TABLE t DROP COLUMN v": Refusal.RELIED_ON, "ALTER TABLE t ADD n int NOT NULL": Refusal.ROWS},
+    "postgresql": {"DROP TABLE t": Refusal.RELIED_ON, "ALTER TABLE t ALTER v SET NOT NULL": Refusal.ROWS},
+    "mysql": {"ALTER TABLE t MODIFY v varchar(20) NOT NULL": Refusal.ROWS},
+    "mariadb": {"ALTER TABLE t ADD CHECK (v > 'y')": Refusal.ROWS},
+}
+
+
+@pytest.mark.parametrize("engine", OWN)
+def test_what_the_database_had_against_it(engine):
+    with contextlib.ExitStack() as opened:
+        try:
+            server = open_server(engine, None)
+        except ServerError as error:
+            without(f"no {engine} here: {error}")
+        opened.callback(server.close)
+        database = server.create()
+        opened.callback(database.close)
+        assert database.run(Script(text=BASE, transaction=Transaction.STATEMENTS)).error is None
+        told = {}
+        wanted = REFUSED | OWN[engine]
+        for statement in wanted:
+            error = database.run(Script(text=statement, transaction=Transaction.STATEMENTS)).error
+            assert error is not None, statement
+            told[statement] = database.refusal(error)
+        assert told == wanted
+
+
+@pytest.mark.parametrize(
+    ("up", "advice"),
+    [
+        ("CREATE TABEL u (id int);", "correct its text"),
+        ("UPDATE nowhere SET x = 1;", "Make what the statement names before"),
+        ("CREATE UNIQUE INDEX t_v ON t (v);", "Bring the rows into the form"),
+        ("SELECT abs(-9223372036854775807 - 1);", ""),  # integer overflow: of this, nothing is known
+    ],
+)
+def test_the_advice_is_about_what_was_refused(trial, up, advice):  # noqa: F811
+    seed = "INSERT INTO t VALUES (1, 'a'), (2, 'a');"
+    done = trial(base="CREATE TABLE t (id integer PRIMARY KEY, v text);", seed=seed, up=up, down="SELECT 1;")
+    (found,) = [f for m in done.report.migrations for f in m.findings if f.rule == "up-failed"]
+    assert advice in found.recommendation
+    assert bool(advice) == bool(found.recommendation)
