@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import signal
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from mysql_fixtures import mysql_server, mysql_state  # noqa: F401
 
+from seatrial.engines._mysql_link import Link, disturbance, error_kind
 from seatrial.engines.mariadb import open_database
-from seatrial.errors import NotOurs, ServerError
-from seatrial.model import Script
+from seatrial.errors import DatabaseError, NotOurs, ServerError
+from seatrial.model import Disturbance, ErrorKind, Script, StepError, TablePair, TableRef
 from seatrial.servers import ledger
 from seatrial.servers._mysql_target import Target
 from seatrial.servers.mysql import MysqlServer, clean
@@ -218,3 +221,64 @@ def test_a_missing_driver_is_told(monkeypatch: pytest.MonkeyPatch, mysql_state: 
     monkeypatch.setitem(sys.modules, "pymysql", None)
     with pytest.raises(ServerError, match=r"pip install 'seatrial\[mysql\]'"):
         MysqlServer.at("mysql://u@h/", open_database)
+
+
+@pytest.fixture
+def plain_user(mysql_server: MysqlServer) -> Iterator[MysqlServer]:  # noqa: F811
+    """The server, by a user who has all rights on databases of Seatrial's names and none on the server."""
+    mysql_server.maintain("create user 'plain'@'localhost' identified by 'pw'")
+    mysql_server.maintain("grant all on `seatrial\\_%`.* to 'plain'@'localhost'")
+    target = dataclasses.replace(mysql_server.target, user="plain", password="pw")
+    try:
+        with MysqlServer.at(target.url(""), open_database) as server:
+            yield server
+    finally:
+        mysql_server.maintain("drop user 'plain'@'localhost'")
+
+
+def test_a_user_of_our_databases_alone_is_enough(plain_user: MysqlServer) -> None:
+    one = plain_user.create()
+    made = "create table t (id int primary key, s varchar(9)); insert into t values (1, 'a'); create view v as select 1"
+    assert one.run(Script(text=made)).error is None
+    shot, handle = one.take("A"), one.checkpoint()
+    assert one.run(Script(text="update t set s = 'b'; drop view v")).error is None
+    t = TableRef("", "t")
+    pair = TablePair(old=t, new=t, columns=(("id", "id"), ("s", "s")), key=("id",))
+    (found,) = one.diff(shot, one.take("B"), [pair])
+    assert found.changed_count == 1
+    one.restore(handle)
+    back = one.take("C")
+    assert (back.tables, back.schema) == (shot.tables, shot.schema)
+    one.close()
+
+
+def test_a_setting_that_is_refused_is_told_as_ours(mysql_server: MysqlServer) -> None:  # noqa: F811
+    link = Link(mysql_server.connect, "", ("SET SESSION no_such_setting = 1",))
+    with pytest.raises(DatabaseError, match="no_such_setting") as told:
+        link.rows("SELECT 1")
+    assert told.value.code == "1193"
+    wished = Link(mysql_server.connect, "", (), ("SET SESSION no_such_setting = 1",))
+    assert wished.value("SELECT 1") == "1"
+
+
+FULL = [
+    (3, 'Error writing file "./a/b.MYD" (Errcode: 28 "No space left on device")'),
+    (20, "Disk got full writing 'a.b' (Errcode: 28)"),
+    (1026, "Error writing file 'x' (errno: 28 - No space left on device)"),
+    (1030, "Got error 28 - 'No space left on device' from storage engine"),
+    (1878, "Temporary file write failure."),
+]
+
+
+@pytest.mark.parametrize(("code", "message"), FULL, ids=[str(c) for c, _ in FULL])
+def test_a_full_disk_is_the_servers_fault_however_it_is_told(code: int, message: str) -> None:
+    kind = error_kind(code, message)
+    assert kind is ErrorKind.ENVIRONMENT
+    assert disturbance(StepError(message=message, kind=kind, code=str(code))) is Disturbance.RESOURCE
+    assert disturbance(DatabaseError(message, code=str(code), kind=kind)) is Disturbance.RESOURCE
+
+
+def test_an_engine_that_refuses_a_statement_is_no_full_disk() -> None:
+    message = "Got error 139 'Too big row' from storage engine InnoDB"
+    assert error_kind(1030, message) is ErrorKind.MIGRATION
+    assert disturbance(StepError(message=message, code="1030")) is None

@@ -13,6 +13,7 @@ class Dialect:
 
     name: str
     session: tuple[str, ...]  # settings of our own sessions beside the common ones
+    wished: tuple[str, ...]  # further settings, each left out where the server's user may not make it
     index_visible: str  # STATISTICS: "YES" where the optimizer uses the index
     index_expression: str
     column_srid: str
@@ -28,9 +29,10 @@ class Dialect:
 
 MYSQL = Dialect(
     name="mysql",
-    session=(
-        "SET SESSION information_schema_stats_expiry = 0, internal_tmp_mem_storage_engine = TempTable,"
-        " show_create_table_skip_secondary_engine = OFF",
+    session=("SET SESSION information_schema_stats_expiry = 0, show_create_table_skip_secondary_engine = OFF",),
+    wished=(
+        "SET SESSION internal_tmp_mem_storage_engine = TempTable",
+        "SET SESSION sql_require_primary_key = OFF",  # copies of rows have none, or the table's own
     ),
     index_visible="s.IS_VISIBLE",
     index_expression="s.EXPRESSION",
@@ -55,6 +57,7 @@ MARIADB = Dialect(
         " optimizer_switch = 'join_cache_hashed=on,join_cache_bka=on,optimize_join_buffer_size=off',"
         " use_stat_tables = 'never'",
     ),
+    wished=(),
     index_visible="IF(s.IGNORED = 'YES', 'NO', 'YES')",
     index_expression="NULL",
     column_srid="NULL",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -59,8 +60,21 @@ _LOCK = frozenset({1205, 1213, 1317, 1969, 3024, 3572})  # 1317, 1969, 3024: int
 _RESOURCE = frozenset({1021, 1037, 1038, 1040, 1041, 1114, 1135, 1203, 1226})
 
 
-def error_kind(code: int) -> ErrorKind:
-    return ErrorKind.ENVIRONMENT if code in _ENVIRONMENT or code == 0 else ErrorKind.MIGRATION
+_DISK = frozenset({3, 20, 1026, 1878})  # a write failed; EE_WRITE and EE_DISK_FULL come under their own numbers
+_NO_ROOM = re.compile(r"\berrcode: 28\b|\berrno: 28\b|\berror 28\b|No space left on device", re.IGNORECASE)
+"""ENOSPC, under whatever number it is told: 1030 and 1005 stand for much else too."""
+
+
+_NOT_OURS_TO_SET = frozenset({1193, 1227})  # unknown here; SESSION_VARIABLES_ADMIN or SUPER is needed
+
+
+def error_kind(code: int, message: str = "") -> ErrorKind:
+    ours = code in _ENVIRONMENT or code == 0 or _is_full(code, message)
+    return ErrorKind.ENVIRONMENT if ours else ErrorKind.MIGRATION
+
+
+def _is_full(code: int, message: str) -> bool:
+    return code in _DISK or bool(_NO_ROOM.search(message))
 
 
 def disturbance(error: StepError | BaseException) -> Disturbance | None:
@@ -73,7 +87,9 @@ def disturbance(error: StepError | BaseException) -> Disturbance | None:
         return Disturbance.CONNECTION
     if number in _LOCK:
         return Disturbance.LOCK
-    return Disturbance.RESOURCE if number in _RESOURCE else None
+    words = error.message if isinstance(error, StepError) else str(error)
+    is_ours = getattr(error, "kind", None) is ErrorKind.ENVIRONMENT
+    return Disturbance.RESOURCE if number in _RESOURCE or (is_ours and _is_full(number, words)) else None
 
 
 _ABOUT = {
@@ -102,7 +118,7 @@ def code_and_message(error: Exception) -> tuple[int, str]:
 def database_error(error: Exception, statement: str = "") -> DatabaseError:
     code, message = code_and_message(error)
     shown = f"{message} in: {_shortened(statement)}" if statement else message
-    return DatabaseError(shown, code=str(code), kind=error_kind(code))
+    return DatabaseError(shown, code=str(code), kind=error_kind(code, message))
 
 
 def _shortened(statement: str, most: int = 300) -> str:
@@ -112,10 +128,12 @@ def _shortened(statement: str, most: int = 300) -> str:
 class Link:
     """Our own connection to one server: a fixed session, reconnected when the server has closed it."""
 
-    def __init__(self, dial: Dial, database: str, settings: tuple[str, ...]) -> None:
+    def __init__(self, dial: Dial, database: str, settings: tuple[str, ...], wished: tuple[str, ...] = ()) -> None:
+        """``wished``: settings that a server may not know, or not let its users make."""
         self._dial = dial
         self._database = database
         self._settings = (SESSION, *settings)
+        self._wished = wished
         self._raw: Any = None
 
     def execute(self, statement: str, *, told: bool = True) -> int:
@@ -176,10 +194,20 @@ class Link:
 
     def _connected(self) -> Any:
         if self._raw is None or not self._raw.open:
-            self._raw = self._dial(self._database)
-            for setting in self._settings:
-                self._raw.cursor().execute(setting)
+            raw = self._dial(self._database)
+            for setting in (*self._settings, *self._wished):
+                self._set(raw, setting)
+            self._raw = raw  # only once it is as all our sessions are
         return self._raw
+
+    def _set(self, raw: Any, setting: str) -> None:
+        try:
+            raw.cursor().execute(setting)
+        except Exception as error:
+            if setting in self._wished and is_driver_error(error) and code_and_message(error)[0] in _NOT_OURS_TO_SET:
+                return
+            raw.close()
+            raise self._refused(error, setting) from error
 
     def _refused(self, error: Exception, statement: str) -> Exception:
         if not is_driver_error(error):

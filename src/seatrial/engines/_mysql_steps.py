@@ -179,7 +179,7 @@ class _Session:
         message = self._runner.without_name(message)
         return StepError(
             message=f"{message} (SQLSTATE {state})" if state else message,
-            kind=error_kind(code_),
+            kind=error_kind(code_, message),
             code=str(code_),
             statement=sql,
             line=line,

@@ -85,7 +85,7 @@ class MysqlDatabase:
         self.name = name
         self._site = site
         self._space = f"{name}_shadow"
-        self._link = Link(site.connect, name, self.dialect.session)
+        self._link = Link(site.connect, name, self.dialect.session, self.dialect.wished)
         folder = Path(site.data_folder) if site.data_folder else None
         self._files = Tablespaces(self._link, name, self._space, folder, self._prover)
         self._shadows = Shadows(self._link, self._space, self.dialect, self._files)
