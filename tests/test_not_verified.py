@@ -66,3 +66,51 @@ def test_settings_that_are_not_served(tmp_path):
     plain = trial_fixtures.tested(folder, jobs=1, production=ProductionConfig())
     assert not plain.not_verified
     assert not plain.notes
+
+
+ENV = """
+from alembic import context
+from sqlalchemy import create_engine
+with create_engine(context.config.get_main_option("sqlalchemy.url")).connect() as connection:
+    context.configure(connection=connection)
+    with context.begin_transaction():
+        context.run_migrations()
+"""
+ALEMBIC = """
+import sqlalchemy as sa
+from alembic import op
+revision = "0002"
+down_revision = "0001"
+points = sa.table("points", sa.column("id"), sa.column("x"), sa.column("y"))
+def upgrade():
+    op.add_column("points", sa.Column("y", sa.Integer))
+    op.execute(points.update().where({where}).values(y=1))
+def downgrade():
+    with op.batch_alter_table("points") as batch:
+        batch.drop_column("y")
+"""
+BASE = """
+from alembic import op
+revision = "0001"
+down_revision = None
+def upgrade():
+    op.execute("CREATE TABLE points (id INTEGER PRIMARY KEY, x INTEGER)")
+def downgrade():
+    op.execute("DROP TABLE points")
+"""
+LIMITED = "points.c.id.in_(sa.select(points.c.id).where(points.c.y.is_(None)).limit(2).scalar_subquery())"
+
+
+@pytest.mark.parametrize(("where", "told"), [(LIMITED, True), ("points.c.id == 2", False)])
+def test_a_batch_with_bound_values(tmp_path, where, told):
+    versions = tmp_path / "migrations" / "versions"
+    versions.mkdir(parents=True)
+    (versions / "0001.py").write_text(BASE)
+    (versions / "0002.py").write_text(ALEMBIC.format(where=where))
+    (tmp_path / "migrations" / "env.py").write_text(ENV)
+    (tmp_path / "alembic.ini").write_text("[alembic]\nscript_location = migrations\nsqlalchemy.url = sqlite:///a.db\n")
+    report = trial_fixtures.tested(tmp_path)
+    assert report.status is Status.PASSED
+    said = {d.what: (d.why, d.rule) for d in report.not_verified}
+    why = "its batches could not be read: its values were bound apart from its text"
+    assert said == ({"the backfill of points.y": (why, "backfill-incomplete")} if told else {})

@@ -252,6 +252,30 @@ def test_unjudged(up, why):
     assert any(why in reason for _, reason in found.unjudged_backfills)
 
 
+LIMITED = "update points set y = x where id in (select id from points where y is null limit %s)"
+UNPROVEN = [  # statements, and whether their rows can have been left out unseen
+    ([LIMITED], True),
+    (["update points set y = x where id between %s and %s"] * 2, True),
+    (["update points set y = %s where id > %s and id <= %s"] * 2, True),
+    (["set search_path = other, public", LIMITED.replace("%s", "2").replace("points", "public.points")], True),
+    (["do $$ begin " + LIMITED.replace("%s", "2") + "; end $$"], True),
+    (["update points set y = x where id between %s and %s"], False),  # one range is meant
+    (["update points set y = x where id = %s"] * 2, False),  # a row each
+    (["update points set y = %s"], False),
+    (["update points set y = (select id from names limit 1) where id = %s"], False),
+    (["update points set y = x where id = (select id from names where name = %s limit 1)"], False),
+    ([LIMITED.replace("y = x", "y = y + 1")], False),  # out of the rule's scope, as are the next
+    ([LIMITED, "update points set y = 1"], False),
+    ([LIMITED.replace("%s", "2")], False),  # judged
+]
+
+
+@pytest.mark.parametrize(("statements", "unproven"), UNPROVEN)
+def test_batches_that_cannot_be_read_are_not_proven(statements, unproven):
+    found = read(statements, "postgresql", schema(TABLES, KEYS)).unproven_backfills
+    assert [(b.table, b.columns) for b in found] == ([(ref("points"), ("y",))] if unproven else [])
+
+
 JUDGED = [
     "update points set y = x; alter table points alter column y set not null",
     "update points set y = x; alter table points add column z int",

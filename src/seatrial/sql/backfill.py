@@ -53,26 +53,56 @@ class Backfill:
     conditions: tuple[str, ...] = ()  # of each batch, without LIMIT and key ranges; empty: every row
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unproven:
+    """A batch of a backfill that the rule means and that could not be read: whether it left rows out is not known."""
+
+    table: TableRef  # its name at the end of the step
+    columns: tuple[str, ...]
+    why: str
+
+
 class _Unjudged(Exception):
     """Why an UPDATE is not judged."""
 
 
+class _Unread(_Unjudged):
+    """The rule means it, but what it says is not known here."""
+
+
 @dataclass(frozen=True, slots=True)
-class _Candidate:
+class _Reach:
+    """Which rows and columns an UPDATE works on."""
+
     run: Run
     table: Table
-    backfill: Backfill
     where: tuple[Token, ...]
     keys: frozenset[str]
-    assigned: frozenset[int]  # ids of columns
-    touched: frozenset[int]
+    touched: frozenset[int]  # ids of columns
     same_set: tuple[object, ...]
 
 
-def backfills(world: World, statements: Sequence[str]) -> tuple[tuple[Backfill, ...], tuple[tuple[str, str], ...]]:
-    """The UPDATEs that can be judged, batches of one joined; and those that cannot, with the reason."""
+@dataclass(frozen=True, slots=True)
+class _Candidate(_Reach):
+    backfill: Backfill
+    assigned: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Doubt(_Reach):
+    names: tuple[str, ...]
+    why: str
+    cut: bool  # a LIMIT says which rows it takes
+
+
+def backfills(
+    world: World, statements: Sequence[str]
+) -> tuple[tuple[Backfill, ...], tuple[tuple[str, str], ...], tuple[Unproven, ...]]:
+    """The UPDATEs that can be judged, batches of one joined; those that cannot, with the reason; and the batches among
+    these that the rule means all the same."""
     candidates: list[_Candidate] = []
     unjudged: list[tuple[str, str]] = []
+    doubts: list[_Doubt] = []
     updating = {e.index for e in world.events if e.verb is Verb.UPDATE}
     for run in world.runs:
         if run.index not in updating:
@@ -81,13 +111,17 @@ def backfills(world: World, statements: Sequence[str]) -> tuple[tuple[Backfill, 
             candidates.append(_candidate(world, run, statements[run.index]))
         except (_Unjudged, NotTaken) as reason:
             unjudged.append((statements[run.index], str(reason)))
+            if isinstance(reason, _Unread | NotTaken):
+                doubts += _doubts(world, run, str(reason))
     judged = []
     for candidate in candidates:
         if disturbed := _written_later(world, candidate, candidates):
             unjudged.append((statements[candidate.run.index], disturbed))
+            if disturbed == _OPAQUE:
+                doubts += _doubts(world, candidate.run, disturbed)
         else:
             judged.append(candidate)
-    return tuple(_joined(judged)), tuple(unjudged)
+    return tuple(_joined(judged)), tuple(unjudged), tuple(dict.fromkeys(_unproven(world, doubts, candidates)))
 
 
 def _joined(candidates: list[_Candidate]) -> Iterator[Backfill]:
@@ -113,6 +147,65 @@ def _is_place(tokens: Sequence[Token], keys: frozenset[str]) -> bool:
     return len(tokens) == 3 and tokens[0].name.casefold() in keys and tokens[1].word == "=" and not tokens[2].name
 
 
+# --- batches that could not be read ---
+
+
+def _doubts(world: World, run: Run, why: str) -> Iterator[_Doubt]:
+    """The UPDATEs of a statement whose SET and table are what the rule speaks of."""
+    for parsed in run.parsed.parts or (run.parsed,):
+        effects = [e for e in parsed.effects if e.verb in (Verb.UPDATE, Verb.INSERT, Verb.DELETE)]
+        if parsed.kind == "UPDATE" and len(effects) == 1 and effects[0].update is not None:
+            try:
+                yield _doubt(world, replace(run, parsed=parsed), _without_itself(parsed.tokens, effects[0].update), why)
+            except _Unjudged:
+                continue
+
+
+def _doubt(world: World, run: Run, update: Update, why: str) -> _Doubt:
+    """Raises _Unjudged where the rule does not mean it."""
+    tokens = run.parsed.tokens
+    table, _ = _target(world, run, update)
+    columns = _assigned(world, table, update)
+    _refuse_values(world, run, update, table, columns)
+    where = _span(tokens, update.where)
+    if is_random(where, world.dialect):
+        raise _Unjudged("its WHERE is random")
+    heads = (tokens[: update.head], where)
+    return _Doubt(
+        run=run,
+        table=table,
+        where=tuple(where),
+        keys=_keys(world, table),
+        touched=frozenset(map(id, [*columns, *run.columns])),
+        same_set=(id(table), tuple((a.columns, signature(_span(tokens, a.value))) for a in update.items)),
+        names=tuple(c.name for c in columns),
+        why=why,
+        cut=any(map(_is_cut, heads)) or _is_cut(_span(tokens, update.sources), tables=True),
+    )
+
+
+def _is_cut(tokens: Tokens, *, tables: bool = False) -> bool:
+    """Whether a LIMIT decides which rows are reached; one that only looks a single value up does not."""
+    found = {t.word for t in tokens}
+    if not found & {"LIMIT", "FETCH"}:
+        return False
+    try:
+        return len(limitless(tokens, tables=tables)) < len(tokens)
+    except NotTaken:
+        return bool(found & {"<", ">", "<=", ">=", "BETWEEN"})
+
+
+def _unproven(world: World, doubts: list[_Doubt], candidates: list[_Candidate]) -> Iterator[Unproven]:
+    """Those that a LIMIT or, where several write the same SET, a range on the key cuts into batches."""
+    for doubt in doubts:
+        same = [d for d in doubts if d.same_set == doubt.same_set]
+        ranges = len(rangeless(doubt.where, doubt.keys)) < len(doubt.where)
+        if not (doubt.cut or (ranges and len(same) > 1)) or doubt.table.ref is None:
+            continue
+        if _written_later(world, doubt, [*same, *candidates]) in ("", _OPAQUE):
+            yield Unproven(table=doubt.table.ref, columns=doubt.names, why=doubt.why)
+
+
 # --- one UPDATE -------------------------------------------------------------------------------------------------------
 
 
@@ -120,7 +213,7 @@ def _candidate(world: World, run: Run, statement: str) -> _Candidate:
     parsed = run.parsed
     effects = [e for e in parsed.effects if e.verb in (Verb.UPDATE, Verb.INSERT, Verb.DELETE)]
     if parsed.parts or len(effects) != 1 or effects[0].update is None or parsed.kind != "UPDATE":
-        raise _Unjudged("it is part of a larger statement")
+        raise _Unread("it is part of a larger statement")
     tokens = parsed.tokens
     update = _without_itself(tokens, effects[0].update)
     _refuse_settings(world, tokens)
@@ -178,16 +271,16 @@ def _set_signature(tokens: Tokens, update: Update) -> tuple[object, ...]:
 def _refuse_settings(world: World, tokens: Tokens) -> None:
     """What our own query could not say again in the same words."""
     if any(t.kind == PARAMETER for t in tokens):
-        raise _Unjudged("its values were bound apart from its text")
+        raise _Unread("its values were bound apart from its text")
     if any(t.kind == VARIABLE for t in tokens):
-        raise _Unjudged("it reads a session variable")
+        raise _Unread("it reads a session variable")
     found = {t.word for t in tokens}
     if found & {"TABLESAMPLE", "CURRENT"} and ("TABLESAMPLE" in found or "OF" in found):
-        raise _Unjudged("it works on a sample or at a cursor")
+        raise _Unread("it works on a sample or at a cursor")
     if world.path != ("",):
-        raise _Unjudged("search_path was set")
+        raise _Unread("search_path was set")
     if world.dialect in ("mysql", "mariadb") and "||" in found:
-        raise _Unjudged("what || means follows sql_mode")
+        raise _Unread("what || means follows sql_mode")
 
 
 def _target(world: World, run: Run, update: Update) -> tuple[Table, Mention]:
@@ -199,7 +292,7 @@ def _target(world: World, run: Run, update: Update) -> tuple[Table, Mention]:
         named = [m for m in inside if (t := world.table(m.name)) is not None and _has(world, t, names)]
     choice = named or inside
     if len(choice) != 1 or len(wanted) > 1:
-        raise _Unjudged("it assigns columns of several tables, or of a view")
+        raise _Unread("it assigns columns of several tables, or of a view")
     table = world.table(choice[0].name)
     if table is None or table.ref is None or table.ref.namespace == TEMPORARY:
         raise _Unjudged("its table is not there at the end under this name")
@@ -230,9 +323,9 @@ def _refuse_values(world: World, run: Run, update: Update, table: Table, columns
     for assignment in update.items:
         value = _span(tokens, assignment.value)
         if _is_part(tokens, assignment.value.first, world.dialect):
-            raise _Unjudged("it assigns an element or a field of a column")
+            raise _Unread("it assigns an element or a field of a column")
         if [t.word for t in value] == ["DEFAULT"]:
-            raise _Unjudged("it sets a column to its default")
+            raise _Unread("it sets a column to its default")
         found = mentions(value, world.dialect)
         if varies(value, world.dialect) or any(_varies_inside(world, c.name) for c in found.calls):
             raise _Unjudged("what it sets is not the same every time")
@@ -266,7 +359,7 @@ def _refuse_triggers(world: World, table: Table, columns: list[Column]) -> None:
         updates = (e for e in changes(tokens, world.dialect) if e.verb is Verb.UPDATE)
         assigned = {world.fold(n) for e in updates for a in e.values for n in a.columns}
         if sets or names & assigned:
-            raise _Unjudged("a trigger writes the same column")
+            raise _Unread("a trigger writes the same column")
 
 
 def _triggers(world: World, table: Table) -> Iterator[str]:
@@ -345,14 +438,17 @@ def _keys(world: World, table: Table) -> frozenset[str]:
 # --- what comes later -------------------------------------------------------------------------------------------------
 
 
-def _written_later(world: World, candidate: _Candidate, all_of_them: list[_Candidate]) -> str:
+_OPAQUE = "a later statement's effect is not known"
+
+
+def _written_later(world: World, candidate: _Reach, all_of_them: Sequence[_Reach]) -> str:
     """Why the end of the step does not show what the UPDATE left; empty where it does."""
     same = {c.run.index for c in all_of_them if c.same_set == candidate.same_set}
     tables: set[Table] = set().union(*candidate.run.tables.values()) if candidate.run.tables else set()
     if any(t.ref is None or t.ref.namespace == TEMPORARY for t in tables):
         return "a table that it reads is not there at the end"
     if any(i > candidate.run.index for i in world.opaque):
-        return "a later statement's effect is not known"
+        return _OPAQUE
     for event in world.events:
         later = event.index > candidate.run.index and event.index not in same
         if later and event.table in tables and _disturbs(event, candidate):
@@ -360,7 +456,7 @@ def _written_later(world: World, candidate: _Candidate, all_of_them: list[_Candi
     return ""
 
 
-def _disturbs(event: Event, candidate: _Candidate) -> bool:
+def _disturbs(event: Event, candidate: _Reach) -> bool:
     if event.verb in _GONE or event.view:
         return True
     if event.column is None or id(event.column) not in candidate.touched:

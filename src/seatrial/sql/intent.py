@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from seatrial.model import ObjectKey, Renames, Schema, TableRef
-from seatrial.sql.backfill import Backfill, backfills
+from seatrial.sql.backfill import Backfill, Unproven, backfills
 from seatrial.sql.effects import Effect, Rule, Verb
 from seatrial.sql.lineage import Lineage
 from seatrial.sql.probe import probe_sql
@@ -52,6 +52,7 @@ class Intent:
     nondeterministic_columns: tuple[tuple[TableRef, str], ...]
     backfills: tuple[Backfill, ...]
     unjudged_backfills: tuple[tuple[str, str], ...]  # (statement, why it is not judged)
+    unproven_backfills: tuple[Unproven, ...]  # of those, batches that may have left rows out
     _lineage: Lineage = field(repr=False)
     _checks_before: frozenset[str] = field(repr=False, default=frozenset())
 
@@ -300,7 +301,7 @@ def _read(statements: tuple[str, ...], dialect: str, schema: Schema, observed: b
                 found_zones[zone] = None
                 sets_zone = sets_zone or sets
     lineage = Lineage(world)
-    judged, unjudged = backfills(world, statements)
+    judged, unjudged, unproven = backfills(world, statements)
     opaque = tuple(statements[i] for i in sorted(world.opaque))
     if not observed:
         opaque = statements or ("what the step sent to the database was not observed",)
@@ -313,6 +314,7 @@ def _read(statements: tuple[str, ...], dialect: str, schema: Schema, observed: b
         nondeterministic_columns=lineage.varying(),
         backfills=judged if observed else (),
         unjudged_backfills=unjudged,
+        unproven_backfills=unproven,
         _lineage=lineage,
         _checks_before=_checks(schema, dialect),
     )

@@ -82,7 +82,7 @@ class Observer:
             return trial, after
         casts, doubts = self._cast_backs(before, after, pairs, intent)
         probes = (*self._backfills(after, intent), *self._ask(Phase.UP, after, asked))
-        doubts += tuple(_unread(before, after))
+        doubts += (*_unread(before, after), *_unproven(intent))
         return dataclasses.replace(trial, cast_backs=casts, probes=probes, not_verified=doubts), after
 
     def _down(self, trial: Trial, up: Snapshot, asked: Mapping[str, ProbeResult]) -> tuple[Trial, Snapshot]:
@@ -215,6 +215,13 @@ def _error(trial: Trial, **steps: Step) -> Trial:
     step = next(iter(steps.values()))
     assert step.error is not None
     return dataclasses.replace(trial, error=step.error.message, error_kind=step.error.kind, **steps)  # type: ignore[arg-type]
+
+
+def _unproven(intent: Intent) -> Iterator[NotVerified]:
+    """Batches of backfills of which it cannot be asked whether they left rows out."""
+    for batch in intent.unproven_backfills:
+        what = f"the backfill of {batch.table}.{', '.join(batch.columns)}"
+        yield NotVerified(what=what, why=f"its batches could not be read: {batch.why}", rule="backfill-incomplete")
 
 
 def _unread(*snapshots: Snapshot) -> Iterator[NotVerified]:
