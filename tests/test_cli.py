@@ -26,6 +26,17 @@ def _away_from_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytes
     monkeypatch.delenv("DATABASE_URL", raising=False)
 
 
+ENV = """
+from alembic import context
+from sqlalchemy import engine_from_config
+
+with engine_from_config(context.config.get_section("alembic"), prefix="sqlalchemy.").connect() as connection:
+    context.configure(connection=connection)
+    with context.begin_transaction():
+        context.run_migrations()
+"""
+
+
 def seatrial(*arguments: object) -> Result:
     return CliRunner().invoke(main, [str(a) for a in arguments])
 
@@ -430,3 +441,37 @@ def test_the_handbook_of_rules_is_up_to_date():
     assert (Path(__file__).parents[1] / "docs" / "rules.md").read_text() == made, (
         "run: seatrial explain --all > docs/rules.md"
     )
+
+
+def test_the_history_is_what_came_before_those_under_test(tmp_path):
+    folder = project(tmp_path / "p", [TABLE, GOOD, ("SELECT 1;", "SELECT 1;")])
+    run = ["run", folder, "--engine", "sqlite", "--report", tmp_path / "out"]
+    for _ in range(2):  # what a run tests is no history of its own, the second time neither
+        seatrial(*run)
+        history = written(tmp_path / "out")["history"]
+        assert (history["previous"], history["total_applied"], history["last_migration"]) == ([], 3, "")
+    seatrial(*run, "--only", "0003")
+    history = written(tmp_path / "out")["history"]
+    assert [(e["version"], e["status"]) for e in history["previous"]] == [("0002", "passed"), ("0001", "passed")]
+
+
+def test_the_newest_migration_s_day_is_in_its_version_or_its_file(tmp_path):
+    folder = project(tmp_path, [TABLE])
+    (tmp_path / "db" / "migrations" / "20240131120000_w.sql").write_text(
+        f"-- migrate:up\n{GOOD[0]}\n-- migrate:down\n{GOOD[1]}\n"
+    )
+    seatrial("run", folder, "--engine", "sqlite", "--report", tmp_path / "out")
+    assert written(tmp_path / "out")["history"]["last_migration"] == "2024-01-31"
+
+
+def test_an_alembic_revision_s_day_is_in_its_file(tmp_path):
+    versions = tmp_path / "migrations" / "versions"
+    versions.mkdir(parents=True)
+    (tmp_path / "alembic.ini").write_text("[alembic]\nscript_location = migrations\n")
+    (tmp_path / "migrations" / "env.py").write_text(ENV)
+    head = '"""one\n\nRevision ID: b1\nCreate Date: 2025-03-04 10:00:00.1\n"""\n'
+    body = 'revision = "b1"\ndown_revision = None\n\n\ndef upgrade(): pass\n\n\ndef downgrade(): pass\n'
+    (versions / "b1_step.py").write_text(head + body)
+    done = seatrial("run", tmp_path, "--engine", "sqlite", "--report", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    assert written(tmp_path / "out")["history"]["last_migration"] == "2025-03-04"

@@ -79,7 +79,7 @@ def run(config: Config, watch: Watcher = lambda _: None) -> Report:
         retries=walked.retries,
         repaired_seed=walked.repaired_seed,
         not_verified=walked.not_verified,
-        history=_history(config, migrations, walked),
+        history=_history(config, chosen, walked),
         sql_mode=modes[0] if modes else None,
         others=tuple(_other(mode, other) for mode, other in zip(modes[1:], others, strict=True)),
     )
@@ -319,12 +319,12 @@ def _words(settings: Sequence[str], session: Sequence[str]) -> tuple[str, ...]:
 # --- what earlier runs said -------------------------------------------------------------------------------------------
 
 
-def _history(config: Config, migrations: Sequence[Migration], walked: Walked) -> History:
-    """The newest five migrations that the version table holds, with what this run or an earlier one said of them."""
+def _history(config: Config, chosen: Plan, walked: Walked) -> History:
+    """The newest five that were applied before the first one under test, with what earlier runs said of them."""
     known = earlier(config.project)
-    trials = {t.migration.id: t for t in walked.trials}
-    applied = [m for m in migrations if (t := trials.get(m.id)) and not t.error and not (t.up.error and t.up.executed)]
-    newest = [m for m in reversed(applied) if m.id in known or trials[m.id].skipped][:5]
+    failed = {t.migration.id for t in walked.trials if t.error or (t.up.error and t.up.executed)}
+    applied = [s for s in chosen.steps if s.migration.id not in failed]
+    before = [s.migration for s in applied if s.index < chosen.tried[0].index]
     entries = tuple(
         HistoryEntry(
             version=m.version,
@@ -332,16 +332,25 @@ def _history(config: Config, migrations: Sequence[Migration], walked: Walked) ->
             status=known.get(m.id, {}).get("status", "applied, not tested"),
             tested=known.get(m.id, {}).get("tested", ""),
         )
-        for m in newest
+        for m in reversed(before[-5:])
     )
-    return History(previous=entries, total_applied=len(applied), last_migration=_date(applied[-1]) if applied else "")
+    last = _date(config.project, applied[-1].migration) if applied else ""
+    return History(previous=entries, total_applied=len(applied), last_migration=last)
 
 
-def _date(migration: Migration) -> str:
-    """The day that a version of the usual form (20240131120000) says; else the version itself."""
-    found = re.match(r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])", migration.version)
-    text = found.group() if found else ""
-    return f"{text[:4]}-{text[4:6]}-{text[6:8]}" if text else f"version {migration.version}"
+_DAY = r"((?:19|20)\d\d)-?(0[1-9]|1[0-2])-?(0[1-9]|[12]\d|3[01])"
+
+
+def _date(project: Path, migration: Migration) -> str:
+    """The day that a version of the usual form (20240131120000) or Alembic's head of the file says; else empty."""
+    found = re.match(_DAY, migration.version)
+    if not found:
+        try:
+            text = (project / migration.path).read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return ""
+        found = re.search(rf"^Create Date: {_DAY}", text, re.MULTILINE)
+    return "-".join(found.groups()) if found else ""
 
 
 def earlier(project: Path) -> dict[str, dict[str, str]]:

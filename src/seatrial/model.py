@@ -581,9 +581,9 @@ class HistoryEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    previous: tuple[HistoryEntry, ...] = ()  # newest first, at most five
+    previous: tuple[HistoryEntry, ...] = ()  # applied before those under test: newest first, at most five
     total_applied: int = 0
-    last_migration: str = ""  # ISO date of the newest migration file, or what the version table says
+    last_migration: str = ""  # ISO date of the newest one, as its version or its file says it; empty: neither does
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

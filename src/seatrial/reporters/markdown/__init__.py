@@ -122,7 +122,7 @@ def _issues(judged: Judged) -> str:
 def _history(report: Report) -> dict[str, str]:
     history = report.history
     return {
-        "previous": md.numbered(_earlier(e) for e in history.previous[:5]) or "None are recorded.",
+        "previous": md.numbered(_earlier(e) for e in history.previous[:5]) or "None came before those under test.",
         "total": f"{history.total_applied:,}",
         "last": md.text(history.last_migration) or "not known",
     }
