@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from pathlib import Path
 
@@ -121,3 +122,84 @@ def test_a_dump_keeps_what_its_keys_do_not_check(pg_server, tmp_path):  # noqa: 
     assert "orders '2': left out" in told
     assert "users '11': email was given" in told
     assert report.environment.rows == 3
+
+
+def refused(folder: Path, seed: str, server: ServerConfig, base: str = BASE) -> str:
+    place = project(folder, [(base, DROP), ("ALTER TABLE users ADD COLUMN c INT;", "SELECT 1;")], seed=seed)
+    with pytest.raises(SeedError) as told:
+        app.run(config.load(place).replace(server=server, only=("0002",)))
+    return str(told.value)
+
+
+def test_a_parent_that_lacks_a_value_is_mended_before_its_child_asks_for_one(tmp_path):
+    """Found: a parent was made up for the child, and the real one was left out, for its key was taken."""
+    seed = (
+        "PRAGMA foreign_keys = ON;\nINSERT INTO orders VALUES (1, 20, 'a');\n"
+        "INSERT INTO users VALUES (20, NULL, 7), (21, 'b@x', 1);\n"
+    )
+    told = run(tmp_path, seed, ServerConfig(engine="sqlite"))
+    (retry,) = told.retries
+    assert [a.partition(" was given")[0] for a in retry.actions[1:]] == ["users 20: email"]
+    assert "7" in told.trace.repaired_seed
+    assert told.environment.rows == 3
+
+
+def test_a_row_of_the_same_table_is_mended_before_the_one_that_refers_to_it(tmp_path):
+    base = "CREATE TABLE users (id INT PRIMARY KEY, n INT NOT NULL, boss INT REFERENCES users (id));"
+    seed = "PRAGMA foreign_keys = ON;\nINSERT INTO users VALUES (1, 1, 2), (2, NULL, 3), (3, NULL, NULL);\n"
+    place = project(
+        tmp_path,
+        [(base, "DROP TABLE users;"), ("ALTER TABLE users ADD COLUMN c INT;", "ALTER TABLE users DROP COLUMN c;")],
+        seed=seed,
+    )
+    report = app.run(config.load(place).replace(server=ServerConfig(engine="sqlite"), only=("0002",)))
+    (retry,) = report.retries
+    assert [a.partition(" was given")[0] for a in retry.actions[1:]] == ["users 3: n", "users 2: n"]
+    assert report.environment.rows == 3
+
+
+def test_settings_at_the_end_do_not_undo_those_at_the_beginning(tmp_path):
+    """Found: they were all set before the rows, so that keys were checked which the script does not have checked."""
+    rows = "INSERT INTO orders VALUES (1, 20, 'a'), (2, 20, NULL);"
+    seed = f"PRAGMA foreign_keys = OFF;\n{rows}\nPRAGMA foreign_keys = ON;\n"
+    place = project(tmp_path, [(BASE, DROP), ("SELECT 1;", "SELECT 1;")], seed=seed)
+    report = app.run(config.load(place).replace(server=ServerConfig(engine="sqlite"), only=("0002",)))
+    assert [a.partition(" was given")[0] for a in report.retries[0].actions[1:]] == ["orders 2: note"]
+
+
+@pytest.mark.parametrize(
+    "between",
+    ["SET @u = LAST_INSERT_ID();\nINSERT INTO o (u) VALUES (@u);", "INSERT INTO o (u) VALUES (LAST_INSERT_ID());"],
+)
+def test_rows_that_hang_on_the_session_are_not_loaded_singly(mysql_server, tmp_path, between):  # noqa: F811
+    """Found: a good row was lost and another one made up."""
+    base = (
+        "CREATE TABLE users (id INT AUTO_INCREMENT PRIMARY KEY, n INT NOT NULL);"
+        "CREATE TABLE o (id INT AUTO_INCREMENT PRIMARY KEY, u INT NOT NULL, FOREIGN KEY (u) REFERENCES users (id));"
+    )
+    seed = f"INSERT INTO users (n) VALUES (1);\n{between}\nINSERT INTO users (n) VALUES (NULL);\n"
+    address = ServerConfig(engine=mysql_server.engine, url=mysql_server.url(""))
+    assert "cannot be null" in refused(tmp_path, seed, address, base)
+
+
+def test_a_table_that_keeps_refused_rows_is_not_repaired(mysql_server, tmp_path):  # noqa: F811
+    """Found: a keyless table of MyISAM ended with each row several times, and rows that are there as left out."""
+    base = "CREATE TABLE users (id INT, email VARCHAR(20) CHECK (email <> '')) ENGINE=MyISAM;"
+    seed = "INSERT INTO users VALUES (1, 'a');\nINSERT INTO users VALUES (2, 'b'), (3, '');\n"
+    address = ServerConfig(engine=mysql_server.engine, url=mysql_server.url(""))
+    assert re.search("seed.sql, line 2: .*constraint", refused(tmp_path, seed, address, base), re.IGNORECASE)
+
+
+def test_the_row_that_a_table_without_transactions_refuses_is_named(mysql_server, tmp_path):  # noqa: F811
+    """Found: what a refused batch had left there was met as a duplicate, and an innocent row was named."""
+    file = tmp_path / "seed.db"
+    with sqlite3.connect(file) as connection:
+        connection.execute("CREATE TABLE users (id INT, email TEXT)")
+        connection.executemany("INSERT INTO users VALUES (?, ?)", [(1, "a"), (2, "b"), (3, None), (4, "d")])
+    connection.close()
+    base = "CREATE TABLE users (id INT PRIMARY KEY, email VARCHAR(20) NOT NULL) ENGINE=MyISAM;"
+    place = project(tmp_path / "p", [(base, "DROP TABLE users;"), ("SELECT 1;", "SELECT 1;")], seed="")
+    (place / "seatrial.toml").write_text(f'[seed]\npath = "{file}"\nat = "0001"\n')
+    address = ServerConfig(engine=mysql_server.engine, url=mysql_server.url(""))
+    with pytest.raises(SeedError, match=r"seed\.db, row 3 of users.*cannot be null"):
+        app.run(config.load(place).replace(server=address, only=("0002",)))

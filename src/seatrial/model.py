@@ -744,6 +744,9 @@ class Database(Protocol):
     ) -> None:
         """Inside ``filling()``: set ``columns`` where ``key`` equals, all or none; a row holds key, then new values."""
 
+    def lasting(self) -> frozenset[TableRef]:
+        """Tables from which no ROLLBACK takes a row away again."""
+
     def advance_counters(self) -> None:
         """Move every sequence past the rows that were written with explicit ids."""
 

@@ -302,6 +302,15 @@ class MysqlDatabase:
         assert self._filling is not None, "only inside filling()"
         return self._filling
 
+    def lasting(self) -> frozenset[TableRef]:
+        """Tables of MyISAM and its like (MySQL manual, 17.2: "Transactions: No")."""
+        rows = self._link.rows(
+            "SELECT t.TABLE_NAME FROM information_schema.TABLES t"
+            " JOIN information_schema.ENGINES e ON e.ENGINE = t.ENGINE"
+            " WHERE t.TABLE_SCHEMA = DATABASE() AND COALESCE(e.TRANSACTIONS, 'NO') <> 'YES'"
+        )
+        return frozenset(TableRef("", str(name)) for (name,) in rows)
+
     def advance_counters(self) -> None:
         """Sequences behind a DEFAULT; AUTO_INCREMENT follows the rows that are written (manual, 17.6.1.6)."""
         if self.dialect.sequences:

@@ -285,6 +285,10 @@ class PostgresqlDatabase:
         assert self._filling is not None, "amend() belongs inside filling()"
         self._filling.update(table, key, columns, rows)
 
+    def lasting(self) -> frozenset[TableRef]:
+        """Tables from which no ROLLBACK takes a row away again: none here."""
+        return frozenset()
+
     def advance_counters(self) -> None:
         """Move every sequence past the rows that were written with explicit ids."""
         counters.advance(self.session)

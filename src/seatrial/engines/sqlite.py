@@ -160,6 +160,10 @@ class SqliteDatabase:
             if connection.in_transaction:
                 connection.execute("RELEASE seatrial_fill")
 
+    def lasting(self) -> frozenset[TableRef]:
+        """Tables from which no ROLLBACK takes a row away again: none here."""
+        return frozenset()
+
     def advance_counters(self) -> None:
         """Nothing to do: SQLite moves sqlite_sequence past explicit ids by itself (autoinc.html)."""
 

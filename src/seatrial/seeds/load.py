@@ -238,9 +238,13 @@ def _unescape(cell: str) -> str | None:
 def _insert_rows(
     database: Database, table: TableRef, columns: Sequence[str], rows: Sequence[Sequence[object]], where: Any
 ) -> None:
-    """Insert in batches; a refused one is narrowed down to its row, which ``where`` names. Raises SeedError."""
-    for start in range(0, len(rows), _BATCH):
-        _narrow(database, table, columns, rows[start : start + _BATCH], start, where)
+    """Insert in batches; a refused one is narrowed down to its row, which ``where`` names. Raises SeedError.
+
+    Row by row where a refused batch leaves the rows before the refused one: the next try would meet them as duplicates.
+    """
+    most = 1 if table in database.lasting() else _BATCH
+    for start in range(0, len(rows), most):
+        _narrow(database, table, columns, rows[start : start + most], start, where)
 
 
 def _narrow(
@@ -358,12 +362,16 @@ def _quote(name: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Piece:
-    """A seed's rows as single statements. ``session`` is set before them; ``enforced``: foreign keys hold meanwhile."""
+    """A seed's rows as single statements. ``session`` is set before them; ``enforced``: foreign keys hold meanwhile.
+
+    ``entwined``: a statement takes up what those before it left in the session, so that none can be tried alone.
+    """
 
     statements: tuple[str, ...]
     session: tuple[str, ...] = ()
     enforced: bool = True
     skipped: tuple[tuple[str, str], ...] = ()  # as LoadResult's
+    entwined: bool = False
 
 
 _TRANSACTION = frozenset({"BEGIN", "START", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE"})
@@ -390,17 +398,50 @@ def pieces(database: Database, path: Path, project: Path | None = None) -> Piece
         text = expand(path, text, project or path.parent).text
     parts = split(_META.sub("", text) if is_dump else text, database.engine)
     words = [_first_word(p.text, database.engine) for p in parts]
-    settings = tuple(p.text for p, w in zip(parts, words, strict=True) if w in ("SET", "PRAGMA") and not is_dump)
-    kept = [
-        p
-        for p, w in zip(parts, words, strict=True)
-        if w not in _TRANSACTION and w not in ("SET", "PRAGMA") and (not is_dump or w in ("INSERT", "REPLACE", "COPY"))
-    ]
-    dump = _Dump(database, path) if is_dump else None
-    found = tuple(sql for part in kept for sql in _as_inserts(database, part, dump))
-    skipped = tuple(dump.skipped.items()) if dump is not None else ()
-    session = (loose,) if is_dump else settings
-    return Piece(statements=found, session=session, enforced=not is_dump, skipped=skipped)
+    told = [(p, w) for p, w in zip(parts, words, strict=True) if w not in _TRANSACTION]
+    return _dumped(database, path, told, loose) if is_dump else _scripted(database, told)
+
+
+_Told = Sequence[tuple[SourceStatement, str]]
+"""Statements, each with its first word."""
+
+
+def _dumped(database: Database, path: Path, told: _Told, loose: str) -> Piece:
+    dump = _Dump(database, path)
+    rows = [p for p, word in told if word in ("INSERT", "REPLACE", "COPY")]
+    found = tuple(sql for part in rows for sql in _as_inserts(database, part, dump))
+    return Piece(statements=found, session=(loose,), enforced=False, skipped=tuple(dump.skipped.items()))
+
+
+_SETTING = ("SET", "PRAGMA")
+_UNCHECKED = re.compile(
+    r"foreign_key(?:_check)?s\s*[=(]\s*(?:0|off|false|no)\b|session_replication_role\s*(?:=|to)\s*'?replica",
+    re.IGNORECASE,
+)
+_BACK = frozenset({"LAST_INSERT_ID", "LAST_INSERT_ROWID", "ROW_COUNT", "FOUND_ROWS", "CHANGES", "CURRVAL", "LASTVAL"})
+
+
+def _scripted(database: Database, told: _Told) -> Piece:
+    first, last = _between(told)
+    parts = [p for p, _ in told[first:last]]
+    set_between = any(word in _SETTING for _, word in told[first:last])
+    return Piece(
+        statements=tuple(sql for part in parts for sql in _as_inserts(database, part, None)),
+        session=tuple(p.text for p, _ in told[:first]),
+        enforced=not any(_UNCHECKED.search(p.text) for p, _ in told[:first]),
+        entwined=set_between or any(_looks_back(p.text, database.engine) for p in parts),
+    )
+
+
+def _between(told: _Told) -> tuple[int, int]:
+    """Where a script's statements begin and end between the settings before them, and those that put these back."""
+    others = [i for i, (_, word) in enumerate(told) if word not in _SETTING]
+    return (others[0], others[-1] + 1) if others else (len(told), len(told))
+
+
+def _looks_back(text: str, dialect: str) -> bool:
+    """Whether a statement asks what the one before it did."""
+    return any(t.word in _BACK and after.text == "(" for t, after in pairwise(code(text, dialect)))
 
 
 def _first_word(text: str, dialect: str) -> str:

@@ -18,6 +18,7 @@ from seatrial.seeds.references import NoParentError, Values
 from seatrial.seeds.rows import Maker
 from seatrial.seeds.shape import Reference, Shape, shapes
 from seatrial.seeds.standing import Standing, qualified
+from seatrial.sql.rename import names_in
 
 _TRIES = 5  # made-up values for one row
 
@@ -34,10 +35,21 @@ class Repaired:
 def repair(database: Database, path: Path, project: Path, refused: SeedError, *, seed: int) -> Repaired:
     """Load what can be kept into a database in which nothing of the seed is.
 
-    Raises ``refused`` where it cannot be mended: a statement that is no INSERT of values, a table or column that the
-    schema does not have, or no row that can be kept.
+    Raises ``refused`` where it cannot be mended: a statement that is no INSERT of values or that needs what another
+    left in the session, a table that keeps what a transaction should take back, a table or column that the schema does
+    not have, or no row that can be kept.
     """
-    return _Mender(database, pieces(database, path, project), refused, seed).run(path.name)
+    given = pieces(database, path, project)
+    if given.entwined or _keeps_refused(database, given):
+        raise refused
+    return _Mender(database, given, refused, seed).run(path.name)
+
+
+def _keeps_refused(database: Database, seed: Piece) -> bool:
+    """Whether rows go where a refused statement leaves some of them: what is tried again would be there twice."""
+    lasting = {t.name.casefold() for t in database.lasting()}
+    named = ({n.casefold() for n in names_in(s, database.engine)} for s in seed.statements)
+    return bool(lasting) and any(not lasting.isdisjoint(names) for names in named)
 
 
 @dataclass(slots=True)
@@ -67,9 +79,9 @@ class _Mender:
                 self._save([part])
             if len(self._waiting) == len(waiting):
                 break
-        waiting, self._waiting = self._waiting, []
-        for part, error in waiting:
-            self._mend(part, error)
+        self._waiting.sort(key=lambda item: self._depth(item[0]))
+        while self._waiting:
+            self._mend(*self._waiting.pop(0))
         if not self.saved:
             raise self.refusal
         head = f"-- {name} as Seatrial repaired it: {len(self.repairs)} repairs, which its report lists\n"
@@ -130,6 +142,26 @@ class _Mender:
             error = last
         out = f"left out, it cannot be saved: {_first_line(error.message)}"
         self.repairs += [f"{name}: {w}" for w in (*parents, out)]
+
+    def _depth(self, part: _Part) -> int:
+        """How many tables stand above a row's: a parent is mended before its children ask for one."""
+        table = find_table(self.schema, part.row.table) if part.row else None
+        level, seen = {table} if table else set(), set[TableRef]()
+        while level:
+            seen |= level
+            level = {r.table for t in level if t in self.known for r in self.known[t].references if r.declared} - seen
+        return len(seen)
+
+    def _mend_first(self, table: TableRef, pairs: Mapping[str, str]) -> None:
+        """Mend a row that waits too, where it is the one that another refers to."""
+        for item in self._waiting:
+            row = item[0].row
+            there = find_table(self.schema, row.table) if row else None
+            cells = row.named(list(self.schema.columns(there))) if row and there and there == table else None
+            if cells is not None and all(cells.get(c) == v for c, v in pairs.items()):
+                self._waiting.remove(item)
+                self._mend(*item)
+                return
 
     def _name(self, table: TableRef, cells: Mapping[str, str]) -> str:
         key = [cells[c] for c in self.known[table].key if c in cells] if table in self.known else []
@@ -193,6 +225,7 @@ class _Mender:
             if not reference.declared or reference.table not in self.known or any(_is_null(v) for v in given):
                 continue
             pairs = dict(zip(reference.referenced, given, strict=True))
+            self._mend_first(reference.table, pairs)
             if not self._stands(reference.table, pairs) and self._make(reference.table, pairs):
                 keys = ", ".join(f"{c} = {v}" for c, v in pairs.items())
                 told.append(f"its missing parent in {reference.table} was made ({keys})")
