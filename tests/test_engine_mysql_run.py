@@ -119,6 +119,29 @@ def test_locks_are_the_servers_own_answer(db: MysqlDatabase, statement: str, mod
     assert lock.held_ms is not None and lock.held_ms > 0
 
 
+@pytest.mark.parametrize(
+    ("statement", "observed"),
+    [
+        ("alter table t add constraint t_p foreign key (v) references p (id)", Observed.NOT_OBSERVED),
+        ("update t set v = 1", Observed.NOT_OBSERVED),
+        ("alter table t add column c int, algorithm=copy", Observed.NOT_OBSERVED),
+        ("alter table t rename to t2", Observed.NOT_OBSERVED),
+        ("create table n (id int primary key); update t set v = 1", Observed.NOT_OBSERVED),
+        ("create table n (id int primary key)", Observed.SAMPLED),
+        ("alter table t add column c int; update t set v = 1", Observed.SAMPLED),
+    ],
+)
+def test_no_lock_is_told_only_where_the_server_answered(
+    db: MysqlDatabase,  # noqa: F811
+    statement: str,
+    observed: Observed,
+) -> None:
+    ran(db, "create table p (id int primary key); create table t (id int primary key, v int)")
+    step = ran(db, statement)
+    assert step.locks_observed is observed
+    assert any(s.locks for s in step.statements) is (observed is Observed.SAMPLED and "alter" in statement)
+
+
 # --- copies of the whole ----------------------------------------------------------------------------------------------
 
 ROWS = """

@@ -42,10 +42,10 @@ class Target:
 class TwinWatcher(Watcher):
     """Asks an empty twin before each DDL statement."""
 
-    observed = Observed.SAMPLED
     note = (
         "ALTER TABLE and CREATE or DROP INDEX: the algorithm and lock that the server accepted for the same statement"
-        " on an empty twin of the table; rows locked by other statements are not observed"
+        " on an empty twin of the table; not observed: what other statements lock, and those that add a foreign key or"
+        " name ALGORITHM, LOCK or a new name for the table themselves"
     )
 
     def __init__(self, link: Link, space: str, dialect: str) -> None:
@@ -54,8 +54,11 @@ class TwinWatcher(Watcher):
     def before(self, statement: str) -> Observation:
         """Locks and rewrites of a statement that is about to run; nothing for what locks rows only."""
         tokens = code(statement, self._dialect)
+        if _locks_nobody(tokens):
+            return Observation(answered=True)
         if tokens and tokens[0].word in _WHOLE and len(tokens) > 2 and tokens[1].word == "TABLE":
-            return Observation(locks=tuple(Lock(table=t, mode=_WHOLE[tokens[0].word]) for t in _named(tokens[2:])))
+            locks = tuple(Lock(table=t, mode=_WHOLE[tokens[0].word]) for t in _named(tokens[2:]))
+            return Observation(answered=True, locks=locks)
         target = altered(tokens)
         if target is None:
             return Observation()
@@ -63,7 +66,8 @@ class TwinWatcher(Watcher):
         if not mode:
             return Observation()
         rewrites = (target.table,) if mode.startswith("COPY") else ()
-        return Observation(locks=(Lock(table=target.table, mode=mode, observed=Observed.SAMPLED),), rewrites=rewrites)
+        lock = Lock(table=target.table, mode=mode, observed=Observed.SAMPLED)
+        return Observation(answered=True, locks=(lock,), rewrites=rewrites)
 
     def _asked(self, statement: str, target: Target) -> str:
         """The least that the server accepts; empty where the twin cannot answer."""
@@ -79,6 +83,14 @@ class TwinWatcher(Watcher):
                 self._link.execute(f"DROP TABLE IF EXISTS {name}")
             return mode
         return ""
+
+
+def _locks_nobody(tokens: Sequence[Token]) -> bool:
+    """SET, and a new table that takes nothing from another: no parent, no rows, no form."""
+    words = [t.word for t in tokens]
+    if words[:1] == ["CREATE"] and "TABLE" in words[1:3]:
+        return not {"REFERENCES", "SELECT", "LIKE", "TABLE"} & {*words[words.index("TABLE") + 1 :]}
+    return words[:1] == ["SET"]
 
 
 def altered(tokens: Sequence[Token]) -> Target | None:

@@ -24,8 +24,9 @@ _REFUSED = "{what} reaches outside the trial's database; set trust = true under 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """What the server says it will do for a statement."""
+    """What the server says it will do for a statement; ``answered``: it was asked, or nobody else can be locked out."""
 
+    answered: bool = False
     locks: tuple[Lock, ...] = ()
     rewrites: tuple[str, ...] = ()
 
@@ -33,7 +34,6 @@ class Observation:
 class Watcher:
     """Asks, before a statement runs, what it will lock and rewrite; this one asks nothing."""
 
-    observed = Observed.NOT_OBSERVED
     note = "locks are not observed on this server"
 
     def before(self, statement: str) -> Observation:
@@ -46,17 +46,19 @@ class StepRunner:
     def __init__(self, dial: Dial, database: str, dialect: str, watcher: Watcher, *, trust: bool) -> None:
         self._dial, self._database, self._dialect = dial, database, dialect
         self._watcher, self._trust = watcher, trust
+        self._seen: list[Observation] = []
 
     def run(self, script: Script) -> Step:
         """The script's statements, in order, until one is refused."""
         started = time.perf_counter()
         done: list[Statement] = []
+        self._seen = []
         error = self._run(script, done)
         return Step(
             duration_ms=_since(started),
             statements=tuple(done),
             error=error,
-            locks_observed=self._watcher.observed,
+            locks_observed=_observed(self._seen),
             locks_note=self._watcher.note,
             in_transaction=False,  # DDL commits by itself (manual, 15.3.3), so a step is never all or nothing
         )
@@ -102,7 +104,8 @@ class StepRunner:
         return most if length > most else 0
 
     def observe(self, statement: str) -> Observation:
-        return self._watcher.before(statement)
+        self._seen.append(self._watcher.before(statement))
+        return self._seen[-1]
 
     def refusal(self, statement: str) -> str:
         """Why a statement is not run: it would read or write what is not the trial's."""
@@ -196,6 +199,12 @@ class _Session:
             if not is_driver_error(error):
                 raise
             return ""
+
+
+def _observed(seen: Sequence[Observation]) -> Observed:
+    """No lock is only told as none where every statement had an answer."""
+    answered = all(o.answered for o in seen) or any(o.locks for o in seen)
+    return Observed.SAMPLED if answered else Observed.NOT_OBSERVED
 
 
 def _too_large(sql: str, most: int, line: int | None) -> StepError:

@@ -173,10 +173,11 @@ def _time(step: Step) -> str:
 
 def _locked(judged: Judged) -> str:
     steps = [s for s in (judged.trial.up, judged.trial.down) if s.executed]
-    if all(s.locks_observed is Observed.NOT_OBSERVED for s in steps):
+    tables = md.codes(dict.fromkeys(x.table for x in _locks(judged)), 8)
+    if not tables and any(s.locks_observed is Observed.NOT_OBSERVED for s in steps):
         return "not observed"
     sampled = " (sampled)" if any(s.locks_observed is Observed.SAMPLED for s in steps) else ""
-    return f"{md.codes(dict.fromkeys(x.table for x in _locks(judged)), 8) or 'none'}{sampled}"
+    return f"{tables or 'none'}{sampled}"
 
 
 def _locks(judged: Judged) -> list[Lock]:

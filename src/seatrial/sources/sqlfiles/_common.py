@@ -141,10 +141,19 @@ def joined(steps: list[Step]) -> Step:
         duration_ms=sum(step.duration_ms for step in steps),
         statements=tuple(statement for step in steps for statement in step.statements),
         error=error,
-        locks_observed=steps[0].locks_observed if steps else Observed.NOT_OBSERVED,
+        locks_observed=_observed(steps),
         locks_note=steps[0].locks_note if steps else "",
         statements_observed=all(step.statements_observed for step in steps),
     )
+
+
+def _observed(steps: list[Step]) -> Observed:
+    """Where one part was not observed, what the others saw is a sample of the whole at most."""
+    modes = {step.locks_observed for step in steps}
+    if len(modes) == 1:
+        return modes.pop()
+    any_lock = any(statement.locks for step in steps for statement in step.statements)
+    return Observed.SAMPLED if any_lock else Observed.NOT_OBSERVED
 
 
 def sql_text(value: str) -> str:
