@@ -701,6 +701,9 @@ class Database(Protocol):
     def load(self, text: str) -> StepError | None:
         """Run a seed script (its own BEGIN/COMMIT allowed) with the engine's default session."""
 
+    def reaches_outside(self, text: str) -> str:
+        """What of a text that a project sends would leave this database, as a sentence without its end; or empty."""
+
     def inspect(self) -> Schema: ...
 
     def take(self, moment: str, *, since: Snapshot | None = None, also: Schema | None = None) -> Snapshot:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import pairwise, zip_longest
 
-from seatrial.sql.tokens import STRING, Token, code
+from seatrial.sql.tokens import PARAMETER, STRING, Token, code
 from seatrial.sql.tokens import words as keywords
 
 _FUNCTIONS = frozenset(
@@ -136,6 +136,8 @@ def _strings(tokens: list[Token]) -> Iterator[tuple[str, bool]]:
 
 def _command(tokens: list[Token], words: list[str], database: str) -> str:
     verb, rest = (words[0], words[1:]) if words else ("", [])
+    if verb == "DO" and any(token.kind == PARAMETER for token in tokens):
+        return "DO runs a text that is bound to it"
     if verb == "COPY":
         return _copy(tokens, words)
     if verb == "LOAD" and len(tokens) == 2 and tokens[1].kind == STRING:
@@ -163,7 +165,7 @@ def _copy(tokens: list[Token], words: list[str]) -> str:
         if depth == 0 and word in ("FROM", "TO"):
             if words[i + 1 : i + 2] == ["PROGRAM"]:
                 return "COPY ... PROGRAM runs a program on the server"
-            beyond = i + 1 == len(words) or tokens[i + 1].kind == STRING or words[i + 1] == "%"
+            beyond = i + 1 == len(words) or tokens[i + 1].kind in (STRING, PARAMETER) or words[i + 1] in ("%", "%%")
             return "COPY reads or writes a file on the server" if beyond else ""
     return ""
 

@@ -20,7 +20,7 @@ from seatrial.engines._mysql_link import Link, TextRow, disturbance, quote, refu
 from seatrial.engines._mysql_locks import TwinWatcher
 from seatrial.engines._mysql_proof import Prover, State
 from seatrial.engines._mysql_rows import Copy, Shadows
-from seatrial.engines._mysql_steps import StepRunner, Watcher
+from seatrial.engines._mysql_steps import StepRunner, Watcher, reaches_outside
 from seatrial.engines._mysql_tablespace import Tablespaces
 from seatrial.engines._mysql_whole import Keeper, Whole
 from seatrial.errors import DatabaseError
@@ -40,6 +40,7 @@ from seatrial.model import (
     TableRef,
     TableState,
 )
+from seatrial.sql import split
 
 
 class Site(Protocol):
@@ -114,6 +115,11 @@ class MysqlDatabase:
 
     def query(self, sql: str) -> list[TextRow]:
         return self._link.exact(sql)
+
+    def reaches_outside(self, text: str) -> str:
+        found = (reaches_outside(part.text, self.engine, self.name) for part in split(text, self.engine))
+        what = next(filter(None, found), "")
+        return f"{what} reaches outside the trial's database" if what else ""
 
     def quote(self, name: str) -> str:
         return quote(name)

@@ -21,6 +21,7 @@ from seatrial.engines._accounts import POSTGRESQL, Account, Accounts
 from seatrial.engines._postgresql_cast import cast_backs
 from seatrial.engines._postgresql_diff import Comparison, compare
 from seatrial.engines._postgresql_layout import Layout, layouts
+from seatrial.engines._postgresql_outside import reaches_outside
 from seatrial.engines._postgresql_session import Session, Site, disturbance, guarded, quote, refusal
 from seatrial.engines._postgresql_wal import WalReader, wal_reader
 from seatrial.model import (
@@ -37,6 +38,7 @@ from seatrial.model import (
     TablePair,
     TableRef,
 )
+from seatrial.sql import split
 
 
 @dataclass
@@ -109,6 +111,11 @@ class PostgresqlDatabase:
         if error is None:
             self.advance_counters()
         return error
+
+    def reaches_outside(self, text: str) -> str:
+        """What would leave this database, as a sentence without its end; empty where nothing does."""
+        found = (reaches_outside(part.text, self.name) for part in split(text, "postgresql"))
+        return next(filter(None, found), "")
 
     def quote(self, name: str) -> str:
         """An identifier in double quotes."""

@@ -11,8 +11,9 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -55,17 +56,31 @@ class Worker:
         self._end = weakref.finalize(self, _end, self._process, self._output)  # also where nobody closes it
         self.hello = self._answer(_PATIENCE_S)
 
-    def ask(self, request: Mapping[str, Any], patience_s: float = _PATIENCE_S) -> dict[str, Any]:
-        """Send a request and wait. Raises TookTooLong or Died; either way the process is gone."""
-        assert self._process.stdin is not None
+    def ask(
+        self,
+        request: Mapping[str, Any],
+        patience_s: float = _PATIENCE_S,
+        judge: Callable[[str], str] = lambda statement: "",
+    ) -> dict[str, Any]:
+        """Send a request and wait; ``judge`` says what of a statement that the project sends leaves its database.
+
+        Raises TookTooLong or Died; either way the process is gone.
+        """
         self._output.seek(0)
         self._output.truncate()
+        until = time.monotonic() + patience_s
+        self._send(request)
+        while "judge" in (answer := self._answer(patience_s, until)):
+            self._send({"outside": judge(answer["judge"])})
+        return answer
+
+    def _send(self, message: Mapping[str, Any]) -> None:
+        assert self._process.stdin is not None
         try:
-            self._process.stdin.write(json.dumps(request) + "\n")
+            self._process.stdin.write(json.dumps(message) + "\n")
             self._process.stdin.flush()
         except OSError:
             raise self._death() from None
-        return self._answer(patience_s)
 
     @property
     def printed(self) -> str:
@@ -82,9 +97,10 @@ class Worker:
         """End the process; asked to first, then made to."""
         self._end()
 
-    def _answer(self, patience_s: float) -> dict[str, Any]:
+    def _answer(self, patience_s: float, until: float | None = None) -> dict[str, Any]:
+        left = patience_s if until is None else max(until - time.monotonic(), 0)
         try:
-            line = self._answers.get(timeout=patience_s)
+            line = self._answers.get(timeout=left)
         except queue.Empty:
             self._process.kill()
             self._process.wait()

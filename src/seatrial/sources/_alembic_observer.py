@@ -172,9 +172,12 @@ class Observer:
 
     def _before(self, conn: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
         self._inside = True
+        begun = time.perf_counter()
         self._guard.allow(statement)
         self._last = statement
         self._started = time.perf_counter()
+        if self._recording:
+            self._overhead += self._started - begun
 
     def _after(self, conn: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
         now = time.perf_counter()

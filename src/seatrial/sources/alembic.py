@@ -183,7 +183,9 @@ class AlembicRunner:
         if self._worker is None:
             self._worker = self._source.take_worker(self._environ)
         try:
-            answer = self._worker.ask(self._request(way, migration), self._settings.timeout_s)
+            answer = self._worker.ask(
+                self._request(way, migration), self._settings.timeout_s, self._database.reaches_outside
+            )
         except client.TookTooLong as error:
             return self._lost(f"{way} of {migration.id} took too long: {error}")
         except client.Died as error:
@@ -308,7 +310,7 @@ def _no_locks(engine: str) -> str:
 
 def _outside(what: str) -> Step:
     """A statement that was not run, because it would have left the throwaway database."""
-    message = f"{what} reaches outside; Seatrial does not run it unless `trust = true` stands under [source]."
+    message = f"{what}; Seatrial does not run it unless `trust = true` stands under [source]."
     return Step(error=StepError(message=message, kind=ErrorKind.ENVIRONMENT, statement=what))
 
 
