@@ -8,7 +8,7 @@ import trial_fixtures
 from trial_fixtures import project, trial  # noqa: F401
 
 from seatrial.config import ProductionConfig
-from seatrial.model import Status
+from seatrial.model import Severity, Status
 
 USERS = "CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT);"
 DUMP = "PRAGMA foreign_keys=OFF;\nBEGIN TRANSACTION;\n{rows}\nCOMMIT;\n"
@@ -114,3 +114,32 @@ def test_a_batch_with_bound_values(tmp_path, where, told):
     said = {d.what: (d.why, d.rule) for d in report.not_verified}
     why = "its batches could not be read: its values were bound apart from its text"
     assert said == ({"the backfill of points.y": (why, "backfill-incomplete")} if told else {})
+
+
+PRICES = "CREATE TABLE prices (id INTEGER PRIMARY KEY, cents INTEGER NOT NULL);"
+RERUN = "[interrupt]\nrerun = true"
+
+
+@pytest.mark.parametrize(("free", "rules"), [("--free\n", ["half-applied"]), ("", [])])
+def test_a_second_up_that_is_refused(trial, free, rules):  # noqa: F811
+    """Refused and without a trace it is what every CREATE TABLE does; a finding where data was applied twice."""
+    up = f"{free}UPDATE prices SET cents = cents * 100;\nCREATE TABLE currencies (code TEXT);"
+    down = f"{free}DROP TABLE currencies;\nUPDATE prices SET cents = cents / 100;"
+    seed = "INSERT INTO prices VALUES (1, 5), (2, 7);"
+    found = trial(base=PRICES, seed=seed, up=up, down=down, settings=RERUN)
+    assert found.judged.trial.rerun.error is not None
+    assert found.rules == rules
+    assert found.judged.status is Status.PASSED
+    if rules:
+        assert found["half-applied"].severity is Severity.MEDIUM
+        assert found["half-applied"].keys == (("1",), ("2",))
+        assert "stopped at `CREATE TABLE currencies" in found["half-applied"].message
+
+
+def test_a_second_up_that_leaves_another_schema(trial):  # noqa: F811
+    up = "--free\nDROP INDEX IF EXISTS by_cents;\nCREATE TABLE currencies (code TEXT);\n"
+    up += "CREATE INDEX by_cents ON prices (cents);"
+    down = "--free\nDROP INDEX by_cents;\nDROP TABLE currencies;"
+    found = trial(base=PRICES, up=up, down=down, settings=RERUN)
+    assert found.rules == ["half-applied"]
+    assert "by_cents" in found["half-applied"].objects[0]

@@ -499,7 +499,8 @@ class Trial:
     cast_backs: tuple[CastBack, ...] = ()
     probes: tuple[ProbeResult, ...] = ()
     rerun: Step = Step(executed=False)  # [interrupt] rerun: up once more without a down between
-    rerun_changes: tuple[TableDiff, ...] = ()  # B to what the second up in a row left
+    rerun_changes: tuple[TableDiff, ...] = ()  # B to what the second up in a row left, also where it failed
+    rerun_objects: tuple[str, ...] = ()  # labels of what a second up that failed left otherwise in the schema
     lived_in: LivedIn | None = None
     interruptions: tuple[Interruption, ...] = ()
     attempts: int = 1

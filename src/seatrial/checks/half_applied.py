@@ -16,6 +16,11 @@ def half_applied(case: Case) -> Found:
 
     Where DDL is not transactional (MySQL, MariaDB, CONCURRENTLY, scripts run outside a transaction) the statements
     before the failing one stay: the second attempt stops at them, and down does not fit either.
+
+    With [interrupt] rerun: an up that runs a second time without a down between (a crash kept its version from being
+    recorded), stops with an error and has changed something by then, data applied twice for instance. One that is
+    refused and leaves everything as the first up made it is no finding: that is what a CREATE TABLE does the second
+    time, the state is the one after up, and nobody is deceived.
     """
     trial = case.trial
     if trial.up.error and trial.after_up and trial.before:
@@ -24,6 +29,8 @@ def half_applied(case: Case) -> Found:
         back = _differs(trial.after_up, trial.after_down) and _differs(case.before, trial.after_down)
         if back:
             yield from _left(case, Phase.DOWN, trial.down, trial.after_up, trial.after_down, ())
+    if case.up_ran and trial.rerun.error:
+        yield from _twice(case, trial.rerun)
 
 
 def _differs(one: Snapshot, other: Snapshot) -> bool:
@@ -41,14 +48,8 @@ def _left(
     if not labels and not touched:
         return []
     table = next((d.key.owner for d in objects if d.key.owner), touched[0].table if touched else None)
-    rows = Rows(key=touched[0].key if len(touched) == 1 else ())
-    for change in touched:
-        rows.count += change.lost_count + change.added_count + change.changed_count
-        if rows.key:
-            rows.keys |= {r.key for r in (*change.lost, *change.added)} | {
-                r.key for g in change.changed for r in g.rows
-            }
-    parts = ([listed(labels, 6)] if labels else []) + [f"{n(_count(d), 'row')} of {d.table}" for d in touched]
+    rows = _rows(touched)
+    parts = _parts(labels, touched)
     return [
         finding(
             case,
@@ -65,6 +66,46 @@ def _left(
             count=rows.count or len(labels),
         )
     ]
+
+
+def _twice(case: Case, step: Step) -> list[Finding]:
+    """What a second up in a row had changed when it was refused."""
+    labels, touched = list(case.trial.rerun_objects), [d for d in case.trial.rerun_changes if d]
+    if not labels and not touched:
+        return []
+    rows = _rows(touched)
+    return [
+        finding(
+            case,
+            "half-applied",
+            Severity.MEDIUM,
+            Phase.INTERRUPTED,
+            f"Up run a second time, without a down between, stopped {_where(step)} and had changed by then what the "
+            f"first one left: {listed(_parts(labels, touched), 8)}.",
+            table=touched[0].table if touched else None,
+            rows=rows,
+            objects=labels,
+            causes=["what runs before the refused statement is done twice and is not undone"],
+            recommendation="Put the statement that is refused the second time first, or guard the data step by what it "
+            "leaves behind.",
+            count=rows.count or len(labels),
+        )
+    ]
+
+
+def _rows(touched: Sequence[TableDiff]) -> Rows:
+    """How many rows differ, and which where they are of one table."""
+    rows = Rows(key=touched[0].key if len(touched) == 1 else ())
+    for change in touched:
+        rows.count += _count(change)
+        if rows.key:
+            rows.keys |= {r.key for r in (*change.lost, *change.added)}
+            rows.keys |= {r.key for g in change.changed for r in g.rows}
+    return rows
+
+
+def _parts(labels: Sequence[str], touched: Sequence[TableDiff]) -> list[str]:
+    return ([listed(labels, 6)] if labels else []) + [f"{n(_count(d), 'row')} of {d.table}" for d in touched]
 
 
 def _where(step: Step) -> str:

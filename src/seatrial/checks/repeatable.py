@@ -38,7 +38,7 @@ def up_not_repeatable(case: Case) -> Found:
         )
     elif case.reup_ran and case.restored:
         yield from _other_data(case)
-    for change in case.trial.rerun_changes:
+    for change in () if case.trial.rerun.error else case.trial.rerun_changes:  # a loud error is half-applied's
         yield _rerun(case, change)
 
 

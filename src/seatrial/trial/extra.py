@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 
 from seatrial.model import Database, LivedIn, NotVerified, Runner, Script, Snapshot, Transaction, Trial
-from seatrial.schema import pair_by_name, pair_through
+from seatrial.schema import diff, pair_by_name, pair_through
 from seatrial.sql.intent import read
 
 
@@ -22,9 +22,10 @@ class Extra:
         self.runner.forget(trial.migration)
         step = self.runner.up(trial.migration)
         after = self.database.take(f"{trial.index}:E", since=start)
-        changes = () if step.error else self.database.diff(start, after, pair_by_name(start, after))
+        changes = self.database.diff(start, after, pair_by_name(start, after))
+        objects = tuple(d.key.label for d in diff(start.schema, after.schema)) if step.error else ()
         self.database.release(after.moment)
-        return dataclasses.replace(trial, rerun=step, rerun_changes=changes)
+        return dataclasses.replace(trial, rerun=step, rerun_changes=changes, rerun_objects=objects)
 
     def lived_in(self, trial: Trial, start: Snapshot, writes: str) -> Trial:
         """Rows written into the new schema as an application would, then down."""
