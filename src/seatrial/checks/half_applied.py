@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from seatrial.checks import Found, check
 from seatrial.checks.case import Case, Rows, finding, listed, n, shorten
-from seatrial.model import Finding, Phase, Severity, Snapshot, Step, TableDiff
+from seatrial.model import Finding, Phase, Severity, Snapshot, Step, TableDiff, TableRef
 from seatrial.schema import diff, reordered
 
 
@@ -33,6 +33,12 @@ def half_applied(case: Case) -> Found:
         yield from _twice(case, trial.rerun)
 
 
+def _other_rows(start: Snapshot, now: Snapshot) -> list[TableRef]:
+    """Tables of both moments that hold other rows."""
+    then = {t.table: (t.rows, t.checksum) for t in start.tables}
+    return [t.table for t in now.tables if t.table in then and then[t.table] != (t.rows, t.checksum)]
+
+
 def _differs(one: Snapshot, other: Snapshot) -> bool:
     rows = {t.table: (t.rows, t.checksum) for t in one.tables} != {t.table: (t.rows, t.checksum) for t in other.tables}
     return rows or bool(diff(one.schema, other.schema) or reordered(one.schema, other.schema))
@@ -45,11 +51,15 @@ def _left(
     whole = {d.key.owner for d in objects if d.key.kind == "table" and d.old is None}
     labels = [d.key.label for d in objects if d.key.kind == "table" or d.key.owner not in whole]
     touched = [d for d in changes if d]
-    if not labels and not touched:
+    told = {d.key.owner for d in objects} | {d.table for d in touched}
+    # Which rows differ is only compared from before up; of a down, the tables' checksums tell.
+    untold = [t for t in _other_rows(start, now) if t not in told] if phase is Phase.DOWN else []
+    if not labels and not touched and not untold:
         return []
-    table = next((d.key.owner for d in objects if d.key.owner), touched[0].table if touched else None)
+    tables = [*(d.table for d in touched), *untold]
+    table = next((d.key.owner for d in objects if d.key.owner), tables[0] if tables else None)
     rows = _rows(touched)
-    parts = _parts(labels, touched)
+    parts = _parts(labels, touched) + [f"rows of {t}" for t in untold]
     return [
         finding(
             case,
@@ -63,7 +73,7 @@ def _left(
             causes=["what ran before the failure is not undone: it did not run in one transaction with what failed"],
             recommendation="Put each statement that cannot be rolled back into a migration of its own, so that a "
             "second attempt begins where the first stopped.",
-            count=rows.count or len(labels),
+            count=rows.count or len(labels) or len(untold),
         )
     ]
 
