@@ -51,6 +51,15 @@ def test_nothing_found_says_what_was_looked_for_and_where(tmp_path):
         assert word in str(error.value)
 
 
+def test_files_that_fit_no_layout_are_named(tmp_path):
+    write(tmp_path, {f"sql/V{n}__x.sql": "select 1" for n in range(1, 6)} | {"migrations/0001_initial.py": ""})
+    with pytest.raises(SourceError) as error:
+        sources.find(tmp_path)
+    assert "fits none of these: migrations/0001_initial.py, sql/V1__x.sql, sql/V2__x.sql. " in str(error.value)
+    with pytest.raises(SourceError, match=r"fits none of these: sql/V5__x\.sql\. "):
+        sources.find(tmp_path, path="sql/V5__x.sql")
+
+
 def test_several_sources_are_named_and_path_chooses(tmp_path):
     write(tmp_path, {"a/1_x.up.sql": "", "b/1_x.up.sql": "", "c/1_x.sql": f"{UP}select 1;"})
     with pytest.raises(SourceError, match=r"dbmate: c; golang-migrate: a; golang-migrate: b"):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from importlib.metadata import entry_points
+from itertools import islice
 from pathlib import Path
 
 from seatrial.errors import SourceError
@@ -10,6 +12,7 @@ from seatrial.model import Source
 from seatrial.sources import alembic
 from seatrial.sources.settings import Layout, SourceSettings, relative
 from seatrial.sources.sqlfiles import dbmate, golang_migrate
+from seatrial.sources.sqlfiles._common import folders
 
 __all__ = ["Layout", "SourceSettings", "find", "kinds", "layouts"]
 
@@ -75,7 +78,19 @@ def _several(candidates: list[tuple[Layout, Path]], project: Path) -> str:
 
 def _nothing(chosen: list[Layout], project: Path, place: Path | None) -> str:
     wanted = "; ".join(f"{layout.kind}: {layout.looked_for}" for layout in chosen)
+    seen = ", ".join(relative(path, project) for path in islice(_scripts(place or project), 3))
+    which = f" What is there fits none of these: {seen}." if seen else ""
     return (
-        f"No migrations were found in {(place or project).resolve()}. Looked for {wanted}. "
+        f"No migrations were found in {(place or project).resolve()}. Looked for {wanted}.{which} "
         "Name the folder with --migrations and its kind with --source."
     )
+
+
+def _scripts(place: Path) -> Iterator[Path]:
+    """Files that somebody may take for migrations: SQL, and what lies in a folder of that name."""
+    if place.is_file():
+        yield place
+        return
+    for folder in folders(place):
+        named = folder.name in ("migrations", "versions")
+        yield from (p for p in sorted(folder.glob("[!._]*")) if p.is_file() and (named or p.suffix == ".sql"))

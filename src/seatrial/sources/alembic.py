@@ -146,7 +146,9 @@ class AlembicSource:
         if engine == "sqlite":
             said.append("foreign keys are enforced only where the project's env.py or session settings switch them on")
         if len(heads := self.found["heads"]) > 1:
-            said.append(f"the revisions have {len(heads)} heads ({', '.join(sorted(heads))}); all are tested")
+            files = {r["id"]: relative(Path(r["path"]), self.project) for r in self.found["revisions"]}
+            named = ", ".join(f"{head} in {files[head]}" for head in sorted(heads))
+            said.append(f"the revisions have {len(heads)} heads ({named}); all are tested")
         return tuple(said)
 
 

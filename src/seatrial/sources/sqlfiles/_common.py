@@ -79,8 +79,8 @@ def folders(project: Path) -> Iterator[Path]:
 def _subfolders(folder: Path) -> list[Path]:
     try:
         return sorted(path for path in folder.iterdir() if path.is_dir() and not path.is_symlink())
-    except PermissionError:
-        return []  # what cannot be read holds no migrations that could be run
+    except (PermissionError, NotADirectoryError):
+        return []  # what cannot be read, or is a file, holds none that could be run
 
 
 def words(name: str) -> str:
