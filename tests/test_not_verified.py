@@ -7,8 +7,9 @@ import pytest
 import trial_fixtures
 from trial_fixtures import project, trial  # noqa: F401
 
-from seatrial.config import ProductionConfig
+from seatrial.config import ProductionConfig, SeedConfig
 from seatrial.model import Severity, Status
+from seatrial.reporters import words
 
 USERS = "CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT);"
 DUMP = "PRAGMA foreign_keys=OFF;\nBEGIN TRANSACTION;\n{rows}\nCOMMIT;\n"
@@ -143,3 +144,12 @@ def test_a_second_up_that_leaves_another_schema(trial):  # noqa: F811
     found = trial(base=PRICES, up=up, down=down, settings=RERUN)
     assert found.rules == ["half-applied"]
     assert "by_cents" in found["half-applied"].objects[0]
+
+
+def test_safe_to_deploy_says_what_was_not_verified(tmp_path):
+    steps = [(USERS, "DROP TABLE users;"), ("ALTER TABLE users ADD COLUMN a TEXT;", "ALTER TABLE users DROP COLUMN a;")]
+    report = trial_fixtures.tested(project(tmp_path, steps, seed=""))
+    assert report.status is Status.PASSED
+    safe = "All migrations passed integrity checks - safe to deploy"
+    assert words.next_action(report) == f"{safe}, but for what was not verified: rows of users"
+    assert words.next_action(trial_fixtures.tested(tmp_path, seed=SeedConfig())) == safe

@@ -181,11 +181,20 @@ def next_action(report: Report) -> str:
         return report.next_action.lstrip("✅❌⚠️ ")
     blockers = len(report.blockers)
     errors = sum(m.status is Status.ERROR for m in report.migrations)
-    return NEXT.get(report.status, NEXT[Status.ERROR]).format(
+    said = NEXT.get(report.status, NEXT[Status.ERROR]).format(
         blockers=blockers,
         issues="issue" if blockers == 1 else "issues",
         untested=f"{errors} migration{'' if errors == 1 else 's'}" if errors else "the migrations",
     )
+    return said + _but(report)
+
+
+def _but(report: Report) -> str:
+    """What a verdict of safety does not speak of."""
+    open_points = list(dict.fromkeys(line(d.what) for d in report.not_verified))
+    if report.status is not Status.PASSED or not open_points:
+        return ""
+    return f", but for what was not verified: {', '.join(open_points[:3])}{more(len(open_points) - 3)}"
 
 
 _LACKS = {"InnoDB": "", "ndbcluster": "", "ROCKSDB": "no foreign keys"}
