@@ -10,6 +10,7 @@ that table for what is missing, with the judgement left open.
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import shutil
 import sys
@@ -84,6 +85,19 @@ def row(found: Found) -> str:
     return f"| {found.history} | {found.engine} | {found.migration} | {found.rule} | {found.table or '-'} | ? | |"
 
 
+def outcomes(keep: Path) -> Iterator[str]:
+    """The file's table of what became of each migration, from the reports that runs left in ``keep``."""
+    for history in HISTORIES:
+        ends: dict[str, dict[str, str]] = {}
+        for engine in ALL_ENGINES:
+            report = keep / f"{history.name}-{engine}" / "out" / "report.json"
+            for migration in json.loads(report.read_text(encoding="utf-8"))["migrations"] if report.is_file() else ():
+                ends.setdefault(migration["id"], {})[engine] = migration["status"]
+        for migration, by_engine in ends.items():
+            cells = (by_engine.get(engine, "-") for engine in ALL_ENGINES)
+            yield f"| {history.name} | {migration} | {' | '.join(cells)} |"
+
+
 def show(found: Found, finding: Mapping[str, Any], verdict: str) -> None:
     print(f"  {verdict}: {found} [{finding['severity']}, {finding['phase']}]")
     print(f"    {finding['message']}")
@@ -100,7 +114,11 @@ def main() -> int:
     parser.add_argument("--server", metavar="URL", help="a server instead of a local one (with one --engine)")
     parser.add_argument("--rows", action="store_true", help="print table rows for findings that are not in the file")
     parser.add_argument("--keep", type=Path, default=FOLDER / "projects", help="where projects and reports are left")
+    parser.add_argument("--outcomes", action="store_true", help="print each migration's outcome in the runs so far")
     args = parser.parse_args()
+    if args.outcomes:
+        print("\n".join(outcomes(args.keep)))
+        return 0
     engines = args.engine or ["sqlite", "postgresql"]
     known, worst = judged(), 0
     for history in HISTORIES:

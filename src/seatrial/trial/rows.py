@@ -163,18 +163,18 @@ class Rows:
         self._peopled = Schema()
 
     def empty(self, schema: Schema) -> tuple[str, ...]:
-        """Take made-up rows out of the tables that are still there under the name that they were filled by."""
-        there = set(schema.tables())
-        made = FillResult(inserted={t: n for f in self.made.values() for t, n in f.inserted.items() if t in there})
+        """Empty the tables that were filled and still have their name; rows that referred to theirs go with them."""
+        made = {t for filled in self.made.values() for t, n in filled.inserted.items() if n}
+        filled = [t for t in schema.tables() if t in made]
 
         def empty() -> None:
-            undo(self.stand.database, made)
+            keep_only(self.stand.database, schema, dict.fromkeys(filled, ()))
 
         self.made.clear()
         empty()
         self.stand.did(0.0, empty)
         self.refill()
-        return tuple(f"made-up rows of {t} taken out" for t in made.inserted)
+        return tuple(f"made-up rows of {t} taken out" for t in filled)
 
     def changed(self, step: Planned, why: str = "") -> None:
         """What earlier steps held is no measure for the chain any more."""
