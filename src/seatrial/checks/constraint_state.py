@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from seatrial.checks import Found, check
-from seatrial.checks.case import Case, finding, listed
-from seatrial.model import Attributes, NotVerified, ObjectKey, Phase, Severity, TableRef
+from seatrial.checks.case import Case, finding, listed, shorten
+from seatrial.model import Attributes, Finding, NotVerified, ObjectKey, Phase, Severity, TableRef
 
 
 @check("constraint-unenforced", Severity.MEDIUM)
@@ -28,6 +28,32 @@ def constraint_unenforced(case: Case) -> Found:
             causes=["it was added NOT VALID and never validated, or is not enforced"],
             recommendation="Correct the rows, then VALIDATE CONSTRAINT (it does not block writes).",
             count=len(objects),
+        )
+    if case.up_ran:
+        yield from _ignored(case)
+
+
+_KEEP_FOREIGN_KEYS = frozenset({"innodb", "ndbcluster"})
+"""Storage engines of MySQL and MariaDB; every other one takes the declaration and forgets it (manual, 15.1.24.5)."""
+
+
+def _ignored(case: Case) -> Iterator[Finding]:
+    for table, statements in sorted(case.up.asks_foreign_keys().items()):
+        engine = case.after_up.schema.get(ObjectKey("table", table.namespace, "", table.name), {}).get("engine")
+        if not engine or str(engine).lower() in _KEEP_FOREIGN_KEYS:
+            continue
+        yield finding(
+            case,
+            "constraint-unenforced",
+            Severity.MEDIUM,
+            Phase.UP,
+            f"Up declares a foreign key of {table}, and there is none afterwards: the storage engine {engine} took the "
+            f"declaration without a word and holds nothing of it.",
+            table=table,
+            objects=[str(table)],
+            causes=[f"`{shorten(text)}` on a table of engine {engine}" for text in statements],
+            recommendation=f"Convert {table} and the table that it refers to first (ALTER TABLE ... ENGINE = InnoDB).",
+            count=len(statements),
         )
 
 

@@ -127,6 +127,16 @@ class Intent:
         """The statements that name that object itself; for one without a name, those that add or drop its like."""
         return self._texts(self._naming_object(key))
 
+    def asks_foreign_keys(self) -> dict[TableRef, tuple[str, ...]]:
+        """What declares foreign keys, by the table's name at the end: the texts, whether or not the engine obeyed."""
+        found: dict[TableRef, list[int]] = {}
+        for event in self._lineage.world.events:
+            rule = event.effect.rule if event.effect is not None else None
+            asked = rule is not None and rule.type == "foreign key" and not rule.dropped
+            if asked and event.verb is Verb.RULE and event.table is not None and event.table.ref is not None:
+                found.setdefault(event.table.ref, []).append(event.index)
+        return {table: self._texts(indexes) for table, indexes in found.items()}
+
     def states_attribute(self, key: ObjectKey, attribute: str) -> bool:
         """Whether a statement says something about that attribute of a column or a table."""
         if key.owner is not None and attribute == "inherited" and self._changes_parent(key.owner):
