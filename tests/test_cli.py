@@ -475,3 +475,9 @@ def test_an_alembic_revision_s_day_is_in_its_file(tmp_path):
     done = seatrial("run", tmp_path, "--engine", "sqlite", "--report", tmp_path / "out")
     assert done.exit_code == 0, done.output
     assert written(tmp_path / "out")["history"]["last_migration"] == "2025-03-04"
+
+
+def test_the_settings_say_what_is_tried_and_where_the_report_goes(tmp_path):
+    folder = project(tmp_path, [TABLE, GOOD], settings='only = ["0002"]\nreport = "out"\n')
+    assert seatrial("run", folder, "--engine", "sqlite").exit_code == 0
+    assert [m["status"] for m in written(folder / "out")["migrations"]] == ["skipped", "passed"]

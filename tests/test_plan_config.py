@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 from pathlib import Path
 
@@ -63,7 +64,8 @@ def test_a_seed_belongs_to_its_version_or_to_the_last_one_that_is_not_tried():
         ({"seed": {"pth": "x"}}, "unknown key 'seed.pth'; did you mean 'path'"),
         ({"waivers": [{"migraton": "1"}]}, "unknown key 'waivers.migraton'; did you mean 'migration'"),
         ({"seed": {"rows": "many"}}, "'seed.rows': expected int, got str"),
-        ({"only": ["1"]}, "unknown key 'only'"),
+        ({"project": "x"}, "unknown key 'project'"),
+        ({"report": 3}, "'report': expected str, got int"),
         ({"fail_on": "hgh"}, "'fail_on': 'hgh' is none of low, medium, high, critical"),
     ],
 )
@@ -72,6 +74,21 @@ def test_wrong_settings_are_named_with_the_nearest_known_key(settings, said):
         parse(settings, Path(), "seatrial.toml")
     assert said in str(raised.value)
     assert str(raised.value).startswith("seatrial.toml: ")
+
+
+def test_what_a_flag_says_the_file_can_say(tmp_path):
+    settings = {"only": ["0002"], "since": "main", "jobs": 2, "epic": "e", "report": "out", "redact": True}
+    found = parse(settings, tmp_path, "seatrial.toml")
+    assert (found.only, found.since, found.jobs, found.epic) == (("0002",), "main", 2, "e")
+    assert (found.report, found.redact) == (tmp_path / "out", True)
+
+
+def test_every_key_of_the_settings_is_documented():
+    page = (Path(__file__).parents[1] / "docs" / "settings.md").read_text(encoding="utf-8")
+    for field in dataclasses.fields(Config):
+        of_section = dataclasses.fields(field.default) if dataclasses.is_dataclass(field.default) else ()
+        for name in [f"`{field.name}.{f.name}`" for f in of_section] or [field.name]:
+            assert field.name == "project" or name in page, name
 
 
 def test_the_settings_of_the_design_are_read(tmp_path):

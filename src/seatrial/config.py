@@ -127,7 +127,7 @@ class Config:
         return dataclasses.replace(self, **changes)
 
 
-FLAGS_ONLY = {"project", "only", "report"}
+NO_KEYS = {"project"}
 
 
 def load(project: Path) -> Config:
@@ -156,12 +156,19 @@ def _read(path: Path) -> dict[str, Any]:
 
 def parse(settings: Mapping[str, Any], project: Path, where: str) -> Config:
     """Settings as a Config; unknown and ill-typed keys are refused with the nearest known one."""
-    _known(settings, Config, where, "", skip=FLAGS_ONLY)
+    _known(settings, Config, where, "", skip=NO_KEYS)
     try:
-        config = msgspec.convert(dict(settings), Config)
+        config = msgspec.convert(dict(settings), Config, dec_hook=_path)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{where}: {_plain(str(error))}") from error
-    return config.replace(project=project)
+    return config.replace(project=project, report=config.report and project / config.report)
+
+
+def _path(kind: type, value: Any) -> Any:
+    """The one type of the settings that TOML does not know."""
+    if kind is not Path or not isinstance(value, str):
+        raise TypeError(f"Expected `str`, got `{type(value).__name__}`")
+    return Path(value)
 
 
 def _known(value: Any, kind: Any, where: str, path: str, skip: set[str] = frozenset()) -> None:  # type: ignore[assignment]
