@@ -686,6 +686,18 @@ POSTGRESQL_HOSTILE = {
     "an async engine": "import asyncio\nfrom sqlalchemy.ext.asyncio import create_async_engine\nasync def run():\n"
     "    async with create_async_engine('{url}').begin() as c:\n"
     "        await c.exec_driver_sql('DROP TABLE precious')\nasyncio.run(run())\n",
+    "pg8000.native": "import pg8000.native as p\nc=p.Connection('postgres', unix_sock='{socket}', database='{name}')\n"
+    "c.run('DROP TABLE precious')\n",
+    "pg8000.dbapi": "import pg8000.dbapi as p\nc = p.Connection('postgres', unix_sock='{socket}', database='{name}')\n"
+    "c.cursor().execute('DROP TABLE precious')\nc.commit()\n",
+    "pg8000.legacy": "import pg8000.legacy as p\nc = p.connect('postgres', unix_sock='{socket}', database='{name}')\n"
+    "c.cursor().execute('DROP TABLE precious')\nc.commit()\n",
+    "psycopg2's class": "from psycopg2.extensions import connection\n"
+    "c = connection('host={host} user=postgres dbname={name}')\n"
+    "c.cursor().execute('DROP TABLE precious')\nc.commit()\n",
+    "psycopg2's derived class": "from psycopg2.extras import DictConnection\n"
+    "c = DictConnection('host={host} user=postgres dbname={name}')\n"
+    "c.cursor().execute('DROP TABLE precious')\nc.commit()\n",
     "a creator": "import psycopg, sqlalchemy\ne = sqlalchemy.create_engine('postgresql+psycopg://', "
     "creator=lambda: psycopg.connect('{plain}'))\nwith e.begin() as c:\n    c.exec_driver_sql('DROP TABLE precious')\n",
 }
@@ -693,7 +705,7 @@ POSTGRESQL_HOSTILE = {
 
 @pytest.mark.parametrize("way", POSTGRESQL_HOSTILE)
 def test_another_postgresql_database_is_refused(tmp_path, server, postgresql, way):
-    for driver in ("psycopg2", "asyncpg"):
+    for driver in ("psycopg2", "asyncpg", "pg8000"):
         if driver in way:
             pytest.importorskip(driver, reason=f"{driver} is not installed")
     other = server.create()
@@ -703,6 +715,7 @@ def test_another_postgresql_database_is_refused(tmp_path, server, postgresql, wa
         "plain": other.url,
         "host": other.url.partition("host=")[2],
         "name": other.name,
+        "socket": other.url.partition("host=")[2] + "/.s.PGSQL.5432",
     }
     env = POSTGRESQL_HOSTILE[way]
     for word, value in words.items():
@@ -711,6 +724,28 @@ def test_another_postgresql_database_is_refused(tmp_path, server, postgresql, wa
     with running(source, postgresql) as runner, pytest.raises(NotOurs, match=other.name):
         runner.up(source.discover()[0])
     assert tables(other) == {"precious"}
+
+
+@pytest.mark.parametrize(
+    ("driver", "up"),
+    [
+        (
+            "pg8000",
+            "import pg8000.native as p; p.Connection('postgres', unix_sock={socket!r}, database={name!r}).close()",
+        ),
+        (
+            "psycopg2",
+            "import psycopg2, psycopg2.extensions as e; from psycopg2.extras import LoggingConnection as logging; "
+            "dsn = 'host={host} user=postgres dbname={name}'; e.connection(dsn).close(); "
+            "c = psycopg2.connect(dsn); assert isinstance(c, e.connection) and not isinstance(c, logging); c.close()",
+        ),
+    ],
+)
+def test_a_drivers_own_ways_lead_to_the_throwaway_database(tmp_path, postgresql, driver, up):
+    pytest.importorskip(driver, reason=f"{driver} is not installed")
+    host = postgresql.url.partition("host=")[2]
+    words = {"host": host, "name": postgresql.name, "socket": host + "/.s.PGSQL.5432"}
+    assert failing(tmp_path, postgresql, up.format(**words)).error is None
 
 
 def test_the_same_name_on_another_server_is_refused(tmp_path, server, postgresql):

@@ -187,6 +187,33 @@ class Guard:
             return connection
 
         module.connect = _wrapped(module.connect, connect)
+        module.extensions.connection = self._psycopg2_class(module.extensions.connection)
+
+    def _psycopg2_class(self, plain: Any) -> Any:
+        """The class that a project may call, or derive its own from; a class in C cannot be changed."""
+        guard = self
+
+        class Same(type(plain)):  # type: ignore[misc]
+            def __instancecheck__(cls, value: Any) -> bool:
+                return isinstance(value, plain) if cls is Connection else super().__instancecheck__(value)
+
+        class Connection(plain, metaclass=Same):  # type: ignore[misc]
+            def __init__(self, dsn: str = "", *args: Any, **settings: Any) -> None:
+                guard.before("postgresql", *named(dsn, settings))
+                super().__init__(dsn, *args, **settings)
+                if not self.async_:
+                    guard.check("postgresql", self._asked, named(dsn, settings)[1])
+
+            def _asked(self, sql: str) -> Any:
+                """By the plain methods: a derived class may not be ready yet."""
+                cursor = plain.cursor(self)
+                cursor.execute(sql)
+                row = cursor.fetchone()
+                plain.rollback(self)
+                return row
+
+        Connection.__name__ = Connection.__qualname__ = "connection"
+        return Connection
 
     def _patch_asyncpg(self, module: Any) -> None:
         async def connect(original: Callable[..., Any], dsn: Any = None, *args: Any, **settings: Any) -> Any:
@@ -200,17 +227,17 @@ class Guard:
         module.connect = module.connection.connect = _wrapped(module.connect, connect)
 
     def _patch_pg8000(self, module: Any) -> None:
-        import pg8000.dbapi as dbapi  # type: ignore[import-not-found,import-untyped,unused-ignore]
+        """All of its ways to connect (dbapi, legacy, native, the classes themselves) make one of these."""
+        import pg8000.core as core  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
-        def connect(original: Callable[..., Any], *args: Any, **settings: Any) -> Any:
-            self.before("postgresql", *named("", settings))
-            connection = original(*args, **settings)
-            self.check_sync("postgresql", connection, named("", settings)[1])
-            return connection
+        def connect(original: Callable[..., Any], connection: Any, *args: Any, **settings: Any) -> Any:
+            given = dict(zip(("user", "host", "database", "port"), args), **settings)  # noqa: B905 - Python 3.8
+            self.before("postgresql", *named("", given))
+            original(connection, *args, **settings)
+            self.check("postgresql", lambda sql: connection.execute_simple(sql).rows[0], named("", given)[1])
 
-        dbapi.connect = _wrapped(dbapi.connect, connect)
-        if hasattr(module, "connect"):
-            module.connect = _wrapped(module.connect, connect)
+        cls = core.CoreConnection
+        cls.__init__ = _wrapped(cls.__init__, connect)
 
     def _patch_pymysql(self, module: Any) -> None:
         def connect(original: Callable[..., Any], connection: Any, *args: Any, **settings: Any) -> Any:
