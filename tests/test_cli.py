@@ -481,3 +481,19 @@ def test_the_settings_say_what_is_tried_and_where_the_report_goes(tmp_path):
     folder = project(tmp_path, [TABLE, GOOD], settings='only = ["0002"]\nreport = "out"\n')
     assert seatrial("run", folder, "--engine", "sqlite").exit_code == 0
     assert [m["status"] for m in written(folder / "out")["migrations"]] == ["skipped", "passed"]
+
+
+def test_a_format_of_an_installed_package_is_one_of_ours(tmp_path, monkeypatch):
+    entry = tmp_path / "lib" / "plain-1.dist-info"
+    entry.mkdir(parents=True)
+    (entry / "METADATA").write_text("Metadata-Version: 2.1\nName: plain\nVersion: 1\n")
+    (entry / "entry_points.txt").write_text("[seatrial.reporters]\nplain = plain_reporter:render\n")
+    (tmp_path / "lib" / "plain_reporter.py").write_text("def render(report): return f'plain {report.status}'\n")
+    monkeypatch.syspath_prepend(str(tmp_path / "lib"))
+    folder = project(tmp_path / "p", [TABLE])
+    out = tmp_path / "out"
+    seatrial("run", folder, "--engine", "sqlite", "--report", out, "--format", "plain")
+    assert (out / "report.plain").read_text().startswith("plain ")
+    shown = seatrial("report", out / "trace.json", "--project", folder, "--format", "plain")
+    assert shown.output.strip() == (out / "report.plain").read_text()
+    assert "choose from markdown" in seatrial("run", folder, "--format", "pdf").output
