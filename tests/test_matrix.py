@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import json
 from pathlib import Path
@@ -17,7 +18,7 @@ from seatrial.config import ServerConfig
 from seatrial.errors import ConfigError
 from seatrial.judge import judge
 from seatrial.matrix import together
-from seatrial.model import Finding, Phase, Report, Severity, Status
+from seatrial.model import Finding, Kind, Phase, Report, Retry, Severity, Status, Under
 from seatrial.reporters import render
 from seatrial.servers.mysql import MysqlServer
 
@@ -59,6 +60,8 @@ def test_a_conversion_that_only_a_lax_session_allows_is_seen(tmp_path: Path, mys
     report = run(tmp_path, mysql_server, [STRICT, LAX])
     judged = report.migrations[-1]
     assert (judged.status, judged.rollback_safe, report.exit_code) == (Status.FAILED, False, 1)
+    assert (judged.kind, judged.impact_basis) == (Kind.TRANSFORMATIVE, "measured")
+    assert judged.trial.up.error is None  # the lax one shows more than that it fails
     modes = {f.rule: f.sql_modes for f in judged.findings}
     assert modes["up-failed"] == (STRICT,)
     assert modes["conversion-loss"] == (LAX,)
@@ -71,6 +74,17 @@ def test_a_conversion_that_only_a_lax_session_allows_is_seen(tmp_path: Path, mys
     ]
     told = json.loads(render(report, "json"))["migrations"][-1]["findings"]
     assert {f["rule"]: f["sql_modes"] for f in told}["conversion-loss"] == [LAX]
+
+
+def test_a_repair_of_the_seed_is_told_once_and_other_retries_say_their_mode(tmp_path: Path):
+    place = project(tmp_path, [(BASE, "SELECT 1;"), ("SELECT 1;", "SELECT 1;")], seed=ROWS)
+    trace = run_of(place, only=("0002",)).trace
+    repair = Retry(strategy="fix-seed-data", migration="0001", attempt=1, reason="refused", succeeded=True)
+    again = dataclasses.replace(repair, strategy="reset-test-db", reason="lost")
+    under = Under(sql_mode=LAX, trials=trace.trials, retries=(repair, again))
+    both = dataclasses.replace(trace, sql_mode="", retries=(repair,), others=(under,))
+    told = judge(both, config.load(place), datetime.date(2026, 1, 1)).retries
+    assert [r.reason for r in told] == ["refused", f"Under sql_mode {LAX}: lost"]
 
 
 def test_a_trace_holds_every_mode(tmp_path: Path, mysql_server: MysqlServer):  # noqa: F811

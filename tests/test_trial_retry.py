@@ -15,6 +15,7 @@ from seatrial.config import ServerConfig
 from seatrial.errors import ServerError
 from seatrial.model import Finding, Report, Status, StepError, Trial
 from seatrial.reporters import render
+from seatrial.trial.rows import Rows
 from seatrial.trial.stand import Stand
 
 SQLITE = ServerConfig(engine="sqlite")
@@ -42,6 +43,18 @@ def test_sqlite_file_locked_once(tmp_path, monkeypatch):
     assert strategies(report)[-1][1]
     assert "locked" in report.retries[0].reason
     assert not list(scratch.glob("seatrial-*"))
+
+
+def test_that_retrying_is_switched_off_is_said(tmp_path, monkeypatch):
+    """Found: "trying again would not help", of a lock."""
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(scratch))
+    held: list[sqlite3.Connection] = []
+    when = {("0002", "down"): lambda: lock(held, scratch)}
+    report = disturbed(tmp_path, [LOSS], SQLITE, when, settings="attempts = 0\n")
+    assert (report.status, report.retries) == (Status.ERROR, ())
+    assert "No auto-retry used - it is switched off ([retry] attempts = 0)" in render(report, "markdown")
 
 
 def found(trial: Trial) -> list[Finding]:
@@ -127,3 +140,23 @@ def test_a_server_lost_in_the_down_and_again_when_the_database_is_brought_back(t
     assert rules(report) == ["down-failed"]
     assert report.migrations[-1].trial.up.executed
     assert strategies(report)[-1][1]
+
+
+REFUSES_ROWS = (
+    "CREATE TABLE k (x INT NOT NULL); INSERT INTO k SELECT NULL FROM t;",
+    "DROP TABLE k;",
+)
+NEEDS_IT = ("ALTER TABLE k ADD COLUMN y INT;", "ALTER TABLE k DROP COLUMN y;")
+
+
+@pytest.mark.parametrize(("times", "status"), [(0, Status.PASSED), (1, Status.PASSED), (99, Status.ERROR)])
+def test_a_server_lost_while_rows_are_taken_out(tmp_path, monkeypatch, times, status):
+    """Found: the run ended without a report. What comes after is tried only where this migration is applied."""
+    lost, taken_out = Lost(times), Rows.take_out
+    monkeypatch.setattr(Rows, "take_out", lambda rows, *found: (lost(), taken_out(rows, *found))[1])
+    report = disturbed(tmp_path, [REFUSES_ROWS, NEEDS_IT], SQLITE, {}, seed=None, only=("0002", "0003"))
+    assert lost.times < times
+    assert rules(report) == ["up-failed"]
+    assert rules(report, "0003") == []
+    assert report.migrations[-1].status is status
+    assert len(report.retries) == min(times, 3)

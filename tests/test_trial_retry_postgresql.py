@@ -260,6 +260,16 @@ def test_killed_where_an_up_is_tried_without_rows(pg_server, admin, tmp_path):  
     assert report.status is Status.PASSED
 
 
+def test_killed_while_rows_are_written_as_an_application_would(pg_server, admin, tmp_path):  # noqa: F811
+    """Found: "[lived_in] could not be run", and no second try."""
+    (tmp_path / "writes.sql").write_text("SELECT pg_sleep(1.3);\nINSERT INTO t (id, a) VALUES (900, 'new');\n")
+    with meanwhile(kill_once(admin, "%pg_sleep(1.3)%")):
+        report = disturbed(tmp_path, [GOOD], server(pg_server), {}, settings='[lived_in]\npath = "writes.sql"\n')
+    assert strategies(report) == [("reset-test-db", True)]
+    assert report.migrations[-1].trial.lived_in.written[0].added_count == 1
+    assert not [n for n in report.not_verified if "could not be run" in n.why]
+
+
 # --- sources, seeds, and attempts that disagree ---
 
 

@@ -77,6 +77,7 @@ def run(config: Config, watch: Watcher = lambda _: None) -> Report:
         trials=walked.trials,
         chain=walked.chain,
         retries=walked.retries,
+        retried=config.retry.attempts > 0,
         repaired_seed=walked.repaired_seed,
         not_verified=walked.not_verified,
         history=_history(config, chosen, walked),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from seatrial import checks, matrix
 from seatrial.checks.case import Case
@@ -22,6 +22,7 @@ from seatrial.model import (
     ObjectKey,
     Phase,
     Report,
+    Retry,
     Severity,
     Status,
     Summary,
@@ -62,7 +63,7 @@ def judge(trace: Trace, config: Config, today: datetime.date) -> Report:
     doubts = (
         *trace.not_verified,
         *(d for u in trace.others for d in u.not_verified),
-        *_never_asked(trace),
+        *matrix.doubts((u.sql_mode, _never_asked(u.trials)) for u in under),
         *doubted,
         *_unused(config),
     )
@@ -75,11 +76,23 @@ def judge(trace: Trace, config: Config, today: datetime.date) -> Report:
         migrations=migrations,
         summary=_summary(migrations),
         blockers=blockers,
-        retries=(*trace.retries, *(r for u in trace.others for r in u.retries)),
+        retries=tuple(_retries({trace.sql_mode or "": trace.retries} | {u.sql_mode: u.retries for u in trace.others})),
         not_verified=tuple(dict.fromkeys(doubts)),
         history=trace.history,
         notes=(*_waiver_notes(config.waivers, migrations, today), *_jobs_note(config)),
     )
+
+
+def _retries(found: Mapping[str, Sequence[Retry]]) -> Iterator[Retry]:
+    """Every mode's, which says its mode; a repair of the seed that all of them needed is told once."""
+    for mode, retries in found.items():
+        for retry in retries:
+            if retry.strategy == "fix-seed-data" and all(retry in others for others in found.values()):
+                if mode == next(iter(found)):
+                    yield retry
+            else:
+                under = f"Under sql_mode {mode or '(empty)'}: " if len(found) > 1 else ""
+                yield dataclasses.replace(retry, reason=f"{under}{retry.reason}")
 
 
 def _all_under(
@@ -97,14 +110,19 @@ def _merged(found: Sequence[tuple[str, Judged]]) -> Judged:
     if not others:
         return first
     all_of = [judged for _, judged in found]
+    hardest = max(all_of, key=lambda j: (list(Impact).index(j.impact), j.impact_basis != "not tested"))
     findings = matrix.together([(mode, judged.findings) for mode, judged in found])
     safe = [j.rollback_safe for j in all_of if j.rollback_safe is not None]
     return dataclasses.replace(
         first,
         status=_status(j.status for j in all_of) if first.status is not Status.SKIPPED else first.status,
+        kind=max((j.kind for j in all_of if j.kind), key=list(Kind).index, default=None),
         findings=tuple(sorted(findings, key=_severest)),
         rollback_safe=all(safe) if safe else None,
-        impact=max((j.impact for j in all_of), key=list(Impact).index),
+        impact=hardest.impact,
+        impact_basis=hardest.impact_basis,
+        predicted_ms=hardest.predicted_ms,
+        trial=next((j.trial for j in all_of if j.kind), first.trial),  # where up fails, there is little to show
     )
 
 
@@ -151,9 +169,9 @@ def _judge(
     )
 
 
-def _never_asked(trace: Trace) -> Iterator[NotVerified]:
+def _never_asked(trials: Iterable[Trial]) -> Iterator[NotVerified]:
     """Invariants whose query could not be run on any migration's schema; on some it may name what is not there yet."""
-    probes = [p for t in trace.trials for p in t.probes if p.name.startswith("invariant ")]
+    probes = [p for t in trials for p in t.probes if p.name.startswith("invariant ")]
     for name in dict.fromkeys(p.name for p in probes):
         errors = [p.error for p in probes if p.name == name]
         if all(errors):

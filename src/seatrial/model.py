@@ -612,6 +612,7 @@ class Trace:
     trials: tuple[Trial, ...] = ()
     chain: tuple[ChainStep, ...] = ()
     retries: tuple[Retry, ...] = ()
+    retried: bool = True  # [retry] attempts is not 0
     repaired_seed: str = ""  # the given seed as SQL, with what fix-seed-data did to it
     not_verified: tuple[NotVerified, ...] = ()
     history: History = History()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from seatrial.model import Database, LivedIn, NotVerified, Runner, Script, Snapshot, Transaction, Trial
 from seatrial.schema import diff, pair_by_name, pair_through
 from seatrial.sql.intent import read
+from seatrial.trial.retry import disturbed
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +29,11 @@ class Extra:
         return dataclasses.replace(trial, rerun=step, rerun_changes=changes, rerun_objects=objects)
 
     def lived_in(self, trial: Trial, start: Snapshot, writes: str) -> Trial:
-        """Rows written into the new schema as an application would, then down."""
+        """Rows written into the new schema as an application would, then down. Raises Disturbed."""
         assert trial.before is not None
         done = self.database.run(Script(text=writes, transaction=Transaction.STATEMENTS))
+        if done.error and (cause := disturbed(self.database, done.error)):
+            raise cause
         if done.error:
             doubt = NotVerified(what="rows written after up", why=f"[lived_in] could not be run: {done.error.message}")
             return dataclasses.replace(trial, not_verified=(*trial.not_verified, doubt))

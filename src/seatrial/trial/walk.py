@@ -173,17 +173,24 @@ class Leg:
                 self._apply(step)
             else:
                 self._try(step)
-        except Disturbed as disturbed:
-            self._give_up(step, disturbed.told, ErrorKind.ENVIRONMENT, disturbed.trial)
-        except DatabaseError as error:  # no verdict on the migration: what it left cannot be looked at
+        except Disturbed as end:
+            self._give_up(step, end.told, ErrorKind.ENVIRONMENT, end.trial)
+        except (DatabaseError, ServerError) as error:
+            if found := disturbed(self.stand.database, error):
+                self._give_up(step, found.told, ErrorKind.ENVIRONMENT)
+                return
+            if isinstance(error, ServerError):
+                raise
+            # no verdict on the migration: what it left cannot be looked at
             self._give_up(step, f"what {step.migration.id} left could not be looked at: {error}", error.kind)
 
     def _give_up(self, step: Planned, why: str, kind: ErrorKind, trial: Trial | None = None) -> None:
         """Nothing more can be done about a step; a trial that was complete by then stays what it is."""
         self.stand.unsure = True
+        if step not in self._applied:
+            self._break(step)
         if step.index in self.trials:
             return
-        self._break(step)
         tries = sum(r.migration == step.migration.id for r in self.retrier.retries)
         again = f" (tried again {tries} times, to no avail)" if tries else ""
         self._record(step, error=why + again, kind=kind)
@@ -194,15 +201,7 @@ class Leg:
 
     def _apply(self, step: Planned) -> None:
         """Apply a migration that is not tried."""
-
-        def apply(_: object) -> Step:
-            self.stand.standing = None
-            done = self.stand.runner.up(step.migration)
-            if done.error and (found := disturbed(self.stand.database, done.error)):
-                raise found
-            return done
-
-        done = self.retrier.persist(step.migration.id, apply)
+        done = self._carry_out(step)
         if done.error:
             self._break(step)
             self._record(
@@ -213,6 +212,18 @@ class Leg:
         else:
             self._remember(step, done.duration_ms)
             self._record(step, skipped=step.skipped or "the seed's rows belong to a later version")
+
+    def _carry_out(self, step: Planned) -> Step:
+        """Its up, without a look at what it does. Raises Disturbed."""
+
+        def apply(_: object) -> Step:
+            self.stand.standing = None
+            done = self.stand.runner.up(step.migration)
+            if done.error and (found := disturbed(self.stand.database, done.error)):
+                raise found
+            return done
+
+        return self.retrier.persist(step.migration.id, apply)
 
     def _try(self, step: Planned) -> None:
         self._tell("trial", step, step.migration.name)
@@ -284,9 +295,15 @@ class Leg:
 
     def _go_back(self, step: Planned, wanted: Snapshot | None) -> None:
         """Where that runs ups again which give other rows each time, nothing held before is a measure."""
-        runs_again = self.stand.runs_again
+        runs_again, database = self.stand.runs_again, self.stand.database
         self._back(step)
-        if runs_again and wanted is not None and not self._is_now(self.stand.known(), wanted):
+        if not runs_again or wanted is None or self.stand.database is not database:
+            return  # on another database, all that the chain needs was held anew
+
+        def is_same(met: list[Disturbed]) -> bool:
+            return bool(met) or self.stand.is_now(self.stand.known(), wanted)
+
+        if not self.retrier.persist(step.migration.id, is_same):
             self.rows.changed(step, "some migrations give other rows each time that they run")
 
     def _goes_on(self, step: Planned, trial: Trial) -> bool:
@@ -295,8 +312,9 @@ class Leg:
         if found is None or trial.before is None:
             return False
         self._back(step)
-        self.rows.take_out(trial.before.schema, found)
-        done = self.stand.runner.up(step.migration)
+        schema = trial.before.schema
+        self.retrier.persist(step.migration.id, lambda _: self.rows.take_out(schema, found))
+        done = self._carry_out(step)
         if done.error:
             return False
         self._remember(step, done.duration_ms)
@@ -394,7 +412,7 @@ class Leg:
             found = persist(lambda _: self.rows.refused(step.migration, refused, schema))
             if found and found.enough:
                 self._doubt(step, f"up refuses made-up rows that the schema allows: {failed.up.error.message}")
-                return self._once_more(step, failed, self.rows.take_out(schema, found))
+                return self._once_more(step, failed, persist(lambda _: self.rows.take_out(schema, found)))
             self._refused = found
         if failed.up.error and not failed.up.error.code and self.rows.made:
             self._back(step)

@@ -120,6 +120,8 @@ def retries(report: Report) -> str:
     if not report.retries:
         if report.status is Status.PASSED:
             return "No auto-retry needed - all integrity checks passed on first attempt"
+        if not report.trace.retried:
+            return "No auto-retry used - it is switched off ([retry] attempts = 0)"
         if any(m.status is Status.ERROR for m in report.migrations):
             return "No auto-retry used - trying again would not help what kept migrations from being tested"
         return "No auto-retry used - no trial failed for a reason outside its migration"
