@@ -843,19 +843,40 @@ def test_mariadb_steps(tmp_path, mariadb):
     assert database.query("select version_num from alembic_version") == [("b",)]
 
 
-@pytest.mark.parametrize("way", ["sqlalchemy", "pymysql"])
+MARIADB_HOSTILE = {
+    "sqlalchemy": "",
+    "pymysql": "import pymysql\nc = pymysql.connect(unix_socket={socket!r}, user='root', database={name!r})\n"
+    "c.cursor().execute('CREATE TABLE x (y int)')\n",
+    "mysql.connector": "from mysql.connector import connection\n"
+    "c = connection.MySQLConnection(unix_socket={socket!r}, user='root', database={name!r})\n"
+    "c.cursor().execute('CREATE TABLE x (y int)')\n",
+    "aiomysql": "import asyncio, aiomysql\nasync def run():\n"
+    "    c = await aiomysql.connect(unix_socket={socket!r}, user='root', db={name!r})\n"
+    "    await (await c.cursor()).execute('CREATE TABLE x (y int)')\nasyncio.run(run())\n",
+}
+
+
+@pytest.mark.parametrize("way", MARIADB_HOSTILE)
 def test_another_mariadb_database_is_refused(tmp_path, mariadb, way):
+    pytest.importorskip(way, reason=f"{way} is not installed")
     database, other = mariadb.create(), mariadb.create()
     name, socket = other.query("select database(), @@socket")[0]
-    raw = (
-        f"import pymysql\nc = pymysql.connect(unix_socket={socket!r}, user='root', database={name!r})\n"
-        "c.cursor().execute('CREATE TABLE x (y int)')\n"
-    )
-    env = raw if way == "pymysql" else URL_ENV.format(url=repr(with_driver(other.url, "mysql", "pymysql")))
+    raw = MARIADB_HOSTILE[way].format(name=name, socket=socket)
+    env = raw or URL_ENV.format(url=repr(with_driver(other.url, "mysql", "pymysql")))
     source = sources.find(project(tmp_path, revision("a", **table("t")), env=env))
     with running(source, database) as runner, pytest.raises(NotOurs, match=name):
         runner.up(source.discover()[0])
     assert tables(other) == set()
+
+
+@pytest.mark.parametrize("way", [way for way in MARIADB_HOSTILE if way != "sqlalchemy"])
+def test_a_drivers_own_ways_lead_to_the_throwaway_mariadb(tmp_path, mariadb, way):
+    pytest.importorskip(way, reason=f"{way} is not installed")
+    database = mariadb.create()
+    name, socket = database.query("select database(), @@socket")[0]
+    raw = MARIADB_HOSTILE[way].format(name=name, socket=socket)
+    assert failing(tmp_path, database, f"exec({raw!r}, {{}})").error is None
+    assert "x" in tables(database)
 
 
 @pytest.mark.parametrize("sql", ["SELECT 1 INTO OUTFILE '/dev/null'", "CREATE SERVER s FOREIGN DATA WRAPPER mysql"])

@@ -53,7 +53,7 @@ class Guard:
     def install(self) -> None:
         sys.addaudithook(self._audit)
         self._patch_sqlite3()
-        patches = {name: getattr(self, "_patch_" + name) for name in DRIVERS}
+        patches = {name: getattr(self, "_patch_" + name.replace(".", "_")) for name in DRIVERS}
         for name in [name for name in DRIVERS if name in sys.modules]:
             patches.pop(name)(sys.modules[name])
         sys.meta_path.insert(0, _AfterImport(patches))
@@ -260,8 +260,34 @@ class Guard:
 
         module.connect = module.Connect = module.Connection = _wrapped(module.connect, connect)
 
+    def _patch_aiomysql(self, module: Any) -> None:
+        async def connect(connection: Any) -> None:
+            place = f"{connection.host}:{connection.port}"
+            self.before("mysql", connection.db, place)
+            await original(connection)
+            if self.target:
+                cursor = await connection.cursor()
+                await cursor.execute(self.target.identity_sql)
+                row = await cursor.fetchone()
+                await cursor.close()
+                await connection.rollback()
+                self.check("mysql", lambda _: row, place)
 
-DRIVERS = ("psycopg", "psycopg2", "asyncpg", "pg8000", "pymysql", "MySQLdb")
+        original = module.connection.Connection._connect
+        module.connection.Connection._connect = connect
+
+    def _patch_mysql_connector(self, module: Any) -> None:
+        def connect(original: Callable[..., Any], connection: Any, *args: Any, **settings: Any) -> None:
+            name, place = named("", settings)
+            self.before("mysql", name or connection._database, place)
+            original(connection, *args, **settings)
+            self.check_sync("mysql", connection, place)
+
+        cls = module.abstracts.MySQLConnectionAbstract
+        cls.connect = _wrapped(cls.connect, connect)
+
+
+DRIVERS = ("psycopg", "psycopg2", "asyncpg", "pg8000", "pymysql", "MySQLdb", "aiomysql", "mysql.connector")
 
 
 def _wrapped(original: Callable[..., Any], around: Callable[..., Any]) -> Callable[..., Any]:
@@ -280,7 +306,7 @@ class _AfterImport:
         self._busy = False
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
-        if self._busy or name not in self._wanted or path is not None:
+        if self._busy or name not in self._wanted:
             return None
         self._busy = True
         try:
