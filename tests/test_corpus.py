@@ -86,3 +86,12 @@ def test_grown_postgresql(case, tmp_path, pg_server):  # noqa: F811
 def test_grown_mysql_and_mariadb(case, tmp_path, mysql_server):  # noqa: F811
     if case.engine == mysql_server.engine:
         strict(case, tmp_path, ServerConfig(url=mysql_server.url("")))
+
+
+def test_the_history_of_versioned_tables_is_said_to_be_unread(mysql_server, tmp_path):  # noqa: F811
+    if mysql_server.engine == "mysql":
+        pytest.skip("MariaDB's alone")
+    (case,) = RUN.load([CORPUS / "grown"], ["mariadb"], "W19", plain=False)
+    RUN.lay_out(case, tmp_path)
+    report = app.run(config.load(tmp_path).replace(server=ServerConfig(url=mysql_server.url("")), only=("0002",)))
+    assert [d.what for d in report.not_verified if d.what.startswith("history")] == ["history of vt"]
