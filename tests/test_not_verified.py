@@ -153,3 +153,16 @@ def test_safe_to_deploy_says_what_was_not_verified(tmp_path):
     safe = "All migrations passed integrity checks - safe to deploy"
     assert words.next_action(report) == f"{safe}, but for what was not verified: rows of users"
     assert words.next_action(trial_fixtures.tested(tmp_path, seed=SeedConfig())) == safe
+
+
+def test_a_table_that_an_earlier_migration_emptied(tmp_path):
+    move = "CREATE TABLE old_users AS SELECT * FROM users; DELETE FROM users;"
+    steps = [
+        (USERS, "DROP TABLE users;"),
+        (move, "INSERT INTO users SELECT * FROM old_users; DROP TABLE old_users;"),
+        ("ALTER TABLE users ADD COLUMN a TEXT;", "ALTER TABLE users DROP COLUMN a;"),
+        ("ALTER TABLE old_users ADD COLUMN b TEXT;", "ALTER TABLE old_users DROP COLUMN b;"),
+    ]
+    found = trial_fixtures.tested(project(tmp_path, steps)).not_verified
+    assert [(d.what, d.migration[:4]) for d in found] == [("rows of users", "0003")]
+    assert found[0].why == "it is empty when this migration is tried"

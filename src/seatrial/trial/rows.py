@@ -9,7 +9,7 @@ from pathlib import Path
 
 from seatrial.config import Config
 from seatrial.errors import SeedError
-from seatrial.model import ErrorKind, Migration, NotVerified, Schema, Step, TableRef
+from seatrial.model import ErrorKind, Migration, NotVerified, Schema, Snapshot, Step, TableRef
 from seatrial.plan import Planned
 from seatrial.seeds.generate import FillResult, topup, undo
 from seatrial.seeds.load import BOOKKEEPING, load
@@ -108,6 +108,15 @@ class Rows:
             for table, columns in made.null_only.items()
             for column in columns
         ]
+
+    def tell_empty(self, migration: Migration, before: Snapshot, up: Step) -> None:
+        """Tables that this up works on and that earlier migrations left empty: it was tried on no row of them."""
+        empty = [t.table for t in before.tables if t.compared and not t.rows]
+        known = {doubt.what for doubt in self.doubts}
+        why = "it is empty when this migration is tried"
+        for table in sorted(_named(up, empty, self.stand.database.engine)):
+            if f"rows of {table}" not in known:
+                self.doubts.append(NotVerified(what=f"rows of {table}", why=why, migration=migration.id))
 
     def take_back(self, index: int) -> None:
         """What was made after a step, before the chain goes below it."""

@@ -235,6 +235,8 @@ class Leg:
             elif _broken_by(trial):
                 trial, now = self._fitted(step, trial)
         self.trials[step.index] = trial
+        if trial.before is not None and not trial.error and not trial.up.error:
+            self.rows.tell_empty(step.migration, trial.before, trial.up)
         self._settle(step, trial, now)
         self.trials[step.index] = self._extra(step, trial)
         self._forget(step)
