@@ -282,3 +282,31 @@ def test_an_engine_that_refuses_a_statement_is_no_full_disk() -> None:
     message = "Got error 139 'Too big row' from storage engine InnoDB"
     assert error_kind(1030, message) is ErrorKind.MIGRATION
     assert disturbance(StepError(message=message, code="1030")) is None
+
+
+STERN = {
+    "mysql": ("set global sql_require_primary_key = on", "set global sql_require_primary_key = off"),
+    "mariadb": ("set global enforce_storage_engine = 'InnoDB'", "set global enforce_storage_engine = default"),
+}
+
+
+def test_copies_take_the_form_that_the_server_allows(plain_user: MysqlServer, mysql_server: MysqlServer) -> None:  # noqa: F811
+    on, off = STERN[plain_user.engine]
+    mysql_server.maintain(on)
+    try:
+        one = plain_user.create()
+        assert one.run(Script(text="create table t (id varchar(9) primary key, v int)")).error is None
+        assert one.run(Script(text="insert into t values ('a', 1), ('b', 2), ('c', 2)")).error is None
+        shot, handle = one.take("A"), one.checkpoint()
+        assert one.run(Script(text="update t set v = 3 where id = 'b'; delete from t where id = 'c'")).error is None
+        t = TableRef("", "t")
+        pair = TablePair(old=t, new=t, columns=(("id", "id"), ("v", "v")), key=("id",))
+        (found,) = one.diff(shot, one.take("B"), [pair])
+        assert (found.changed_count, found.lost_count, found.added_count) == (1, 1, 0)
+        (loose,) = one.diff(shot, one.take("B"), [dataclasses.replace(pair, key=())])
+        assert (loose.lost_count, loose.added_count) == (2, 1)
+        one.restore(handle)
+        assert one.take("C").tables == shot.tables
+        one.close()
+    finally:
+        mysql_server.maintain(off)

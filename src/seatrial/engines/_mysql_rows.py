@@ -84,6 +84,8 @@ class Shadows:
     def __init__(self, link: Link, space: str, dialect: Dialect, files: Tablespaces) -> None:
         self.link, self._space, self._dialect, self._files = link, space, dialect, files
         self._made = 0
+        self._keyed: bool | None = None  # whether tables need a primary key here; None: not asked yet
+        self._refused = False  # the storage engine of copies
         self._summed_by_server: dict[TableRef, bool] = {}  # large when it was first copied: no hash of its rows is made
 
     def copy(self, table: TableRef, columns: Sequence[Column], key: tuple[str, ...]) -> Copy:
@@ -132,8 +134,7 @@ class Shadows:
         if keyed and not is_number(keyed):
             fields.append(f"{_digest(keyed, [quote(c.name) for c in keyed])} AS k")
         fields.append(f"{self._hash([c for c in stored if not c.generated])} AS h")
-        head = f"CREATE TABLE {name} ENGINE={self._dialect.mode_of_copies}"
-        return f"{head} AS SELECT {', '.join(fields)} FROM {quote(table.name)}"
+        return f"{self._creating(name)} AS SELECT {', '.join(fields)} FROM {quote(table.name)}"
 
     def _hash(self, columns: Sequence[Column]) -> str:
         return f"UNHEX(SHA2({packed(columns, [quote(c.name) for c in columns])}, 256))"
@@ -165,10 +166,28 @@ class Shadows:
     def scratch(self, query: str, declared: str = "") -> str:
         """A new table of a query's rows; ``declared`` gives columns another type than the query's."""
         name = self._new("w")
-        self.link.execute(f"CREATE TABLE {name} {declared} ENGINE={self._dialect.mode_of_copies} AS {query}")
+        self.link.execute(f"{self._creating(name, declared)} AS {query}")
         return name
 
+    def _creating(self, name: str, declared: str = "") -> str:
+        """CREATE TABLE of a copy, in the form that this server allows; ``declared``: columns, in parentheses."""
+        if self._keyed is None:
+            found = {str(n): str(v) for n, v in self.link.rows(_LIMITS)}
+            engines = found.get("disabled_storage_engines", ""), found.get("enforce_storage_engine", "")
+            self._keyed = found.get("sql_require_primary_key") == "ON"
+            self._refused = self._dialect.mode_of_copies.lower() in engines[0].lower() or bool(engines[1])
+        if self._keyed:
+            declared = f"({_NUMBER}, {declared[1:]}" if declared else f"({_NUMBER})"
+        engine = "InnoDB" if self._refused else self._dialect.mode_of_copies
+        return f"CREATE TABLE {name} {declared} ENGINE={engine}"
 
+
+_LIMITS = (
+    "SHOW VARIABLES WHERE Variable_name IN"
+    " ('disabled_storage_engines', 'enforce_storage_engine', 'sql_require_primary_key')"
+)
+_NUMBER = "seatrial_n BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY"
+"""The key of our copies where the server takes no table without one."""
 _CHECKSUM = "CHECKSUM TABLE {table} EXTENDED"
 """A third of what hashing every row costs (manual, 15.7.3.3)."""
 _SUM = "SUM(CAST(CONV(LEFT({hex}, 15), 16, 10) AS UNSIGNED))"

@@ -122,7 +122,7 @@ class MysqlServer(DatabaseServer):
         self._run.record(**self._facts(name))
         self.maintain(f"CREATE DATABASE {_ours(name)} {_UTF8}")
         if suffix == "shadow":
-            self.maintain(f"CREATE TABLE {_ours(name)}.{MARKER} (run VARCHAR(64) NOT NULL) ENGINE = InnoDB")
+            self.maintain(f"CREATE TABLE {_ours(name)}.{MARKER} (run VARCHAR(64) NOT NULL PRIMARY KEY) ENGINE = InnoDB")
             self.maintain(f"INSERT INTO {_ours(name)}.{MARKER} VALUES ('{self._run.id}')")
         return name
 
