@@ -177,6 +177,10 @@ def test_full_disk(engine, pg_state, small_disk, monkeypatch, tmp_path):
     monkeypatch.setattr(tempfile, "tempdir", str(disk))
     run(folder, "--engine", engine).is_no_fault_of_the_migration("TMPDIR")
     assert list(disk.iterdir()) == []
+    small = ("ALTER TABLE big ADD COLUMN w text;", "ALTER TABLE big DROP COLUMN w;")
+    after = run(project(tmp_path / "after", [big, small], settings=FEW + ONCE), "--engine", engine)
+    assert after.exit_code == 0, after.output
+    assert list(disk.iterdir()) == []
 
 
 # --- a lock that another session holds ---
@@ -205,6 +209,8 @@ def test_postgresql_lock_wait_timeout(pg_server: PostgresqlServer, tmp_path: Pat
     assert locked
     told.is_no_fault_of_the_migration("lock timeout. End the session that holds the lock")
     assert pg_databases(pg_server) == before
+    assert run(folder, "--server", url).exit_code == 0
+    assert pg_databases(pg_server) == before
 
 
 def test_mysql_lock_wait_timeout(mysql_server: MysqlServer, tmp_path: Path) -> None:
@@ -230,6 +236,8 @@ def test_mysql_lock_wait_timeout(mysql_server: MysqlServer, tmp_path: Path) -> N
         other.close()
     assert locked
     told.is_no_fault_of_the_migration("Lock wait timeout exceeded")
+    assert mysql_databases(mysql_server) == before
+    assert run(folder, "--server", url).exit_code == 0
     assert mysql_databases(mysql_server) == before
 
 
@@ -260,6 +268,8 @@ def test_sqlite_lock_wait_timeout(pg_state: str, monkeypatch: pytest.MonkeyPatch
     assert locked
     told.is_no_fault_of_the_migration("database is locked. End the session that holds the lock")
     assert list(scratch.iterdir()) == []
+    assert run(folder, "--engine", "sqlite").exit_code == 0
+    assert list(scratch.iterdir()) == []
 
 
 # --- a packet that is too large ---
@@ -280,4 +290,6 @@ def test_seed_larger_than_max_allowed_packet(mysql_server: MysqlServer, tmp_path
     told.is_no_fault_of_the_migration("seed.sql, line 2: the statement has 3,000,")
     assert "max_allowed_packet of the server is 1,048,576; set it higher there, or split the statement" in told.output
     assert len(told.output) < 1000
+    assert mysql_databases(mysql_server) == before
+    assert run(folder, "--server", url).exit_code == 0
     assert mysql_databases(mysql_server) == before

@@ -12,6 +12,7 @@ from jsonschema import Draft202012Validator
 from report_examples import FINDINGS, HOSTILE, broken, failed, hostile, nothing, passed, report
 
 from seatrial.errors import ConfigError
+from seatrial.model import Retry
 from seatrial.reporters import render
 from seatrial.reporters.contract import schema
 from seatrial.reporters.redact import redact, sql, words
@@ -109,6 +110,21 @@ def test_a_row_without_a_key_is_not_named_in_a_redacted_report():
     judged = replace(judged, findings=(finding,), trial=replace(judged.trial, before=before))
     finding = produced(report(judged), redacted=True)["migrations"][0]["findings"][0]
     assert (finding["keys"], finding["keys_truncated"], finding["count"]) == ([], True, 2)
+
+
+def test_no_value_of_a_seed_is_told_by_what_repaired_it():
+    cut = "seed.sql, line 2: it is refused (INSERT INTO t VALUES (471, 'it''s secret'), (472, 'cut...)."
+    told = (
+        "t (471, 'secret'): left out, it cannot be saved: Duplicate entry 'secret' for",
+        "t (NOW(), 'cut secret: ...",
+    )
+    found = report(failed().migrations[0])
+    retry = Retry(
+        strategy="fix-seed-data", migration="1", attempt=1, reason=f"{cut} Correct it.", succeeded=True, actions=told
+    )
+    (retry,) = redact(replace(found, retries=(retry,))).retries
+    assert retry.reason == "seed.sql, line 2: it is refused (INSERT …). Correct it."
+    assert retry.actions == ("t (…): left out, it cannot be saved: Duplicate entry '…' for", "t (…)")
 
 
 def test_redacting_twice_is_redacting_once():

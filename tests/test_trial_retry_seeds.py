@@ -124,6 +124,19 @@ def test_a_dump_keeps_what_its_keys_do_not_check(pg_server, tmp_path):  # noqa: 
     assert report.environment.rows == 3
 
 
+def test_a_row_without_a_key_is_named_without_a_cut_text(tmp_path):
+    base = "CREATE TABLE users (a TEXT, b TEXT, c INT CHECK (c > 0));"
+    long = "it''s " * 30
+    seed = f"INSERT INTO users VALUES ('{long}', 'x', 1), ('{long}', '{'y' * 100}', 0);"
+    place = project(tmp_path, [(base, "DROP TABLE users;"), ("SELECT 1;", "SELECT 1;")], seed=seed)
+    report = app.run(config.load(place).replace(server=ServerConfig(engine="sqlite"), only=("0002",)))
+    row, _, told = report.retries[0].actions[1].partition("): ")
+    assert row.startswith("users ('its its ")
+    assert row.count("'") % 2 == 0
+    assert len(row) < 130
+    assert told.startswith("left out, it cannot be saved")
+
+
 def refused(folder: Path, seed: str, server: ServerConfig, base: str = BASE) -> str:
     place = project(folder, [(base, DROP), ("ALTER TABLE users ADD COLUMN c INT;", "SELECT 1;")], seed=seed)
     with pytest.raises(SeedError) as told:

@@ -175,7 +175,23 @@ def _not_verified(note: NotVerified) -> NotVerified:
     return replace(note, why=words(note.why))
 
 
+QUOTED_STATEMENT = re.compile(
+    r"\((insert|update|delete|replace|merge|with|select|copy|values)\b.*\)", re.IGNORECASE | re.DOTALL
+)
+
+
 def _retry(retry: Retry) -> Retry:
-    return replace(
-        retry, reason=words(retry.reason), actions=tuple(STRING.sub(f"'{GONE}'", words(a)) for a in retry.actions)
-    )
+    reason = QUOTED_STATEMENT.sub(rf"(\1 {GONE})", retry.reason)
+    return replace(retry, reason=words(_whole(reason)), actions=tuple(_action(a) for a in retry.actions))
+
+
+def _whole(text: str) -> str:
+    """Without a text that begins in it and was cut off: its quote would be taken for the end of another."""
+    return text if text.count("'") % 2 == 0 else text[: text.rindex("'")] + GONE
+
+
+def _action(action: str) -> str:
+    """A row without a key goes by all that it holds: ``t (1, 'a'): left out``."""
+    row, colon, done = STRING.sub(f"'{GONE}'", words(_whole(action))).partition(": ")
+    table, bracket, _ = row.partition(" (")
+    return f"{table} ({GONE}){colon}{done}" if bracket else row + colon + done

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 
 from seatrial.errors import DatabaseError, SeedError
@@ -21,6 +22,7 @@ from seatrial.seeds.standing import Standing, qualified
 from seatrial.sql.rename import names_in
 
 _TRIES = 5  # made-up values for one row
+_SHOWN, _CELL = 110, 40  # characters of a row that goes by all its cells, and of one of them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,7 +167,11 @@ class _Mender:
 
     def _name(self, table: TableRef, cells: Mapping[str, str]) -> str:
         key = [cells[c] for c in self.known[table].key if c in cells] if table in self.known else []
-        return f"{table} {', '.join(key)}" if key else f"{table} ({', '.join(cells.values())})"[:120]
+        if key:
+            return f"{table} {', '.join(key)}"
+        shown = list(map(_brief, cells.values()))
+        fits = sum(total <= _SHOWN for total in accumulate(len(c) + 2 for c in shown))
+        return f"{table} ({', '.join(shown[:fits])}{', ...' if fits < len(shown) else ''})"
 
     def _proposals(self, table: TableRef, row: Row, cells: Mapping[str, str]) -> Iterator[tuple[Row, list[str]]]:
         """The row with other values for what it lacks, each time others; as it is where it lacks nothing."""
@@ -259,6 +265,13 @@ def _is_lacking(attributes: Attributes, cell: str | None) -> bool:
     if cell is None:
         return must_be_given(attributes)
     return _is_null(cell) and not attributes.get("auto_increment")
+
+
+def _brief(cell: str) -> str:
+    """A cell that is not cut in the middle of a quoted text: what reads the quotes would mistake what follows."""
+    if len(cell) <= _CELL:
+        return cell
+    return f"'{cell.replace(chr(39), '')[:_CELL]}...'"
 
 
 def _is_null(cell: str) -> bool:
