@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,11 +18,12 @@ from mysql_fixtures import mysql_server, mysql_state  # noqa: F401
 
 from seatrial.engines._mysql_link import Link, disturbance, error_kind
 from seatrial.engines.mariadb import open_database
+from seatrial.engines.mysql import MysqlDatabase
 from seatrial.errors import DatabaseError, NotOurs, ServerError
 from seatrial.model import Disturbance, ErrorKind, Script, StepError, TablePair, TableRef
 from seatrial.servers import ledger
 from seatrial.servers._mysql_target import Target
-from seatrial.servers.mysql import MysqlServer, clean
+from seatrial.servers.mysql import MARKER, MysqlServer, clean
 from seatrial.servers.urls import redact
 
 
@@ -263,6 +265,7 @@ def test_a_setting_that_is_refused_is_told_as_ours(mysql_server: MysqlServer) ->
 
 FULL = [
     (3, 'Error writing file "./a/b.MYD" (Errcode: 28 "No space left on device")'),
+    (14, "Can't change size of file (Errcode: -536698784)"),
     (20, "Disk got full writing 'a.b' (Errcode: 28)"),
     (1026, "Error writing file 'x' (errno: 28 - No space left on device)"),
     (1030, "Got error 28 - 'No space left on device' from storage engine"),
@@ -310,3 +313,24 @@ def test_copies_take_the_form_that_the_server_allows(plain_user: MysqlServer, my
         one.close()
     finally:
         mysql_server.maintain(off)
+
+
+def test_where_room_is_short_copies_are_made_by_an_engine_that_refuses(mysql_server: MysqlServer) -> None:  # noqa: F811
+    one = mysql_server.create()
+    assert isinstance(one, MysqlDatabase)
+    folder = Path(str(mysql_server.data_folder)) / one.name
+    kinds = f"select distinct engine from information_schema.tables where table_schema = '{one.name}_shadow'"
+    kinds += f" and table_name <> '{MARKER}'"
+    assert one.run(Script(text="create table t (id int primary key); insert into t values (1)")).error is None
+    one.take("A")
+    assert one.query(kinds) == [("MyISAM",)]
+    large = folder / "sparse"
+    with large.open("wb") as file:
+        file.truncate(shutil.disk_usage(folder).free)
+    try:
+        assert one.run(Script(text="insert into t values (2)")).error is None
+        one.take("A")
+        assert one.query(kinds) == [("InnoDB",)]
+    finally:
+        large.unlink()
+        one.close()

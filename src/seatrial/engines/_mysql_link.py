@@ -60,7 +60,9 @@ _LOCK = frozenset({1205, 1213, 1317, 1969, 3024, 3572})  # 1317, 1969, 3024: int
 _RESOURCE = frozenset({1021, 1037, 1038, 1040, 1041, 1114, 1135, 1203, 1226})
 
 
-_DISK = frozenset({3, 20, 1026, 1878})  # a write failed; EE_WRITE and EE_DISK_FULL come under their own numbers
+_DISK = frozenset(
+    {3, 14, 20, 1026, 1878}
+)  # a write failed; EE_WRITE, EE_CANT_CHSIZE and EE_DISK_FULL come under their own numbers
 _NO_ROOM = re.compile(r"\berrcode: 28\b|\berrno: 28\b|\berror 28\b|No space left on device", re.IGNORECASE)
 """ENOSPC, under whatever number it is told: 1030 and 1005 stand for much else too."""
 

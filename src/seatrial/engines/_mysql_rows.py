@@ -178,7 +178,9 @@ class Shadows:
             self._refused = self._dialect.mode_of_copies.lower() in engines[0].lower() or bool(engines[1])
         if self._keyed:
             declared = f"({_NUMBER}, {declared[1:]}" if declared else f"({_NUMBER})"
-        engine = "InnoDB" if self._refused else self._dialect.mode_of_copies
+        # On a full disk MyISAM waits until somebody makes room (manual, B.3.4.3); InnoDB refuses the rows.
+        other = self._refused or self._files.is_short_of_room()
+        engine = "InnoDB" if other else self._dialect.mode_of_copies
         return f"CREATE TABLE {name} {declared} ENGINE={engine}"
 
 

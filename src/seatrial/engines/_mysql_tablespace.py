@@ -33,6 +33,13 @@ class Tablespaces:
         """What proves that a table is as it was; nothing for tables about which it cannot be told."""
         return self._prover(self.trial).states(tables) if self.folder is not None else {}
 
+    def is_short_of_room(self) -> bool:
+        """Whether a copy of all rows may fill the disk; not told of servers of others."""
+        if self.folder is None:
+            return False
+        held = sum(f.stat().st_size for f in (self.folder / self.trial).iterdir())
+        return shutil.disk_usage(self.folder).free < 3 * held  # a row's hash and digest may be longer than the row
+
     def copied(self, table: str, twin: str) -> bool:
         """Make ``twin`` in our database a copy of a table, where that is worth while and possible."""
         files = self._prover(self.trial).files([table]).get(table) if self.folder is not None else None
