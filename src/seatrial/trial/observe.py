@@ -71,7 +71,8 @@ class Observer:
         if _outside(step):
             return _error(trial, up=step), before
         after = self.database.take(f"{trial.index}:B", since=before)
-        intent = read([s.sql for s in step.statements], self.database.engine, before.schema)
+        sent, engine = [s.sql for s in step.statements], self.database.engine
+        intent = read(sent, engine, before.schema, observed=step.statements_observed)
         undone = step.error and step.in_transaction  # then nothing was renamed after all
         renames = Renames() if undone else intent.renames
         pairs = pair_through(before, after, renames)
