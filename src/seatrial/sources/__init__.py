@@ -14,6 +14,8 @@ from seatrial.sources.settings import Layout, SourceSettings, relative
 from seatrial.sources.sqlfiles import dbmate, golang_migrate
 from seatrial.sources.sqlfiles._common import folders
 
+MANY = 8  # places named where several were found
+
 __all__ = ["Layout", "SourceSettings", "find", "kinds", "layouts"]
 
 
@@ -69,7 +71,8 @@ def _candidates(chosen: list[Layout], project: Path, place: Path | None) -> list
 
 
 def _several(candidates: list[tuple[Layout, Path]], project: Path) -> str:
-    names = "; ".join(f"{layout.kind}: {relative(found, project)}" for layout, found in candidates)
+    found = list(dict.fromkeys(f"{layout.kind}: {relative(place, project)}" for layout, place in candidates))
+    names = "; ".join(found[:MANY]) + (f"; and {len(found) - MANY} more" if len(found) > MANY else "")
     return (
         f"Several sources of migrations were found in {project} ({names}). "
         "Name one with --source and --migrations, or with type and path in [source] of seatrial.toml."
