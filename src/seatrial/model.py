@@ -111,6 +111,10 @@ class ObjectKey(NamedTuple):
     table: str
     name: str
 
+    @classmethod
+    def of_table(cls, ref: TableRef) -> ObjectKey:
+        return cls("table", ref.namespace, "", ref.name)
+
     @property
     def label(self) -> str:
         """``column orders.status``, ``index orders_idx``, ``table crm.leads``."""

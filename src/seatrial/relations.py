@@ -122,7 +122,7 @@ def _declared(schema: Schema) -> set[tuple[TableRef, str]]:
 
 def _is_part(schema: Schema, table: TableRef) -> bool:
     """A partition's rows are judged with their table's."""
-    return bool(schema.get(ObjectKey("table", table.namespace, "", table.name), {}).get("partition_of"))
+    return bool(schema.get(ObjectKey.of_table(table), {}).get("partition_of"))
 
 
 def _names(facts: Attributes, name: str) -> tuple[str, ...]:

@@ -39,7 +39,7 @@ _KEEP_FOREIGN_KEYS = frozenset({"innodb", "ndbcluster"})
 
 def _ignored(case: Case) -> Iterator[Finding]:
     for table, statements in sorted(case.up.asks_foreign_keys().items()):
-        engine = case.after_up.schema.get(ObjectKey("table", table.namespace, "", table.name), {}).get("engine")
+        engine = case.after_up.schema.get(ObjectKey.of_table(table), {}).get("engine")
         if not engine or str(engine).lower() in _KEEP_FOREIGN_KEYS:
             continue
         yield finding(

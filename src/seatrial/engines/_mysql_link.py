@@ -175,11 +175,6 @@ class Link:
         found = self.rows(statement)
         return found[0][0] if found else None
 
-    def use(self, database: str) -> None:
-        """Make another database the default one."""
-        self._database = database
-        self.execute(f"USE `{database}`")
-
     def close(self) -> None:
         if self._raw is not None and self._raw.open:
             self._raw.close()

@@ -39,7 +39,7 @@ class Facts:
         return self._states[table].rows
 
     def is_partitioned(self, table: TableRef) -> bool:
-        return bool(self.schema.get(_table(table), {}).get("partition_key"))
+        return bool(self.schema.get(ObjectKey.of_table(table), {}).get("partition_key"))
 
     def is_fresh(self, table: TableRef) -> bool:
         """Whether its rows may be others now; a partitioned table's are in its partitions."""
@@ -60,10 +60,6 @@ class Facts:
     @cached_property
     def functions(self) -> dict[ObjectKey, Attributes]:
         return {key: a for key, a in self.schema.items() if key.kind == "function"}
-
-
-def _table(table: TableRef) -> ObjectKey:
-    return ObjectKey("table", table.namespace, "", table.name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,7 +126,7 @@ def _shape(
     )
     columns = {name: _column(name, a, known) for _, name, a in cells}
     constraints = [(k, a, _kind(k, a)) for k, a in objects.items() if k.kind not in ("table", "column")]
-    whole = objects.get(ObjectKey("table", table.namespace, "", table.name), {})
+    whole = objects.get(ObjectKey.of_table(table), {})
     checks = _checks(constraints, columns, dialect)
     columns |= {c: replace(columns[c], family=Family(name="json")) for _, check in checks for c in _json_columns(check)}
     shape = Shape(
@@ -241,7 +241,7 @@ def _with_relations(
     for table, shape in bare.items():
         for own in _ancestry(table, objects):
             shape = _bounded(shape, own, _partition_key(objects, str(own["partition_of"])), dialect)
-        parent = objects[table].get(ObjectKey("table", table.namespace, "", table.name), {}).get("partition_of")
+        parent = objects[table].get(ObjectKey.of_table(table), {}).get("partition_of")
         if parent and _partition_key(objects, str(parent)).upper().startswith("HASH"):
             shape = replace(shape, through=_plain(parent))
         elif parent:
@@ -284,7 +284,7 @@ def _ancestry(table: TableRef, objects: Mapping[TableRef, Mapping[ObjectKey, Att
     found: list[Attributes] = []
     place: TableRef | None = table
     while place is not None:
-        own = objects[place].get(ObjectKey("table", place.namespace, "", place.name), {})
+        own = objects[place].get(ObjectKey.of_table(place), {})
         parent = own.get("partition_of")
         found += [own] if parent else []
         place = next((t for t in objects if parent and str(t) == _plain(parent)), None)

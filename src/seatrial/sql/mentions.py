@@ -42,13 +42,6 @@ class Mentions:
     parents: dict[int, int] = field(default_factory=dict)  # scope -> the one around it
     calls: list[Name] = field(default_factory=list)
 
-    def aliases(self) -> dict[str, list[Name]]:
-        """Alias or table name -> the tables that it can stand for."""
-        found: dict[str, list[Name]] = {}
-        for mention in self.tables:
-            found.setdefault(mention.alias or mention.name.name, []).append(mention.name)
-        return found
-
 
 @dataclass(slots=True)
 class _Level:

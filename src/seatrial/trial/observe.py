@@ -229,7 +229,7 @@ def _unread(*snapshots: Snapshot) -> Iterator[NotVerified]:
     """Tables whose rows are not compared; those of a partitioned table are, in its partitions."""
     for snapshot in snapshots:
         for state in snapshot.tables:
-            table = snapshot.schema.get(ObjectKey("table", state.table.namespace, "", state.table.name), {})
+            table = snapshot.schema.get(ObjectKey.of_table(state.table), {})
             if not state.compared and not table.get("partition_key"):
                 yield NotVerified(what=f"rows of {state.table}", why=state.why_not)
 
@@ -237,7 +237,7 @@ def _unread(*snapshots: Snapshot) -> Iterator[NotVerified]:
 def _histories(before: Snapshot) -> Iterator[NotVerified]:
     """Old versions of rows, which no plain SELECT shows; they are timed by the server's clock, so no two runs agree."""
     for state in before.tables:
-        table = before.schema.get(ObjectKey("table", state.table.namespace, "", state.table.name), {})
+        table = before.schema.get(ObjectKey.of_table(state.table), {})
         if table.get("system_versioned"):
             why = "of a system-versioned table only the current rows are compared, not FOR SYSTEM_TIME ALL"
             yield NotVerified(what=f"history of {state.table}", why=why)
