@@ -43,9 +43,43 @@ def test_statements_rows_and_durations(database):
     )
     assert [s.rows for s in step.statements] == [None, 2, 2, 1, None, 2]
     assert all(s.duration_ms >= 0 for s in step.statements)
-    assert (step.in_transaction, step.locks_observed) == (True, Observed.NOT_OBSERVED)
+    assert (step.in_transaction, step.locks_observed) == (True, Observed.EXACT)
     assert step.locks_note == "SQLite has one lock for the whole database"
     assert database.query("select a from t") == [("9",)]
+
+
+def modes(step):
+    return [[lock.mode for lock in s.locks] for s in step.statements]
+
+
+def test_the_first_write_of_a_transaction_takes_the_lock_until_its_end(database):
+    text = "create table if not exists t (a); select * from t; insert into t values (1); delete from t"
+    first = run(database, text, transaction=Transaction.ONE)
+    assert modes(first) == [["RESERVED"], [], [], []]
+    assert first.statements[0].locks[0].held_ms > sum(s.duration_ms for s in first.statements[1:])
+    again = run(database, text, transaction=Transaction.ONE)  # the table is there: its first write is the insert
+    assert modes(again) == [[], [], ["RESERVED"], []]
+    assert modes(run(database, "select 1", transaction=Transaction.ONE)) == [[]]
+
+
+def test_a_statement_in_autocommit_locks_as_long_as_it_lasts(database):
+    step = run(database, "create table t (a); select 1; begin; insert into t values (1); commit; insert into t values (2)")
+    assert modes(step) == [["EXCLUSIVE"], [], [], ["RESERVED"], [], ["EXCLUSIVE"]]
+    assert step.statements[5].locks[0].held_ms == step.statements[5].duration_ms
+    assert step.locks_observed is Observed.EXACT
+
+
+def test_what_a_write_ahead_log_hides_is_a_sample(database):
+    step = run(database, "pragma journal_mode = wal; create table t (a); begin; insert into t values (1); commit")
+    assert modes(step) == [[], [], [], ["RESERVED"], []]
+    assert step.locks_observed is Observed.SAMPLED
+    assert run(database, "pragma journal_mode = delete").error is None
+
+
+def test_a_spilled_cache_shuts_readers_out(database):
+    run(database, "create table t (a)")
+    rows = "insert into t with recursive n (i) as (select 1 union all select i + 1 from n where i < 9999) select i from n"
+    assert modes(run(database, f"pragma cache_size = 5; begin; {rows}; commit"))[2] == ["EXCLUSIVE"]
 
 
 def test_one_transaction_is_rolled_back_as_a_whole(database):

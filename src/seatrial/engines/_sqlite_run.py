@@ -8,9 +8,10 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from seatrial.engines._sqlite_locks import Locks
 from seatrial.errors import DatabaseError
 from seatrial.model import (
     LOST,
@@ -134,6 +135,7 @@ class _Run:
     script: Script
     guard: Guard
     ended: Ended
+    locks: Locks
     statements: list[Statement] = field(default_factory=list)
 
     def go(self) -> StepError | None:
@@ -147,7 +149,15 @@ class _Run:
         error = self._body() or self._epilogue() or (self._quietly("COMMIT") if whole else None)
         if self.connection.in_transaction:
             self.connection.rollback()  # a transaction left open ends with its connection
+        self.locks.ended()
         return error
+
+    def observed(self) -> tuple[Statement, ...]:
+        """The statements, each with the lock that it took."""
+        taken = self.locks.taken
+        return tuple(
+            replace(s, locks=(taken[place],)) if place in taken else s for place, s in enumerate(self.statements)
+        )
 
     def _body(self) -> StepError | None:
         for statement in split(self.script.text, "sqlite"):
@@ -168,6 +178,7 @@ class _Run:
         return None
 
     def _observed(self, statement: SourceStatement) -> StepError | None:
+        self.locks.before(self.connection)
         begun = time.perf_counter()
         before = self.connection.total_changes
         try:
@@ -182,6 +193,7 @@ class _Run:
 
     def _note(self, statement: SourceStatement, begun: float, rows: int | None) -> None:
         duration = (time.perf_counter() - begun) * 1000
+        self.locks.after(self.connection, len(self.statements), duration)
         self.statements.append(Statement(sql=statement.text, duration_ms=duration, rows=rows))
 
     def _refused(self, error: Refused, sql: str, line: int | None) -> StepError:
@@ -218,13 +230,14 @@ def run(path: Path, script: Script, *, trust: bool, ended: Ended) -> Step:
     with closing(open_file(path)) as connection:
         if not trust:
             connection.set_authorizer(guard)
-        work = _Run(connection, script, guard, ended)
+        locks = Locks(path)
+        work = _Run(connection, script, guard, ended, locks)
         error = work.go()
     return Step(
         duration_ms=(time.perf_counter() - begun) * 1000,
-        statements=tuple(work.statements),
+        statements=work.observed(),
         error=error,
-        locks_observed=Observed.NOT_OBSERVED,
+        locks_observed=Observed.EXACT if locks.exact else Observed.SAMPLED,
         locks_note=ONE_LOCK,
         in_transaction=script.transaction is Transaction.ONE,
     )
