@@ -63,7 +63,9 @@ def test_the_first_write_of_a_transaction_takes_the_lock_until_its_end(database)
 
 
 def test_a_statement_in_autocommit_locks_as_long_as_it_lasts(database):
-    step = run(database, "create table t (a); select 1; begin; insert into t values (1); commit; insert into t values (2)")
+    step = run(
+        database, "create table t (a); select 1; begin; insert into t values (1); commit; insert into t values (2)"
+    )
     assert modes(step) == [["EXCLUSIVE"], [], [], ["RESERVED"], [], ["EXCLUSIVE"]]
     assert step.statements[5].locks[0].held_ms == step.statements[5].duration_ms
     assert step.locks_observed is Observed.EXACT
@@ -78,7 +80,9 @@ def test_what_a_write_ahead_log_hides_is_a_sample(database):
 
 def test_a_spilled_cache_shuts_readers_out(database):
     run(database, "create table t (a)")
-    rows = "insert into t with recursive n (i) as (select 1 union all select i + 1 from n where i < 9999) select i from n"
+    rows = (
+        "insert into t with recursive n (i) as (select 1 union all select i + 1 from n where i < 9999) select i from n"
+    )
     assert modes(run(database, f"pragma cache_size = 5; begin; {rows}; commit"))[2] == ["EXCLUSIVE"]
 
 

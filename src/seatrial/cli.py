@@ -227,12 +227,23 @@ def demo(folder: Path) -> None:
         shutil.copytree(shop, folder, dirs_exist_ok=True)
     (folder / ".seatrial-demo").touch()
     settings = config.load(folder)
+    _demo_of_the_release_before(settings)
+    click.echo("What the next release adds:", err=True)
     code = _run(settings.replace(format=("markdown", "json", "html")), folder / "report")
     click.echo(
         "\nThis was a demonstration: three of the shop's migrations are bad on purpose (exit code "
         f"{code} in a pipeline)."
     )
     click.echo(f"Open {folder / 'report' / FILES['markdown']}, or {folder / 'report' / FILES['html']} in a browser.")
+
+
+def _demo_of_the_release_before(settings: Config) -> None:
+    """An earlier run on the migrations up to ``since``: the project's history remembers it, as after any run."""
+    assert settings.since is not None
+    before = [p.name.split("_")[0] for p in sorted((settings.project / "db/migrations").glob("*.sql"))]
+    click.echo("The shop's first release, tested when it was made:", err=True)
+    with Progress() as progress:
+        app.run(settings.replace(since=None, only=tuple(v for v in before if v <= settings.since)), progress)
 
 
 @main.command()

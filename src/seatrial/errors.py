@@ -29,10 +29,14 @@ class NotOurs(ServerError):
 
 
 class SeedError(SeatrialError):
-    """The seed rows could not be loaded; ``refused``: what the database refused, where it was asked."""
+    """The seed rows could not be loaded; ``refused``: what the database refused, where it was asked.
 
-    def __init__(self, message: str, *, refused: StepError | None = None) -> None:
-        super().__init__(message)
+    ``what`` is the message without its ``advice``, which would be out of place where the seed was mended.
+    """
+
+    def __init__(self, what: str, *, refused: StepError | None = None, advice: str = "") -> None:
+        super().__init__(f"{what} {advice}".rstrip())
+        self.what = what
         self.refused = refused
 
 

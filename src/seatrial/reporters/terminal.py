@@ -44,7 +44,7 @@ def render(report: Report, look: Look | None = None) -> str:
     look = look or Look()
     parts = (
         _head(report, look),
-        [x for m in report.migrations for x in _migration(m, look)],
+        _migrations(report, look),
         _failures(report, look),
         _remarks(report, look),
         _retries(report, look),
@@ -68,14 +68,25 @@ def _head(report: Report, look: Look) -> Iterator[str]:
     yield from _wrapped("", "; ".join(found.settings), look)
 
 
+def _migrations(report: Report, look: Look) -> Iterator[str]:
+    """One line each; those that were not selected are counted where they are many."""
+    skipped = [m for m in report.migrations if m.status is Status.SKIPPED]
+    counted = skipped if len(skipped) > words.MANY else []
+    if counted:
+        yield look.paint(f"{look.mark(Status.SKIPPED)} {number(len(counted), 'migration')} only applied", "2")
+    for judged in report.migrations:
+        if judged not in counted:
+            yield from _migration(judged, look)
+
+
 def _migration(judged: Judged, look: Look) -> Iterator[str]:
     name = words.line(f"{judged.migration.version} {judged.migration.name}")
     start = f"{look.mark(judged.status)} "
     times = _times(judged, narrow=look.width < NARROW)
     room = look.width - cell_len(start) - len(times) - 2
     yield look.paint(start, COLOURS[judged.status]) + _fitted(name, max(room, 20)) + "  " + look.paint(times, DIM)
-    if why := words.untested(judged):
-        yield from _wrapped("     ", why, look)
+    if judged.trial.error:
+        yield from _wrapped("     ", judged.trial.error, look)
     if judged.findings:
         yield from _wrapped("     ", _verdict(judged), look)
 
@@ -89,7 +100,7 @@ def _fitted(name: str, room: int) -> str:
 
 def _times(judged: Judged, *, narrow: bool) -> str:
     if words.untested(judged):
-        return "not tested"
+        return words.line(judged.trial.skipped) or "not tested"
     times = f"up {_time(judged.trial.up):>7}  down {_time(judged.trial.down):>7}"
     return times if narrow else f"{times}  {_kind(judged):14}"
 
@@ -126,9 +137,12 @@ def _failures(report: Report, look: Look) -> Iterator[str]:
 
 
 def _where(judged: Judged, finding: Finding) -> str:
-    name = f"{words.line(judged.migration.version)}: {finding.rule}"
+    return f"{words.line(judged.migration.version)}: {_what(finding)}"
+
+
+def _what(finding: Finding) -> str:
     at = words.line(words.place(finding))
-    return f"{name} ({finding.severity.upper()}, {finding.phase})" + (f" {at}" if at else "")
+    return f"{finding.rule} ({finding.severity.upper()}, {finding.phase})" + (f" {at}" if at else "")
 
 
 def _evidence(fact: Fact, look: Look) -> Iterator[str]:
@@ -156,15 +170,24 @@ def _changes(finding: Finding, look: Look) -> Iterator[str]:
 
 
 def _remarks(report: Report, look: Look) -> Iterable[str]:
-    """What does not fail a migration, one line each."""
-    found = []
+    """What does not fail a migration, one line each; what stays the same from one to the next is told once."""
+    found: dict[tuple[str, str], list[str]] = {}
     for judged in report.migrations:
         mine = {f for b in report.blockers if b.migration == judged.migration.id for f in b.findings}
         for fact in facts(f for f in judged.findings if f not in mine):
-            why = f" [waived: {fact.main.waived}]" if fact.main.waived is not None else ""
-            why += " [there before the migration]" if fact.main.preexisting else ""
-            found.append(f"{_where(judged, fact.main)}: {fact.main.message}{why}")
-    return _section("Also seen", found, look)
+            said = _what(fact.main), f"{fact.main.message}{_excuse(fact.main)}"
+            found.setdefault(said, []).append(words.line(judged.migration.version))
+    told = (f"{versions[0]}{_later(len(versions) - 1)}: {': '.join(said)}" for said, versions in found.items())
+    return _section("Also seen", told, look)
+
+
+def _excuse(finding: Finding) -> str:
+    waived = f" [waived: {finding.waived}]" if finding.waived is not None else ""
+    return waived + (" [there before the migration]" if finding.preexisting else "")
+
+
+def _later(count: int) -> str:
+    return f" and {number(count, 'later migration')}" if count else ""
 
 
 def _retries(report: Report, look: Look) -> Iterable[str]:

@@ -66,7 +66,7 @@ def load(database: Database, path: Path, project: Path | None = None) -> LoadRes
     error = database.load(script.text)
     if error is not None:
         told, line = script.where(error.line) if error.line else (path, None)
-        raise SeedError(_refusal(told, replace(error, line=line)), refused=error)
+        raise _refusal(told, replace(error, line=line))
     database.advance_counters()
     return LoadResult(kind="sql")
 
@@ -91,13 +91,15 @@ def _decode(path: Path, content: bytes) -> str:
         ) from None
 
 
-def _refusal(path: Path, error: StepError) -> str:
+_UNFIT = "The rows must fit the schema at the version that [seed] at names: correct the row, or the version."
+_NOT_THE_ROWS = "The rows were not at fault: nothing was tested; run it again when that is put right."
+
+
+def _refusal(path: Path, error: StepError) -> SeedError:
     line = f", line {error.line}" if error.line else ""
     statement = f" ({_short(error.statement)})" if error.statement else ""
-    told = f"{path.name}{line}: {error.message}{statement}."
-    if error.kind is ErrorKind.ENVIRONMENT:
-        return f"{told} The rows were not at fault: nothing was tested; run it again when that is put right."
-    return f"{told} The rows must fit the schema at the version that [seed] at names: correct the row, or the version."
+    advice = _NOT_THE_ROWS if error.kind is ErrorKind.ENVIRONMENT else _UNFIT
+    return SeedError(f"{path.name}{line}: {error.message}{statement}.", refused=error, advice=advice)
 
 
 def _step_error(error: Exception, statement: str = "", line: int | None = None) -> StepError:
@@ -172,7 +174,7 @@ class _Dump:
             session.execute(statement.text)
         except (DatabaseError, sqlite3.Error) as error:  # SQLite's session is the driver's own connection
             failed = _step_error(error, statement.text, statement.line)
-            raise SeedError(_refusal(self.path, failed), refused=failed) from error
+            raise _refusal(self.path, failed) from error
         self.rows += 1
 
     def _copy(self, statement: SourceStatement, head: Sequence[Token]) -> None:
@@ -262,9 +264,9 @@ def _narrow(
         if len(rows) == 1:
             shown = ", ".join(f"{c}={v!r}" for c, v in zip(columns, rows[0], strict=False))
             raise SeedError(
-                f"{where(first)}: {table} refuses the row {_short(shown)}: {error}. The rows must fit the schema at "
-                "the version that [seed] at names: correct the row, or the version.",
+                f"{where(first)}: {table} refuses the row {_short(shown)}: {error}.",
                 refused=_step_error(error),
+                advice=_UNFIT,
             ) from error
     middle = len(rows) // 2
     _narrow(database, table, columns, rows[:middle], first, where)

@@ -1,4 +1,5 @@
 -- Some thousand rows for the shop, the same ones each time.
+PRAGMA foreign_keys = on;
 WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 800)
 INSERT INTO users (id, email, name, last_seen)
 SELECT i + 1000,
@@ -22,3 +23,10 @@ INSERT INTO sessions (token, user_id, started_at)
 SELECT printf('%08x', i * 2654435 % 4294967296), CASE i % 11 WHEN 0 THEN NULL ELSE 1001 + i % 800 END,
        datetime('2026-01-01', '+' || i || ' minutes')
   FROM n;
+-- Three rows that the schema refuses, as exports have them (Seatrial repairs them, and says how): an order whose user was
+-- not exported, a product without the name that it must have, a user whose number is taken.
+INSERT INTO orders (id, user_id, placed_at, completed_at) VALUES
+  (60001, 1005, '2025-03-01 09:00:00', '2025-03-02 10:00:00'),
+  (60002, 4711, '2025-03-01 09:30:00', NULL);
+INSERT INTO products (id, sku, name, price) VALUES (900, 'SKU-00900', NULL, 12.50);
+INSERT INTO users (id, email, name) VALUES (1800, 'twice@example.com', 'The Same Number Again');

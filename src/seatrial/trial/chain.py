@@ -36,7 +36,7 @@ class Chain:
                     self._stop(self._why_not_held(step))
                 break
             if step.migration.no_down is not None:
-                self._stop(f"{step.migration.id} has no down: {step.migration.no_down}")
+                self._stop(f"{step.migration.id} has no way back: {step.migration.no_down}")
                 break
             self.told(step)
             if not self._down(step, then):

@@ -63,7 +63,7 @@ class Rows:
             raise refused
         self.stand.renew()
         repaired = repair(self.stand.database, path, self.config.project, refused, seed=self.config.seed.random)
-        self.repaired = (str(refused), repaired)
+        self.repaired = (refused.what, repaired)
         self._tell_skipped(repaired.skipped)
 
         def again() -> None:

@@ -200,7 +200,7 @@ def impact(judged: Judged) -> str:
 
 
 def _lock_text(tried: list[Judged]) -> str:
-    """How locks were observed, and which were held by what took a second or longer."""
+    """How locks were observed, which was held longest, and all that were held by what took a second or longer."""
     lines = []
     for judged in tried:
         if judged.impact is not Impact.LOW:
@@ -209,7 +209,17 @@ def _lock_text(tried: list[Judged]) -> str:
     modes = {s.locks_observed for m in tried for s in (m.trial.up, m.trial.down) if s.executed}
     notes = dict.fromkeys(n for m in tried for s in (m.trial.up, m.trial.down) if (n := s.locks_note))
     how = ", ".join(sorted(modes)) or "not observed"
+    lines = lines or _longest_lock(tried)
     return "\n".join([f"**Locks**: {how}{''.join(f'; {md.text(n)}' for n in notes)}", *(f"- {x}" for x in lines)])
+
+
+def _longest_lock(tried: list[Judged]) -> list[str]:
+    held = [(x, m) for m in tried for x in _locks(m) if x.held_ms]
+    if not held:
+        return []
+    lock, judged = max(held, key=lambda found: found[0].held_ms or 0)
+    held_for = words.duration(lock.held_ms or 0)
+    return [f"Held longest: {md.code(lock.table)} {md.text(lock.mode)}, {held_for}, by {told.name(judged)}"]
 
 
 def _lock(lock: Lock) -> str:
@@ -239,8 +249,7 @@ def _advice(tried: list[Judged]) -> Iterator[str]:
 def zero_downtime(report: Report) -> str:
     high = [m for m in report.migrations if (m.impact is Impact.HIGH and m.trial.up.executed) or m.plan]
     if not high:
-        tried = any(m.trial.up.executed for m in report.migrations)
-        return "No high-impact migration was detected." if tried else "Not known: no migration was tried."
+        return _none_high([m for m in report.migrations if m.trial.up.executed])
     lines = [f"**High-Impact Migrations Detected**: {len(high)}", "", "**Recommended Approach** (for zero-downtime):"]
     for judged in high:
         lines += ["", f"{told.name(judged)}:" if judged.plan else f"{told.name(judged)}: no plan could be derived."]
@@ -248,6 +257,17 @@ def zero_downtime(report: Report) -> str:
     if any(m.plan for m in high):
         lines += ["", "**Benefits**:", md.bullets(_benefits(high))]
     return "\n".join(lines)
+
+
+def _none_high(tried: list[Judged]) -> str:
+    """What was measured instead of a plan."""
+    if not tried:
+        return "Not known: no migration was tried."
+    steps = [(s, way, m) for m in tried for way, s in (("up", m.trial.up), ("down", m.trial.down)) if s.executed]
+    step, way, judged = max(steps, key=lambda found: found[0].duration_ms)
+    time = f"The longest step was {way} of {told.name(judged)}: {words.duration(step.duration_ms)}"
+    rows = sum(t.rows for t in judged.trial.before.tables) if judged.trial.before else 0
+    return f"No high-impact migration was detected. {time}, in a database of {number(rows, 'row')}."
 
 
 def _phase(place: int, title: str) -> str:
