@@ -85,13 +85,6 @@ def test_a_string_of_one_statement_stands_for_itself(pg: PostgresqlDatabase) -> 
     ran(pg, "vacuum t", transaction=STRING)
 
 
-def test_a_string_with_its_own_transactions_is_really_sent_as_one(pg: PostgresqlDatabase) -> None:
-    step = run(pg, "begin; create table t (x int); commit; create table u (x int); select 1 / 0", STRING)
-    assert step.error is not None and step.error.code == "22012"
-    assert step.locks_observed is Observed.NOT_OBSERVED and "one string" in step.locks_note
-    assert [t.name for t in pg.inspect().tables()] == ["t"]
-
-
 @pytest.mark.parametrize("how", [ONE, STRING])
 def test_after_a_syntax_error_nothing_has_run(pg: PostgresqlDatabase, how: Transaction) -> None:
     text = (

@@ -137,6 +137,28 @@ def test_a_second_up_that_is_refused(trial, free, rules):  # noqa: F811
         assert "stopped at `CREATE TABLE currencies" in found["half-applied"].message
 
 
+RENAMED = "ALTER TABLE prices RENAME COLUMN cents TO amount;"
+
+
+@pytest.mark.parametrize(
+    ("up", "objects", "rows"),
+    [
+        (f"--free\nBEGIN; {RENAMED} COMMIT; SELECT nonsense;", ("column prices.amount", "column prices.cents"), 0),
+        (f"{RENAMED} COMMIT; SELECT nonsense;", ("column prices.amount", "column prices.cents"), 0),
+        (f"--free\nDELETE FROM prices WHERE id = 1; BEGIN; {RENAMED} SELECT nonsense; COMMIT;", (), 1),
+        (f"--free\nDELETE FROM prices WHERE id = 1; BEGIN; {RENAMED} ROLLBACK; SELECT nonsense;", (), 1),
+        (f"BEGIN; {RENAMED} SELECT nonsense;", None, 0),
+    ],
+)
+def test_a_rename_counts_where_it_was_not_taken_back(trial, up, objects, rows):  # noqa: F811
+    seed = "INSERT INTO prices VALUES (1, 5), (2, 7);"
+    found = trial(base=PRICES, seed=seed, up=up, down="SELECT 1;")
+    assert found.rules == (["up-failed"] if objects is None else ["half-applied", "up-failed"])
+    if objects is not None:
+        half = found["half-applied"]
+        assert (tuple(o for o in half.objects if o.startswith("column")), len(half.keys)) == (objects, rows)
+
+
 def test_a_second_up_that_leaves_another_schema(trial):  # noqa: F811
     up = "--free\nDROP INDEX IF EXISTS by_cents;\nCREATE TABLE currencies (code TEXT);\n"
     up += "CREATE INDEX by_cents ON prices (cents);"

@@ -401,6 +401,7 @@ class Statement:
     locks: tuple[Lock, ...] = ()
     parameters: str = ""  # bound values as text, shortened
     rewrites: tuple[str, ...] = ()  # tables that it rewrote
+    undone: bool = False  # refused, or taken back with its transaction
 
 
 class ErrorKind(StrEnum):

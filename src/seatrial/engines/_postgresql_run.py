@@ -5,18 +5,25 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from seatrial.engines._postgresql_blocks import ENDS, Control, control, differs
 from seatrial.engines._postgresql_outside import reaches_outside
 from seatrial.engines._postgresql_session import SHADOWS, Session, code_of, kind_of, message
+from seatrial.engines._postgresql_watch import Watch
 from seatrial.model import ErrorKind, Lock, Observed, Script, Statement, Step, StepError, TableRef, Transaction
-from seatrial.sql import SourceStatement, has_transaction_control, split
+from seatrial.sql import SourceStatement, split
 
 if TYPE_CHECKING:
     import psycopg
 
 _ALONE = "each statement is its own transaction; its locks end with it and were not observed"
+_SOME = (
+    "what ran outside a transaction (autocommit, CONCURRENTLY, VACUUM) let its locks go by itself: they were looked at "
+    "while it ran where it took a while, else not observed"
+)
 _STRING = "the script controls transactions itself and was sent as one string; its locks were not observed"
 _COUNTED = ("INSERT", "UPDATE", "DELETE", "MERGE", "COPY", "SELECT INTO", "CREATE TABLE AS")
 
@@ -66,10 +73,17 @@ class Execution:
     connection: psycopg.Connection[Any]
     script: Script
     tables: Tables
+    session: Session  # our own, to look on from
+    implicit: bool = False  # what stands outside the script's own transactions is one of the server's
     statements: list[Statement] = field(default_factory=list)
     error: StepError | None = None
+    own: bool = False  # the open transaction was begun by the script itself
     _ended: list[float] = field(default_factory=list)  # when each statement ended, seconds
-    _held: set[tuple[int, str]] = field(default_factory=set)
+    _held: dict[tuple[int, str], int] = field(default_factory=dict)  # lock -> the statement that took it
+    _since: int = 0  # the first statement of the open transaction
+    _worked: set[int] = field(default_factory=set)  # transactions in which more than control was run, by ``_since``
+    _alone: bool = False  # a statement ran outside a transaction
+    _cut: bool = False  # the script ended a transaction that it had not begun
 
     def in_transaction(self) -> bool:
         """Whether a transaction is open now (1: a command is active in one, 2: idle in one, 3: it failed)."""
@@ -78,23 +92,77 @@ class Execution:
     def send(self, text: str) -> psycopg.Cursor[Any]:
         return self.connection.execute(text.encode())
 
-    def run_each(self, parts: Sequence[SourceStatement], *, observe: bool) -> bool:
+    def run_each(self, parts: Sequence[SourceStatement]) -> bool:
         """Run statements one by one until one is refused."""
-        return all(self._one(part, observe) for part in parts)
+        return all(self._one(part) for part in parts)
 
-    def _one(self, part: SourceStatement, observe: bool) -> bool:
+    def _one(self, part: SourceStatement) -> bool:
+        what = control(part.text)
+        if not self.in_transaction():
+            self._since = len(self.statements)
+            if self.implicit and what is not Control.BEGIN:
+                self.send("BEGIN")
+        inside = self.in_transaction() or what is not Control.NONE
+        done = self._in_block(part, what) if inside else self._by_itself(part)
+        if not done:
+            self.undo()
+        return done
+
+    def _in_block(self, part: SourceStatement, what: Control) -> bool:
+        done = self._sent(part)
+        if what in ENDS and done:
+            self._end_of_block(what)
+        elif what is Control.NONE:
+            self._worked.add(self._since)
+        self.own = what in (Control.BEGIN, Control.CHAIN) or (self.own and self.in_transaction())
+        if done and what in (Control.NONE, Control.SAVEPOINT) and not _is_setting(part.text):
+            self._look()
+        return done
+
+    def _sent(self, part: SourceStatement) -> bool:
         begun = time.perf_counter()
         done = self.attempt(lambda: self.send(part.text), part)
         ended = time.perf_counter()
         rows = _affected(done) if done else None
         self.statements.append(Statement(sql=part.text, duration_ms=(ended - begun) * 1000, rows=rows))
         self._ended.append(ended)
-        if done is not None and observe and not _is_setting(part.text):
-            self._look()
         return done is not None
 
+    def _end_of_block(self, what: Control) -> None:
+        self._cut = self._cut or not self.own
+        if what is Control.ROLLBACK:
+            self.undo()
+        self.released(time.perf_counter())
+        self._since = len(self.statements)
+
+    def _by_itself(self, part: SourceStatement) -> bool:
+        """A statement that is its own transaction: its locks are gone when it ends, its tables' files are not."""
+        if _is_setting(part.text):
+            return self._sent(part)
+        with Watch(self.session, self.connection.info.backend_pid) as watch:
+            done = self._sent(part)
+        self._alone = True
+        seen = sorted(
+            (str(self.tables.names[oid]), mode, *at)
+            for (oid, mode), at in watch.found.items()
+            if oid in self.tables.names
+        )
+        self.statements[-1] = replace(
+            self.statements[-1],
+            locks=tuple(
+                Lock(table=table, mode=mode, held_ms=(last - first) * 1000, observed=Observed.SAMPLED)
+                for table, mode, first, last in seen
+            ),
+            rewrites=self.tables.rewritten(Tables.read(self.session).files) if done else (),
+        )
+        return done
+
+    def undo(self) -> None:
+        """What ran in the open transaction, or the last statement, is taken back."""
+        self.statements[self._since :] = [replace(s, undone=True) for s in self.statements[self._since :]]
+
     def roll_back(self) -> None:
-        """Leave a failed transaction; the first error stays the one that is told."""
+        """Leave a transaction; the first error stays the one that is told."""
         import psycopg
 
         with contextlib.suppress(psycopg.Error):
@@ -112,12 +180,12 @@ class Execution:
 
     def _look(self) -> None:
         """Which locks the last statement took, and which tables it rewrote."""
-        if not self.in_transaction():
-            return
         rows = self.send(_HELD).fetchall()
         files = {int(oid): int(file) for oid, _, file in rows}
-        fresh = {(int(oid), str(mode)) for oid, mode, _ in rows} - self._held
-        self._held |= fresh
+        held = {(int(oid), str(mode)) for oid, mode, _ in rows}
+        self._let_go(self._held.keys() - held, self._ended[-1])  # ROLLBACK TO a savepoint
+        fresh = held - self._held.keys()
+        self._held |= dict.fromkeys(fresh, len(self.statements) - 1)
         locks = sorted((str(self.tables.names[oid]), mode) for oid, mode in fresh if oid in self.tables.names)
         self.statements[-1] = replace(
             self.statements[-1],
@@ -127,13 +195,27 @@ class Execution:
 
     def released(self, moment: float) -> None:
         """Every lock is let go now: each was held since the end of the statement that took it."""
-        for i, (statement, ended) in enumerate(zip(self.statements, self._ended, strict=True)):
+        self._let_go(set(self._held), moment)
+
+    def _let_go(self, gone: AbstractSet[tuple[int, str]], moment: float) -> None:
+        for key in gone:
+            i, name = self._held.pop(key), self.tables.names.get(key[0])
+            held_ms = (moment - self._ended[i]) * 1000
             locks = tuple(
-                lock if lock.held_ms is not None else replace(lock, held_ms=(moment - ended) * 1000)
-                for lock in statement.locks
+                replace(k, held_ms=held_ms) if (k.table, k.mode) == (str(name), key[1]) else k
+                for k in self.statements[i].locks
             )
-            self.statements[i] = replace(statement, locks=locks)
-        self._held.clear()
+            self.statements[i] = replace(self.statements[i], locks=locks)
+
+    def step(self) -> Step:
+        """What was seen of the locks, and whether all of it was one transaction."""
+        locks = any(s.locks for s in self.statements)
+        how = Observed.EXACT if not self._alone else Observed.SAMPLED if locks else Observed.NOT_OBSERVED
+        return Step(
+            locks_observed=how,
+            locks_note={Observed.SAMPLED: _SOME, Observed.NOT_OBSERVED: _ALONE}.get(how, ""),
+            in_transaction=not self._alone and not self._cut and len(self._worked) == 1,
+        )
 
 
 def run(connection: psycopg.Connection[Any], script: Script, session: Session, *, trust: bool) -> Step:
@@ -142,7 +224,7 @@ def run(connection: psycopg.Connection[Any], script: Script, session: Session, *
     for part in () if trust else parts:
         if why := reaches_outside(part.text, str(connection.info.dbname)):
             return Step(executed=False, error=_refused(why, part, script))
-    execution = Execution(connection, script, Tables.read(session))
+    execution = Execution(connection, script, Tables.read(session), session)
     if not _prepare(execution):
         return Step(error=execution.error)
     begun = time.perf_counter()
@@ -188,12 +270,20 @@ def _refused(why: str, part: SourceStatement, script: Script) -> StepError:
 
 
 def _in_one(execution: Execution, parts: Sequence[SourceStatement]) -> Step:
-    """BEGIN, the statements, the tool's bookkeeping, COMMIT."""
+    """BEGIN, the statements, the tool's bookkeeping, COMMIT.
+
+    The tool sends the statements as one string: what stands behind a COMMIT of theirs is an implicit transaction.
+    """
     execution.send("BEGIN")
-    if execution.run_each(parts, observe=True):
+    if not _may_be_cut(execution, parts, begun=True):
+        return _as_one_string(execution, parts)
+    execution.implicit = True
+    if execution.run_each(parts):
+        if execution.in_transaction() and not execution.own and any(control(p.text) in ENDS for p in parts):
+            execution.attempt(lambda: execution.send("COMMIT"), None)  # the server, at the end of the string
         _epilogue(execution)
     _end(execution)
-    return Step(locks_observed=Observed.EXACT, in_transaction=True)
+    return execution.step()
 
 
 def _epilogue(execution: Execution) -> None:
@@ -203,37 +293,74 @@ def _epilogue(execution: Execution) -> None:
 
 
 def _end(execution: Execution) -> None:
+    """Leave the transaction that is open: by ROLLBACK after an error, else by COMMIT."""
     if execution.connection.closed:
         return
-    if execution.error is not None:
-        execution.roll_back()
-    elif execution.in_transaction():
+    inside = execution.in_transaction()
+    if execution.error is None and inside:
         execution.attempt(lambda: execution.send("COMMIT"), None)
+    if execution.error is not None and inside:
+        execution.undo()
+        execution.roll_back()
     execution.released(time.perf_counter())
 
 
 def _each(execution: Execution, parts: Sequence[SourceStatement]) -> Step:
     """Autocommit; what a statement holds in a transaction of the script's own is seen."""
-    if execution.run_each(parts, observe=True):
+    if execution.run_each(parts):
         _epilogue(execution)
     _end(execution)
-    return Step(locks_observed=Observed.NOT_OBSERVED, locks_note=_ALONE)
+    return execution.step()
 
 
 def _string(execution: Execution, parts: Sequence[SourceStatement]) -> Step:
     """The whole text as one simple query: several statements are one implicit transaction (protocol manual, 55.2.2.1).
 
-    That is the same as an explicit one unless the script controls transactions; so locks can be seen in between.
+    That is the same as an explicit one, up to a COMMIT of the script's own; so locks can be seen in between.
     """
     if len(parts) < 2:
         return _each(execution, parts)
-    if any(_controls(part.text) for part in parts):
+    if not _may_be_cut(execution, parts, begun=False):
         return _as_one_string(execution, parts)
-    execution.send("BEGIN")
-    execution.run_each(parts, observe=True)
+    execution.implicit = True
+    execution.run_each(parts)
+    if execution.error is None and execution.own:  # a BEGIN without an end: the tool hangs up on it
+        execution.undo()
+        execution.roll_back()
     _end(execution)
     _epilogue(execution)
-    return Step(locks_observed=Observed.EXACT, in_transaction=True)
+    return execution.step()
+
+
+def _may_be_cut(execution: Execution, parts: Sequence[SourceStatement], *, begun: bool) -> bool:
+    """Whether it comes to the same to send statements one by one as in one string.
+
+    A string is read whole before any of it runs: where the script commits in between, a syntax error behind that takes
+    nothing back. So the server is given it to read, behind a statement that stops it.
+    """
+    if not any(control(part.text) is not Control.NONE for part in parts):
+        return True
+    if differs(parts, explicit=begun):
+        return False
+    if not any(control(part.text) in ENDS for part in parts[:-1]):
+        return True
+    readable = _is_readable(execution)
+    if begun:
+        execution.roll_back()
+        execution.send("BEGIN")
+    return readable
+
+
+def _is_readable(execution: Execution) -> bool:
+    import psycopg
+
+    try:
+        execution.send(f"SELECT 1 / 0; {execution.script.text}")
+    except psycopg.errors.DivisionByZero:
+        return True
+    except psycopg.Error:
+        return False
+    return False
 
 
 def _as_one_string(execution: Execution, parts: Sequence[SourceStatement]) -> Step:
@@ -243,19 +370,12 @@ def _as_one_string(execution: Execution, parts: Sequence[SourceStatement]) -> St
     if execution.error is not None:
         execution.roll_back()
     _epilogue(execution)
+    if execution.script.transaction is Transaction.ONE:
+        _end(execution)
     return Step(locks_observed=Observed.NOT_OBSERVED, locks_note=_STRING)
 
 
 _WAYS = {Transaction.ONE: _in_one, Transaction.STATEMENTS: _each, Transaction.STRING: _string}
-
-
-def _controls(text: str) -> bool:
-    """Statements that an implicit transaction block treats otherwise than an explicit one."""
-    first = text.split(None, 2)[:2] if text.split() else []
-    words = [word.upper().rstrip(";") for word in first]
-    if words[:1] in (["SAVEPOINT"], ["RELEASE"], ["ROLLBACK"]):
-        return True
-    return words in (["SET", "TRANSACTION"], ["SET", "CONSTRAINTS"]) or has_transaction_control(text, "postgresql")
 
 
 def _is_setting(text: str) -> bool:

@@ -137,6 +137,8 @@ class _Run:
     ended: Ended
     locks: Locks
     statements: list[Statement] = field(default_factory=list)
+    split: bool = False  # the script ended the transaction around it
+    _open: int = 0  # the first statement of the open transaction
 
     def go(self) -> StepError | None:
         """Run everything; what SQLite refused, or None."""
@@ -149,6 +151,7 @@ class _Run:
         error = self._body() or self._epilogue() or (self._quietly("COMMIT") if whole else None)
         if self.connection.in_transaction:
             self.connection.rollback()  # a transaction left open ends with its connection
+            self._undo()
         self.locks.ended()
         return error
 
@@ -178,6 +181,20 @@ class _Run:
         return None
 
     def _observed(self, statement: SourceStatement) -> StepError | None:
+        inside = self.connection.in_transaction
+        if not inside:
+            self._open = len(self.statements)
+        error = self._tried(statement)
+        if inside and not self.connection.in_transaction:
+            self.split = True
+            if error or _first_word(statement.text) == "ROLLBACK":  # OR ROLLBACK takes all of it back, too
+                self._undo()
+        return error
+
+    def _undo(self) -> None:
+        self.statements[self._open :] = [replace(s, undone=True) for s in self.statements[self._open :]]
+
+    def _tried(self, statement: SourceStatement) -> StepError | None:
         self.locks.before(self.connection)
         begun = time.perf_counter()
         before = self.connection.total_changes
@@ -239,7 +256,7 @@ def run(path: Path, script: Script, *, trust: bool, ended: Ended) -> Step:
         error=error,
         locks_observed=Observed.EXACT if locks.exact else Observed.SAMPLED,
         locks_note=ONE_LOCK,
-        in_transaction=script.transaction is Transaction.ONE,
+        in_transaction=script.transaction is Transaction.ONE and not work.split,
     )
 
 

@@ -57,8 +57,8 @@ class Observer:
         event.listen(Engine, "before_cursor_execute", self._before)
         event.listen(Engine, "after_cursor_execute", self._after)
         event.listen(Engine, "handle_error", self._erred)
-        event.listen(Engine, "commit", self._ended)
-        event.listen(Engine, "rollback", self._ended)
+        event.listen(Engine, "commit", self._committed)
+        event.listen(Engine, "rollback", self._rolled_back)
 
     # --- one step ---
 
@@ -74,6 +74,7 @@ class Observer:
         self._exact = False  # every statement so far ran inside a transaction whose locks were read
         self._in_one = True
         self._ends = 0
+        self._open = 0  # the first statement of the open transaction
         self._overhead = 0.0
         self._begun = self._stopped = 0.0
 
@@ -123,6 +124,8 @@ class Observer:
 
     def result(self) -> dict[str, Any]:
         spent = max(0.0, self._stopped - self._begun - self._overhead) if self.ran else 0.0
+        if self._error and self._engine in ("sqlite", "postgresql"):  # MySQL commits around DDL
+            self._undo()
         return {
             "statements": self._statements,
             "error": self._error,
@@ -209,6 +212,21 @@ class Observer:
                 {"sql": context.statement.strip(), "duration_ms": spent, "rows": None, "parameters": parameters}
             )
 
+    def _committed(self, conn: Any) -> None:
+        self._open = len(self._statements)
+        self._ended(conn)
+
+    def _rolled_back(self, conn: Any) -> None:
+        if self._recording:
+            self._undo()
+        self._ended(conn)
+
+    def _undo(self) -> None:
+        """What ran in the open transaction is taken back."""
+        for entry in self._statements[self._open :]:
+            entry["undone"] = True
+        self._open = len(self._statements)
+
     def _ended(self, conn: Any) -> None:
         """A transaction ends: its locks were held until now."""
         now = time.perf_counter()
@@ -223,7 +241,10 @@ class Observer:
     # --- looking closer ---
 
     def _note_transaction(self, conn: Any, statement: str) -> None:
-        if not in_transaction(conn) and not _READS.match(statement):
+        if in_transaction(conn):
+            return
+        self._open = len(self._statements)  # it is committed by itself
+        if not _READS.match(statement):
             self._in_one = False
 
     def _note_locks(self, conn: Any, entry: dict[str, Any], now: float) -> None:

@@ -252,12 +252,13 @@ class AlembicRunner:
 
     def _read(self, answer: Mapping[str, Any]) -> Step:
         error = self._error(answer["error"]) if answer["error"] else None
-        exact = bool(answer["locks_exact"])
+        exact, statements = bool(answer["locks_exact"]), tuple(_statement(entry) for entry in answer["statements"])
+        some = Observed.SAMPLED if any(s.locks for s in statements) else Observed.NOT_OBSERVED
         return Step(
             duration_ms=answer["duration_ms"],
-            statements=tuple(_statement(entry) for entry in answer["statements"]),
+            statements=statements,
             error=error,
-            locks_observed=Observed.EXACT if exact else Observed.NOT_OBSERVED,
+            locks_observed=Observed.EXACT if exact else some,
             locks_note="" if exact else _no_locks(answer["engine"]),
             statements_observed=answer["observed"],
             in_transaction=answer["in_transaction"],
@@ -299,6 +300,7 @@ def _statement(entry: Mapping[str, Any]) -> Statement:
         parameters=entry["parameters"],
         locks=tuple(Lock(table=k["table"], mode=k["mode"], held_ms=k.get("held_ms")) for k in entry.get("locks", ())),
         rewrites=tuple(entry.get("rewrites", ())),
+        undone=bool(entry.get("undone")),
     )
 
 

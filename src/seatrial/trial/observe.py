@@ -17,7 +17,6 @@ from seatrial.model import (
     ObjectKey,
     Phase,
     ProbeResult,
-    Renames,
     Runner,
     Schema,
     Snapshot,
@@ -71,13 +70,11 @@ class Observer:
         if _outside(step):
             return _error(trial, up=step), before
         after = self.database.take(f"{trial.index}:B", since=before)
-        sent, engine = [s.sql for s in step.statements], self.database.engine
+        sent, engine = _stayed(step), self.database.engine
         intent = read(sent, engine, before.schema, observed=step.statements_observed)
-        undone = step.error and step.in_transaction  # then nothing was renamed after all
-        renames = Renames() if undone else intent.renames
-        pairs = pair_through(before, after, renames)
+        pairs = pair_through(before, after, intent.renames)
         trial = dataclasses.replace(
-            trial, up=step, after_up=after, renames=renames, up_changes=self.database.diff(before, after, pairs)
+            trial, up=step, after_up=after, renames=intent.renames, up_changes=self.database.diff(before, after, pairs)
         )
         if step.error:
             return trial, after
@@ -206,6 +203,16 @@ def converted(before: Schema, after: Schema, pair: TablePair) -> Iterator[tuple[
     for name, target in pair.columns:
         if target is not None and converts(old[name], new[target]):
             yield name, target
+
+
+def _stayed(step: Step) -> list[str]:
+    """The statements whose work was not taken back; the one that the database refused did none."""
+    refused = step.error.statement if step.error else None
+    return [
+        s.sql
+        for i, s in enumerate(step.statements, start=1)
+        if not s.undone and not (i == len(step.statements) and s.sql == refused)
+    ]
 
 
 def _outside(step: Step) -> bool:

@@ -142,7 +142,7 @@ def joined(steps: list[Step]) -> Step:
         statements=tuple(statement for step in steps for statement in step.statements),
         error=error,
         locks_observed=_observed(steps),
-        locks_note=steps[0].locks_note if steps else "",
+        locks_note="; ".join(dict.fromkeys(step.locks_note for step in steps if step.locks_note)),
         statements_observed=all(step.statements_observed for step in steps),
     )
 
