@@ -106,7 +106,7 @@ def _migration(place: int, judged: Judged, blockers: Sequence[Blocker]) -> dict[
         "kind": judged.kind.value if judged.kind else "–",
         "safe": {True: "safe", False: "unsafe", None: "not tested"}[judged.rollback_safe],
         "impact": _impact(judged),
-        "issues": words.rule_list(words.standing(judged)) or ("–" if words.untested(judged) else "none"),
+        "issues": _issues(judged),
         "facts": [
             _fact(f, next((place for place, main in told if main == f.main), "")) for f in facts(judged.findings)
         ],
@@ -114,6 +114,12 @@ def _migration(place: int, judged: Judged, blockers: Sequence[Blocker]) -> dict[
         "no_down": judged.migration.no_down,
         "plan": judged.plan,
     }
+
+
+def _issues(judged: Judged) -> str:
+    waived = words.rule_list(f for f in judged.findings if f.waived is not None)
+    told = [words.rule_list(words.standing(judged)), f"waived: {waived}" if waived else ""]
+    return "; ".join(t for t in told if t) or ("–" if words.untested(judged) else "none")
 
 
 def _impact(judged: Judged) -> str:

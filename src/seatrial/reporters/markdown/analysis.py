@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from seatrial.facts import Fact
 from seatrial.model import (
     Blocker,
+    Finding,
     Impact,
     Judged,
     Kind,
@@ -92,14 +93,20 @@ def _risk(judged: Judged) -> str:
 
 
 def _unsafe(judged: Judged) -> str:
-    advice = "; ".join(dict.fromkeys(f.recommendation.rstrip(".") for f in words.failing(judged) if f.recommendation))
+    grave = words.failing(judged) or [f for f in judged.findings if f.waived is not None]
+    advice = "; ".join(dict.fromkeys(f.recommendation.rstrip(".") for f in grave if f.recommendation))
     if judged.rollback_safe is None:
         why = told.not_run(judged, judged.trial.down, down=True) or "the rollback was not observed"
         return md.row(told.name(judged), _type(judged), UNTESTED, md.text(why), md.text(advice))
-    issues = [f for f in words.failing(judged) if f.phase != "up"] or words.failing(judged)
+    issues = [f for f in grave if f.phase != "up"] or grave
     worst = max((f.severity for f in issues), key=lambda s: s.rank, default=Severity.HIGH)
     risk = f"❌ {'HIGH' if worst.rank >= Severity.HIGH.rank else worst.upper()}"
-    return md.row(told.name(judged), _type(judged), risk, md.text(words.rule_list(issues)), md.text(advice))
+    return md.row(told.name(judged), _type(judged), risk, _issue(issues), md.text(advice))
+
+
+def _issue(issues: list[Finding]) -> str:
+    waived = f" (waived: {issues[0].waived})" if issues and issues[0].waived is not None else ""
+    return md.text(f"{words.rule_list(issues)}{waived}")
 
 
 def _kind_text(report: Report, kind: Kind) -> str:

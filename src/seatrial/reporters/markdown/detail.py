@@ -398,5 +398,7 @@ def _danger(judged: Judged) -> str:
     rules = {f.rule for f in judged.findings if f.waived is None and f.phase is not Phase.UP}
     if rules & {"rows-lost", "values-lost"}:
         return "data loss detected"
+    if not rules and judged.migration.no_down is not None and not judged.trial.down.executed:
+        return f"{md.text(judged.migration.no_down)}; waived"
     grave = [f for f in words.failing(judged) if f.phase is not Phase.UP] or words.failing(judged)
     return ", ".join(dict.fromkeys(words.title(f.rule).lower() for f in grave)) or "see the findings above"

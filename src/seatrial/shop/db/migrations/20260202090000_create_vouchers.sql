@@ -6,7 +6,7 @@ CREATE TABLE vouchers (
   percent integer NOT NULL CHECK (percent BETWEEN 1 AND 100)
 );
 INSERT INTO vouchers (code, user_id, percent)
-  SELECT 'THANKS-' || user_id, user_id, 10 FROM orders GROUP BY user_id HAVING count(*) >= 5;
+  SELECT 'THANKS-' || user_id, user_id, 10 FROM orders GROUP BY user_id HAVING count(*) >= 4;
 
 -- migrate:down
 DROP TABLE vouchers;
