@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -204,7 +205,7 @@ WRONG = {
     "ill-typed key": (
         lambda p: project(p / "p", [TABLE], settings='[seed]\nrows = "3"\n'),
         ["run", "{p}/p"],
-        "'seed.rows': expected int, got str",
+        "'seed.rows': expected a whole number, got text",
     ),
     "unknown format": (
         lambda p: project(p / "p", [TABLE]),
@@ -222,11 +223,26 @@ WRONG = {
         ["run", "{p}/p", "--server", "oracle://x/"],
         "no engine is known",
     ),
+    "misspelt engine": (
+        lambda p: project(p / "p", [TABLE], settings='[server]\nengine = "postgres"\n'),
+        ["run", "{p}/p"],
+        "'server.engine': there is no engine 'postgres'; did you mean 'postgresql'?",
+    ),
+    "a list that is none": (
+        lambda p: project(p / "p", [TABLE], settings='[source]\nsession = "SET x"\n'),
+        ["run", "{p}/p"],
+        "'source.session': expected a list, got text",
+    ),
+    "a SQLite file of theirs": (
+        lambda p: (project(p / "p", [TABLE]), sqlite3.connect(p / "db").execute("CREATE TABLE t (a)")),
+        ["run", "{p}/p", "--server", "sqlite:///{p}/db"],
+        "holds 1 table that Seatrial did not create; nothing was touched. Give --engine sqlite",
+    ),
     "no such rule": (lambda p: None, ["explain", "row-lost"], "did you mean 'rows-lost'?"),
     "too few rows": (
         lambda p: project(p / "p", [TABLE], settings="[seed]\nrows = -1\n"),
         ["run", "{p}/p"],
-        "'seed.rows': expected int >= 2",
+        "'seed.rows': expected a whole number >= 2",
     ),
     "settings in latin-1": (
         lambda p: (project(p / "p", [TABLE]) / "seatrial.toml").write_bytes(b"[seed]\n# gr\xf6\xdfer\n"),

@@ -63,9 +63,9 @@ def test_a_seed_belongs_to_its_version_or_to_the_last_one_that_is_not_tried():
         ({"sorce": {}}, "unknown key 'sorce'; did you mean 'source'"),
         ({"seed": {"pth": "x"}}, "unknown key 'seed.pth'; did you mean 'path'"),
         ({"waivers": [{"migraton": "1"}]}, "unknown key 'waivers.migraton'; did you mean 'migration'"),
-        ({"seed": {"rows": "many"}}, "'seed.rows': expected int, got str"),
+        ({"seed": {"rows": "many"}}, "'seed.rows': expected a whole number, got text"),
         ({"project": "x"}, "unknown key 'project'"),
-        ({"report": 3}, "'report': expected str, got int"),
+        ({"report": 3}, "'report': expected text, got a whole number"),
         ({"fail_on": "hgh"}, "'fail_on': 'hgh' is none of low, medium, high, critical"),
     ],
 )

@@ -76,7 +76,7 @@ def test_folders_of_libraries_are_not_searched(tmp_path):
 def test_unknown_kind_and_missing_path(tmp_path):
     with pytest.raises(SourceError, match='no source type "flyway"'):
         sources.find(tmp_path, kind="flyway")
-    with pytest.raises(SourceError, match="There is no db/nowhere"):
+    with pytest.raises(SourceError, match="db/nowhere is not there in"):
         sources.find(tmp_path, path="db/nowhere")
 
 

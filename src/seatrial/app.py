@@ -133,7 +133,12 @@ def _refuse_unfit(config: Config) -> None:
     for key, name in (("[seed] path", config.seed.path), ("[lived_in] path", config.lived_in.path)):
         if name is not None and not (config.project / name).is_file():
             what = "is a folder" if (config.project / name).is_dir() else "is not there"
-            raise ConfigError(f"{config.project / name} {what}. Check {key}.")
+            flag = " or --seed" if key.startswith("[seed]") else ""
+            raise ConfigError(f"{config.project / name} {what}. Check {key}{flag}.")
+    if (engine := config.server.engine) and engine not in ENGINES:
+        near = difflib.get_close_matches(engine, ENGINES, n=1, cutoff=0.5)
+        hint = f"did you mean '{near[0]}'?" if near else f"choose from {', '.join(ENGINES)}."
+        raise ConfigError(f"'server.engine': there is no engine '{engine}'; {hint}")
     rules = load_rules()
     for waiver in config.waivers:
         if waiver.rule not in rules:
@@ -226,8 +231,10 @@ def open_server(engine: str, url: str | None, *, trust: bool = False) -> Server:
     """
     if engine == "sqlite":
         from seatrial.engines.sqlite import SqliteDatabase
-        from seatrial.servers.files import SqliteServer
+        from seatrial.servers.files import SqliteServer, refuse_tables
 
+        if url is not None:
+            refuse_tables(url)
         return SqliteServer(database=partial(SqliteDatabase, trust=trust))
     if engine == "postgresql":
         from seatrial.engines.postgresql import PostgresqlDatabase

@@ -192,10 +192,30 @@ def _element(hint: Any) -> Any:
     return hint
 
 
+_KINDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "text",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "a table",
+    "date": "a date (2026-12-31)",
+    "datetime": "a time",
+}
+"""The settings' types as TOML's readers call them."""
+
+
+def _named(found: re.Match[str]) -> str:
+    """``text`` for `` `str | null` ``, ``a whole number >= 2`` for `` `int >= 2` ``."""
+    return f"{_KINDS.get(found[1], found[1])}{found[2] or ''}"
+
+
 def _plain(message: str) -> str:
-    """``Expected `int`, got `str` - at `$.seed.rows``` -> ``seed.rows: expected int, got str``."""
-    text, _, path = message.replace("`", "").partition(" - at $.")
-    text = text.replace("Object missing required field", "it lacks").replace("object", "a table")
+    """``Expected `int`, got `str` - at `$.seed.rows``` -> ``seed.rows: expected a whole number, got text``."""
+    text, _, path = message.partition(" - at `$.")
+    text, path = re.sub(r"`(\w+)(?: \| null)?( [<>]= \S+)?`", _named, text), path.rstrip("`")
+    text = text.replace("Object missing required field", "it lacks").replace("`", "")
+    text = text.replace("Invalid RFC3339 encoded date", f"expected {_KINDS['date']}")
     wrong = re.fullmatch(r"Invalid enum value '(.*)'", text)
     if wrong:
         text = f"'{wrong[1]}' is none of {', '.join(Severity)}"

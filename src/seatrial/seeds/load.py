@@ -99,7 +99,7 @@ def _refusal(path: Path, error: StepError) -> SeedError:
     line = f", line {error.line}" if error.line else ""
     statement = f" ({_short(error.statement)})" if error.statement else ""
     advice = _NOT_THE_ROWS if error.kind is ErrorKind.ENVIRONMENT else _UNFIT
-    return SeedError(f"{path.name}{line}: {error.message}{statement}.", refused=error, advice=advice)
+    return SeedError(f"{path.name}{line}: {' '.join(error.message.split())}{statement}.", refused=error, advice=advice)
 
 
 def _step_error(error: Exception, statement: str = "", line: int | None = None) -> StepError:

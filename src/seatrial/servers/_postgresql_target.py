@@ -92,7 +92,8 @@ class Target:
             advice = "Give the server without a database name, or one that exists."
         else:
             advice = "Check that the server runs and that host and port are right."
-        return f"{self.redacted} cannot be used: {words}. {advice}"
+        stop = "" if words.endswith(("?", ".")) else "."
+        return f"{self.redacted} cannot be used: {words}{stop} {advice}"
 
     def clean_of_secrets(self, text: str) -> str:
         """The text without any password of ours, however it is written."""

@@ -11,15 +11,37 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
-from seatrial.errors import ServerError
+from seatrial.errors import NotOurs, ServerError
 from seatrial.model import Database
 from seatrial.servers.ledger import Facts, Run, dead_runs
+from seatrial.servers.urls import redact
 
 KIND = "sqlite folder"
 MARKER = "made-by-seatrial"
 OLDEST = (3, 37, 0)  # 2021-11: PRAGMA table_list, STRICT
+
+
+def refuse_tables(url: str) -> None:
+    """Throwaway files are made elsewhere whatever a URL names. Raises NotOurs where it names a file with content.
+
+    Forms: SQLAlchemy's ``sqlite:///relative`` and ``sqlite:////absolute``, dbmate's ``sqlite:relative``.
+    """
+    name = url.partition(":")[2].partition("?")[0]
+    path = Path(name[3:] if name.startswith("///") else name.removeprefix("//"))
+    if not path.is_file() or not path.stat().st_size:
+        return
+    advice = "nothing was touched. Give --engine sqlite: throwaway files are made in a folder of their own."
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+            count = connection.execute("SELECT count(*) FROM sqlite_schema WHERE type = 'table'").fetchone()[0]
+    except sqlite3.Error as error:
+        raise NotOurs(f"{redact(url)} is a file that Seatrial did not create ({error}); {advice}") from None
+    if count:
+        tables = f"{count} table{'' if count == 1 else 's'}"
+        raise NotOurs(f"{redact(url)} holds {tables} that Seatrial did not create; {advice}")
 
 
 class SqliteServer:

@@ -62,7 +62,9 @@ def _place(project: Path, path: str | None) -> Path | None:
         return None
     place = project / path
     if not place.exists():
-        raise SourceError(f"There is no {path} in {project}; `path` in [source] and --migrations are relative to it.")
+        raise SourceError(
+            f"{path} is not there in {project}, to which `path` in [source] and --migrations are relative."
+        )
     return place
 
 

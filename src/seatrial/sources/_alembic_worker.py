@@ -347,6 +347,8 @@ def told(error: BaseException) -> str:
         return f"{error.filename}, line {error.lineno}: {type(error).__name__}: {error.msg}"
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if not foreign(frame.filename)] or frames
+    if type(error).__name__ == "CommandError":  # Alembic's own sentence to its users
+        return str(error)
     words = f"{type(error).__name__}: {error}"
     return f"{own[-1].filename}, line {own[-1].lineno}: {words}" if own else words
 

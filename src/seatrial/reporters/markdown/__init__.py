@@ -95,9 +95,7 @@ def _skipped(report: Report) -> str:
 
 def _file(judged: Judged, doubts: frozenset[str]) -> str:
     not_run = "not tried" if judged.trial.skipped else "not run"
-    up, down = (
-        words.duration(s.duration_ms) if s.executed else not_run for s in (judged.trial.up, judged.trial.down)
-    )
+    up, down = (words.duration(s.duration_ms) if s.executed else not_run for s in (judged.trial.up, judged.trial.down))
     name = md.text(judged.migration.name) or md.code(judged.migration.id)
     version = md.code(judged.migration.version)
     return md.row(name, version, told.STATUS[judged.status], up, down, _intact(judged, doubts), _issues(judged))
