@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
+from pathlib import Path
+
 import pytest
 from mysql_fixtures import changed, db, differences, mysql_server, mysql_state, ran  # noqa: F401
 from test_engine_mysql_rows import _copying
 from test_engine_mysql_schema import BASE
+from test_sources_alembic import project, revision, running
 
+from seatrial.engines._mysql_link import Link
+from seatrial.engines._mysql_sampler import unseen
 from seatrial.engines.mysql import MysqlDatabase
 from seatrial.errors import DatabaseError
 from seatrial.model import ErrorKind, Observed, Script, TableRef, Transaction
+from seatrial.servers._mysql_target import Target
+from seatrial.sources import find
 
 
 def test_a_step_records_its_statements_and_the_one_that_was_refused(db: MysqlDatabase) -> None:  # noqa: F811
@@ -112,6 +120,7 @@ def test_connections_that_die_are_not_the_migrations_fault(db: MysqlDatabase) ->
 )
 def test_locks_are_the_servers_own_answer(db: MysqlDatabase, statement: str, mode: str, rewrites: bool) -> None:  # noqa: F811  # noqa: E501
     ran(db, "create table t (id int primary key, v int)")
+    db._unsampled = "one of the two ways is enough here"
     step = ran(db, statement)
     assert step.locks_observed is Observed.SAMPLED
     (lock,) = step.statements[0].locks
@@ -137,9 +146,91 @@ def test_no_lock_is_told_only_where_the_server_answered(
     observed: Observed,
 ) -> None:
     ran(db, "create table p (id int primary key); create table t (id int primary key, v int)")
+    db._unsampled = "not where a busy machine would decide what is seen"
     step = ran(db, statement)
     assert step.locks_observed is observed
     assert any(s.locks for s in step.statements) is (observed is Observed.SAMPLED and "alter" in statement)
+
+
+SLOW = "update t set v = v + sleep(0.4) where id = 1"  # a row at a time
+
+
+def test_metadata_locks_are_sampled_where_the_server_shows_them(db: MysqlDatabase) -> None:  # noqa: F811
+    ran(
+        db,
+        "create table p (id int primary key); create table t (id int primary key, v int); insert into t values (1, 1)",
+    )
+    step = ran(db, f"{SLOW}; insert into p select id + 9 from t; create table n select sleep(0.4) from t")
+    slow, short, filled = [[(k.table, k.mode) for k in s.locks] for s in step.statements]
+    assert short == []
+    if db.engine == "mariadb":
+        assert (slow, filled, step.locks_observed) == ([], [], Observed.NOT_OBSERVED)
+        assert "not observed (MariaDB does not show what a statement holds)" in step.locks_note
+        return
+    assert step.locks_observed is Observed.SAMPLED
+    assert "sampled from performance_schema" in step.locks_note
+    assert (slow, filled) == ([("t", "SHARED_WRITE")], [("n", "EXCLUSIVE"), ("t", "SHARED_READ")])
+    (lock,) = step.statements[0].locks
+    assert lock.observed is Observed.SAMPLED
+    assert lock.held_ms is not None and 100 < lock.held_ms <= step.statements[0].duration_ms
+
+
+def test_a_user_without_performance_schema_is_told_so(db: MysqlDatabase) -> None:  # noqa: F811
+    if db.engine == "mariadb":
+        pytest.skip("metadata locks are not sampled on MariaDB")
+    user = f"w_{db.name[-8:]}"
+    db.execute(f"create user {user}", f"grant all on `{db.name}`.* to {user}")
+    connect = dataclasses.replace(Target.parse(db.url), user=user).connect
+    link = Link(connect, db.name, db.dialect.session, db.dialect.wished)
+    try:
+        assert unseen(link) == "this user may not read performance_schema"
+        assert unseen(db._link) == ""
+        db.execute("update performance_schema.setup_instruments set enabled = 'NO' where name like '%sql/mdl'")
+        assert unseen(db._link) == "the instrument wait/lock/metadata/sql/mdl is off"
+    finally:
+        db.execute("update performance_schema.setup_instruments set enabled = 'YES' where name like '%sql/mdl'")
+        link.close()
+        db.execute(f"drop user {user}")
+
+
+def test_a_table_that_the_step_itself_keeps_locked_is_not_waited_for(db: MysqlDatabase) -> None:  # noqa: F811
+    ran(db, "create table t (id int primary key, v int)")
+    db._unsampled = "the twin alone"
+    step = ran(db, "lock tables t write; alter table t add index t_v (v); unlock tables; alter table t drop index t_v")
+    assert [len(s.locks) for s in step.statements] == [0, 0, 0, 1]
+
+
+def test_locks_of_a_step_in_another_process(db: MysqlDatabase, tmp_path: Path) -> None:  # noqa: F811
+    """Alembic's: each statement is announced, so the twin is asked while its table is as the statement finds it."""
+    up = (
+        "op.add_column('t', sa.Column('c', sa.Integer))\n    op.create_index('t_c', 't', ['c'])\n"
+        f"    op.execute({SLOW!r})\n    op.alter_column('t', 'c', type_=sa.BigInteger, existing_type=sa.Integer)"
+    )
+    ran(db, "create table t (id int primary key, v int); insert into t values (1, 1)")
+    folder = project(tmp_path, revision("a", up=up, downgrade="op.drop_column('t', 'c')"))
+    source = find(folder)
+    db.bookkeeping = source.bookkeeping
+    (migration,) = source.discover()
+    with running(source, db) as runner:
+        steps = [runner.up(migration), runner.down(migration), runner.up(migration)]
+    assert [s.error for s in steps] == [None, None, None]
+    for step in (steps[0], steps[2]):
+        added, index, slow, widened = step.statements
+        asked = [
+            next(k for k in s.locks if not k.mode.isupper() or "," in k.mode or k.mode == "INSTANT")
+            for s in (added, index, widened)
+        ]
+        assert [(k.table, k.mode) for k in asked] == [
+            ("t", "INSTANT"),
+            ("t", "INPLACE, LOCK=NONE"),
+            ("t", "COPY, LOCK=SHARED"),
+        ]
+        assert [k.held_ms for k in asked] == [s.duration_ms for s in (added, index, widened)]
+        assert widened.rewrites == ("t",)
+        assert [k.mode for k in slow.locks] == (["SHARED_WRITE"] if db.engine == "mysql" else [])
+        assert step.locks_observed is Observed.SAMPLED
+        assert "empty twin" in step.locks_note
+    assert "alembic_version" not in {k.table for s in steps for x in s.statements for k in x.locks}
 
 
 # --- copies of the whole ----------------------------------------------------------------------------------------------

@@ -404,6 +404,15 @@ class Statement:
     undone: bool = False  # refused, or taken back with its transaction
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """What one statement locks and rewrites; ``answered``: the server told, or nobody else can be locked out."""
+
+    answered: bool = False
+    locks: tuple[Lock, ...] = ()
+    rewrites: tuple[str, ...] = ()
+
+
 class ErrorKind(StrEnum):
     MIGRATION = "migration"  # the database refused what the migration asked for
     ENVIRONMENT = "environment"  # connection, resources, rights, something missing on the server
@@ -682,6 +691,20 @@ class Script:
     first_line: int = 1  # where ``text`` begins in its file
 
 
+class Watch(Protocol):
+    """Observes from outside what the statements of one step lock: those of our own sessions, or of another process."""
+
+    note: str  # how it observes, and what it cannot see
+
+    def before(self, statement: str, session: str) -> None:
+        """A statement is about to run on the server's session of this id."""
+
+    def after(self) -> Observation:
+        """What that statement locked, now that it has ended; ``held_ms`` is None where only its duration tells."""
+
+    def close(self) -> None: ...
+
+
 class Database(Protocol):
     """One throwaway database on one engine, created and marked by Seatrial.
 
@@ -704,6 +727,9 @@ class Database(Protocol):
 
     def run(self, script: Script) -> Step:
         """Run a script on a fresh connection and observe it; the database's refusal is in ``Step.error``."""
+
+    def watch(self) -> Watch | None:
+        """Who observes the locks of a step that another process runs; None where only that process itself can tell."""
 
     def load(self, text: str) -> StepError | None:
         """Run a seed script (its own BEGIN/COMMIT allowed) with the engine's default session."""

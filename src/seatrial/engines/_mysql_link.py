@@ -19,9 +19,10 @@ TextRow = tuple[str | None, ...]
 MODES = (
     "STRICT_TRANS_TABLES,ALLOW_INVALID_DATES,ERROR_FOR_DIVISION_BY_ZERO,NO_AUTO_VALUE_ON_ZERO,NO_ENGINE_SUBSTITUTION"
 )
+LOCK_WAIT_S = 60  # how long our own statements wait for a migration's locks
 SESSION = (
     f"SET SESSION sql_mode = '{MODES}', time_zone = '+00:00', group_concat_max_len = 4294967295,"
-    " foreign_key_checks = 0, lock_wait_timeout = 60, innodb_lock_wait_timeout = 60,"
+    f" foreign_key_checks = 0, lock_wait_timeout = {LOCK_WAIT_S}, innodb_lock_wait_timeout = {LOCK_WAIT_S},"
     " tmp_table_size = 268435456, max_heap_table_size = 268435456, join_buffer_size = 134217728"
 )
 

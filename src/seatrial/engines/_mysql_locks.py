@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
-from seatrial.engines._mysql_link import Link, quote
-from seatrial.engines._mysql_steps import Observation, Watcher
+from seatrial.engines._mysql_link import LOCK_WAIT_S, Link, quote
 from seatrial.errors import DatabaseError
-from seatrial.model import Lock, Observed
+from seatrial.model import Lock, Observation, Observed
 from seatrial.sql.tokens import QUOTED, WORD, Token, code
 
 _WAYS = (
@@ -39,19 +39,20 @@ class Target:
     comma: bool  # ALTER TABLE takes ", ALGORITHM=", CREATE INDEX takes " ALGORITHM="
 
 
-class TwinWatcher(Watcher):
-    """Asks an empty twin before each DDL statement."""
+NOTE = (
+    "ALTER TABLE and CREATE or DROP INDEX: the algorithm and lock that the server accepted for the same statement on an"
+    " empty twin of the table (not asked: statements that add a foreign key, or name ALGORITHM, LOCK or a new name for"
+    " the table themselves)"
+)
 
-    note = (
-        "ALTER TABLE and CREATE or DROP INDEX: the algorithm and lock that the server accepted for the same statement"
-        " on an empty twin of the table; not observed: what other statements lock, and those that add a foreign key or"
-        " name ALGORITHM, LOCK or a new name for the table themselves"
-    )
+
+class Twin:
+    """Asks an empty twin before each DDL statement."""
 
     def __init__(self, link: Link, space: str, dialect: str) -> None:
         self._link, self._space, self._dialect = link, space, dialect
 
-    def before(self, statement: str) -> Observation:
+    def ask(self, statement: str) -> Observation:
         """Locks and rewrites of a statement that is about to run; nothing for what locks rows only."""
         tokens = code(statement, self._dialect)
         if _locks_nobody(tokens):
@@ -70,18 +71,25 @@ class TwinWatcher(Watcher):
         return Observation(answered=True, locks=(lock,), rewrites=rewrites)
 
     def _asked(self, statement: str, target: Target) -> str:
-        """The least that the server accepts; empty where the twin cannot answer."""
+        """The least that the server accepts; empty where the twin cannot answer.
+
+        The step's own session may hold the table (LOCK TABLES), and would wait for us as long as we for it.
+        """
         name = f"{quote(self._space)}.`twin`"
-        for mode, algorithm, lock in _WAYS:
-            try:
-                self._link.execute(f"DROP TABLE IF EXISTS {name}")
-                self._link.execute(f"CREATE TABLE {name} LIKE {quote(target.table)}")
-                self._link.execute(_with_clauses(statement, target, name, algorithm, lock))
-            except DatabaseError:
-                continue
-            finally:
-                self._link.execute(f"DROP TABLE IF EXISTS {name}")
-            return mode
+        self._link.execute("SET SESSION lock_wait_timeout = 1")
+        try:
+            return self._least(statement, target, name)
+        finally:
+            self._link.execute(f"DROP TABLE IF EXISTS {name}")
+            self._link.execute(f"SET SESSION lock_wait_timeout = {LOCK_WAIT_S}")
+
+    def _least(self, statement: str, target: Target, name: str) -> str:
+        with suppress(DatabaseError):  # no such table, or it is locked
+            self._link.execute(f"CREATE TABLE {name} LIKE {quote(target.table)}")
+            for mode, algorithm, lock in _WAYS:  # one that is refused leaves the twin as it was
+                with suppress(DatabaseError):
+                    self._link.execute(_with_clauses(statement, target, name, algorithm, lock))
+                    return mode
         return ""
 
 

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
-from contextlib import closing, suppress
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 from seatrial.engines._mysql_link import Dial, code_and_message, error_kind, is_driver_error
 from seatrial.errors import DatabaseError, SeatrialError
-from seatrial.model import ErrorKind, Lock, Observed, Script, Statement, Step, StepError, Transaction
+from seatrial.model import (
+    ErrorKind,
+    Lock,
+    Observation,
+    Observed,
+    Script,
+    Statement,
+    Step,
+    StepError,
+    Transaction,
+    Watch,
+)
 from seatrial.sql.split import SourceStatement, split
 from seatrial.sql.tokens import STRING, code
 
@@ -22,30 +33,25 @@ _SMALLEST_LIMIT = 1000  # max_allowed_packet is 1024 bytes at least
 _REFUSED = "{what} reaches outside the trial's database; set trust = true under [source] to let it run"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Observation:
-    """What the server says it will do for a statement; ``answered``: it was asked, or nobody else can be locked out."""
+class Unwatched:
+    """Implements model.Watch: asks nothing and sees nothing."""
 
-    answered: bool = False
-    locks: tuple[Lock, ...] = ()
-    rewrites: tuple[str, ...] = ()
+    note = "locks are not observed here"
 
+    def before(self, statement: str, session: str) -> None: ...
 
-class Watcher:
-    """Asks, before a statement runs, what it will lock and rewrite; this one asks nothing."""
-
-    note = "locks are not observed on this server"
-
-    def before(self, statement: str) -> Observation:
+    def after(self) -> Observation:
         return Observation()
+
+    def close(self) -> None: ...
 
 
 class StepRunner:
     """Runs scripts on fresh connections to one database."""
 
-    def __init__(self, dial: Dial, database: str, dialect: str, watcher: Watcher, *, trust: bool) -> None:
+    def __init__(self, dial: Dial, database: str, dialect: str, watch: Watch, *, trust: bool) -> None:
         self._dial, self._database, self._dialect = dial, database, dialect
-        self._watcher, self._trust = watcher, trust
+        self._watch, self._trust = watch, trust
         self._seen: list[Observation] = []
 
     def run(self, script: Script) -> Step:
@@ -58,14 +64,14 @@ class StepRunner:
             duration_ms=_since(started),
             statements=tuple(done),
             error=error,
-            locks_observed=_observed(self._seen),
-            locks_note=self._watcher.note,
+            locks_observed=observed(self._seen),
+            locks_note=self._watch.note,
             in_transaction=False,  # DDL commits by itself (manual, 15.3.3), so a step is never all or nothing
         )
 
     def load(self, text: str) -> StepError | None:
         """Run a seed script; nothing is recorded but its first error."""
-        quiet = StepRunner(self._dial, self._database, self._dialect, Watcher(), trust=self._trust)
+        quiet = StepRunner(self._dial, self._database, self._dialect, Unwatched(), trust=self._trust)
         return quiet.run(Script(text=text, transaction=Transaction.ONE)).error
 
     def _run(self, script: Script, done: list[Statement]) -> StepError | None:
@@ -103,8 +109,18 @@ class StepRunner:
             return 0
         return most if length > most else 0
 
-    def observe(self, statement: str) -> Observation:
-        self._seen.append(self._watcher.before(statement))
+    @contextmanager
+    def observing(self, statement: str, session: str) -> Iterator[None]:
+        """While a statement runs; what it locked is ``seen`` afterwards."""
+        self._watch.before(statement, session)
+        try:
+            yield
+        finally:
+            self._seen.append(self._watch.after())
+
+    @property
+    def seen(self) -> Observation:
+        """What the last statement locked."""
         return self._seen[-1]
 
     def refusal(self, statement: str) -> str:
@@ -118,6 +134,7 @@ class _Session:
 
     def __init__(self, raw: Any, runner: StepRunner, done: list[Statement]) -> None:
         self._raw, self._runner, self._done = raw, runner, done
+        self._id = str(raw.thread_id())
 
     def prepare(self, settings: Iterable[str]) -> StepError | None:
         for setting in (UTC, *settings):
@@ -145,17 +162,18 @@ class _Session:
     def _observed(self, statement: SourceStatement, line: int) -> StepError | None:
         if why := self._runner.refusal(statement.text):
             return StepError(message=why, kind=ErrorKind.ENVIRONMENT, statement=statement.text, line=line)
-        seen = self._runner.observe(statement.text)
-        started = time.perf_counter()
-        rows, error = self._send(statement.text, line)
-        duration = _since(started)
+        with self._runner.observing(statement.text, self._id):
+            started = time.perf_counter()
+            rows, error = self._send(statement.text, line)
+            duration = _since(started)
+        seen = self._runner.seen
         self._done.append(
             Statement(
                 sql=statement.text,
                 duration_ms=duration,
                 rows=rows,
                 # DDL commits by itself, so it holds its locks as long as it runs.
-                locks=() if error else tuple(replace(lock, held_ms=duration) for lock in seen.locks),
+                locks=() if error else tuple(_held(lock, duration) for lock in seen.locks),
                 rewrites=() if error else seen.rewrites,
             )
         )
@@ -201,10 +219,14 @@ class _Session:
             return ""
 
 
-def _observed(seen: Sequence[Observation]) -> Observed:
+def observed(seen: Sequence[Observation]) -> Observed:
     """No lock is only told as none where every statement had an answer."""
     answered = all(o.answered for o in seen) or any(o.locks for o in seen)
     return Observed.SAMPLED if answered else Observed.NOT_OBSERVED
+
+
+def _held(lock: Lock, duration_ms: float) -> Lock:
+    return lock if lock.held_ms is not None else replace(lock, held_ms=duration_ms)
 
 
 def _too_large(sql: str, most: int, line: int | None) -> StepError:

@@ -17,11 +17,13 @@ from seatrial.engines._mysql_dialect import MYSQL, Dialect
 from seatrial.engines._mysql_fill import Filling
 from seatrial.engines._mysql_integrity import Judge
 from seatrial.engines._mysql_link import Link, TextRow, disturbance, quote, refusal
-from seatrial.engines._mysql_locks import TwinWatcher
+from seatrial.engines._mysql_locks import Twin
 from seatrial.engines._mysql_proof import Prover, State
 from seatrial.engines._mysql_rows import Copy, Shadows
-from seatrial.engines._mysql_steps import StepRunner, Watcher, reaches_outside
+from seatrial.engines._mysql_sampler import Sampler
+from seatrial.engines._mysql_steps import StepRunner, Unwatched, reaches_outside
 from seatrial.engines._mysql_tablespace import Tablespaces
+from seatrial.engines._mysql_watch import StepWatch, unsampled
 from seatrial.engines._mysql_whole import Keeper, Whole
 from seatrial.errors import DatabaseError
 from seatrial.model import (
@@ -39,6 +41,7 @@ from seatrial.model import (
     TablePair,
     TableRef,
     TableState,
+    Watch,
 )
 from seatrial.sql import split
 
@@ -102,6 +105,7 @@ class MysqlDatabase:
         self._checkpoints_made = 0
         self._accounts = Accounts(site.maintain, self.dialect.accounts)
         self._accounts_then: dict[str, frozenset[Account]] = {}  # checkpoint -> those that stood
+        self._unsampled: str | None = None  # why metadata locks are not sampled, once that was asked
         self._closed = False
 
     def _prover(self, database: str, folder: Path) -> Prover:
@@ -125,16 +129,21 @@ class MysqlDatabase:
         return quote(name)
 
     def run(self, script: Script) -> Step:
-        return self._steps(self._watcher()).run(script)
+        with contextlib.closing(self.watch()) as watch:
+            return self._steps(watch).run(script)
+
+    def watch(self) -> Watch:
+        if self._unsampled is None:
+            self._unsampled = unsampled(self._link, self.dialect)
+        twin = Twin(self._link, self._space, self.engine)
+        sampler = Sampler(self._site.connect, self.name, self.bookkeeping) if not self._unsampled else None
+        return StepWatch(twin, sampler, self._unsampled)
 
     def load(self, text: str) -> StepError | None:
-        return self._steps(Watcher()).load(text)
+        return self._steps(Unwatched()).load(text)
 
-    def _steps(self, watcher: Watcher) -> StepRunner:
-        return StepRunner(self._site.connect, self.name, self.engine, watcher, trust=self.trust)
-
-    def _watcher(self) -> Watcher:
-        return TwinWatcher(self._link, self._space, self.engine)
+    def _steps(self, watch: Watch) -> StepRunner:
+        return StepRunner(self._site.connect, self.name, self.engine, watch, trust=self.trust)
 
     # --- moments ------------------------------------------------------------------------------------------------------
 

@@ -101,6 +101,9 @@ class PostgresqlDatabase:
         finally:
             connection.close()
 
+    def watch(self) -> None:
+        return None  # a session reads its own locks there
+
     def load(self, text: str) -> StepError | None:
         """Run a seed script, plain SQL or what pg_dump writes; then move sequences past its rows."""
         connection = self.site.connect(self.name)

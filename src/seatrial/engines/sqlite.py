@@ -96,6 +96,9 @@ class SqliteDatabase:
         with self._watch.session():
             return run(self.path, script, trust=self.trust, ended=self._watch.between)
 
+    def watch(self) -> None:
+        return None  # SQLite has one lock for the whole database
+
     def load(self, text: str) -> StepError | None:
         """Run a seed script; its own BEGIN and COMMIT are followed."""
         with self._watch.session():

@@ -61,18 +61,26 @@ class Worker:
         request: Mapping[str, Any],
         patience_s: float = _PATIENCE_S,
         judge: Callable[[str], str] = lambda statement: "",
+        watch: Callable[[str, str], None] = lambda statement, session: None,
     ) -> dict[str, Any]:
         """Send a request and wait; ``judge`` says what of a statement that the project sends leaves its database.
 
+        ``watch`` hears of each statement of a step, and of the server's session that runs it, before it runs.
         Raises TookTooLong or Died; either way the process is gone.
         """
         self._output.seek(0)
         self._output.truncate()
         until = time.monotonic() + patience_s
         self._send(request)
-        while "judge" in (answer := self._answer(patience_s, until)):
-            self._send({"outside": judge(answer["judge"])})
-        return answer
+        while True:
+            answer = self._answer(patience_s, until)
+            if "judge" in answer:
+                self._send({"outside": judge(answer["judge"])})
+            elif "watch" in answer:
+                watch(answer["watch"], answer["session"])
+                self._send({})
+            else:
+                return answer
 
     def _send(self, message: Mapping[str, Any]) -> None:
         assert self._process.stdin is not None

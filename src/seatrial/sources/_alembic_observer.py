@@ -35,6 +35,7 @@ _READS = re.compile(r"\s*(?:SELECT|PRAGMA|EXPLAIN|SHOW|VALUES|DESCRIBE)\b", re.I
 _CONTROL = re.compile(r"\s*(?:--|BEGIN|COMMIT|ROLLBACK|SAVEPOINT|RELEASE|END)", re.IGNORECASE)
 _UNSEEN = re.compile(r"\bcursor\s*\(|\braw_connection\s*\(|\bdriver_connection\b|\bdbapi_connection\b|\bsubprocess\b")
 _SHORT = 300
+_SESSION = "seatrial session"  # the server's id of a pooled connection
 
 
 class Observer:
@@ -44,6 +45,7 @@ class Observer:
         self._guard = guard
         self._engine = ""
         self._pools: list[Any] = []
+        self.announce: Callable[[str, str], None] = lambda statement, session: None  # to who watches from outside
         self.begin()
         guard.on_sqlite = self._trace
 
@@ -62,7 +64,9 @@ class Observer:
 
     # --- one step ---
 
-    def begin(self) -> None:
+    def begin(self, *, watched: bool = False) -> None:
+        """``watched``: each statement is announced, to be observed from outside, before it runs."""
+        self._watched, self._announced = watched, 0
         self.ran = False
         self._recording = False
         self._inside = False  # a statement is on its way through SQLAlchemy
@@ -131,7 +135,7 @@ class Observer:
             "error": self._error,
             "duration_ms": spent * 1000,
             "engine": self._engine,
-            "locks_exact": self._exact and bool(self._statements),
+            "locks_exact": self._exact and self.ran and not self._unseen,
             "observed": not (self.ran and self._unseen),
             "in_transaction": self._in_one and any(not _READS.match(s["sql"]) for s in self._statements),
         }
@@ -164,6 +168,11 @@ class Observer:
         if name != "sqlite":
             self._guard.check_sync({"mariadb": "mysql"}.get(name, name), connection)
         self._set_up(connection)
+        if self._watched and name in ("mysql", "mariadb"):
+            cursor = connection.cursor()
+            cursor.execute("SELECT CONNECTION_ID()")
+            record.info[_SESSION] = cursor.fetchone()[0]
+            cursor.close()
 
     def _set_up(self, connection: Any) -> None:
         """The session statements of seatrial.toml, each committed by itself."""
@@ -178,6 +187,9 @@ class Observer:
         begun = time.perf_counter()
         self._guard.allow(statement)
         self._last = statement
+        if self._recording and self._watched:
+            self._announced += 1
+            self.announce(statement, str(conn.connection.info.get(_SESSION, "")))
         self._started = time.perf_counter()
         if self._recording:
             self._overhead += self._started - begun
@@ -195,6 +207,7 @@ class Observer:
             "parameters": short(parameters) if parameters else "",
             "locks": [],
             "rewrites": [],
+            "announced": self._announced,
         }
         self._statements.append(entry)
         self._note_transaction(conn, statement)

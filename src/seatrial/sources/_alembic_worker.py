@@ -161,7 +161,7 @@ class Project:
     def step(self, request: dict[str, Any]) -> dict[str, Any]:
         """Run one revision up or down; what happened, as plain data."""
         revision = self.script.get_revision(request["revision"])
-        observer.begin()
+        observer.begin(watched=bool(request.get("watched")))
         try:
             self._environment(revision, request["way"], request)
             if not observer.ran:
@@ -383,7 +383,13 @@ def main() -> None:
             answer = requests.readline()
         return str(json.loads(answer)["outside"]) if answer else "nobody judges this statement any more"
 
+    def announce(statement: str, session: str) -> None:
+        with asking:
+            send({"watch": statement, "session": session})
+            requests.readline()
+
     guard.judge = judge
+    observer.announce = announce
     send(hello())
     gc.set_threshold(100_000, 20, 20)  # a step makes many objects and few cycles; looking for those cost a tenth of it
     for line in iter(requests.readline, ""):

@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from seatrial.errors import NotOurs, SourceError
+from seatrial.errors import DatabaseError, NotOurs, SourceError
 from seatrial.model import (
     LOST,
     Database,
@@ -29,6 +30,7 @@ from seatrial.model import (
 from seatrial.sources import _alembic_client as client
 from seatrial.sources import _sqlalchemy_url as sqlalchemy_url
 from seatrial.sources._alembic_detect import detect, toml_section
+from seatrial.sources._alembic_locks import Overheard
 from seatrial.sources.settings import Layout, SourceSettings, relative
 from seatrial.sources.sqlfiles import _common as common
 
@@ -184,20 +186,29 @@ class AlembicRunner:
     def _step(self, way: str, migration: Migration) -> Step:
         if self._worker is None:
             self._worker = self._source.take_worker(self._environ)
-        try:
-            answer = self._worker.ask(
-                self._request(way, migration), self._settings.timeout_s, self._database.reaches_outside
-            )
-        except client.TookTooLong as error:
-            return self._lost(f"{way} of {migration.id} took too long: {error}")
-        except client.Died as error:
-            return self._lost(f"{way} of {migration.id}: {self._clean(str(error))}", LOST)
+        with closing(Overheard(self._database.watch())) as overheard:
+            try:
+                answer = self._asked(self._request(way, migration, watched=bool(overheard)), overheard)
+            except client.TookTooLong as error:
+                return self._lost(f"{way} of {migration.id} took too long: {error}")
+            except client.Died as error:
+                return self._lost(f"{way} of {migration.id}: {self._clean(str(error))}", LOST)
         if "outside" in answer:
             return _outside(answer["outside"])
         _refuse(answer, self._source)
         if "problem" in answer:
             raise SourceError(self._clean(answer["problem"]))
-        return self._read(answer)
+        return overheard.beside(self._read(answer), answer["statements"])
+
+    def _asked(self, request: Mapping[str, Any], overheard: Overheard) -> dict[str, Any]:
+        assert self._worker is not None
+        try:
+            return self._worker.ask(
+                request, self._settings.timeout_s, self._database.reaches_outside, overheard.announced
+            )
+        except DatabaseError:  # ours, while the worker still waits for a word
+            self.close()
+            raise
 
     def _lost(self, message: str, code: str = "") -> Step:
         self.close()
@@ -207,9 +218,10 @@ class AlembicRunner:
             locks_note="the project's Python did not answer",
         )
 
-    def _request(self, way: str, migration: Migration) -> dict[str, Any]:
+    def _request(self, way: str, migration: Migration, *, watched: bool) -> dict[str, Any]:
         return {
             "do": "step",
+            "watched": watched,
             "way": way,
             "revision": migration.id,
             "url": self._url,
@@ -259,7 +271,7 @@ class AlembicRunner:
             statements=statements,
             error=error,
             locks_observed=Observed.EXACT if exact else some,
-            locks_note="" if exact else _no_locks(answer["engine"]),
+            locks_note="" if exact else _no_locks(answer),
             statements_observed=answer["observed"],
             in_transaction=answer["in_transaction"],
         )
@@ -304,12 +316,12 @@ def _statement(entry: Mapping[str, Any]) -> Statement:
     )
 
 
-def _no_locks(engine: str) -> str:
-    if engine == "postgresql":
-        return "statements in autocommit give their locks back before they can be read"
-    if engine == "sqlite":
+def _no_locks(answer: Mapping[str, Any]) -> str:
+    if not answer["observed"]:
+        return "the migration also sends statements past SQLAlchemy, which are not seen"
+    if answer["engine"] == "sqlite":
         return "SQLite locks the whole database"
-    return "the server shows other sessions' locks only while they are held"
+    return "statements in autocommit give their locks back before they can be read"
 
 
 def _outside(what: str) -> Step:
