@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from seatrial.checks import Found, check
 from seatrial.checks.case import Case, Rows, finding, listed, n, which
+from seatrial.checks.causes.backfill import left_out
 from seatrial.model import NotVerified, Phase, Severity
 
 
@@ -36,8 +37,8 @@ def backfill_incomplete(case: Case) -> Found:
             " at the end of up they still match its WHERE and do not hold its value.",
             table=probe.table,
             rows=rows,
-            causes=["the batches of the backfill end before the last row"],
-            recommendation="Repeat the batch until it changes no row, or backfill outside the migration and check "
-            "that nothing is left.",
+            causes=left_out(case, probe),
+            recommendation=f"Run the query below at the end of up and see what tells these rows of {probe.table} from"
+            " those that were reached.",
             sql=probe.sql,
         )

@@ -25,6 +25,16 @@ from seatrial.schema import key_order, same_schema
 from seatrial.sql.intent import Intent, read
 from seatrial.sql.tokens import quote_name, quote_string
 
+UNKNOWN = "cause not determined"
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """One thing that happened, as a sentence without its end, and what to do about it."""
+
+    text: str
+    advice: str = ""
+
 
 @dataclass(frozen=True)
 class Case:
@@ -44,6 +54,11 @@ class Case:
     @cached_property
     def reup(self) -> Intent:
         return self._read(self.trial.reup, self.trial.after_down)
+
+    @cached_property
+    def rerun(self) -> Intent:
+        """What up asked for when it ran a second time without a down between."""
+        return self._read(self.trial.rerun, self.trial.after_up)
 
     def _read(self, step: Step, start: Snapshot | None) -> Intent:
         schema = start.schema if start else Schema()
@@ -195,14 +210,20 @@ def finding(
     rows: Rows | None = None,
     columns: Sequence[str] = (),
     objects: Sequence[str] = (),
-    causes: Sequence[str] = (),
+    causes: Iterable[Cause] = (),
     recommendation: str = "",
     sql: str = "",
     count: int | None = None,
     preexisting: bool = False,
     inferred: bool = False,
 ) -> Finding:
-    """A finding with its rows in key order and within the limit."""
+    """A finding with its rows in key order and within the limit.
+
+    ``causes`` bring their own advice; ``recommendation`` is given where none of them does. Without any, the cause is
+    *not determined*: never guessed.
+    """
+    found = list(dict.fromkeys(causes))
+    advice = " ".join(dict.fromkeys(c.advice for c in found if c.advice))
     rows = rows or Rows()
     keys = rows.ordered(case.limit)
     columns = columns or rows.columns
@@ -218,8 +239,8 @@ def finding(
         keys=keys,
         keys_truncated=bool(rows.key) and rows.count > len(keys),
         changes=tuple(sorted(rows.changes, key=lambda c: (key_order(c.key), c.column)))[: case.limit],
-        causes=tuple(dict.fromkeys(causes)),
-        recommendation=recommendation,
+        causes=tuple(dict.fromkeys(c.text for c in found)) or (UNKNOWN,),
+        recommendation=advice or recommendation,
         sql=sql or (case.rows_sql(table, keys, columns) if table and (keys or rows.count) else ""),
         preexisting=preexisting,
         inferred=inferred,
@@ -254,6 +275,13 @@ def shorten(text: str, most: int = 80) -> str:
     """One line of SQL or a value, cut to a length that a sentence bears."""
     line = " ".join(text.split())
     return line if len(line) <= most else line[: most - 1] + "…"
+
+
+def narrow(case: Case, step: Step) -> str:
+    """What to do where the cause is not known: find the statement."""
+    if not step.statements_observed or len(step.statements) < 2:
+        return "Run the query below before and after the migration's statement, and look at what else it sets going."
+    return f"Run the query below after each of the {len(step.statements)} statements, to see which one does it."
 
 
 def quoted(statements: Sequence[str]) -> str:

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from seatrial.checks.case import Case, Rows, finding, listed, n, shorten, which
+from seatrial.checks.causes.chained import of_error, of_rows, of_schema
 from seatrial.checks.schema_restored import said
 from seatrial.model import ChainStep, Finding, ObjectKey, Phase, Severity, TableDiff, TableRef
 from seatrial.schema import Difference, diff, renamed
 
 CONTEXT = "On the way all the way down from the newest migration"
 ADVICE = "Let down restore what was there before up, whatever later migrations did."
-WHY = "it shows only after later migrations were applied and taken back"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def _findings(case: Case, link: Link) -> Iterator[Finding]:
             Severity.CRITICAL,
             Phase.CHAIN,
             f"{CONTEXT}, down fails at `{shorten(error.statement)}`: {shorten(error.message, 300)}",
-            causes=[WHY],
+            causes=of_error(link.step),
             recommendation="Run all downs in a row on rows, and let each one leave what the one before it needs.",
             sql=error.statement,
             count=1,
@@ -68,11 +68,11 @@ def _findings(case: Case, link: Link) -> Iterator[Finding]:
         return
     for change in link.step.changes:
         if change.table not in link.before.tables:
-            yield from _rows(case, change, _drawn(case))
-    yield from _schema(case, [d for d in link.differences if d.key not in link.before.objects])
+            yield from _rows(case, link, change, _drawn(case))
+    yield from _schema(case, link, [d for d in link.differences if d.key not in link.before.objects])
 
 
-def _schema(case: Case, changes: Sequence[Difference]) -> Iterator[Finding]:
+def _schema(case: Case, link: Link, changes: Sequence[Difference]) -> Iterator[Finding]:
     twins = renamed(changes)
     whole = {c.key.owner for c in changes if c.key.kind == "table" and (c.old is None or c.new is None)}
     moved = {*twins, *twins.values()}
@@ -87,7 +87,7 @@ def _schema(case: Case, changes: Sequence[Difference]) -> Iterator[Finding]:
             f"{CONTEXT}, after this down {said(mine)}.",
             table=table,
             objects=[c.key.label for c in mine],
-            causes=[WHY],
+            causes=of_schema(case, link.step, mine),
             recommendation=ADVICE,
             count=len(mine),
         )
@@ -98,7 +98,7 @@ def _drawn(case: Case) -> set[tuple[str, str]]:
     return {(str(d.table), c) for d in case.trial.reup_changes for g in d.changed for c in g.columns}
 
 
-def _rows(case: Case, change: TableDiff, drawn: set[tuple[str, str]]) -> Iterator[Finding]:
+def _rows(case: Case, link: Link, change: TableDiff, drawn: set[tuple[str, str]]) -> Iterator[Finding]:
     lost, left, values = Rows(key=change.key), Rows(key=change.key), Rows(key=change.key)
     lost.add_rows(change.lost_count, change.lost, change.columns)
     left.add_rows(max(0, change.added_count - (0 if change.key else change.lost_count)), change.added, change.columns)
@@ -120,6 +120,6 @@ def _rows(case: Case, change: TableDiff, drawn: set[tuple[str, str]]) -> Iterato
                 text,
                 table=change.table,
                 rows=rows,
-                causes=[WHY],
+                causes=of_rows(case, link.step, change, rule, rows.columns),
                 recommendation=ADVICE,
             )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from seatrial.checks import Found, causes, check
-from seatrial.checks.case import Case, Rows, finding, listed, n, shorten, which
+from seatrial.checks import Found, check
+from seatrial.checks.case import Case, Cause, Rows, finding, listed, n, narrow, shorten, which
+from seatrial.checks.causes.rows import added, removed
+from seatrial.checks.causes.values import changed_by_up
 from seatrial.model import NotVerified, Phase, Severity, TableDiff
 
 
@@ -41,7 +43,6 @@ def collateral_change(case: Case) -> Found:
                 what=f"whether the changes of {diff.table} were asked for", why=why, rule="collateral-change"
             )
             continue
-        why_, advice = causes.told(_causes(case, diff, columns, named))
         yield finding(
             case,
             "collateral-change",
@@ -51,19 +52,19 @@ def collateral_change(case: Case) -> Found:
             table=diff.table,
             rows=rows,
             columns=columns,
-            causes=why_,
-            recommendation=advice,
+            causes=_causes(case, diff, columns, named),
+            recommendation=narrow(case, case.trial.up),
         )
 
 
-def _causes(case: Case, diff: TableDiff, columns: list[str], named: bool) -> list[causes.Cause]:
-    found: list[causes.Cause] = []
+def _causes(case: Case, diff: TableDiff, columns: list[str], named: bool) -> list[Cause]:
+    found: list[Cause] = []
     if not named and diff.lost_count:
-        found += causes.removed(case, diff.table)
+        found += removed(case, diff.table)
     if not named and diff.added_count:
-        found += causes.added(case, diff.table)
+        found += added(case, diff.table)
     for column in columns:
-        found += causes.changed_by_up(case, diff.table, column)
+        found += changed_by_up(case, diff.table, column)
     return found
 
 

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from seatrial.checks import Found, check
-from seatrial.checks.case import Case, finding, listed, quoted, shorten
+from seatrial.checks.case import Case, finding, listed, shorten
+from seatrial.checks.causes.objects import lost_beside
 from seatrial.checks.schema_restored import as_before, said
 from seatrial.model import Attribute, Attributes, NotVerified, ObjectKey, Phase, Schema, Severity, TableRef
 from seatrial.schema import Difference, diff, renamed
@@ -14,7 +15,6 @@ from seatrial.sql.intent import ACTIONS
 from seatrial.sql.rename import normalise, rename_in
 from seatrial.sql.tokens import code, quote_name
 
-DROPS_IN_CASCADE = re.compile(r"\bdrop\b[^;]*(?<!delete)(?<!update)\s+cascade\b", re.IGNORECASE)
 NO_ACTION = ("NO ACTION", "RESTRICT", "SIMPLE", "NONE", False)  # what a foreign key has that says nothing of it
 KINDS = {
     "table", "column", "constraint", "primary key", "unique", "foreign key", "check", "index", "trigger", "view",
@@ -52,7 +52,7 @@ def collateral_schema_loss(case: Case) -> Found:
             table=table,
             columns=[c.key.name for c in changes if c.key.kind == "column"],
             objects=[*(c.key.label for c in changes), *_new_labels(case, changes)],
-            causes=list(dict.fromkeys(_why(case, c) for c in changes)),
+            causes=(w for c in changes for w in lost_beside(case, c)),
             recommendation=_advice([c.key.label for c in changes]),
             count=len(changes),
         )
@@ -281,24 +281,3 @@ def _reads_what_is_left(case: Case, attributes: Attributes) -> bool:
     named = [t for t in case.before.schema.tables() if t.name in words]
     there = set(case.after_up.schema.tables())
     return any(t in there for t in named) or not named
-
-
-def _why(case: Case, change: Difference) -> str:
-    table = change.key.owner
-    if table is not None and case.up.rebuilds(table):
-        return f"up rebuilds {table} and the new table is made without it ({quoted(case.up.rebuilds(table))})"
-    attributes = change.old or {}
-    columns = attributes.get("columns")
-    gone = [c for c in columns if table and case.up.drops_column(table, c)] if isinstance(columns, tuple) else []
-    if table is not None and gone:
-        return f"dropping the column {listed(gone)} takes it along"
-    if change.key.kind == "column" and table is not None and case.up.alters_column_type(table, change.key.name):
-        stated = quoted(case.up.alters_column_type(table, change.key.name))
-        return f"the column is defined anew without {listed(sorted(change.attributes))} ({stated})"
-    parents = attributes.get("references"), (change.new or attributes).get("references")
-    if parents[0] != parents[1]:
-        return f"renaming {parents[0]} to {parents[1]} takes the foreign keys of other tables along"
-    cascades = [s.sql for s in case.trial.up.statements if DROPS_IN_CASCADE.search(s.sql)]
-    if cascades and change.new is None:
-        return f"CASCADE takes what depends on the object that is dropped ({quoted(cascades)})"
-    return "cause not determined"

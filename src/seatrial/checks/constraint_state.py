@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from seatrial.checks import Found, check
-from seatrial.checks.case import Case, finding, listed, shorten
+from seatrial.checks.case import Case, finding, listed
+from seatrial.checks.causes.rules import forgotten, invalid, unenforced
 from seatrial.model import Attributes, Finding, NotVerified, ObjectKey, Phase, Severity, TableRef
 
 
@@ -15,7 +16,9 @@ def constraint_unenforced(case: Case) -> Found:
 
     It was added NOT VALID and never validated, is NOT ENFORCED or disabled, or stands on an engine that ignores it.
     """
-    for phase, table, objects in _new(case, lambda a: a.get("validated") is False or a.get("enforced") is False):
+    for phase, table, keys in _new(case, lambda a: a.get("validated") is False or a.get("enforced") is False):
+        objects = [k.label for k in keys]
+        schema = case.after_down.schema if phase is Phase.DOWN else case.after_up.schema
         yield finding(
             case,
             "constraint-unenforced",
@@ -25,8 +28,9 @@ def constraint_unenforced(case: Case) -> Found:
             "declared but not held over the rows that are stored.",
             table=table,
             objects=objects,
-            causes=["it was added NOT VALID and never validated, or is not enforced"],
-            recommendation="Correct the rows, then VALIDATE CONSTRAINT (it does not block writes).",
+            causes=(w for k in keys for w in unenforced(case, phase, k, schema[k])),
+            recommendation=f"Look whether the rows of {table} hold {listed(objects)}, correct those that do not, and"
+            " have it enforced again.",
             count=len(objects),
         )
     if case.up_ran:
@@ -51,8 +55,7 @@ def _ignored(case: Case) -> Iterator[Finding]:
             f"declaration without a word and holds nothing of it.",
             table=table,
             objects=[str(table)],
-            causes=[f"`{shorten(text)}` on a table of engine {engine}" for text in statements],
-            recommendation=f"Convert {table} and the table that it refers to first (ALTER TABLE ... ENGINE = InnoDB).",
+            causes=forgotten(table, str(engine), statements, case.trial.engine),
             count=len(statements),
         )
 
@@ -63,7 +66,8 @@ def invalid_index(case: Case) -> Found:
 
     It costs every write and serves no read, and with IF NOT EXISTS a second run takes it for the real one.
     """
-    for phase, table, objects in _new(case, lambda a: a.get("valid") is False):
+    for phase, table, keys in _new(case, lambda a: a.get("valid") is False):
+        objects = [k.label for k in keys]
         yield finding(
             case,
             "invalid-index",
@@ -72,11 +76,8 @@ def invalid_index(case: Case) -> Found:
             f"After {phase.value} {listed(objects)} on {table} is there but invalid.",
             table=table,
             objects=objects,
-            causes=["building it concurrently failed half-way and left it behind"]
-            if case.trial.up.error
-            else ["the engine's own check says that it does not hold"],
-            recommendation="Drop it (DROP INDEX CONCURRENTLY), correct the rows, and build it again; do not rely on "
-            "IF NOT EXISTS.",
+            causes=(w for k in keys for w in invalid(case, k)),
+            recommendation=f"Correct the rows of {table}, then drop {listed(objects)} and build it again.",
             count=len(objects),
         )
     for phase, snapshot in case.moments():
@@ -86,14 +87,14 @@ def invalid_index(case: Case) -> Found:
                 yield NotVerified(what=what, why=result.why_not, rule="invalid-index")
 
 
-def _new(case: Case, bad: Callable[[Attributes], bool]) -> Iterator[tuple[Phase, TableRef, list[str]]]:
+def _new(case: Case, bad: Callable[[Attributes], bool]) -> Iterator[tuple[Phase, TableRef, list[ObjectKey]]]:
     """Objects in that state after up or down that were not in it before up, by table."""
     seen: set[ObjectKey] = {k for k, a in case.before.schema.items() if bad(a)} if case.trial.before else set()
     for phase, snapshot in case.moments():
-        found: dict[TableRef, list[str]] = {}
+        found: dict[TableRef, list[ObjectKey]] = {}
         for key, attributes in snapshot.schema.items():
             if key.owner and key not in seen and bad(attributes):
                 seen.add(key)
-                found.setdefault(key.owner, []).append(key.label)
+                found.setdefault(key.owner, []).append(key)
         for table, objects in sorted(found.items()):
             yield phase, table, objects

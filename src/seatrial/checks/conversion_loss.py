@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from seatrial.checks import Found, check
-from seatrial.checks.case import Case, Rows, finding, listed, n, which
+from seatrial.checks.case import Case, Cause, Rows, finding, listed, n, quoted, which
+from seatrial.checks.causes.conversion import losses
+from seatrial.checks.causes.values import beside, conversion, pairs_of
 from seatrial.model import Attribute, Attributes, CastBack, Finding, Phase, Schema, Severity, TableDiff, TableRef
 from seatrial.schema import converts
 from seatrial.schema import diff as schema_diff
@@ -31,7 +33,8 @@ def conversion_loss(case: Case) -> Found:
             _add(cast, restored if case.down_ran else rows)
         worst = rows if rows.count else restored
         if worst.count:
-            yield _finding(case, table, worst, Severity.HIGH if rows.count else Severity.LOW)
+            severity = Severity.HIGH if rows.count else Severity.LOW
+            yield _finding(case, table, worst, severity, down=case.down_ran and worst is rows)
 
 
 def _converted(case: Case, table: TableRef) -> Iterator[str]:
@@ -68,7 +71,7 @@ def _add(cast: CastBack, rows: Rows) -> None:
         rows.add_changed(row, [(0, cast.column)])
 
 
-def _finding(case: Case, table: TableRef, rows: Rows, severity: Severity) -> Finding:
+def _finding(case: Case, table: TableRef, rows: Rows, severity: Severity, *, down: bool) -> Finding:
     how = listed(_said(case, table, c) for c in rows.columns)
     kept = "; down restores them" if severity is Severity.LOW else ""
     verb = "does" if rows.count == 1 else "do"
@@ -80,10 +83,29 @@ def _finding(case: Case, table: TableRef, rows: Rows, severity: Severity) -> Fin
         f"{n(rows.count, 'value')} {verb} not survive the conversion of {how}{which(rows)}{kept}.",
         table=table,
         rows=rows,
-        causes=[f"the conversion of {_said(case, table, c)} does not keep every value" for c in rows.columns],
-        recommendation=f"Add a new column beside {listed(rows.columns)}, fill it, compare the two, and drop the "
-        "old one only when no value differs.",
+        causes=[cause for c in rows.columns for cause in _causes(case, table, c, down=down)],
+        recommendation=f"Fill a new column beside {listed(rows.columns)}, compare the two, and drop the old one only"
+        " when no value differs.",
     )
+
+
+def _causes(case: Case, table: TableRef, column: str, *, down: bool) -> Iterator[Cause]:
+    """What became of the values: as they are after down, or as casting back gives them."""
+    kind, name = conversion(case, table, column), f"{table}.{column}"
+    if down and kind is None and case.down_ran:
+        old, new = (str(s.schema.columns(table).get(column, {}).get("type")) for s in (case.before, case.after_down))
+        kind = (old, new) if old != new else None
+    backs = [c for c in case.trial.cast_backs if (c.table, c.column) == (table, column)]
+    pairs = pairs_of(case.down_diff(table), column) if down else ((r.old[0], r.new[0]) for c in backs for r in c.rows)
+    if backs and not down and not all(c.possible for c in backs):
+        pairs = iter([(backs[0].rows[0].old[0], None)] if backs[0].rows else [])
+    statements = case.up.alters_column_type(table, column)
+    how = f" ({quoted(statements)})" if statements else ""
+    wide = f"from {kind[0]} to {kind[1]} " if kind else ""
+    advice = beside(case, table, column, kind) if kind else ""
+    for loss, example in losses(pairs, back=not down):
+        more = f"{loss.advice[:1].upper()}{loss.advice[1:]}. " if loss.advice else ""
+        yield Cause(f"in the conversion of {name} {wide}{loss.how}: {example}{how}", f"{more}{advice}".strip())
 
 
 def _said(case: Case, table: TableRef, column: str) -> str:

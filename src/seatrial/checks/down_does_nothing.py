@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from seatrial.checks import Found, check
-from seatrial.checks.case import Case, finding, quoted
+from seatrial.checks.case import Case, Cause, finding, quoted, shorten
 from seatrial.model import Phase, Severity
 from seatrial.schema import same_schema
+from seatrial.sql.look import says, words_of
+
+_READS = frozenset(["SELECT", "PRAGMA", "SHOW", "EXPLAIN", "SET", "VALUES"])
 
 
 @check("down-does-nothing", Severity.HIGH)
@@ -19,20 +24,39 @@ def down_does_nothing(case: Case) -> Found:
         return
     if not same_schema(case.after_up.schema, case.after_down.schema) or case.restored:
         return
-    ran = quoted([s.sql for s in case.trial.down.statements])
     yield finding(
         case,
         "down-does-nothing",
         Severity.HIGH,
         Phase.DOWN,
         "Down ran without an error and changed nothing: rows and schema are as up left them.",
-        causes=[
-            f"down consists of {ran} only"
-            if len(case.trial.down.statements) == 1
-            else "no statement of down changes a row or an object"
-        ]
-        if case.trial.down.statements
-        else ["down sends no statement to the database"],
+        causes=_causes(case),
         recommendation="Write a down that takes back what up did, or leave it out, so that nobody relies on it.",
         count=1,
     )
+
+
+def _causes(case: Case) -> Iterator[Cause]:
+    """What the statements of down are, and that none of them met anything."""
+    sent = case.trial.down.statements
+    dialect = case.trial.engine
+    writes = [s for s in sent if words_of(s.sql, dialect)[:1] and words_of(s.sql, dialect)[0] not in _READS]
+    guarded = [
+        s.sql for s in writes if says(s.sql, dialect, "IF", "EXISTS") or says(s.sql, dialect, "IF", "NOT", "EXISTS")
+    ]
+    met = sum(max(0, s.rows or 0) for s in writes)
+    if not sent and case.trial.down.statements_observed:
+        yield Cause("down sends no statement to the database")
+    elif not writes and sent:
+        yield Cause(f"down only reads ({quoted([s.sql for s in sent])})")
+    elif guarded:
+        yield Cause(f"what down names is not there, and IF EXISTS passes over it (`{shorten(guarded[0])}`)")
+    elif len(writes) == 1:
+        how = "meets no row" if not met else "writes what stood there already"
+        yield Cause(f"the one statement of down {how} (`{shorten(writes[0].sql)}`)")
+    elif writes:
+        yield Cause(
+            f"none of the {len(writes)} statements of down meets what up left"
+            if not met
+            else f"the {len(writes)} statements of down come to nothing together: what one changes, another takes back"
+        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from seatrial.checks import Found, check
-from seatrial.checks.case import Case, finding
+from seatrial.checks.case import Case, Cause, finding
 from seatrial.model import Phase, Severity
 
 
@@ -23,7 +23,7 @@ def down_missing(case: Case) -> Found:
         Severity.HIGH,
         Phase.DOWN,
         f"There is no way back from {case.trial.migration.name}: {why}.",
-        causes=[why],
+        causes=[Cause(why)],
         recommendation="Write a down that takes back what up did; where that cannot be, say so in a waiver with "
         "an end date.",
         count=1,

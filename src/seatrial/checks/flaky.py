@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from seatrial.checks import Found, check
 from seatrial.checks.case import Case, finding, listed, shorten
+from seatrial.checks.causes.again import disagreed
 from seatrial.model import Finding, Phase, Schema, Severity, Snapshot, Step, TableDiff, TableRef, Trial
 from seatrial.schema import diff
 
@@ -31,8 +32,8 @@ def flaky(case: Case) -> Found:
             Phase.UP,
             f"Up failed once when it was applied again to a new database: {shorten(error.message, 200)}. The other "
             "times it went well.",
-            causes=["up depends on something that is no stored data: time, chance, or state outside the database"],
-            recommendation="Let up read nothing but stored data.",
+            causes=disagreed(case, Phase.UP),
+            recommendation="Look for what up reads besides stored data: time, chance, files, other sessions.",
             sql=error.statement,
             count=1,
         )
@@ -56,8 +57,9 @@ def _disagreement(case: Case, earlier: Trial, number: int) -> Iterator[Finding]:
             Severity.MEDIUM,
             phase,
             f"Attempt {number} was cut short ({shorten(earlier.error, 120)}), but by then {words}.",
-            causes=[f"{phase.value} depends on something that is no stored data: time, chance, or state outside"],
-            recommendation=f"Let {phase.value} read nothing but stored data, and order what it reads by a unique key.",
+            causes=disagreed(case, phase),
+            recommendation=f"Look for what {phase.value} reads besides stored data, and for an order that does not tell"
+            " all rows apart.",
             count=1,
         )
 

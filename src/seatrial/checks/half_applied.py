@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from seatrial.checks import Found, check
 from seatrial.checks.case import Case, Rows, finding, listed, n, shorten
+from seatrial.checks.causes.halves import done_twice, why_it_stands
 from seatrial.model import Finding, Phase, Severity, Snapshot, Step, TableDiff, TableRef
 from seatrial.schema import diff, reordered
 
@@ -70,7 +71,7 @@ def _left(
             table=table,
             rows=rows,
             objects=labels,
-            causes=["what ran before the failure is not undone: it did not run in one transaction with what failed"],
+            causes=why_it_stands(case, step, labels, tables),
             recommendation="Put each statement that cannot be rolled back into a migration of its own, so that a "
             "second attempt begins where the first stopped.",
             count=rows.count or len(labels) or len(untold),
@@ -95,9 +96,9 @@ def _twice(case: Case, step: Step) -> list[Finding]:
             table=touched[0].table if touched else None,
             rows=rows,
             objects=labels,
-            causes=["what runs before the refused statement is done twice and is not undone"],
-            recommendation="Put the statement that is refused the second time first, or guard the data step by what it "
-            "leaves behind.",
+            causes=done_twice(case, step, [d.table for d in touched]),
+            recommendation="Put the statement that is refused the second time first, or guard what stands before it by"
+            " what it leaves behind.",
             count=rows.count or len(labels),
         )
     ]

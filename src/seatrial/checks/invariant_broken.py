@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from seatrial.checks import Found, check
-from seatrial.checks.case import Case, finding, n
-from seatrial.model import Severity
+from seatrial.checks.case import Case, Cause, finding, n, quoted
+from seatrial.model import Phase, ProbeResult, Severity
+from seatrial.sql.intent import touched_tables
 
 
 @check("invariant-broken", Severity.HIGH)
@@ -30,9 +33,30 @@ def invariant_broken(case: Case) -> Found:
             f"The invariant '{name}' does not hold after {probe.phase.value}: its query returns {n(probe.count, 'row')}"
             f"{', all of which it returned before' if old else ''}.",
             objects=[f"invariant {name}"],
-            causes=["rows broke it before this migration" if old else f"{probe.phase.value} left rows that break it"],
+            causes=_causes(case, probe, old=old),
             recommendation=f"Bring the rows that the query returns in line with '{name}' in the same migration.",
             sql=probe.sql,
             count=probe.count,
             preexisting=old,
         )
+
+
+def _causes(case: Case, probe: ProbeResult, *, old: bool) -> Iterator[Cause]:
+    """What the step changed in the tables that the query reads."""
+    if old:
+        yield Cause("rows broke it before this migration")
+        return
+    read = {t.name for t in touched_tables(probe.sql, case.trial.engine)}
+    down = probe.phase is Phase.DOWN
+    intent, changes = (case.down, case.trial.down_changes) if down else (case.up, case.trial.up_changes)
+    step = probe.phase.value
+    for change in changes:
+        if (change.new_table or change.table).name not in read and change.table.name not in read:
+            continue
+        wrote = [*intent.updates(change.table), *intent.inserts_into(change.table), *intent.deletes_from(change.table)]
+        if wrote:
+            yield Cause(f"{step} wrote rows of {change.table} that break it ({quoted(wrote)})")
+        else:
+            yield Cause(
+                f"rows of {change.table}, which the query reads, changed while {step} ran, by no statement on it"
+            )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from seatrial.checks import Found, check
-from seatrial.checks.case import Case, Rows, finding, listed, n, quoted, shorten, which
-from seatrial.model import Key, LivedIn, ObjectKey, Phase, Row, Severity, TableDiff, TableRef
+from seatrial.checks.case import Case, Cause, Rows, finding, listed, n, quoted, shorten, which
+from seatrial.model import Key, LivedIn, ObjectKey, Phase, Refusal, Row, Severity, StepError, TableDiff, TableRef
 from seatrial.sql.intent import touched_tables
 
 
@@ -29,9 +29,6 @@ def written_rows_lost(case: Case) -> Found:
         if not rows.count:
             continue
         severity = Severity.LOW if new else Severity.HIGH if lived.own else Severity.MEDIUM
-        how = [
-            c for c in (quoted(case.down.drops_table(written.table)), quoted(case.down.rebuilds(written.table))) if c
-        ]
         yield finding(
             case,
             "written-rows-lost",
@@ -40,13 +37,48 @@ def written_rows_lost(case: Case) -> Found:
             _text(written, rows),
             table=written.table,
             rows=rows,
-            causes=[f"down drops the table that they were written to ({listed(how)})"]
-            if how
-            else ["down puts back what was there before up, without what came since"],
+            causes=_why_lost(case, written.table, rows.columns),
             recommendation="What was written to a new table or column goes with it; tell those who write to it before "
             "rolling back."
             if new
             else f"In down, carry the rows of {written.table} over to what takes its place.",
+        )
+
+
+def _why_lost(case: Case, table: TableRef, columns: Sequence[str]) -> Iterator[Cause]:
+    """What down did to the table, or to the columns, that were written to."""
+    down = case.down
+    dropped = [(c, s) for c in columns if (s := down.drops_column(table, c))]
+    wrote = [(c, s) for c in columns if (s := down.assigns_column(table, c))]
+    direct = down.deletes_from(table) or down.truncates(table)
+    if rebuilt := down.rebuilds(table):
+        copies = [s for s in rebuilt if "SELECT" in s.upper()] or list(rebuilt)
+        yield Cause(f"down puts another table in its place, and the copy leaves them out ({quoted(copies)})")
+    elif down.drops_table(table):
+        yield Cause(f"down drops the table that they were written to ({quoted(down.drops_table(table))})")
+    elif dropped:
+        yield Cause(f"down drops {listed(c for c, _ in dropped)}, where they were written ({quoted(dropped[0][1])})")
+    elif wrote:
+        yield Cause(f"down puts old values into {listed(c for c, _ in wrote)} ({quoted(wrote[0][1])}), over newer ones")
+    elif direct:
+        yield Cause(f"down deletes more than up had added ({quoted(direct)})")
+
+
+_UNFIT = {
+    Refusal.ROWS: "rows that the new schema allows do not fit the old one",
+    Refusal.RELIED_ON: "rows or objects that came since need what down takes away",
+    Refusal.EXISTING: "what down makes again was made by the writes meanwhile",
+    Refusal.MISSING: "what down works on was taken away by the writes",
+}
+
+
+def _why_blocked(error: StepError) -> Iterator[Cause]:
+    """What the database has against the rows."""
+    if error.about in _UNFIT:
+        yield Cause(f"{_UNFIT[error.about]}: {shorten(error.message, 200)}")
+    elif error.message:
+        yield Cause(
+            f"down works without the rows that were written since, and not with them: {shorten(error.message, 200)}"
         )
 
 
@@ -139,7 +171,7 @@ def down_blocked_by_new_rows(case: Case) -> Found:
         Phase.LIVED_IN,
         f"Down fails once rows are written after up: `{shorten(error.statement)}`: {shorten(error.message, 300)}",
         table=table or next(iter(w.table for w in lived.written), None),
-        causes=[f"rows that the new schema allows do not fit the old one: {shorten(error.message, 200)}"],
+        causes=_why_blocked(error),
         recommendation="Decide in down what becomes of rows that do not fit (set them aside, shorten them) "
         "before the old rule is declared again.",
         sql=error.statement,

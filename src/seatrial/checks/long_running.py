@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from seatrial.checks import Found, check
-from seatrial.checks.case import Case, finding, n, shorten
+from seatrial.checks.case import Case, Cause, finding, listed, n, shorten
 from seatrial.model import Phase, Severity, Statement, Step
 
 LONG_MS, VERY_LONG_MS = 1_000.0, 60_000.0
@@ -23,7 +25,7 @@ def long_running(case: Case) -> Found:
             Severity.HIGH if step.duration_ms >= VERY_LONG_MS else Severity.MEDIUM,
             phase,
             f"{phase.value.capitalize()} took {step.duration_ms / 1000:.1f} s on a database of {n(rows, 'row')}.",
-            causes=[_cause(step)] if step.statements_observed else [],
+            causes=_causes(step),
             recommendation="Run it in batches or in the background, and keep locks short.",
             sql=slowest.sql if slowest else "",
             count=1,
@@ -37,10 +39,35 @@ def _slowest(step: Step) -> Statement | None:
     return slowest if slowest is not None and slowest.duration_ms * 2 >= step.duration_ms else None
 
 
-def _cause(step: Step) -> str:
-    if (slowest := _slowest(step)) is not None:
-        return f"`{shorten(slowest.sql)}` took {slowest.duration_ms / 1000:.1f} s"
-    spent = sum(s.duration_ms for s in step.statements)
-    if spent * 2 >= step.duration_ms:
-        return f"{n(len(step.statements), 'statement')} took {spent / 1000:.1f} s together, none of them half of it"
-    return f"its statements took {spent / 1000:.1f} s; the rest went by in the migration's own code"
+def _causes(step: Step) -> Iterator[Cause]:
+    """Where the time went."""
+    slowest, spent = _slowest(step), sum(s.duration_ms for s in step.statements)
+    if not step.statements_observed:
+        return
+    if slowest is not None:
+        yield Cause(
+            f"`{shorten(slowest.sql)}` took {slowest.duration_ms / 1000:.1f} s{_how(slowest)}", _advice(slowest)
+        )
+    elif spent * 2 >= step.duration_ms:
+        many = n(len(step.statements), "statement")
+        yield Cause(f"{many} took {spent / 1000:.1f} s together, none of them half of it")
+    else:
+        yield Cause(f"its statements took {spent / 1000:.1f} s; the rest went by in the migration's own code")
+
+
+def _how(statement: Statement) -> str:
+    if statement.rewrites:
+        return f" and wrote {listed(statement.rewrites)} anew"
+    return f" and changed {n(statement.rows, 'row')}" if statement.rows and statement.rows > 0 else ""
+
+
+def _advice(statement: Statement) -> str:
+    if statement.rewrites:
+        return (
+            f"Every reader and writer of {listed(statement.rewrites)} waits for it: make the change in a new column,"
+            " fill it in batches, and swap the two."
+        )
+    if statement.rows and statement.rows > 0:
+        text = shorten(statement.sql, 60)
+        return f"Let `{text}` work in batches of some thousand rows, each in a transaction of its own."
+    return ""

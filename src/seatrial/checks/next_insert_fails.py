@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from seatrial.checks import Found, check
-from seatrial.checks.case import Case, finding
+from seatrial.checks.case import Case, Cause, finding
+from seatrial.checks.causes.counters import not_generated, stands_wrong
 from seatrial.model import Counter, Finding, Phase, Severity, Snapshot, TableRef
 
 
@@ -32,11 +33,18 @@ def next_insert_fails(case: Case) -> Found:
             here = names.get(place, place)
             if place not in seen and (why := _worse(counter, now.get(here), snapshot, here)):
                 seen.add(place)
-                yield _finding(case, phase, place, why)
+                causes = _causes(case, phase, here, counter, now.get(here))
+                yield _finding(case, phase, place, why, causes, lost=here not in now)
         for place, counter in now.items():
             if place not in seen and place not in old and place not in names.values() and _collides(counter):
                 seen.add(place)
-                yield _finding(case, phase, place, _collision(counter))
+                yield _finding(case, phase, place, _collision(counter), stands_wrong(case, phase, None, counter))
+
+
+def _causes(
+    case: Case, phase: Phase, place: tuple[TableRef, str], old: Counter, new: Counter | None
+) -> Iterator[Cause]:
+    return not_generated(case, phase, *place, old) if new is None else stands_wrong(case, phase, old, new)
 
 
 def _names(case: Case, after: Snapshot) -> Mapping[tuple[TableRef, str], tuple[TableRef, str]]:
@@ -102,9 +110,16 @@ def _collision(counter: Counter) -> str:
     )
 
 
-def _finding(case: Case, phase: Phase, place: tuple[TableRef, str], why: str) -> Finding:
+def _finding(
+    case: Case,
+    phase: Phase,
+    place: tuple[TableRef, str],
+    why: str,
+    causes: Iterator[Cause],
+    *,
+    lost: bool = False,
+) -> Finding:
     table, column = place
-    lost = "no longer is" in why
     return finding(
         case,
         "next-insert-fails",
@@ -113,11 +128,7 @@ def _finding(case: Case, phase: Phase, place: tuple[TableRef, str], why: str) ->
         f"After {phase.value} {why}.",
         table=table,
         columns=[column],
-        causes=[
-            "the column is defined anew without what generated it"
-            if lost
-            else "the counter does not carry over to what generates the key now"
-        ],
+        causes=causes,
         recommendation=f"Let {phase.value} keep what generates {table}.{column}."
         if lost
         else f"In {phase.value}, set the counter of {table}.{column} past the largest id that was ever given out.",

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from seatrial.checks import Found, check
 from seatrial.checks.case import Case, Rows, finding, listed, n, shorten, which
+from seatrial.checks.causes.again import done_again, drawn_anew, other_data, other_schema, refused
 from seatrial.model import Finding, Phase, Row, Severity, TableDiff, TableRef
 from seatrial.schema import diff, reordered
 from seatrial.sql.intent import is_nondeterministic
@@ -27,12 +28,10 @@ def up_not_repeatable(case: Case) -> Found:
             Severity.HIGH,
             Phase.REUP,
             f"After down, up cannot run again: {shorten(error.message, 300)}.",
-            causes=[
-                f"down left something that stops `{shorten(error.statement)}`"
-                if not case.restored
-                else "up does not run on the state that it ran on before"
-            ],
-            recommendation="Let down remove everything that up made, so that up finds what it found the first time.",
+            causes=refused(case, error),
+            recommendation="Let down remove everything that up made, so that up finds what it found the first time."
+            if not case.restored
+            else f"Look for what `{shorten(error.statement)}` depends on outside rows and schema.",
             sql=error.statement,
             count=1,
         )
@@ -63,7 +62,7 @@ def nondeterministic_up(case: Case) -> Found:
                 f"{listed(rows.columns)}{which(rows)}.",
                 table=change.table,
                 rows=rows,
-                causes=["they are drawn anew each time: random, time or sequence-given values"],
+                causes=(w for c in rows.columns for w in drawn_anew(case, change.table, c)),
                 recommendation="Derive the values from what is stored, or generate them once outside the migration, "
                 "where they have to agree between environments.",
             )
@@ -83,10 +82,8 @@ def _other_data(case: Case) -> Iterator[Finding]:
                 f"first{which(rows)}, although down had restored everything.",
                 table=change.table,
                 rows=rows,
-                causes=[
-                    "up depends on something that is no stored data: the order of rows, or state outside the database"
-                ],
-                recommendation="Order every LIMIT and window by a unique key, and read nothing but stored data.",
+                causes=other_data(case, change.table, rows.columns),
+                recommendation=f"Look for what the statements that write {change.table} read besides stored data.",
             )
     after = case.trial.after_reup
     objects = [d.key.label for d in diff(case.after_up.schema, after.schema)] if after else []
@@ -98,8 +95,8 @@ def _other_data(case: Case) -> Iterator[Finding]:
             Phase.REUP,
             f"The second up leaves another schema than the first: {listed(objects)}.",
             objects=objects,
-            causes=["up depends on something that down does not restore"],
-            recommendation="Let up say every name and attribute itself.",
+            causes=other_schema(case),
+            recommendation=f"Let up say every name and attribute of {listed(objects)} itself.",
             count=len(objects),
         )
 
@@ -118,9 +115,9 @@ def _rerun(case: Case, change: TableDiff) -> Finding:
         f"{n(rows.count, 'row')} of {change.table} with other data{which(rows)}.",
         table=change.table,
         rows=rows,
-        causes=["the data step does not notice that it was done already"],
-        recommendation="Guard the step by what it leaves behind (a marker column, WHERE on the old form), or "
-        "make it one transaction with the version record.",
+        causes=done_again(case, change),
+        recommendation=f"Guard what writes {change.table} by what it leaves behind (a marker column, WHERE on the old"
+        " form), or make it one transaction with the version record.",
     )
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from seatrial.checks import Found, causes, check
-from seatrial.checks.case import Case, Rows, finding, n, which
+from seatrial.checks import Found, check
+from seatrial.checks.case import Case, Rows, finding, n, narrow, which
+from seatrial.checks.causes import rows as why
 from seatrial.model import Phase, Severity
 
 
@@ -22,7 +23,6 @@ def rows_left_behind(case: Case) -> Found:
             continue
         rows = Rows(key=diff.key)
         rows.add_rows(surplus, diff.added if diff.key else (), diff.columns)
-        why, advice = causes.told(causes.added(case, diff.table))
         verb = "is" if surplus == 1 else "are"
         text = (
             f"{n(surplus, 'row')} of {diff.table} {verb} there after down that "
@@ -36,6 +36,6 @@ def rows_left_behind(case: Case) -> Found:
             text,
             table=diff.table,
             rows=rows,
-            causes=why,
-            recommendation=advice,
+            causes=why.added(case, diff.table),
+            recommendation=narrow(case, case.trial.up),
         )

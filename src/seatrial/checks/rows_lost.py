@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from seatrial.checks import Found, causes, check
-from seatrial.checks.case import Case, Rows, finding, n, which
+from seatrial.checks import Found, check
+from seatrial.checks.case import Case, Rows, finding, n, narrow, which
+from seatrial.checks.causes import rows as why
 from seatrial.model import Phase, Severity
 
 
@@ -24,7 +25,6 @@ def rows_lost(case: Case) -> Found:
         rows.add_rows(diff.lost_count, diff.lost, diff.columns)
         state = case.before.table(diff.table)
         every = "all " if state and state.rows == diff.lost_count and state.rows > 1 else ""
-        why, advice = causes.told(causes.rows_lost(case, diff.table))
         text = (
             f"{every}{n(rows.count, 'row')} of {diff.table} that were there before up are missing "
             f"after down{which(rows)}."
@@ -41,6 +41,6 @@ def rows_lost(case: Case) -> Found:
             text,
             table=diff.table,
             rows=rows,
-            causes=why,
-            recommendation=advice,
+            causes=why.rows_lost(case, diff.table),
+            recommendation=narrow(case, case.trial.up),
         )

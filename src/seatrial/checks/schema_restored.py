@@ -6,6 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from seatrial.checks import Found, check
 from seatrial.checks.case import Case, finding, listed, n
+from seatrial.checks.causes.objects import not_restored
+from seatrial.checks.causes.objects import renamed as why_renamed
+from seatrial.checks.causes.objects import reordered as why_reordered
 from seatrial.model import ObjectKey, Phase, Severity, TableRef
 from seatrial.schema import Difference, diff, renamed, reordered
 
@@ -39,7 +42,7 @@ def schema_not_restored(case: Case) -> Found:
             table=table,
             columns=[c.key.name for c in changes if c.key.kind == "column"],
             objects=[c.key.label for c in changes],
-            causes=list(dict.fromkeys(_why(case, c) for c in changes)),
+            causes=(w for c in changes for w in not_restored(case, c)),
             recommendation=_advice(changes),
             count=len(changes),
         )
@@ -110,34 +113,6 @@ def _value(value: object) -> str:
     return ", ".join(v or "none" for v in value) if isinstance(value, tuple) else str(value)
 
 
-def _why(case: Case, change: Difference) -> str:
-    label = change.key.label
-    up_has, before_has = change.key in case.after_up.schema, change.old is not None
-    if before_has and change.new is None:
-        return (
-            f"up removes {label} and down does not create it again"
-            if not up_has
-            else f"down removes {label}, which was there before up"
-        )
-    if not before_has:
-        return (
-            f"up creates {label} and down does not remove it"
-            if up_has
-            else f"down creates {label}, which was not there before up"
-        )
-    same_as_up = up_has and not _changed(case.after_up.schema[change.key], change)
-    return (
-        f"up redefines {label} and down leaves it so"
-        if same_as_up
-        else f"down defines {label} otherwise than it was before up"
-    )
-
-
-def _changed(up: object, change: Difference) -> bool:
-    assert isinstance(up, dict) and change.new is not None
-    return any(up.get(name) != change.new.get(name) for name in change.attributes)
-
-
 def as_before(names: Iterable[str]) -> str:
     return "as it was" if len(list(names)) == 1 else "as they were"
 
@@ -175,7 +150,7 @@ def column_order_changed(case: Case) -> Found:
             table=table,
             columns=[c for c in case.before.schema.columns(table) if c in case.after_down.schema.columns(table)],
             objects=[f"table {table}"],
-            causes=["a column that is dropped and added again goes to the end"],
+            causes=why_reordered(case, table),
             recommendation="Name columns in every SELECT and INSERT that depends on their order.",
             count=1,
         )
@@ -203,7 +178,7 @@ def object_renamed(case: Case) -> Found:
             f"{listed(f'{a.label} is now {b.name}' for a, b in pairs)}.",
             table=table,
             objects=[a.label for a, _ in pairs],
-            causes=["down creates it without its name, or under another"],
+            causes=(w for a, b in pairs for w in why_renamed(case, a, b)),
             recommendation="Name the object in down as it was named before up.",
             count=len(pairs),
         )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from seatrial.checks import Found, check
-from seatrial.checks.case import Case, finding, shorten
+from seatrial.checks.case import Case, Cause, finding, shorten
 from seatrial.model import Finding, Phase, Refusal, Severity, Step, StepError
 
 
@@ -37,18 +39,33 @@ def _failed(case: Case, rule: str, phase: Phase, step: Step) -> Finding:
         Severity.CRITICAL,
         phase,
         f"{phase.value.capitalize()} failed{what}: {shorten(error.message, 300)}{code}",
-        causes=[f"{_who(error)}: {shorten(error.message, 200)}"],
+        causes=_causes(error),
         recommendation=_advice(phase, error),
         sql=error.statement,
         count=1,
     )
 
 
-def _who(error: StepError) -> str:
-    """Who refused: the database, which gives a code and a statement, or the migration's own code."""
-    if error.code or error.statement:
-        return "the database refused the statement"
-    return "the migration's own code raised an error"
+_HAD_AGAINST = {
+    Refusal.SYNTAX: "the database cannot read the statement",
+    Refusal.MISSING: "the statement names what is not there",
+    Refusal.EXISTING: "the statement makes what is there already",
+    Refusal.ROWS: "rows that are stored, or that the statement writes, do not fit",
+    Refusal.RELIED_ON: "other objects need what the statement drops or changes",
+    Refusal.LOCK: "the statement did not get its lock in time",
+}
+
+
+def _causes(error: StepError) -> Iterator[Cause]:
+    """Who refused: the database, which gives a code and a statement, or the migration's own code; and what it has
+    against it."""
+    said = shorten(error.message, 200)
+    if error.about is not None:
+        yield Cause(f"{_HAD_AGAINST[error.about]}: {said}")
+    elif error.code or error.statement:
+        yield Cause(f"the database refused the statement: {said}")
+    elif error.message:
+        yield Cause(f"the migration's own code raised an error: {said}")
 
 
 _ADVICE = {

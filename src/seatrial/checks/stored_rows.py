@@ -6,7 +6,8 @@ import dataclasses
 from collections.abc import Iterator
 
 from seatrial.checks import Found, check
-from seatrial.checks.case import Case, Rows, finding, listed, n, which
+from seatrial.checks.case import Case, Cause, Rows, finding, listed, n, which
+from seatrial.checks.causes.rules import advice, broken, required, untied
 from seatrial.model import Finding, Integrity, NotVerified, Phase, ProbeResult, Severity, TableRef
 
 
@@ -63,7 +64,7 @@ def _required(case: Case, table: TableRef, probe: ProbeResult) -> Finding:
         rows=rows,
         columns=probe.columns,
         objects=[f"column {table}.{c}" for c in probe.columns],
-        causes=[f"{probe.phase.value} left rows without a value"],
+        causes=required(case, table, probe),
         recommendation=f"Fill {table}.{listed(probe.columns)} in the same migration.",
         sql=probe.sql,
     )
@@ -117,8 +118,8 @@ def _finding(
         rows=rows,
         columns=list(dict.fromkeys(c for _, r in shown for c in r.columns)),
         objects=labels,
-        causes=_causes(case, rule, table, first, bool(new)),
-        recommendation=_advice(rule, table, first),
+        causes=_causes(case, rule, table, first, phase, new=bool(new)),
+        recommendation=advice(case, table, first),
         sql=first.sql,
         preexisting=not new,
         inferred=inferred,
@@ -178,45 +179,10 @@ def _text(rule: str, table: TableRef, result: Integrity, rows: Rows, phase: Phas
     return f"{said} No foreign key declares it: it is inferred from the names, and every row obeyed it before up."
 
 
-def _causes(case: Case, rule: str, table: TableRef, result: Integrity, new: bool) -> list[str]:
+def _causes(case: Case, rule: str, table: TableRef, result: Integrity, phase: Phase, *, new: bool) -> Iterator[Cause]:
     if not new:
-        return ["the rows broke it before this migration"]
-    before = {k.label for k in case.before.schema}
-    parent = result.references.split("(")[0]
-    if result.object.startswith("relationship "):
-        return [_untied(case, table, parent)]
-    if rule == "orphaned-rows" and result.object in before:
-        gone = next((d for d in case.trial.up_changes if str(d.table) == parent and d.lost_count), None)
-        if gone:
-            return [f"up removed {n(gone.lost_count, 'row')} of {parent} while the foreign key was not enforced"]
-    if result.object not in before:
-        return [f"{result.object} was declared over rows that break it, without being checked against them"]
-    if rule == "orphaned-rows" and parent not in map(str, case.after_up.schema.tables()):
-        return [f"{result.object} refers to {parent}, which is not there after up"]
-    changed = case.up_diff(table)
-    if changed:
-        return [f"up changed rows of {table} while {result.object} was not enforced"]
-    return ["cause not determined"]
-
-
-def _untied(case: Case, table: TableRef, parent: str) -> str:
-    """Why rows lost their parent where nothing in the schema ties them to it."""
-    for step, changes in (("up", case.trial.up_changes), ("down", case.trial.down_changes)):
-        gone = next((d for d in changes if str(d.table) == parent), None)
-        if gone and gone.lost_count:
-            return f"{step} removed {n(gone.lost_count, 'row')} of {parent}, and no foreign key ties {table} to them"
-        if any(d.table == table for d in changes):
-            return f"{step} wrote rows of {table}, and no foreign key holds them to {parent}"
-    return "cause not determined"
-
-
-def _advice(rule: str, table: TableRef, result: Integrity) -> str:
-    return {
-        "orphaned-rows": f"Delete or re-attach the orphans of {table} in the same migration, then "
-        + (
-            "declare a foreign key." if result.object.startswith("relationship ") else "have the foreign key validated."
-        ),
-        "duplicate-keys": f"Decide which of the duplicates stays before {result.object} is declared.",
-        "check-violated": f"Correct the rows, then validate {result.object}.",
-        "nulls-in-required": f"Fill {table}.{listed(result.columns)} before it is declared as required.",
-    }[rule]
+        yield Cause("the rows broke it before this migration", advice(case, table, result))
+    elif result.object.startswith("relationship "):
+        yield from untied(case, table, result, phase)
+    else:
+        yield from broken(case, rule, table, result, phase)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from seatrial.checks import Found, causes, check
-from seatrial.checks.case import Case, Rows, finding, listed, n, which
+from seatrial.checks import Found, check
+from seatrial.checks.case import Case, Rows, finding, listed, n, narrow, which
+from seatrial.checks.causes import values as why
 from seatrial.model import Phase, Severity
 
 
@@ -22,7 +23,6 @@ def values_lost(case: Case) -> Found:
         rows = Rows(key=diff.key)
         rows.add_changes(diff, {c for g in diff.changed for c in g.columns})
         columns = [c for c in diff.columns if c in rows.columns] or rows.columns
-        why, advice = causes.told(causes.values_lost(case, diff.table, columns))
         held = "holds" if rows.count == 1 else "hold"
         names = listed(f"{diff.table}.{c}" for c in columns)
         gone = set(columns) <= set(diff.missing_columns)
@@ -41,6 +41,6 @@ def values_lost(case: Case) -> Found:
             table=diff.table,
             rows=rows,
             columns=columns,
-            causes=why,
-            recommendation=advice,
+            causes=why.values_lost(case, diff.table, columns),
+            recommendation=narrow(case, case.trial.up),
         )

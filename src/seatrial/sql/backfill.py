@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from seatrial.model import TableRef
-from seatrial.sql.batches import NotTaken, conjuncts, limitless, rangeless, render, signature
+from seatrial.sql.batches import NotTaken, conjuncts, limitless, limits_of, rangeless, ranges_of, render, signature
 from seatrial.sql.cursor import Cursor, Tokens
 from seatrial.sql.dml import changes
 from seatrial.sql.effects import Span, Update, Verb
@@ -51,6 +51,10 @@ class Backfill:
     sources: str = ""  # what stands behind FROM
     joined: bool = False  # several rows of sources may meet one row
     conditions: tuple[str, ...] = ()  # of each batch, without LIMIT and key ranges; empty: every row
+    batches: tuple[str, ...] = ()  # every statement of it
+    limits: tuple[str, ...] = ()  # what was taken away from them: "LIMIT 2"
+    ranges: tuple[str, ...] = ()  # "id <= 100"
+    reads_itself: bool = False  # WHERE reads a column that SET writes, in other rows: each run reaches more of them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +138,16 @@ def _joined(candidates: list[_Candidate]) -> Iterator[Backfill]:
         forms = [_form(b, c.keys) for b, c in zip(bare, group, strict=True)]
         kept = [b if forms.count(f) > 1 else c.where for b, f, c in zip(bare, forms, group, strict=True)]
         conditions = tuple(dict.fromkeys(render(k) for k in kept))
-        yield replace(group[0].backfill, conditions=() if "" in conditions else conditions)
+        ranges = [
+            render(r) for c, k in zip(group, kept, strict=True) if k is not c.where for r in ranges_of(c.where, c.keys)
+        ]
+        yield replace(
+            group[0].backfill,
+            conditions=() if "" in conditions else conditions,
+            batches=tuple(c.backfill.statement for c in group),
+            limits=tuple(dict.fromkeys(limit for c in group for limit in c.backfill.limits)),
+            ranges=tuple(dict.fromkeys(ranges)),
+        )
 
 
 def _form(where: Sequence[Token], keys: frozenset[str]) -> tuple[object, ...]:
@@ -236,6 +249,8 @@ def _candidate(world: World, run: Run, statement: str) -> _Candidate:
         prefix=render(prefix),
         sources=render(sources),
         joined=bool(update.sources) or _is_joined(tokens, update.targets),
+        limits=tuple(limits_of(tokens)),
+        reads_itself=_reads_itself(world, tokens, update, columns),
     )
     return _Candidate(
         run=run,
@@ -257,6 +272,13 @@ def _without_itself(tokens: Tokens, update: Update) -> Update:
     """SET without ``c = c``, which only keeps MySQL's ON UPDATE from firing."""
     kept = [a for a in update.items if [t.name for t in _span(tokens, a.value)] != list(a.columns)]
     return replace(update, items=tuple(kept)) if kept else update
+
+
+def _reads_itself(world: World, tokens: Tokens, update: Update, columns: list[Column]) -> bool:
+    """Whether a sub-select in WHERE reads what SET writes: what it fills lets the next run reach more rows."""
+    where, names = _span(tokens, update.where), {world.fold(c.name) for c in columns}
+    inside = where[next((i for i, t in enumerate(where) if t.word == "SELECT"), len(where)) :]
+    return any(t.name and world.fold(t.name) in names for t in inside)
 
 
 def _set_signature(tokens: Tokens, update: Update) -> tuple[object, ...]:

@@ -62,6 +62,22 @@ def limitless(tokens: Tokens, *, tables: bool = False) -> list[Token]:
     return kept
 
 
+def limits_of(tokens: Tokens) -> list[str]:
+    """Every LIMIT or FETCH of a statement as it is written, at any depth."""
+    starts = [i for i, t in enumerate(tokens) if t.word in ("LIMIT", "FETCH")]
+    return [render([t for t in tokens[i : i + _clause(tokens, i)] if t.word != ";"]) for i in starts]
+
+
+def _clause(tokens: Tokens, first: int) -> int:
+    """How many tokens a LIMIT has: to the end, the closing bracket, or what locks."""
+    for i in range(first, len(tokens)):
+        if tokens[i].word in (")", "FOR", "RETURNING", *_ENDS):
+            return i - first
+        if tokens[i].word == "(":
+            return closing(tokens, i, len(tokens)) + 1 - first
+    return len(tokens) - first
+
+
 def _limits(tokens: Tokens) -> bool:
     return any(tokens[i].word in _LIMITS for i in top(tokens, 0, len(tokens)))
 
@@ -87,6 +103,11 @@ def rangeless(tokens: Sequence[Token], keys: frozenset[str]) -> tuple[Token, ...
             kept.append(_and(part[0]))
         kept += part
     return tuple(kept)
+
+
+def ranges_of(tokens: Sequence[Token], keys: frozenset[str]) -> list[list[Token]]:
+    """The outermost parts of a condition that only say from which key to which."""
+    return [p for p in conjuncts(tokens) if _is_range(p, keys)]
 
 
 def _and(before: Token) -> Token:

@@ -1,0 +1,341 @@
+"""Why rows are missing, or are there, that should not be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from seatrial.checks.case import Case, Cause, listed, quoted, shorten
+from seatrial.checks.causes.triggers import fired
+from seatrial.model import Attributes, ObjectKey, Schema, TableRef
+from seatrial.sql import remedy
+from seatrial.sql.intent import Intent
+from seatrial.sql.look import names_in, says, where_of
+from seatrial.sql.tokens import code
+
+
+def rows_lost(case: Case, table: TableRef) -> Iterator[Cause]:
+    """Why rows of a table are missing after down."""
+    gone_in_up = case.up_diff(table).lost_count > 0
+    if gone_in_up:
+        yield from removed(case, table)
+        yield from _parked_and_dropped(case, table)
+    if not gone_in_up or case.down_diff(table).lost_count > case.up_diff(table).lost_count:
+        yield from removed_by_down(case, table)
+
+
+def removed(case: Case, table: TableRef) -> Iterator[Cause]:
+    """Why up removed rows of a table; the first that fits, for the others would only follow from it."""
+    for find in (_dropped, _renumbered, _rekeyed, _deleted, _of_partitions, _by_cascade, _rebuilt, _otherwise):
+        if found := list(find(case, table)):
+            yield from found
+            return
+
+
+def _dropped(case: Case, table: TableRef) -> Iterator[Cause]:
+    if not case.up.drops_table(table) or case.up.rebuilds(table):
+        return
+    how = f"up drops the table ({quoted(case.up.drops_table(table))})"
+    dialect = case.trial.engine
+    if case.down_ran and table in case.after_down.schema.tables():
+        how += (
+            f" and down fills it otherwise ({quoted(case.down.inserts_into(table))})"
+            if case.down.inserts_into(table)
+            else " and down creates it again without its rows"
+        )
+    old = remedy.kept(table, "old")
+    yield Cause(
+        how,
+        f"Rename it out of the way instead (`{remedy.rename_table(table, old.name, dialect)}`), rename it back in down,"
+        f" and drop {old} in a later migration.",
+    )
+
+
+def _renumbered(case: Case, table: TableRef) -> Iterator[Cause]:
+    """Up drops a column of the key, and down gives every row a new value in it: no row has its old key."""
+    gone = [c for c in case.key_of(table) if case.up.drops_column(table, c)]
+    if gone and case.down_ran and set(gone) <= set(case.after_down.schema.columns(table)):
+        yield Cause(
+            f"up drops the key column {listed(gone)} ({quoted(case.up.drops_column(table, gone[0]))}) and down numbers"
+            " the rows anew",
+            f"Keep the values of {listed(f'{table}.{c}' for c in gone)} beside another column that tells the rows"
+            " apart, and let down put them back.",
+        )
+
+
+def _rekeyed(case: Case, table: TableRef) -> Iterator[Cause]:
+    """An UPDATE of the key: under their old key the rows are not there any more."""
+    keys = [c for c in case.key_of(table) if case.up.assigns_column(table, c)]
+    if keys and case.up.updates(table) and case.up_diff(table).added_count and not case.up.deletes_from(table):
+        yield Cause(
+            f"up gives rows another {listed(keys)} ({quoted(case.up.assigns_column(table, keys[0]))}), under which they"
+            " are other rows to everything that refers to them",
+            f"Keep the old and the new {listed(keys)} in a side table, give every table that refers to {table} the new"
+            " ones in the same migration, and let down go back by it.",
+        )
+
+
+def _deleted(case: Case, table: TableRef) -> Iterator[Cause]:
+    direct = case.up.truncates(table) or case.up.deletes_from(table)
+    again = case.up.inserts_into(table)
+    back = (
+        f" and puts back only a part of them ({quoted(again)})" if again and not case.up_diff(table).added_count else ""
+    )
+    if direct:
+        yield Cause(f"up deletes them ({quoted(direct)}){back}", _keep_them(case, table, direct))
+
+
+def _keep_them(case: Case, table: TableRef, statements: Sequence[str]) -> str:
+    dialect = case.trial.engine
+    where = where_of(statements[0], dialect) if len(statements) == 1 else ""
+    return (
+        f"Copy them before they go (`{remedy.keep_rows(table, dialect, where)}`) and let down put them back"
+        f" (`{remedy.put_rows_back(case.before.schema, table, dialect)}`)."
+    )
+
+
+def _of_partitions(case: Case, table: TableRef) -> Iterator[Cause]:
+    """ALTER TABLE ... DROP PARTITION, which takes the rows with it (MySQL manual, 26.3)."""
+    for text in case.up.naming(table):
+        if any(says(text, case.trial.engine, verb, "PARTITION") for verb in ("DROP", "TRUNCATE")):
+            yield Cause(
+                f"the rows of a partition go with it ({quoted([text])})",
+                f"Move its rows to a table of their own ({_exchange(case, table)}), and let down bring them back.",
+            )
+
+
+def _exchange(case: Case, table: TableRef) -> str:
+    name = remedy.of(table, case.trial.engine)
+    return f"`ALTER TABLE {name} EXCHANGE PARTITION ... WITH TABLE {remedy.of(remedy.kept(table), case.trial.engine)}`"
+
+
+def _by_cascade(case: Case, table: TableRef) -> Iterator[Cause]:
+    yield from cascades(case, table, "CASCADE")
+
+
+def _rebuilt(case: Case, table: TableRef) -> Iterator[Cause]:
+    if not case.up.rebuilds(table) or table not in case.after_up.schema.tables():
+        return
+    state = case.after_up.table(table)
+    copied = [
+        s for s in case.up.rebuilds(table) if names_in(s, table.name, case.trial.engine) and "SELECT" in s.upper()
+    ]
+    copy = "the copy takes only a part of its rows" if state and state.rows else "its rows are not copied"
+    yield Cause(
+        f"up rebuilds the table and {copy} ({quoted(copied or case.up.rebuilds(table))})",
+        f"Copy every row of {table} into the new table; those that do not fit go to a side table first"
+        f" ({remedy.of(remedy.kept(table), case.trial.engine)}), for down to put back.",
+    )
+
+
+def _otherwise(case: Case, table: TableRef) -> Iterator[Cause]:
+    yield from fired(case, table, "up", "removed")
+    ignored = [s.sql for s in case.trial.up.statements if "ignore" in s.sql.lower().split()[:6]]
+    if ignored and case.up.names_table(table):
+        yield Cause(
+            f"IGNORE lets the engine delete rows that the new rule refuses ({quoted(ignored)})",
+            f"Find the duplicates in {table}, decide which row stays, and delete the others in a statement of their own"
+            " before the rule is added without IGNORE.",
+        )
+
+
+def _parked_and_dropped(case: Case, table: TableRef) -> Iterator[Cause]:
+    """The rows went to a table that up made and down threw away."""
+    if not case.down_ran:
+        return
+    before, after = set(case.before.schema.tables()), set(case.after_down.schema.tables())
+    for parking in case.after_up.schema.tables():
+        if parking in before or parking in after or not case.up.inserts_into(parking):
+            continue
+        if any(names_in(s, table.name, case.trial.engine) for s in case.up.inserts_into(parking)):
+            dialect = case.trial.engine
+            columns = remedy.columns_of(case.before.schema, table, dialect)
+            yield Cause(
+                f"up moves rows to {parking}, and down drops {parking} without moving them back",
+                f"In down, insert the rows of {parking} into {remedy.of(table, dialect)} ({columns}) before"
+                f" {parking} is dropped.",
+            )
+
+
+def removed_by_down(case: Case, table: TableRef) -> Iterator[Cause]:
+    """Why down removed rows that were there before up."""
+    down = case.down
+    if table not in case.after_down.schema.tables() and down.drops_table(table):
+        yield Cause(
+            f"down drops {table}, which was there before up ({quoted(down.drops_table(table))})",
+            f"Let up fail where {table} is there already (CREATE TABLE without IF NOT EXISTS), so that down removes"
+            " only what up created.",
+        )
+    elif down.rebuilds(table) or down.drops_table(table):
+        yield Cause(
+            f"down puts another table in the place of {table} and does not carry every row over "
+            f"({quoted(down.rebuilds(table) or down.drops_table(table))})",
+            f"Copy every row of {table} into the new table before the old one is dropped.",
+        )
+    elif down.truncates(table) or down.deletes_from(table):
+        direct = down.truncates(table) or down.deletes_from(table)
+        yield Cause(
+            f"down deletes rows that were there before up ({quoted(direct)})",
+            f"Let down delete by their key only those rows of {table} that up added.",
+        )
+    else:
+        yield from _by_down_elsewhere(case, table)
+
+
+def _by_down_elsewhere(case: Case, table: TableRef) -> Iterator[Cause]:
+    down = case.down
+    keys = [c for c in case.key_of(table) if down.assigns_column(table, c)]
+    if keys:
+        yield Cause(
+            f"down gives rows another {listed(keys)} than they had ({quoted(down.assigns_column(table, keys[0]))})",
+            f"Let down give each row the {listed(keys)} that it had, from a table of old and new ones that up keeps.",
+        )
+    for key, attributes in _foreign_keys(case.after_up.schema, table):
+        parent = str(attributes.get("references"))
+        if attributes.get("on_delete") == "CASCADE" and _deletes(down, parent):
+            yield Cause(
+                f"down deletes rows of {parent}, and ON DELETE CASCADE of {key.label} takes these with them",
+                f"Do not delete rows of {parent} that {table} refers to, or put its rows back afterwards.",
+            )
+    yield from fired(case, table, "down", "removed")
+
+
+def _deletes(intent: Intent, table: str) -> bool:
+    ref = TableRef(*table.split(".", 1)) if "." in table else TableRef("", table)
+    return bool(intent.deletes_from(ref) or intent.truncates(ref) or intent.drops_table(ref))
+
+
+def cascades(case: Case, table: TableRef, action: str) -> Iterator[Cause]:
+    """Foreign keys of the table whose parents up deleted, or dropped as SQLite does: row by row."""
+    for key, attributes in _foreign_keys(case.before.schema, table):
+        if attributes.get("on_delete") == action:
+            yield from _cascade(case, table, key, attributes, action)
+
+
+def _cascade(case: Case, table: TableRef, key: ObjectKey, attributes: Attributes, action: str) -> Iterator[Cause]:
+    parent = str(attributes.get("references"))
+    ref = _table(case, parent)
+    statements = case.up.deletes_from(ref) or case.up.truncates(ref)
+    replaced = [s for s in case.up.inserts_into(ref) if _replaces(s, case.trial.engine)]
+    if ref == table and not statements:
+        return  # the rows went for another reason, and took each other with them
+    dropped = case.up.drops_table(ref) or case.up.rebuilds(ref)
+    effect = (
+        "removed the rows that referred to them" if action == "CASCADE" else f"emptied {listed(_texts(attributes))}"
+    )
+    fires = f"and ON DELETE {action} of {key.label} {effect}"
+    if replaced and not statements:
+        yield Cause(
+            f"REPLACE deletes a row of {parent} before it writes it anew ({quoted(replaced)}), {fires}",
+            f"Change the rows of {parent} that are there with {_upsert(case)}, which deletes nothing.",
+        )
+    elif statements or (case.up_diff(ref).lost_count and not _went(case, ref)):
+        how = f" ({quoted(statements)})" if statements else ""
+        yield Cause(f"up deletes rows of {parent}{how}, {fires}", _save_children(case, table, parent, action))
+    elif dropped:
+        yield Cause(
+            f"dropping {parent} deletes its rows first, {fires} ({quoted(dropped)})",
+            f"Switch foreign keys off while {parent} is rebuilt (`PRAGMA foreign_keys = OFF`, which only counts outside"
+            " a transaction), and run `PRAGMA foreign_key_check` before they are on again."
+            if case.trial.engine == "sqlite"
+            else f"Detach {table} from {parent} on purpose before {parent} is dropped.",
+        )
+    elif _went(case, ref):
+        yield Cause(f"rows of {parent} went by a cascade, {fires}", _save_children(case, table, parent, action))
+
+
+def _save_children(case: Case, table: TableRef, parent: str, action: str) -> str:
+    dialect = case.trial.engine
+    if action == "CASCADE":
+        return (
+            f"Copy the rows of {table} before those of {parent} go (`{remedy.keep_rows(table, dialect)}`), and let down"
+            f" put back what is missing after the rows of {parent}; or move them to another parent first, in a"
+            " statement of its own."
+        )
+    return (
+        f"Note which row of {parent} each row of {table} refers to before rows of {parent} are deleted"
+        f" (`{remedy.keep_rows(table, dialect)}`), and let down set it again."
+    )
+
+
+def _replaces(statement: str, dialect: str) -> bool:
+    words = [t.word for t in code(statement, dialect)[:3]]
+    return words[:1] == ["REPLACE"] or words == ["INSERT", "OR", "REPLACE"]
+
+
+def _upsert(case: Case) -> str:
+    mysql = case.trial.engine in remedy.MYSQL
+    return "INSERT ... ON DUPLICATE KEY UPDATE" if mysql else "INSERT ... ON CONFLICT ... DO UPDATE"
+
+
+def _went(case: Case, table: TableRef) -> bool:
+    """Rows of a table went by cascades from further up; foreign keys may form circles."""
+    waiting, seen = [table], {table}
+    while waiting:
+        for _, attributes in _foreign_keys(case.before.schema, waiting.pop()):
+            parent = _table(case, str(attributes.get("references")))
+            if attributes.get("on_delete") != "CASCADE" or parent in seen:
+                continue
+            if case.up_diff(parent).lost_count or case.up.deletes_from(parent) or case.up.truncates(parent):
+                return True
+            if case.up.drops_table(parent) or case.up.rebuilds(parent):
+                return True
+            seen.add(parent)
+            waiting.append(parent)
+    return False
+
+
+def _table(case: Case, label: str) -> TableRef:
+    return next((t for t in case.before.schema.tables() if str(t) == label), TableRef("", label))
+
+
+def _texts(attributes: Attributes) -> tuple[str, ...]:
+    columns = attributes.get("columns")
+    return columns if isinstance(columns, tuple) else ()
+
+
+def _foreign_keys(schema: Schema, table: TableRef) -> Iterator[tuple[ObjectKey, Attributes]]:
+    return ((k, a) for k, a in schema.of(table).items() if a.get("type") == "foreign key")
+
+
+def added(case: Case, table: TableRef) -> Iterator[Cause]:
+    """Why there are rows in a table that were not there before up."""
+    renumbered = [*_renumbered(case, table), *_rekeyed(case, table)]
+    direct = case.up.inserts_into(table)
+    if direct:
+        yield Cause(f"up inserts them ({quoted(direct)}) {_left_by_down(case, table)}", _delete_them(case, table))
+    elif renumbered:
+        yield from renumbered
+    else:
+        yield from fired(case, table, "up", "added")
+        if case.down_ran:
+            yield from _added_by_down(case, table)
+
+
+def _left_by_down(case: Case, table: TableRef) -> str:
+    deletes = case.down.deletes_from(table) if case.down_ran else ()
+    return f"and down deletes other ones ({quoted(deletes)})" if deletes else "and down does not delete them"
+
+
+def _delete_them(case: Case, table: TableRef) -> str:
+    diff = case.down_diff(table)
+    if not diff.key or len(diff.added) != diff.added_count or diff.added_count > 20:
+        return f"Let down delete exactly those rows of {table} that up added."
+    where = case.rows_sql(table, [r.key for r in diff.added]).partition(" WHERE ")[2]
+    return f"In down, `DELETE FROM {remedy.of(table, case.trial.engine)} WHERE {shorten(where, 200)}`."
+
+
+def _added_by_down(case: Case, table: TableRef) -> Iterator[Cause]:
+    keys = [c for c in case.key_of(table) if case.down.assigns_column(table, c)]
+    if case.down.inserts_into(table):
+        yield Cause(
+            f"down inserts them ({quoted(case.down.inserts_into(table))})",
+            f"Let down insert only those rows that {table} held before up.",
+        )
+    elif keys:
+        wrote = quoted(case.down.assigns_column(table, keys[0]))
+        yield Cause(
+            f"down gives rows another {listed(keys)} than they had ({wrote})",
+            f"Let down give each row the {listed(keys)} that it had, from a table of old and new ones that up keeps.",
+        )
+    else:
+        yield from fired(case, table, "down", "added")

@@ -1,0 +1,65 @@
+"""Triggers that fired while a step wrote to their table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from seatrial.checks.case import Case, Cause
+from seatrial.model import Attributes, ObjectKey, Schema, TableRef
+from seatrial.sql import remedy
+from seatrial.sql.intent import Intent
+from seatrial.sql.look import events_of, names_in
+
+_VERBS = {"removed": "DELETE", "added": "INSERT"}
+
+
+def fired(case: Case, table: TableRef, step: str, effect: str) -> Iterator[Cause]:
+    """Triggers on tables that ``step`` wrote to whose text, or whose function's text, names this table.
+
+    ``effect``: "removed", "added", or "changed x of".
+    """
+    intent, schema = (case.up, case.before.schema) if step == "up" else (case.down, case.after_up.schema)
+    for key, attributes in schema.items():
+        if key.kind != "trigger" or key.owner is None or not attributes.get("enabled", True):
+            continue
+        if _is_fired(case, intent, key.owner, attributes) and _does(case, schema, key, attributes, table, effect):
+            yield Cause(
+                f"trigger {key.name} on {key.owner} fired while {step} wrote to {key.owner}, and {effect} them",
+                _advice(case, key, attributes, step),
+            )
+
+
+def _is_fired(case: Case, intent: Intent, owner: TableRef, attributes: Attributes) -> bool:
+    events = events_of(str(attributes.get("definition") or ""), case.trial.engine)
+    writes = {
+        "INSERT": intent.inserts_into(owner),
+        "UPDATE": intent.updates(owner) or intent.inserts_into(owner),  # an upsert updates
+        "DELETE": intent.deletes_from(owner),
+        "TRUNCATE": intent.truncates(owner),
+    }
+    if any(writes[e] for e in events):
+        return True
+    views = owner not in (case.before.schema.tables())
+    return intent.names_table(owner) and (views or not any(writes.values()))
+
+
+def _does(case: Case, schema: Schema, key: ObjectKey, attributes: Attributes, table: TableRef, effect: str) -> bool:
+    text = str(attributes.get("definition") or "")
+    bodies = {k.name.split("(")[0]: str(a.get("definition")) for k, a in schema.items() if k.kind == "function"}
+    called = [body for name, body in bodies.items() if name in text]
+    verb = _VERBS.get(effect, "")
+    if not any(verb in body.upper() for body in called or (text,)):
+        return False
+    return key.owner == table or any(names_in(t, table.name, case.trial.engine) for t in (text, *called))
+
+
+def _advice(case: Case, key: ObjectKey, attributes: Attributes, step: str) -> str:
+    """Only PostgreSQL can switch a trigger off (SQLite and MySQL know no DISABLE TRIGGER)."""
+    dialect, owner = case.trial.engine, key.owner
+    assert owner is not None
+    if dialect == "postgresql":
+        off = f"ALTER TABLE {remedy.of(owner, dialect)} DISABLE TRIGGER {remedy.quoted(key.name, dialect)}"
+        return f"In {step}, switch it off before (`{off}`) and on again afterwards (ENABLE TRIGGER)."
+    again = remedy.create_again(key, attributes, dialect)
+    how = f" (`{again}`)" if again else ""
+    return f"In {step}, drop it before (`{remedy.drop(key, dialect)}`) and create it again afterwards{how}."

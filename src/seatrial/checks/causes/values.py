@@ -1,0 +1,266 @@
+"""Why values are other ones, in rows that stayed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from seatrial.checks.case import Case, Cause, listed, quoted
+from seatrial.checks.causes.conversion import losses
+from seatrial.checks.causes.rows import cascades
+from seatrial.checks.causes.triggers import fired
+from seatrial.model import Attributes, Schema, TableDiff, TableRef
+from seatrial.schema import converts, diff
+from seatrial.sql import remedy
+from seatrial.sql.look import names_in
+
+
+def values_lost(case: Case, table: TableRef, columns: Sequence[str]) -> Iterator[Cause]:
+    """Why values of these columns are others after down."""
+    changed_in_up = {c for g in case.up_diff(table).changed for c in g.columns}
+    for column in columns:
+        if case.up.drops_column(table, column) or column in case.up_diff(table).missing_columns:
+            yield _dropped(case, table, column)
+        elif column in changed_in_up:
+            yield from changed_by_up(case, table, column)
+        else:
+            yield from changed_by_down(case, table, column)
+
+
+def _dropped(case: Case, table: TableRef, column: str) -> Cause:
+    statements = case.up.drops_column(table, column)
+    how = f" ({quoted(statements)})" if statements else ""
+    advice = _keep(case, table, column)
+    if column not in case.after_down.schema.columns(table):
+        return Cause(f"up drops the column {column}{how} and down does not bring it back", advice)
+    filled = case.down.assigns_column(table, column)
+    if filled:
+        return Cause(
+            f"up drops the column {column}{how} and down computes it anew ({quoted(filled)}), which does not give the"
+            " same values",
+            advice,
+        )
+    return Cause(f"up drops the column {column}{how} and down adds it again without its values", advice)
+
+
+def _keep(case: Case, table: TableRef, column: str) -> str:
+    """Rename first and drop later; where the column has to go now, keep a copy."""
+    dialect, key = case.trial.engine, case.key_of(table)
+    away = remedy.rename_column(table, column, f"{column}_old", dialect)
+    rename = f"Rename the column instead (`{away}`, back in down) and drop it in a later migration"
+    if not key or column in key:
+        return f"{rename}."
+    copy = remedy.keep_column(table, key, column, dialect)
+    back = remedy.put_column_back(table, key, column, dialect)
+    return f"{rename}; or keep its values (`{copy}`) and put them back in down (`{back}`)."
+
+
+def changed_by_up(case: Case, table: TableRef, column: str) -> Iterator[Cause]:
+    """Why up changed what a column holds, in rows that stayed; the first that fits."""
+    for find in (_overwritten, _converted, _emptied, _timed, _by_trigger, _copied, _renamed):
+        if found := list(find(case, table, column)):
+            yield from found
+            return
+
+
+def _overwritten(case: Case, table: TableRef, column: str) -> Iterator[Cause]:
+    if not (wrote := case.up.assigns_column(table, column)) or not case.up.updates(table):
+        return
+    dialect = case.trial.engine
+    wrote = tuple(s for s in wrote if names_in(s, column, dialect)) or wrote
+    said = f"up overwrites {column} ({quoted(wrote)})"
+    again = case.down.assigns_column(case.now_named(table), column) if case.down_ran else ()
+    if again:
+        yield Cause(
+            f"{said} and down computes it back ({quoted(again)}), which does not give every value as it was",
+            _copy(case, table, column),
+        )
+    elif keeper := _keeper(case, table, column):
+        yield Cause(
+            f"{said}, and down throws away {keeper}, where it was kept, without copying it back",
+            f"In down, copy the values of {table}.{column} back from {keeper} before that is dropped.",
+        )
+    else:
+        yield Cause(f"{said} and down does not put back what it was", _copy(case, table, column))
+
+
+def _copy(case: Case, table: TableRef, column: str) -> str:
+    dialect, key = case.trial.engine, case.key_of(table)
+    if not key or column in key:
+        return f"Copy {table}.{column} to a new column before it is overwritten, and let down copy it back."
+    copy = remedy.keep_column(table, key, column, dialect)
+    back = remedy.put_column_back(table, key, column, dialect)
+    return f"Keep the values before they are overwritten (`{copy}`), and put them back in down (`{back}`)."
+
+
+def _keeper(case: Case, table: TableRef, column: str) -> str:
+    """A column or table that up made and filled from this column, and that is not there after down."""
+    if not case.down_ran:
+        return ""
+    dialect, before, after = case.trial.engine, case.before.schema, case.after_down.schema
+    target = case.now_named(table)
+    for name in case.after_up.schema.columns(target):
+        fresh = name not in before.columns(table) and name not in after.columns(table)
+        if fresh and any(names_in(s, column, dialect) for s in case.up.assigns_column(target, name)):
+            return f"{table}.{name}"
+    for side in case.after_up.schema.tables():
+        fresh = side not in before.tables() and side not in after.tables() and side != target
+        sent = case.up.inserts_into(side)
+        if fresh and any(names_in(s, table.name, dialect) and _takes(s, column, dialect) for s in sent):
+            return str(side)
+    return ""
+
+
+def _takes(statement: str, column: str, dialect: str) -> bool:
+    return "*" in statement or names_in(statement, column, dialect)
+
+
+def _converted(case: Case, table: TableRef, column: str) -> Iterator[Cause]:
+    if kind := conversion(case, table, column):
+        yield from converted(case, table, column, kind, case.down_diff(table) if case.down_ran else case.up_diff(table))
+
+
+def converted(
+    case: Case, table: TableRef, column: str, kind: tuple[str, str], change: TableDiff, *, by: str = "up"
+) -> Iterator[Cause]:
+    """A conversion, with what became of the values, as the rows show it."""
+    intent = case.up if by == "up" else case.down
+    statements = intent.alters_column_type(table if by == "up" else case.now_named(table), column)
+    how = f" ({quoted(statements)})" if statements else ""
+    found = list(losses(pairs_of(change, column)))
+    said = f"{by} converts {column} from {kind[0]} to {kind[1]}{how}"
+    for loss, example in found:
+        advice = f"{loss.advice[:1].upper()}{loss.advice[1:]}. " if loss.advice else ""
+        yield Cause(f"{said}, and {loss.how}: {example}", f"{advice}{beside(case, table, column, kind)}")
+    if not found:
+        yield Cause(f"{said}, which does not give every value as it was", beside(case, table, column, kind))
+
+
+def pairs_of(change: TableDiff, column: str) -> Iterator[tuple[str | None, str | None]]:
+    """Old and new form of each value of a column that a comparison tells of."""
+    for group in change.changed:
+        if column in group.columns:
+            place = group.columns.index(column)
+            yield from ((row.old[place], row.new[place]) for row in group.rows)
+
+
+def beside(case: Case, table: TableRef, column: str, kind: tuple[str, str]) -> str:
+    """Expand and contract: the old column stays until no value differs."""
+    dialect = case.trial.engine
+    new = f"{column}_new"
+    if kind[0] == kind[1] or " (" in kind[1]:
+        return f"Fill a new column beside {table}.{column}, and drop the old one only when no value differs."
+    add = f"ALTER TABLE {remedy.of(table, dialect)} ADD COLUMN {remedy.quoted(new, dialect)} {kind[1]}"
+    return f"Fill a new column beside it (`{add}`), and drop {column} in a later migration, when no value differs."
+
+
+def _emptied(case: Case, table: TableRef, column: str) -> Iterator[Cause]:
+    yield from cascades(case, table, "SET NULL")
+    yield from cascades(case, table, "SET DEFAULT")
+
+
+def _timed(case: Case, table: TableRef, column: str) -> Iterator[Cause]:
+    on_update = case.before.schema.columns(table).get(column, {}).get("on_update")
+    if on_update:
+        yield Cause(
+            f"up writes to the rows ({quoted(case.up.updates(table))}) and the engine sets {column} by itself"
+            f" (ON UPDATE {on_update})",
+            f"Add `{column} = {column}` to the SET of the UPDATE, which keeps its value.",
+        )
+
+
+def _by_trigger(case: Case, table: TableRef, column: str) -> Iterator[Cause]:
+    yield from fired(case, table, "up", f"changed {column} of")
+
+
+def _copied(case: Case, table: TableRef, column: str) -> Iterator[Cause]:
+    if statements := case.up.rebuilds(table):
+        copies = [s for s in statements if "SELECT" in s.upper()] or list(statements)
+        yield Cause(
+            f"up rebuilds the table and the copy puts other values into {column} ({quoted(copies)})",
+            f"Name the columns on both sides of the INSERT ... SELECT that fills {table}, in the same order, and take"
+            f" {column} over as it is.",
+        )
+
+
+def _renamed(case: Case, table: TableRef, column: str) -> Iterator[Cause]:
+    pairs = [(a, b) for t, a, b in case.trial.renames.columns if t == table]
+    if pairs:
+        back = "; ".join(remedy.rename_column(table, b, a, case.trial.engine) for a, b in reversed(pairs))
+        yield Cause(
+            f"up renames {listed(f'{a} to {b}' for a, b in pairs)}, and down does not take the renames back",
+            f"In down, `{back}`.",
+        )
+
+
+def changed_by_down(case: Case, table: TableRef, column: str) -> Iterator[Cause]:
+    """Why down changed what up had left alone; the first that fits."""
+    for find in (_renamed, _dropped_by_down, _written_by_down, _converted_by_down, _copied_by_down, _trigger_of_down):
+        if found := list(find(case, table, column)):
+            yield from found
+            return
+
+
+def _dropped_by_down(case: Case, table: TableRef, column: str) -> Iterator[Cause]:
+    if column not in case.after_down.schema.columns(table):
+        yield Cause(
+            f"down drops the column {column}, which was there before up"
+            f" ({quoted(case.down.drops_column(table, column) or case.down.rebuilds(table))})",
+            f"Let up fail where {table}.{column} is there already (ADD COLUMN without IF NOT EXISTS), so that down"
+            " removes only what up created.",
+        )
+
+
+def _written_by_down(case: Case, table: TableRef, column: str) -> Iterator[Cause]:
+    if wrote := case.down.assigns_column(case.now_named(table), column):
+        yield Cause(
+            f"down writes other values into {column} ({quoted(wrote)}), which up had not changed",
+            f"Leave {table}.{column} alone in down, or limit the UPDATE to the rows that up changed.",
+        )
+
+
+def _converted_by_down(case: Case, table: TableRef, column: str) -> Iterator[Cause]:
+    old, new = _type(case.after_up.schema, table, column), _type(case.after_down.schema, table, column)
+    if _differs(case.after_up.schema, case.after_down.schema, table, column):
+        yield from converted(case, table, column, (old, new), case.down_diff(table), by="down")
+
+
+def _copied_by_down(case: Case, table: TableRef, column: str) -> Iterator[Cause]:
+    if statements := case.down.rebuilds(table):
+        copies = [s for s in statements if "SELECT" in s.upper()] or list(statements)
+        yield Cause(
+            f"down rebuilds the table and the copy puts other values into {column} ({quoted(copies)})",
+            f"In down, name the columns on both sides of the INSERT ... SELECT that fills {table}, in the same order.",
+        )
+
+
+def _trigger_of_down(case: Case, table: TableRef, column: str) -> Iterator[Cause]:
+    yield from fired(case, table, "down", f"changed {column} of")
+
+
+def conversion(case: Case, table: TableRef, column: str) -> tuple[str, str] | None:
+    """The old and the new type where up declared the column otherwise."""
+    names = {(t, a): b for t, a, b in case.trial.renames.columns}
+    name = names.get((table, column), column)
+    new = case.after_up.schema.columns(case.now_named(table)).get(name)
+    old = case.before.schema.columns(table).get(column)
+    if old is None or new is None or not converts(old, new):
+        return None
+    same = old.get("type") == new.get("type")
+    return _words(old, charset=same), _words(new, charset=same)
+
+
+def _words(attributes: Attributes, *, charset: bool) -> str:
+    extra = (attributes.get("charset") or attributes.get("collation") or "") if charset else ""
+    return f"{attributes.get('type') or 'no type'}{f' ({extra})' if extra else ''}"
+
+
+def _differs(one: Schema, other: Schema, table: TableRef, column: str) -> bool:
+    return any(
+        d.key.name == column and d.key.owner == table and "type" in d.attributes
+        for d in diff(one, other)
+        if d.key.kind == "column"
+    )
+
+
+def _type(schema: Schema, table: TableRef, column: str) -> str:
+    return str(schema.columns(table).get(column, {}).get("type") or "no type")

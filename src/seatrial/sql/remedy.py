@@ -1,0 +1,146 @@
+"""SQL that an advice shows, for the very tables and columns at hand, as the dialect writes it. Pure.
+
+Nothing here is run: what is shown has to be right for the engine all the same. SQLite has no ALTER COLUMN and adds no
+constraint to a table that is there (manual, ALTER TABLE); MySQL and MariaDB name an index's table where they drop it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from seatrial.model import Attributes, Counter, ObjectKey, Schema, TableRef
+from seatrial.sql.tokens import code, quote_name, quote_string, words
+
+_CONSTRAINTS = ("constraint", "primary key", "unique", "foreign key", "check")
+MYSQL = ("mysql", "mariadb")
+
+
+def quoted(name: str, dialect: str) -> str:
+    """A name as people write it: quoted only where it has to be."""
+    plain = name.isascii() and name.isidentifier() and name == name.lower()
+    found = code(name, dialect) if plain else []
+    return name if plain and len(found) == 1 and name.upper() not in _WORDS else quote_name(name, dialect)
+
+
+_WORDS = words(
+    "add all alter and as asc between by case check column constraint create default delete desc distinct drop else end"
+    " except exists foreign from full grant group groups having in index inner insert intersect into is join key left"
+    " like limit not null offset on or order primary range rank references right row rows select set system table then"
+    " to trigger union unique update user usage using values when where window with"
+)
+
+
+def of(table: TableRef, dialect: str) -> str:
+    return ".".join(quoted(part, dialect) for part in (table.namespace, table.name) if part)
+
+
+def kept(table: TableRef, what: str = "kept") -> TableRef:
+    """A side table's name."""
+    return TableRef(table.namespace, f"{table.name}_{what}")
+
+
+def columns_of(schema: Schema, table: TableRef, dialect: str) -> str:
+    """The columns that can be written, as a list."""
+    stored = [c for c, a in schema.columns(table).items() if not a.get("generated")]
+    return ", ".join(quoted(c, dialect) for c in stored)
+
+
+def keep_rows(table: TableRef, dialect: str, where: str = "") -> str:
+    said = f" WHERE {where}" if where else ""
+    return f"CREATE TABLE {of(kept(table), dialect)} AS SELECT * FROM {of(table, dialect)}{said}"
+
+
+def put_rows_back(schema: Schema, table: TableRef, dialect: str) -> str:
+    columns = columns_of(schema, table, dialect)
+    always = any(str(a.get("identity") or "").upper() == "ALWAYS" for a in schema.columns(table).values())
+    override = " OVERRIDING SYSTEM VALUE" if always else ""
+    source = of(kept(table), dialect)
+    return f"INSERT INTO {of(table, dialect)} ({columns}){override} SELECT {columns} FROM {source}"
+
+
+def keep_column(table: TableRef, key: Sequence[str], column: str, dialect: str) -> str:
+    """A copy of one column by key."""
+    names = ", ".join(quoted(c, dialect) for c in dict.fromkeys((*key, column)))
+    return f"CREATE TABLE {of(kept(table, column), dialect)} AS SELECT {names} FROM {of(table, dialect)}"
+
+
+def put_column_back(table: TableRef, key: Sequence[str], column: str, dialect: str) -> str:
+    mine, side, name = of(table, dialect), of(kept(table, column), dialect), quoted(column, dialect)
+    same = " AND ".join(f"k.{quoted(c, dialect)} = {mine}.{quoted(c, dialect)}" for c in key)
+    return f"UPDATE {mine} SET {name} = (SELECT k.{name} FROM {side} k WHERE {same})"
+
+
+def rename_column(table: TableRef, old: str, new: str, dialect: str) -> str:
+    names = f"{quoted(old, dialect)} TO {quoted(new, dialect)}"
+    return f"ALTER TABLE {of(table, dialect)} RENAME COLUMN {names}"
+
+
+def rename_table(table: TableRef, new: str, dialect: str) -> str:
+    return f"ALTER TABLE {of(table, dialect)} RENAME TO {quoted(new, dialect)}"
+
+
+def create_again(key: ObjectKey, attributes: Attributes, dialect: str) -> str:
+    """What makes an object as a schema has it; empty where its attributes do not say it whole."""
+    definition = str(attributes.get("definition") or "")
+    if not definition or len(definition) > 300:
+        return ""
+    name, owner = quoted(key.name, dialect), of(key.owner, dialect) if key.owner else ""
+    if definition.upper().startswith("CREATE "):
+        return definition
+    if key.kind == "index":
+        unique = "UNIQUE " if attributes.get("unique") else ""
+        terms = definition.removeprefix("UNIQUE ")
+        return f"CREATE {unique}INDEX {name} ON {owner} {terms}" if terms.startswith("(") else ""
+    if key.kind == "trigger" and dialect == "sqlite":
+        return f"CREATE TRIGGER {name} {definition}"
+    if key.kind == "view":
+        view = of(TableRef(key.namespace, key.name), dialect)
+        if dialect == "sqlite":
+            return f"CREATE VIEW {view} {definition}"
+        return f"CREATE VIEW {view} AS {definition}" if dialect == "postgresql" else ""
+    if key.kind in _CONSTRAINTS and dialect != "sqlite":
+        named = f"CONSTRAINT {name} " if key.kind == "constraint" and "CONSTRAINT" not in definition[:12] else ""
+        return f"ALTER TABLE {owner} ADD {named}{definition}"
+    return ""
+
+
+def drop(key: ObjectKey, dialect: str) -> str:
+    """What takes an object away; empty where that is not one plain statement."""
+    name, owner = quoted(key.name, dialect), of(key.owner, dialect) if key.owner else ""
+    whole = of(TableRef(key.namespace, key.name), dialect)
+    if key.kind == "column":
+        return f"ALTER TABLE {owner} DROP COLUMN {name}"
+    if key.kind in ("table", "view", "sequence", "materialized view", "type", "domain"):
+        return f"DROP {key.kind.upper()} {whole}"
+    if key.kind == "index":
+        return f"DROP INDEX {name} ON {owner}" if dialect in MYSQL else f"DROP INDEX {whole}"
+    if key.kind == "trigger":
+        return f"DROP TRIGGER {name} ON {owner}" if dialect == "postgresql" else f"DROP TRIGGER {whole}"
+    if key.kind == "constraint" and dialect != "sqlite":
+        return f"ALTER TABLE {owner} DROP CONSTRAINT {name}"
+    return ""
+
+
+def set_counter(counter: Counter, value: int, dialect: str) -> str:
+    """What makes ``value`` the next key."""
+    mine, name = of(counter.table, dialect), quoted(counter.column, dialect)
+    if counter.mechanism == "auto_increment":
+        return f"ALTER TABLE {mine} AUTO_INCREMENT = {value}"
+    if dialect == "sqlite":
+        return f"UPDATE sqlite_sequence SET seq = {value - 1} WHERE name = {quote_string(counter.table.name, dialect)}"
+    if counter.mechanism == "identity":
+        return f"ALTER TABLE {mine} ALTER COLUMN {name} RESTART WITH {value}"
+    sequence = counter.source.removeprefix("sequence ")
+    if dialect in MYSQL:
+        return f"SELECT SETVAL({sequence}, {value}, 0)"
+    return f"SELECT setval({quote_string(sequence, dialect)}, {value}, false)"
+
+
+def generate_again(table: TableRef, column: str, kind: str, dialect: str) -> str:
+    """What lets the engine number a column again that it no longer does; empty where the table has to be rebuilt."""
+    mine, name = of(table, dialect), quoted(column, dialect)
+    if dialect in MYSQL:
+        return f"ALTER TABLE {mine} MODIFY {name} {kind} NOT NULL AUTO_INCREMENT" if kind else ""
+    if dialect == "postgresql":
+        return f"ALTER TABLE {mine} ALTER COLUMN {name} ADD GENERATED BY DEFAULT AS IDENTITY"
+    return ""
