@@ -241,9 +241,7 @@ def drawn_anew(case: Case, table: TableRef, column: str) -> Iterator[Cause]:
 
 
 def _agree(name: str) -> str:
-    return (
-        f"Derive {name} from what is stored, or make it once outside the migration, where environments have to agree."
-    )
+    return f"Derive {name} from what is stored, or make it once outside the migration, if environments have to agree."
 
 
 def _is_drawing(case: Case, text: str) -> bool:

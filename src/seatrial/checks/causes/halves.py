@@ -100,9 +100,11 @@ def _committed_one_by_one(step: Step, done: Sequence[str], dialect: str) -> list
     if step.in_transaction or not step.statements_observed or not work:
         return []
     free = [s for s in (*done, step.error.statement if step.error else "") if _only_outside(s, dialect)]
-    needs = f" (`{shorten(free[0], 60)}` cannot run in one)" if free else ""
-    apart = f"Only `{shorten(free[0], 60)}` needs to run outside a transaction: give it a migration of its own, and let"
-    advice = f"{apart} the rest run in one." if free else "Let the migration run in one transaction."
+    needs, advice = "", "Let the migration run in one transaction."
+    if free:
+        text = shorten(free[0], 60)
+        needs = f" (`{text}` cannot run in one)"
+        advice = f"Give `{text}` a migration of its own outside a transaction, and let the rest run in one."
     return [
         Cause(
             f"the migration runs outside a transaction{needs}, where each statement is committed by itself:"

@@ -9,7 +9,7 @@ from seatrial.checks.case import Case, Cause, listed, n, quoted, shorten
 from seatrial.model import Attributes, Integrity, ObjectKey, Phase, ProbeResult, TableDiff, TableRef
 from seatrial.sql import remedy
 from seatrial.sql.intent import Intent
-from seatrial.sql.look import names_in, says, words_of
+from seatrial.sql.look import names_in, says
 
 _CHECKS_OFF = re.compile(
     r"foreign_key_checks\W+(?:0|off)\b|foreign_keys\W+(?:0|off)\b|session_replication_role\W+'?replica"
@@ -216,11 +216,8 @@ def unenforced(case: Case, phase: Phase, key: ObjectKey, attributes: Attributes)
     loose = [s for s in named if says(s, dialect, "NOT", "VALID")]
     unheld = [s for s in named if says(s, dialect, "NOT", "ENFORCED")]
     parent = str(attributes.get("references") or "").rpartition(".")[2]
-    off = [
-        s
-        for s in intent.statements
-        if says(s, dialect, "DISABLE", "TRIGGER") and _names_any(s, (table.name, parent), dialect)
-    ]
+    mute = [s for s in intent.statements if says(s, dialect, "DISABLE", "TRIGGER")]
+    off = [s for s in mute if any(t and names_in(s, t, dialect) for t in (table.name, parent))]
     if unheld:
         yield Cause(f"it is declared NOT ENFORCED (`{shorten(unheld[0])}`)", _enforce(mine, name, dialect, attributes))
     elif loose and attributes.get("validated") is False:
@@ -274,7 +271,7 @@ def invalid(case: Case, key: ObjectKey) -> Iterator[Cause]:
         )
     elif on_parent:
         yield Cause(
-            f"it was made ON ONLY the partitioned table (`{shorten(on_parent[0])}`), and not every partition has its own attached",
+            f"it was made ON ONLY a partitioned table (`{shorten(on_parent[0], 60)}`), one partition's is missing",
             f"Create the index on each partition and attach it (`ALTER INDEX {key.name} ATTACH PARTITION ...`).",
         )
     elif any(says(s, dialect, "IF", "NOT", "EXISTS") for s in mine):
@@ -282,5 +279,3 @@ def invalid(case: Case, key: ObjectKey) -> Iterator[Cause]:
             f"IF NOT EXISTS took one that was left invalid for the real one (`{shorten(mine[0])}`)",
             f"{again} without it.",
         )
-    elif dialect == "sqlite" and any("SQLITE_" in w for s in case.up.statements for w in words_of(s, dialect)):
-        yield Cause("up writes to SQLite's own catalog, and the index does not follow", f"`REINDEX {key.name}`.")
