@@ -11,6 +11,7 @@ from seatrial.model import (
     ChangedRow,
     Finding,
     Key,
+    ObjectKey,
     Phase,
     Row,
     Schema,
@@ -115,6 +116,16 @@ class Case:
         """What a table of before up is called after it."""
         there = self.after_up.schema.tables()
         return next((t for t in (dict(self.trial.renames.tables).get(table), table) if t in there), table)
+
+    def family(self, table: TableRef) -> list[TableRef]:
+        """A table and those that it is a partition or a child of: what is written to them reaches it."""
+        found = [table]
+        for one in found:
+            attributes = self.before.schema.get(ObjectKey.of_table(one), {})
+            above = [attributes.get(a) for a in ("partition_of", "inherits")]
+            names = {str(n) for a in above for n in (a if isinstance(a, tuple) else [a]) if n}
+            found += [t for t in self.before.schema.tables() if str(t) in names and t not in found]
+        return found
 
     def moments(self) -> Iterator[tuple[Phase, Snapshot]]:
         """What stood after up, failed or not, and after a down that ran."""

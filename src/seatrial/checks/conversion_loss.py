@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from seatrial.checks import Found, check
 from seatrial.checks.case import Case, Cause, Rows, finding, listed, n, quoted, which
-from seatrial.checks.causes.conversion import losses
+from seatrial.checks.causes.conversion import losses, shown
 from seatrial.checks.causes.values import beside, conversion, pairs_of
 from seatrial.model import Attribute, Attributes, CastBack, Finding, Phase, Schema, Severity, TableDiff, TableRef
 from seatrial.schema import converts
@@ -103,7 +103,13 @@ def _causes(case: Case, table: TableRef, column: str, *, down: bool) -> Iterator
     how = f" ({quoted(statements)})" if statements else ""
     wide = f"from {kind[0]} to {kind[1]} " if kind else ""
     advice = beside(case, table, column, kind) if kind else ""
-    for loss, example in losses(pairs, back=not down):
+    told = list(pairs)
+    found = list(losses(told, back=not down))
+    if not found and statements and told:
+        was, now = told[0]
+        back = f"down gives {shown(now)} for {shown(was)}" if down else f"{shown(was)} comes back as {shown(now)}"
+        yield Cause(f"what the conversion of {name} {wide}makes of a value{how} does not give it back: {back}", advice)
+    for loss, example in found:
         more = f"{loss.advice[:1].upper()}{loss.advice[1:]}. " if loss.advice else ""
         yield Cause(f"in the conversion of {name} {wide}{loss.how}: {example}{how}", f"{more}{advice}".strip())
 

@@ -21,7 +21,7 @@ def refused(case: Case, error: StepError) -> Iterator[Cause]:
     fits."""
     if case.trial.down.error is not None or case.trial.after_down is None:
         return
-    for find in (_finds_an_object, _misses_an_object, _meets_rows, _meets_schema, _meets_nothing_new):
+    for find in (_finds_an_object, _misses_an_object, _meets_rows, _meets_another, _meets_schema, _meets_nothing_new):
         if found := list(find(case, error)):
             yield from found
             return
@@ -52,8 +52,9 @@ def _misses_an_object(case: Case, error: StepError) -> Iterator[Cause]:
 
 
 def _named(case: Case, error: StepError, key: ObjectKey) -> bool:
-    name = key.name if "(" not in key.name else ""
-    return bool(name) and (names_in(error.statement, name, case.trial.engine) or f"'{name}'" in error.message)
+    routine = key.kind in ("function", "procedure", "aggregate", "operator")
+    name = key.name.partition("(")[0] if routine else "" if "(" in key.name else key.name
+    return bool(name) and (names_in(error.statement, name, case.trial.engine) or name in error.statement.split())
 
 
 def _meets_rows(case: Case, error: StepError) -> Iterator[Cause]:
@@ -78,6 +79,19 @@ def _meets_rows(case: Case, error: StepError) -> Iterator[Cause]:
                 f"down left {change.table} with {what}, which `{shorten(error.statement)}` does not bear",
                 f"Let down restore the rows of {change.table} as they were before up.",
             )
+
+
+def _meets_another(case: Case, error: StepError) -> Iterator[Cause]:
+    """An object that is there and is another: a type with other labels."""
+    changes = diff(case.before.schema, case.after_down.schema)
+    other = [d for d in changes if d.old is not None and d.new is not None and _named(case, error, d.key)]
+    if other:
+        label = other[0].key.label
+        yield Cause(
+            f"down left {label} otherwise than it was ({listed(sorted(other[0].attributes))}), and"
+            f" `{shorten(error.statement)}` works on it",
+            f"Let down give {label} the definition that it had before up.",
+        )
 
 
 def _meets_schema(case: Case, error: StepError) -> Iterator[Cause]:
@@ -163,10 +177,8 @@ def done_again(case: Case, change: TableDiff) -> Iterator[Cause]:
     """Why an up that is run twice without a down leaves other data."""
     dialect, table = case.trial.engine, change.table
     intent = case.rerun
-    added, written = (
-        intent.inserts_into(table),
-        [s for s in intent.updates(table) if s not in intent.inserts_into(table)],
-    )
+    added = intent.inserts_into(table)
+    written = list(dict.fromkeys((*intent.updates(table), *added)))
     if change.added_count and added:
         yield Cause(
             f"`{shorten(added[0])}` adds its rows once more, for nothing keeps it from finding them there",
@@ -186,6 +198,12 @@ def done_again(case: Case, change: TableDiff) -> Iterator[Cause]:
                 f"`{shorten(texts[0])}` writes {column} once more, for {on}",
                 f"Add a WHERE to it that rows of {table} which are done do not meet.",
             )
+    renames = [s for s in intent.naming(table) if "RENAME" in words_of(s, dialect)]
+    if renames and not added and not written:
+        yield Cause(
+            f"`{shorten(renames[0])}` takes for the old table what the first run had put in its place",
+            f"Let up look which of the tables {table} is (by a column that only one has) before it renames.",
+        )
     if change.lost_count and (gone := intent.deletes_from(table) or intent.truncates(table)):
         yield Cause(
             f"{quoted(gone)} takes rows that the first run had made, or had left for later statements",
@@ -234,7 +252,7 @@ def drawn_anew(case: Case, table: TableRef, column: str) -> Iterator[Cause]:
         yield Cause(
             f"{name} is filled by its default, {shorten(default)}: {_of_what(default, case.trial.engine)}", _agree(name)
         )
-    elif _parent_is_drawn(case, table, column):
+    elif _parent_is_drawn(case, table, column) or _names_drawn(case, table):
         yield Cause(f"{name} refers to rows that have other ids each time", _agree(name))
     elif case.trial.up.statements and _sent_otherwise(case):
         yield Cause(f"the migration's own code sends other values for {name} each time", _agree(name))
@@ -262,6 +280,11 @@ def _of_what(text: str, dialect: str) -> str:
 def _parent_is_drawn(case: Case, table: TableRef, column: str) -> bool:
     keys = (a for k, a in case.after_up.schema.of(table).items() if a.get("type") == "foreign key")
     return any(column in (a.get("columns") or ()) for a in keys)  # type: ignore[operator]
+
+
+def _names_drawn(case: Case, table: TableRef) -> bool:
+    """Up inserts numbered rows elsewhere, and writes their numbers here."""
+    return any(c.table != table and case.up.inserts_into(c.table) for c in case.after_up.counters)
 
 
 def _sent_otherwise(case: Case) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from seatrial.checks.case import Case, Cause, listed, n, shorten
 from seatrial.checks.causes.triggers import fired
 from seatrial.model import ProbeResult, Statement, TableRef
+from seatrial.sql import remedy
 from seatrial.sql.intent import Backfill
 from seatrial.sql.look import words_of
 
@@ -20,6 +21,7 @@ def left_out(case: Case, probe: ProbeResult) -> Iterator[Cause]:
         if found := list(find(case, backfill)):
             yield from found
             return
+    yield from _ruled_out(case, probe.table)
     yield from fired(case, probe.table, "up", f"changed {listed(probe.columns)} of")
     yield from _made_by_a_trigger(case, probe.table)
 
@@ -76,6 +78,18 @@ def _reached_later(case: Case, backfill: Backfill) -> Iterator[Cause]:
             " run did these rows match",
             f"Repeat it until it changes no row, or find all rows of {backfill.table} with WITH RECURSIVE first.",
         )
+
+
+def _ruled_out(case: Case, table: TableRef) -> Iterator[Cause]:
+    """A rewrite rule takes the place of the UPDATE (PostgreSQL manual, 39.4)."""
+    for key, attributes in case.before.schema.of(table).items():
+        text = str(attributes.get("definition") or "")
+        if key.kind == "rule" and "UPDATE" in text.upper() and "INSTEAD" in text.upper():
+            name, mine = remedy.quoted(key.name, case.trial.engine), remedy.of(table, case.trial.engine)
+            yield Cause(
+                f"rule {key.name} on {table} takes the place of the UPDATE for these rows",
+                f"Switch it off for the backfill (`ALTER TABLE {mine} DISABLE RULE {name}`) and on again afterwards.",
+            )
 
 
 def _made_by_a_trigger(case: Case, table: TableRef) -> Iterator[Cause]:

@@ -28,7 +28,7 @@ def losses(pairs: Iterable[tuple[str | None, str | None]], *, back: bool = False
     """Each way in which values were lost, with its first example; ``back``: the new form is what casting back gives."""
     found: dict[Loss, str] = {}
     for old, new in pairs:
-        if old is not None and (loss := lost(old, new, back=back)) is not None:
+        if (loss := lost(old, new, back=back)) is not None:
             found.setdefault(loss, f"{shown(old)} {'comes back as' if back else 'became'} {shown(new)}")
     yield from found.items()
 
@@ -38,8 +38,10 @@ def shown(value: str | None) -> str:
     return "NULL" if value is None else f"'{shorten(value, 40).replace(chr(39), '’')}'"
 
 
-def lost(old: str, new: str | None, *, back: bool = False) -> Loss | None:
+def lost(old: str | None, new: str | None, *, back: bool = False) -> Loss | None:
     """How the new form differs; None where none of the known ways fits."""
+    if old is None:
+        return None if back or new is None else Loss("NULL became a value", "keep NULL apart from every value")
     if new is None:
         if back:
             return Loss("the new form has no cast that gives the old one", "keep the old column until nobody needs it")
@@ -85,23 +87,34 @@ def _other_number(was: Decimal, now: Decimal) -> Loss | None:
         return Loss(
             "what is out of range was cut to the bound of the type", "choose a type that holds the largest value"
         )
-    places = max(0, -int(now.as_tuple().exponent))
-    step = Decimal(1).scaleb(-places)
-    try:
-        if was.quantize(step, ROUND_DOWN) == now:
-            nearest = {was.quantize(step, ROUND_HALF_UP), was.quantize(step, ROUND_HALF_EVEN)}
-            cut = "rounded or cut" if now in nearest else "cut, not rounded,"
-            return Loss(f"values are {cut} to {_places(places)}", "keep the decimal places that values have")
-        if now in (was.quantize(step, ROUND_HALF_UP), was.quantize(step, ROUND_HALF_EVEN)):
-            return Loss(f"values are rounded to {_places(places)}", "keep the decimal places that values have")
-    except InvalidOperation:
-        pass
+    if now == 1 and was == int(was):
+        return Loss("every number but 0 counts as true", "keep the number, or a column for each of its meanings")
+    if (fewer := _fewer_places(was, now)) is not None:
+        return fewer
     if was and abs((now - was) / was) < Decimal("0.0001"):
         return Loss("a binary fraction holds only the nearest value", "use an exact decimal type")
     for factor in (10, 100, 1000):
         if now in (was * factor, was / factor):
             return Loss(f"values are {'multiplied' if now == was * factor else 'divided'} by {factor}", "")
     return None
+
+
+def _fewer_places(was: Decimal, now: Decimal) -> Loss | None:
+    """Rounding or cutting to the fewest places that explain it; a float holds only what is next to that."""
+    for places in range(max(0, -int(was.as_tuple().exponent))):
+        step = Decimal(1).scaleb(-places)
+        try:
+            up, even, down = (was.quantize(step, how) for how in (ROUND_HALF_UP, ROUND_HALF_EVEN, ROUND_DOWN))
+        except InvalidOperation:
+            return None
+        how = "rounded" if _near(now, up) or _near(now, even) else "cut, not rounded," if _near(now, down) else ""
+        if how:
+            return Loss(f"values are {how} to {_places(places)}", "keep the decimal places that values have")
+    return None
+
+
+def _near(one: Decimal, other: Decimal) -> bool:
+    return one == other or (other != 0 and abs((one - other) / other) < Decimal("0.0000001"))
 
 
 def _places(places: int) -> str:

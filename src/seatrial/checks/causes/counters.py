@@ -72,7 +72,9 @@ def stands_wrong(case: Case, phase: Phase, old: Counter | None, new: Counter) ->
         yield Cause(f"{said} adds the column anew, and its counter begins anew with it ({quoted(readded)})", advice)
     elif old is not None and old.source and new.source != old.source:
         yield Cause(f"{said} lets {new.source} number it, which does not stand where {old.source} did", advice)
-    elif old is None and (gives := _gives(intent, table, column, dialect)):
+    elif old is not None and (gives := _gives(intent, table, column, dialect)):
+        yield Cause(f"{said} lets something new number it, from {new.next_value} on ({quoted(gives)})", advice)
+    elif gives := _gives(intent, table, column, dialect):
         yield Cause(
             f"{said} begins to number rows that are there already, from {new.next_value} ({quoted(gives)})", advice
         )

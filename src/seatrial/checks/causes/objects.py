@@ -6,13 +6,12 @@ import re
 from collections.abc import Iterator
 
 from seatrial.checks.case import Case, Cause, listed, quoted
+from seatrial.checks.causes.rows import DROPS_IN_CASCADE
 from seatrial.model import ObjectKey
 from seatrial.schema import Difference
 from seatrial.sql import remedy
 from seatrial.sql.intent import Intent
-from seatrial.sql.look import names_in
-
-DROPS_IN_CASCADE = re.compile(r"\bdrop\b[^;]*(?<!delete)(?<!update)\s+cascade\b", re.IGNORECASE)
+from seatrial.sql.look import names_in, says, words_of
 
 
 def not_restored(case: Case, change: Difference) -> Iterator[Cause]:
@@ -92,7 +91,16 @@ def _rebuilt(intent: Intent, key: ObjectKey) -> str:
 
 def lost_beside(case: Case, change: Difference) -> Iterator[Cause]:
     """Why up lost or changed an object that no statement names; the first that fits."""
-    for find in (_forgotten, _went_with_column, _redefined, _followed, _in_cascade, _owner_gone):
+    for find in (
+        _forgotten,
+        _went_with_column,
+        _redefined,
+        _ruled_by_column,
+        _followed,
+        _in_cascade,
+        _with_its_view,
+        _owner_gone,
+    ):
         if found := list(find(case, change)):
             yield from found
             return
@@ -106,7 +114,8 @@ def _again(case: Case, change: Difference) -> str:
 
 def _forgotten(case: Case, change: Difference) -> Iterator[Cause]:
     table = change.key.owner
-    if table is not None and (found := case.up.rebuilds(table)):
+    found = case.up.rebuilds(table) or case.up.drops_table(table) if table is not None else ()
+    if found:
         yield Cause(f"up rebuilds {table} and the new table is made without it ({quoted(found)})", _again(case, change))
 
 
@@ -133,6 +142,23 @@ def _redefined(case: Case, change: Difference) -> Iterator[Cause]:
         )
 
 
+def _ruled_by_column(case: Case, change: Difference) -> Iterator[Cause]:
+    """MariaDB: a check in a column's own definition goes where the column is defined without it."""
+    table, columns = change.key.owner, (change.old or {}).get("columns")
+    if change.new is not None or table is None:
+        return
+    named = case.before.schema.columns(table)
+    mine = (
+        columns if isinstance(columns, tuple) else [c for c in named if names_in(change.key.name, c, case.trial.engine)]
+    )
+    for column in mine:
+        if stated := case.up.alters_column_type(table, column):
+            yield Cause(
+                f"it was a part of the definition of {column}, which is defined anew without it ({quoted(stated)})",
+                f"Repeat it in the new definition of {column}: {(change.old or {}).get('definition') or ''!s}.",
+            )
+
+
 def _followed(case: Case, change: Difference) -> Iterator[Cause]:
     parents = (change.old or {}).get("references"), (change.new or change.old or {}).get("references")
     if parents[0] != parents[1]:
@@ -144,11 +170,24 @@ def _followed(case: Case, change: Difference) -> Iterator[Cause]:
 
 def _in_cascade(case: Case, change: Difference) -> Iterator[Cause]:
     found = [s.sql for s in case.trial.up.statements if DROPS_IN_CASCADE.search(s.sql)]
-    if found and change.new is None:
+    default = str(change.attributes["default"][0]) if "default" in change.attributes else ""
+    held = any(w and w in default for s in found for w in (t.strip('";') for t in s.split()) if len(w) > 3)
+    if found and (change.new is None or held):
         yield Cause(
             f"CASCADE takes what depends on the object that is dropped ({quoted(found)})",
             f"Leave CASCADE out, so that the database names what is in the way. {_again(case, change)}",
         )
+
+
+def _with_its_view(case: Case, change: Difference) -> Iterator[Cause]:
+    """A trigger, grant or index goes with the view that it is on, and does not come back with it."""
+    name = change.key.table or change.key.name.partition(".")[0]
+    found = [
+        s for s in case.up.statements if says(s, case.trial.engine, "VIEW") and names_in(s, name, case.trial.engine)
+    ]
+    dropped = [s for s in found if words_of(s, case.trial.engine)[:1] == ["DROP"]]
+    if dropped and change.new is None and change.key.kind not in ("view", "materialized view"):
+        yield Cause(f"it goes with {name}, which up drops and creates anew ({quoted(dropped)})", _again(case, change))
 
 
 def _owner_gone(case: Case, change: Difference) -> Iterator[Cause]:
@@ -157,7 +196,18 @@ def _owner_gone(case: Case, change: Difference) -> Iterator[Cause]:
     gone = [
         t for t in case.before.schema.tables() if case.up.drops_table(t) and names_in(text, t.name, case.trial.engine)
     ]
-    if gone and change.new is None:
+    columns = [
+        (k.name, s)
+        for k in case.before.schema
+        if k.kind == "column" and k.owner and (s := case.up.drops_column(k.owner, k.name))
+        if names_in(text, k.name, case.trial.engine)
+    ]
+    if columns and not gone:
+        yield Cause(
+            f"it reads {columns[0][0]}, which up drops ({quoted(columns[0][1])})",
+            f"Make {change.key.label} anew without {columns[0][0]} before the column goes, or drop it in a statement.",
+        )
+    elif gone and change.new is None:
         yield Cause(
             f"it names {gone[0]}, which up drops ({quoted(case.up.drops_table(gone[0]))})",
             _again(case, change),
@@ -181,6 +231,11 @@ def reordered(case: Case, table: object) -> Iterator[Cause]:
         where = f"AFTER {remedy.quoted(old[place - 1], dialect)}" if place else "FIRST"
         advice = f"Add {where} to it." if dialect in remedy.MYSQL else ""
         yield Cause(f"{listed(dropped)} went and came back at the end ({quoted(added)})", advice)
+    elif names := [(a, b) for t, a, b in case.trial.renames.columns if t == ref]:
+        yield Cause(
+            f"up renames {listed(f'{a} to {b}' for a, b in names)}, and down does not take that back",
+            f"In down, take the renames of {ref} back one by one, in the reverse order.",
+        )
     elif rebuilt := case.down.rebuilds(ref) or case.down.drops_table(ref):
         yield Cause(
             f"down makes the table anew with its columns in another order ({quoted(rebuilt)})",

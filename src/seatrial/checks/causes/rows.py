@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from seatrial.checks.case import Case, Cause, listed, quoted, shorten
@@ -9,8 +10,7 @@ from seatrial.checks.causes.triggers import fired
 from seatrial.model import Attributes, ObjectKey, Schema, TableRef
 from seatrial.sql import remedy
 from seatrial.sql.intent import Intent
-from seatrial.sql.look import names_in, says, where_of
-from seatrial.sql.tokens import code
+from seatrial.sql.look import names_in, says, where_of, words_of
 
 
 def rows_lost(case: Case, table: TableRef) -> Iterator[Cause]:
@@ -31,11 +31,22 @@ def removed(case: Case, table: TableRef) -> Iterator[Cause]:
             return
 
 
+DROPS_IN_CASCADE = re.compile(r"\bdrop\b[^;]*(?<!delete)(?<!update)\s+cascade\b", re.IGNORECASE)
+
+
 def _dropped(case: Case, table: TableRef) -> Iterator[Cause]:
+    dialect = case.trial.engine
+    schemas = [s for s in case.up.statements if table.namespace and says(s, dialect, "DROP", "SCHEMA")]
+    if mine := [s for s in schemas if names_in(s, table.namespace, dialect)]:
+        yield Cause(
+            f"up drops the schema {table.namespace} with all that is in it ({quoted(mine)})",
+            f"Rename it away instead (`ALTER SCHEMA {remedy.quoted(table.namespace, dialect)} RENAME TO ...`), rename"
+            " it back in down, and drop it in a later migration.",
+        )
+        return
     if not case.up.drops_table(table) or case.up.rebuilds(table):
         return
     how = f"up drops the table ({quoted(case.up.drops_table(table))})"
-    dialect = case.trial.engine
     if case.down_ran and table in case.after_down.schema.tables():
         how += (
             f" and down fills it otherwise ({quoted(case.down.inserts_into(table))})"
@@ -64,6 +75,14 @@ def _renumbered(case: Case, table: TableRef) -> Iterator[Cause]:
 
 def _rekeyed(case: Case, table: TableRef) -> Iterator[Cause]:
     """An UPDATE of the key: under their old key the rows are not there any more."""
+    for above in case.family(table)[1:]:
+        moving = [w for c in case.key_of(table) if (w := case.up.assigns_column(above, c))]
+        if moving:
+            yield Cause(
+                f"up moves them to another partition of {above} ({quoted(moving[0])})",
+                f"Let down give the rows of {above} back the values that decide on their partition.",
+            )
+            return
     keys = [c for c in case.key_of(table) if case.up.assigns_column(table, c)]
     if keys and case.up.updates(table) and case.up_diff(table).added_count and not case.up.deletes_from(table):
         yield Cause(
@@ -75,7 +94,8 @@ def _rekeyed(case: Case, table: TableRef) -> Iterator[Cause]:
 
 
 def _deleted(case: Case, table: TableRef) -> Iterator[Cause]:
-    direct = case.up.truncates(table) or case.up.deletes_from(table)
+    family = case.family(table)
+    direct = next((w for t in family if (w := case.up.truncates(t) or case.up.deletes_from(t))), ())
     again = case.up.inserts_into(table)
     back = (
         f" and puts back only a part of them ({quoted(again)})" if again and not case.up_diff(table).added_count else ""
@@ -96,7 +116,12 @@ def _keep_them(case: Case, table: TableRef, statements: Sequence[str]) -> str:
 def _of_partitions(case: Case, table: TableRef) -> Iterator[Cause]:
     """ALTER TABLE ... DROP PARTITION, which takes the rows with it (MySQL manual, 26.3)."""
     for text in case.up.naming(table):
-        if any(says(text, case.trial.engine, verb, "PARTITION") for verb in ("DROP", "TRUNCATE")):
+        if says(text, case.trial.engine, "EXCHANGE", "PARTITION"):
+            yield Cause(
+                f"up exchanges a partition, whose rows stand in the other table since ({quoted([text])})",
+                f"In down, exchange the partition of {table} once more before the other table is dropped.",
+            )
+        elif any(says(text, case.trial.engine, verb, "PARTITION") for verb in ("DROP", "TRUNCATE")):
             yield Cause(
                 f"the rows of a partition go with it ({quoted([text])})",
                 f"Move its rows to a table of their own ({_exchange(case, table)}), and let down bring them back.",
@@ -110,6 +135,14 @@ def _exchange(case: Case, table: TableRef) -> str:
 
 def _by_cascade(case: Case, table: TableRef) -> Iterator[Cause]:
     yield from cascades(case, table, "CASCADE")
+    for _, attributes in _foreign_keys(case.before.schema, table):
+        parent = _table(case, str(attributes.get("references")))
+        emptied = [s for s in case.up.truncates(parent) if "CASCADE" in words_of(s, case.trial.engine)]
+        if emptied and attributes.get("on_delete") != "CASCADE":
+            yield Cause(
+                f"TRUNCATE ... CASCADE empties every table that refers to {parent} ({quoted(emptied)})",
+                f"Leave CASCADE out: then the database refuses, and names {table}.",
+            )
 
 
 def _rebuilt(case: Case, table: TableRef) -> Iterator[Cause]:
@@ -129,6 +162,12 @@ def _rebuilt(case: Case, table: TableRef) -> Iterator[Cause]:
 
 def _otherwise(case: Case, table: TableRef) -> Iterator[Cause]:
     yield from fired(case, table, "up", "removed")
+    replaced = [s for s in (*case.up.updates(table), *case.up.inserts_into(table)) if replaces(s, case.trial.engine)]
+    if replaced:
+        yield Cause(
+            f"REPLACE deletes the rows that stand in the way of the new ones ({quoted(replaced)})",
+            f"Find the rows of {table} that clash first, and say which one stays, without REPLACE.",
+        )
     ignored = [s.sql for s in case.trial.up.statements if "ignore" in s.sql.lower().split()[:6]]
     if ignored and case.up.names_table(table):
         yield Cause(
@@ -158,8 +197,13 @@ def _parked_and_dropped(case: Case, table: TableRef) -> Iterator[Cause]:
 
 def removed_by_down(case: Case, table: TableRef) -> Iterator[Cause]:
     """Why down removed rows that were there before up."""
-    down = case.down
-    if table not in case.after_down.schema.tables() and down.drops_table(table):
+    down, moved = case.down, case.now_named(table)
+    if moved != table and down.drops_table(moved):
+        yield Cause(
+            f"down drops {moved}, which {table} is called after up ({quoted(down.drops_table(moved))}), with its rows",
+            f"In down, give {moved} its old name again instead of dropping it.",
+        )
+    elif table not in case.after_down.schema.tables() and down.drops_table(table):
         yield Cause(
             f"down drops {table}, which was there before up ({quoted(down.drops_table(table))})",
             f"Let up fail where {table} is there already (CREATE TABLE without IF NOT EXISTS), so that down removes"
@@ -215,7 +259,7 @@ def _cascade(case: Case, table: TableRef, key: ObjectKey, attributes: Attributes
     parent = str(attributes.get("references"))
     ref = _table(case, parent)
     statements = case.up.deletes_from(ref) or case.up.truncates(ref)
-    replaced = [s for s in case.up.inserts_into(ref) if _replaces(s, case.trial.engine)]
+    replaced = [s for s in case.up.inserts_into(ref) if replaces(s, case.trial.engine)]
     if ref == table and not statements:
         return  # the rows went for another reason, and took each other with them
     dropped = case.up.drops_table(ref) or case.up.rebuilds(ref)
@@ -226,7 +270,7 @@ def _cascade(case: Case, table: TableRef, key: ObjectKey, attributes: Attributes
     if replaced and not statements:
         yield Cause(
             f"REPLACE deletes a row of {parent} before it writes it anew ({quoted(replaced)}), {fires}",
-            f"Change the rows of {parent} that are there with {_upsert(case)}, which deletes nothing.",
+            f"Change the rows of {parent} that are there with {upsert(case.trial.engine)}, which deletes nothing.",
         )
     elif statements or (case.up_diff(ref).lost_count and not _went(case, ref)):
         how = f" ({quoted(statements)})" if statements else ""
@@ -257,14 +301,14 @@ def _save_children(case: Case, table: TableRef, parent: str, action: str) -> str
     )
 
 
-def _replaces(statement: str, dialect: str) -> bool:
-    words = [t.word for t in code(statement, dialect)[:3]]
-    return words[:1] == ["REPLACE"] or words == ["INSERT", "OR", "REPLACE"]
+def replaces(statement: str, dialect: str) -> bool:
+    """REPLACE, INSERT OR REPLACE, UPDATE OR REPLACE: rows that are in the way are deleted."""
+    found = words_of(statement, dialect)[:3]
+    return found[:1] == ["REPLACE"] or found[1:] == ["OR", "REPLACE"]
 
 
-def _upsert(case: Case) -> str:
-    mysql = case.trial.engine in remedy.MYSQL
-    return "INSERT ... ON DUPLICATE KEY UPDATE" if mysql else "INSERT ... ON CONFLICT ... DO UPDATE"
+def upsert(dialect: str) -> str:
+    return f"INSERT ... ON {'DUPLICATE KEY' if dialect in remedy.MYSQL else 'CONFLICT ... DO'} UPDATE"
 
 
 def _went(case: Case, table: TableRef) -> bool:

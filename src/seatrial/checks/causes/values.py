@@ -6,20 +6,22 @@ from collections.abc import Iterator, Sequence
 
 from seatrial.checks.case import Case, Cause, listed, quoted
 from seatrial.checks.causes.conversion import losses
-from seatrial.checks.causes.rows import cascades
+from seatrial.checks.causes.rows import DROPS_IN_CASCADE, cascades, replaces, upsert
 from seatrial.checks.causes.triggers import fired
 from seatrial.model import Attributes, Schema, TableDiff, TableRef
 from seatrial.schema import converts, diff
 from seatrial.sql import remedy
-from seatrial.sql.look import names_in
+from seatrial.sql.look import names_in, says
 
 
 def values_lost(case: Case, table: TableRef, columns: Sequence[str]) -> Iterator[Cause]:
     """Why values of these columns are others after down."""
     changed_in_up = {c for g in case.up_diff(table).changed for c in g.columns}
     for column in columns:
-        if case.up.drops_column(table, column) or column in case.up_diff(table).missing_columns:
+        if case.up.drops_column(table, column):
             yield _dropped(case, table, column)
+        elif column in case.up_diff(table).missing_columns:
+            yield from list(_in_cascade(case, table, column)) or [_dropped(case, table, column)]
         elif column in changed_in_up:
             yield from changed_by_up(case, table, column)
         else:
@@ -56,19 +58,21 @@ def _keep(case: Case, table: TableRef, column: str) -> str:
 
 def changed_by_up(case: Case, table: TableRef, column: str) -> Iterator[Cause]:
     """Why up changed what a column holds, in rows that stayed; the first that fits."""
-    for find in (_overwritten, _converted, _emptied, _timed, _by_trigger, _copied, _renamed):
+    for find in (_overwritten, _rekeyed, _converted, _emptied, _followed, _replaced, *_RARE):
         if found := list(find(case, table, column)):
             yield from found
             return
 
 
 def _overwritten(case: Case, table: TableRef, column: str) -> Iterator[Cause]:
-    if not (wrote := case.up.assigns_column(table, column)) or not case.up.updates(table):
+    family = case.family(table)
+    wrote = next((w for t in family if case.up.updates(t) and (w := case.up.assigns_column(t, column))), ())
+    if not wrote:
         return
     dialect = case.trial.engine
     wrote = tuple(s for s in wrote if names_in(s, column, dialect)) or wrote
     said = f"up overwrites {column} ({quoted(wrote)})"
-    again = case.down.assigns_column(case.now_named(table), column) if case.down_ran else ()
+    again = _again(case, family, column)
     if again:
         yield Cause(
             f"{said} and down computes it back ({quoted(again)}), which does not give every value as it was",
@@ -81,6 +85,23 @@ def _overwritten(case: Case, table: TableRef, column: str) -> Iterator[Cause]:
         )
     else:
         yield Cause(f"{said} and down does not put back what it was", _copy(case, table, column))
+
+
+def _again(case: Case, family: Sequence[TableRef], column: str) -> tuple[str, ...]:
+    if not case.down_ran:
+        return ()
+    return next((w for t in family if (w := case.down.assigns_column(case.now_named(t), column))), ())
+
+
+def _rekeyed(case: Case, table: TableRef, column: str) -> Iterator[Cause]:
+    """Under a row's key stands another row."""
+    keys = [c for c in case.key_of(table) if case.up.assigns_column(table, c)]
+    if keys and column not in keys:
+        yield Cause(
+            f"up gives rows another {listed(keys)} ({quoted(case.up.assigns_column(table, keys[0]))}), and down does"
+            f" not take that back: under their {listed(keys)} of before stand other rows",
+            f"In down, give every row of {table} the {listed(keys)} that it had, in the reverse order.",
+        )
 
 
 def _copy(case: Case, table: TableRef, column: str) -> str:
@@ -115,8 +136,12 @@ def _takes(statement: str, column: str, dialect: str) -> bool:
 
 
 def _converted(case: Case, table: TableRef, column: str) -> Iterator[Cause]:
-    if kind := conversion(case, table, column):
-        yield from converted(case, table, column, kind, case.down_diff(table) if case.down_ran else case.up_diff(table))
+    change = case.down_diff(table) if case.down_ran else case.up_diff(table)
+    kind = conversion(case, table, column)
+    if kind is None and case.up.alters_column_type(table, column) and not case.up.rebuilds(table):
+        kind = ("", "")  # the same name of a type that has other values now
+    if kind is not None:
+        yield from converted(case, table, column, kind, change)
 
 
 def converted(
@@ -127,7 +152,7 @@ def converted(
     statements = intent.alters_column_type(table if by == "up" else case.now_named(table), column)
     how = f" ({quoted(statements)})" if statements else ""
     found = list(losses(pairs_of(change, column)))
-    said = f"{by} converts {column} from {kind[0]} to {kind[1]}{how}"
+    said = f"{by} converts {column}{f' from {kind[0]} to {kind[1]}' if any(kind) else ''}{how}"
     for loss, example in found:
         advice = f"{loss.advice[:1].upper()}{loss.advice[1:]}. " if loss.advice else ""
         yield Cause(f"{said}, and {loss.how}: {example}", f"{advice}{beside(case, table, column, kind)}")
@@ -147,7 +172,7 @@ def beside(case: Case, table: TableRef, column: str, kind: tuple[str, str]) -> s
     """Expand and contract: the old column stays until no value differs."""
     dialect = case.trial.engine
     new = f"{column}_new"
-    if kind[0] == kind[1] or " (" in kind[1]:
+    if kind[0] == kind[1] or " (" in kind[1] or "no type" in kind:
         return f"Fill a new column beside {table}.{column}, and drop the old one only when no value differs."
     add = f"ALTER TABLE {remedy.of(table, dialect)} ADD COLUMN {remedy.quoted(new, dialect)} {kind[1]}"
     return f"Fill a new column beside it (`{add}`), and drop {column} in a later migration, when no value differs."
@@ -156,6 +181,67 @@ def beside(case: Case, table: TableRef, column: str, kind: tuple[str, str]) -> s
 def _emptied(case: Case, table: TableRef, column: str) -> Iterator[Cause]:
     yield from cascades(case, table, "SET NULL")
     yield from cascades(case, table, "SET DEFAULT")
+
+
+def _followed(case: Case, table: TableRef, column: str) -> Iterator[Cause]:
+    """A foreign key that follows its parent's key."""
+    for key, attributes in case.before.schema.of(table).items():
+        mine, theirs = attributes.get("columns"), attributes.get("referenced_columns")
+        action = attributes.get("on_update")
+        if action not in ("CASCADE", "SET NULL", "SET DEFAULT") or not isinstance(mine, tuple) or column not in mine:
+            continue
+        parent = next((t for t in case.before.schema.tables() if str(t) == attributes.get("references")), None)
+        above = theirs[mine.index(column)] if isinstance(theirs, tuple) else ""
+        if parent is not None and (wrote := case.up.assigns_column(parent, above)):
+            yield Cause(
+                f"up changes {above} of {parent} ({quoted(wrote)}), and ON UPDATE {action} of {key.label} changes"
+                f" {column} with it",
+                f"Keep the old and the new {above} of {parent} in a side table, and let down go back by it.",
+            )
+
+
+def _replaced(case: Case, table: TableRef, column: str) -> Iterator[Cause]:
+    """REPLACE writes a whole new row."""
+    dialect = case.trial.engine
+    found = [s for s in case.up.inserts_into(table) if replaces(s, dialect) and not names_in(s, column, dialect)]
+    if found:
+        yield Cause(
+            f"REPLACE deletes the row and writes a new one, in which {column} has its default ({quoted(found)})",
+            f"Change only what is to change, with {upsert(dialect)}, or say {column} in the REPLACE.",
+        )
+
+
+def _timed_by_down(case: Case, table: TableRef, column: str) -> Iterator[Cause]:
+    on_update = case.after_up.schema.columns(case.now_named(table)).get(column, {}).get("on_update")
+    if on_update and (wrote := case.down.updates(case.now_named(table))):
+        yield Cause(
+            f"down writes to the rows ({quoted(wrote)}) and the engine sets {column} by itself (ON UPDATE {on_update})",
+            f"Add `{column} = {column}` to the SET of down's UPDATE, which keeps its value.",
+        )
+
+
+def _in_cascade(case: Case, table: TableRef, column: str) -> Iterator[Cause]:
+    """DROP TYPE ... CASCADE drops the columns of the type."""
+    found = [s for s in case.up.statements if DROPS_IN_CASCADE.search(s)]
+    if found and column in case.up_diff(table).missing_columns:
+        yield Cause(
+            f"CASCADE drops the column {column} with what it rests on ({quoted(found)})",
+            f"Leave CASCADE out, and say in a statement of its own what becomes of {table}.{column}.",
+        )
+
+
+def _relabelled(case: Case, table: TableRef, column: str) -> Iterator[Cause]:
+    """ALTER TYPE ... RENAME VALUE: every row that holds the label shows another."""
+    kind = (
+        str(case.before.schema.columns(table).get(column, {}).get("type") or "").removesuffix("[]").rpartition(".")[2]
+    )
+    for step, intent in (("up", case.up), ("down", case.down if case.down_ran else None)):
+        found = [s for s in intent.statements if says(s, case.trial.engine, "RENAME", "VALUE")] if intent else []
+        if mine := [s for s in found if kind and names_in(s, kind.strip('"'), case.trial.engine)]:
+            yield Cause(
+                f"{step} gives a label of {kind} another name ({quoted(mine)}), which every row that holds it shows",
+                f"Let down rename the label of {kind} back to the very name that it had.",
+            )
 
 
 def _timed(case: Case, table: TableRef, column: str) -> Iterator[Cause]:
@@ -192,9 +278,13 @@ def _renamed(case: Case, table: TableRef, column: str) -> Iterator[Cause]:
         )
 
 
+_RARE = (_timed, _in_cascade, _by_trigger, _copied, _renamed, _relabelled)
+
+
 def changed_by_down(case: Case, table: TableRef, column: str) -> Iterator[Cause]:
     """Why down changed what up had left alone; the first that fits."""
-    for find in (_renamed, _dropped_by_down, _written_by_down, _converted_by_down, _copied_by_down, _trigger_of_down):
+    steps = (_renamed, _dropped_by_down, _written_by_down, _converted_by_down, _copied_by_down, _trigger_of_down)
+    for find in (*steps, _timed_by_down, _relabelled, _followed):
         if found := list(find(case, table, column)):
             yield from found
             return
@@ -211,7 +301,7 @@ def _dropped_by_down(case: Case, table: TableRef, column: str) -> Iterator[Cause
 
 
 def _written_by_down(case: Case, table: TableRef, column: str) -> Iterator[Cause]:
-    if wrote := case.down.assigns_column(case.now_named(table), column):
+    if wrote := _again(case, case.family(table), column):
         yield Cause(
             f"down writes other values into {column} ({quoted(wrote)}), which up had not changed",
             f"Leave {table}.{column} alone in down, or limit the UPDATE to the rows that up changed.",
