@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from seatrial.checks import Found, check
 from seatrial.checks.case import Case, Rows, finding, listed, n, shorten, which
@@ -51,7 +52,7 @@ def nondeterministic_up(case: Case) -> Found:
         return
     drawn = _drawn(case)
     for change in case.trial.reup_changes:
-        rows = _rows(change, drawn, wanted=True)
+        rows = _rows(case, change, drawn, wanted=True)
         if rows.count:
             yield finding(
                 case,
@@ -71,7 +72,7 @@ def nondeterministic_up(case: Case) -> Found:
 def _other_data(case: Case) -> Iterator[Finding]:
     drawn = _drawn(case) if case.trial.reup_changes else frozenset()
     for change in case.trial.reup_changes:
-        rows = _rows(change, drawn, wanted=False)
+        rows = _rows(case, change, drawn, wanted=False)
         if rows.count:
             yield finding(
                 case,
@@ -121,9 +122,10 @@ def _rerun(case: Case, change: TableDiff) -> Finding:
     )
 
 
-def _rows(change: TableDiff, drawn: frozenset[tuple[TableRef, str]], *, wanted: bool) -> Rows:
+def _rows(case: Case, change: TableDiff, drawn: frozenset[tuple[TableRef, str]], *, wanted: bool) -> Rows:
     """The differing rows whose values were drawn anew (``wanted``), or the others."""
     rows = Rows(key=change.key)
+    change = _begun_alike(case, change) if wanted else change
     by_key = [c for c in (change.key or change.columns) if (change.table, c) in drawn]
     dealt = bool(by_key) and _permuted(change)
     columns = [
@@ -137,6 +139,19 @@ def _rows(change: TableDiff, drawn: frozenset[tuple[TableRef, str]], *, wanted: 
         rows.add_rows(max(change.lost_count, change.added_count), change.added or change.lost, change.columns)
         rows.columns += [c for c in by_key if wanted and c not in rows.columns]
     return rows
+
+
+def _begun_alike(case: Case, change: TableDiff) -> TableDiff:
+    """Without the values that down had left otherwise: there the second up did not begin where the first had."""
+    left = {(r.key, c) for g in case.down_diff(change.table).changed for r in g.rows for c in g.columns}
+    if not left:
+        return change
+    groups = [
+        replace(g, rows=kept, count=g.count - len(g.rows) + len(kept))
+        for g in change.changed
+        if (kept := tuple(r for r in g.rows if not any((r.key, c) in left for c in g.columns)))
+    ]
+    return replace(change, changed=tuple(groups))
 
 
 def _permuted(change: TableDiff) -> bool:

@@ -61,11 +61,11 @@ def put_rows_back(schema: Schema, table: TableRef, dialect: str) -> str:
 def keep_column(table: TableRef, key: Sequence[str], column: str, dialect: str) -> str:
     """A copy of one column by key."""
     names = ", ".join(quoted(c, dialect) for c in dict.fromkeys((*key, column)))
-    return f"CREATE TABLE {of(kept(table, column), dialect)} AS SELECT {names} FROM {of(table, dialect)}"
+    return f"CREATE TABLE {of(kept(table, f'{column}_kept'), dialect)} AS SELECT {names} FROM {of(table, dialect)}"
 
 
 def put_column_back(table: TableRef, key: Sequence[str], column: str, dialect: str) -> str:
-    mine, side, name = of(table, dialect), of(kept(table, column), dialect), quoted(column, dialect)
+    mine, side, name = of(table, dialect), of(kept(table, f"{column}_kept"), dialect), quoted(column, dialect)
     same = " AND ".join(f"k.{quoted(c, dialect)} = {mine}.{quoted(c, dialect)}" for c in key)
     return f"UPDATE {mine} SET {name} = (SELECT k.{name} FROM {side} k WHERE {same})"
 

@@ -278,8 +278,14 @@ def _of_what(text: str, dialect: str) -> str:
 
 
 def _parent_is_drawn(case: Case, table: TableRef, column: str) -> bool:
-    keys = (a for k, a in case.after_up.schema.of(table).items() if a.get("type") == "foreign key")
-    return any(column in (a.get("columns") or ()) for a in keys)  # type: ignore[operator]
+    """Up inserts rows into the table that the column refers to."""
+    for attributes in case.after_up.schema.of(table).values():
+        columns, above = attributes.get("columns"), str(attributes.get("references"))
+        if attributes.get("type") == "foreign key" and isinstance(columns, tuple) and column in columns:
+            parent = next((t for t in case.after_up.schema.tables() if str(t) == above), None)
+            if parent is not None and case.up.inserts_into(parent):
+                return True
+    return False
 
 
 def _names_drawn(case: Case, table: TableRef) -> bool:

@@ -22,7 +22,7 @@ def left_out(case: Case, probe: ProbeResult) -> Iterator[Cause]:
             yield from found
             return
     yield from _ruled_out(case, probe.table)
-    yield from fired(case, probe.table, "up", f"changed {listed(probe.columns)} of")
+    yield from fired(case, probe.table, "up", f"changed {listed(probe.columns)}")
     yield from _made_by_a_trigger(case, probe.table)
 
 
@@ -52,11 +52,13 @@ def _cut_off(case: Case, backfill: Backfill) -> Iterator[Cause]:
 
 def _out_of_range(case: Case, backfill: Backfill) -> Iterator[Cause]:
     if backfill.ranges:
+        parts = any(sign in r.upper() for r in backfill.ranges for sign in ("%", "MOD"))
+        ends = "F" if parts else "Let the last batch have no upper end, or f"
         batches = n(len(backfill.batches), "batch", "batches")
         yield Cause(
             f"the {batches} of the backfill reach only {listed(backfill.ranges)}, and the rows that were left out have"
             " other keys",
-            f"Let the last batch have no upper end, or fill all at once: {whole(backfill)}.",
+            f"{ends}ill all at once: {whole(backfill)}.",
         )
 
 
@@ -96,7 +98,7 @@ def _made_by_a_trigger(case: Case, table: TableRef) -> Iterator[Cause]:
     """Rows that nobody inserted by name came while up ran."""
     change = next((d for d in case.trial.up_changes if (d.new_table or d.table) == table), None)
     if change is not None and change.added_count and not case.up.inserts_into(change.table):
-        yield from fired(case, change.table, "up", "added")
+        yield from fired(case, change.table, "up", "added them")
 
 
 def whole(backfill: Backfill) -> str:

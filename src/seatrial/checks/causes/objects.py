@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from seatrial.checks.case import Case, Cause, listed, quoted
+from seatrial.checks.case import Case, Cause, listed, quoted, shorten
 from seatrial.checks.causes.rows import DROPS_IN_CASCADE
 from seatrial.model import ObjectKey
 from seatrial.schema import Difference
@@ -44,21 +44,20 @@ def _missing(case: Case, change: Difference, *, up_has: bool) -> Cause:
 
 def _otherwise(case: Case, change: Difference, *, up_has: bool) -> Cause:
     key, label = change.key, change.key.label
-    advice = f"In down, give {label} {_was(change)} again."
+    advice = f"In down, define {label} as before up: {_was(change)}."
     if up_has and not _changed(case.after_up.schema[key], change):
-        return Cause(f"up redefines {label}{_by(case.up, key)} and down leaves it so", advice)
+        return Cause(f"up redefines {label}{_rebuilt(case.up, key) or _by(case.up, key)} and down leaves it so", advice)
     by = _rebuilt(case.down, key) or _by(case.down, key)
     return Cause(f"down defines {label} otherwise than it was before up{by}", advice)
 
 
 def _was(change: Difference) -> str:
-    """``the default 'new'``; a definition that is too long for a sentence is only named."""
+    """``default 'new', nullable no``; a definition that is too long for a sentence is cut."""
     said = []
     for name, (old, _) in change.attributes.items():
-        word = name.replace("_", " ")
-        short = isinstance(old, (str, int)) and not isinstance(old, bool) and len(str(old)) <= 60
-        said.append(f"the {word} {old}" if short else f"the {word} that it had")
-    return listed(said, 3) if said else "the definition of before up"
+        value = {True: "yes", False: "no", None: "none"}.get(old, old) if not isinstance(old, tuple) else ", ".join(old)
+        said.append(f"{name.replace('_', ' ')} {shorten(str(value), 80)}")
+    return ", ".join(said[:4])
 
 
 def _changed(up: object, change: Difference) -> bool:
@@ -115,8 +114,14 @@ def _again(case: Case, change: Difference) -> str:
 def _forgotten(case: Case, change: Difference) -> Iterator[Cause]:
     table = change.key.owner
     found = case.up.rebuilds(table) or case.up.drops_table(table) if table is not None else ()
-    if found:
+    if found and change.new is None:
         yield Cause(f"up rebuilds {table} and the new table is made without it ({quoted(found)})", _again(case, change))
+    elif found:
+        lost = listed(sorted(change.attributes))
+        yield Cause(
+            f"up rebuilds {table} and the new table has {change.key.label} without {lost} ({quoted(found)})",
+            f"Define {change.key.label} in the new table as it was: {_was(change)}.",
+        )
 
 
 def _went_with_column(case: Case, change: Difference) -> Iterator[Cause]:

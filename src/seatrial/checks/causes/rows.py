@@ -161,7 +161,7 @@ def _rebuilt(case: Case, table: TableRef) -> Iterator[Cause]:
 
 
 def _otherwise(case: Case, table: TableRef) -> Iterator[Cause]:
-    yield from fired(case, table, "up", "removed")
+    yield from fired(case, table, "up", "removed them")
     replaced = [s for s in (*case.up.updates(table), *case.up.inserts_into(table)) if replaces(s, case.trial.engine)]
     if replaced:
         yield Cause(
@@ -240,7 +240,7 @@ def _by_down_elsewhere(case: Case, table: TableRef) -> Iterator[Cause]:
                 f"down deletes rows of {parent}, and ON DELETE CASCADE of {key.label} takes these with them",
                 f"Do not delete rows of {parent} that {table} refers to, or put its rows back afterwards.",
             )
-    yield from fired(case, table, "down", "removed")
+    yield from fired(case, table, "down", "removed them")
 
 
 def _deletes(intent: Intent, table: str) -> bool:
@@ -350,7 +350,7 @@ def added(case: Case, table: TableRef) -> Iterator[Cause]:
     elif renumbered:
         yield from renumbered
     else:
-        yield from fired(case, table, "up", "added")
+        yield from fired(case, table, "up", "added them")
         if case.down_ran:
             yield from _added_by_down(case, table)
 
@@ -382,4 +382,4 @@ def _added_by_down(case: Case, table: TableRef) -> Iterator[Cause]:
             f"Let down give each row the {listed(keys)} that it had, from a table of old and new ones that up keeps.",
         )
     else:
-        yield from fired(case, table, "down", "added")
+        yield from fired(case, table, "down", "added them")

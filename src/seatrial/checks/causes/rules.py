@@ -13,7 +13,7 @@ from seatrial.sql.look import names_in, says
 
 _CHECKS_OFF = re.compile(
     r"foreign_key_checks\W+(?:0|off)\b|foreign_keys\W+(?:0|off)\b|session_replication_role\W+'?replica"
-    r"|check_constraint_checks\W+(?:0|off)\b|disable\s+trigger",
+    r"|check_constraint_checks\W+(?:0|off)\b|disable\s+trigger|ignore_check_constraints\W+(?:1|on|true)\b",
     re.IGNORECASE,
 )
 """What switches checks off on one connection or table: MySQL, SQLite, PostgreSQL, MariaDB, PostgreSQL."""
@@ -110,7 +110,7 @@ def _parents_removed(case: Case, table: TableRef, result: Integrity, phase: Phas
         return
     wrote = intent.deletes_from(change.table) or intent.truncates(change.table) or intent.rebuilds(change.table)
     yield Cause(
-        f"{step} removed {n(change.lost_count, 'row')} of {parent}{_by(list(wrote))} {_loose(case, result, intent)}",
+        f"{step} removed {n(change.lost_count, 'row')} of {parent}{_by(list(wrote))} {_loose(case, result, intent, phase)}",
         advice(case, table, result),
     )
 
@@ -137,15 +137,22 @@ def _written(case: Case, table: TableRef, result: Integrity, phase: Phase) -> It
     wrote = [*intent.updates(change.table), *intent.inserts_into(change.table), *intent.rebuilds(change.table)]
     mine = [s for s in wrote if any(names_in(s, c, case.trial.engine) for c in result.columns)] or wrote
     yield Cause(
-        f"{phase.value} wrote rows of {table}{_by(mine)} {_loose(case, result, intent)}", advice(case, table, result)
+        f"{phase.value} wrote rows of {table}{_by(mine)} {_loose(case, result, intent, phase)}",
+        advice(case, table, result),
     )
 
 
-def _loose(case: Case, result: Integrity, intent: Intent) -> str:
+_DECLARED = ("constraint", "index", "primary", "unique", "foreign", "check")
+
+
+def _loose(case: Case, result: Integrity, intent: Intent, phase: Phase) -> str:
     """Why nothing refused it."""
     off = [s for s in intent.statements if _CHECKS_OFF.search(s)]
+    schema = case.after_down.schema if phase is Phase.DOWN else case.after_up.schema
     if off:
         return f"while `{shorten(off[0])}` was in force"
+    if result.object.partition(" ")[0] in _DECLARED and all(k.label != result.object for k in schema):
+        return f"while {result.object}, which would have refused them, was not there"
     if result.object.startswith("relationship ") or result.inferred:
         return "and no foreign key is declared that would refuse it"
     if case.trial.engine == "sqlite" and result.rule == "orphaned-rows":

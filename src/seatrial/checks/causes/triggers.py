@@ -10,13 +10,13 @@ from seatrial.sql import remedy
 from seatrial.sql.intent import Intent
 from seatrial.sql.look import events_of, names_in
 
-_VERBS = {"removed": "DELETE", "added": "INSERT"}
+_VERBS = {"removed them": "DELETE", "added them": "INSERT"}
 
 
 def fired(case: Case, table: TableRef, step: str, effect: str) -> Iterator[Cause]:
     """Triggers on tables that ``step`` wrote to whose text, or whose function's text, names this table.
 
-    ``effect``: "removed", "added", or "changed x of".
+    ``effect``: "removed them", "added them", or "changed x".
     """
     intent, schema = (case.up, case.before.schema) if step == "up" else (case.down, case.after_up.schema)
     for key, attributes in schema.items():
@@ -24,7 +24,7 @@ def fired(case: Case, table: TableRef, step: str, effect: str) -> Iterator[Cause
             continue
         if _is_fired(case, intent, key.owner, attributes) and _does(case, schema, key, attributes, table, effect):
             yield Cause(
-                f"trigger {key.name} on {key.owner} fired while {step} wrote to {key.owner}, and {effect} them",
+                f"trigger {key.name} on {key.owner} fired while {step} wrote to {key.owner}, and {effect}",
                 _advice(case, key, attributes, step),
             )
 
@@ -37,10 +37,9 @@ def _is_fired(case: Case, intent: Intent, owner: TableRef, attributes: Attribute
         "DELETE": intent.deletes_from(owner),
         "TRUNCATE": intent.truncates(owner),
     }
-    if any(writes[e] for e in events):
-        return True
-    views = owner not in (case.before.schema.tables())
-    return intent.names_table(owner) and (views or not any(writes.values()))
+    if owner not in case.before.schema.tables():
+        return intent.names_table(owner)  # a view, whose INSTEAD OF trigger does the work
+    return any(writes[e] for e in events)
 
 
 def _does(case: Case, schema: Schema, key: ObjectKey, attributes: Attributes, table: TableRef, effect: str) -> bool:

@@ -255,7 +255,7 @@ def _timed(case: Case, table: TableRef, column: str) -> Iterator[Cause]:
 
 
 def _by_trigger(case: Case, table: TableRef, column: str) -> Iterator[Cause]:
-    yield from fired(case, table, "up", f"changed {column} of")
+    yield from fired(case, table, "up", f"changed {column}")
 
 
 def _copied(case: Case, table: TableRef, column: str) -> Iterator[Cause]:
@@ -324,7 +324,7 @@ def _copied_by_down(case: Case, table: TableRef, column: str) -> Iterator[Cause]
 
 
 def _trigger_of_down(case: Case, table: TableRef, column: str) -> Iterator[Cause]:
-    yield from fired(case, table, "down", f"changed {column} of")
+    yield from fired(case, table, "down", f"changed {column}")
 
 
 def conversion(case: Case, table: TableRef, column: str) -> tuple[str, str] | None:
