@@ -52,7 +52,7 @@ def nondeterministic_up(case: Case) -> Found:
         return
     drawn = _drawn(case)
     for change in case.trial.reup_changes:
-        rows = _rows(case, change, drawn, wanted=True)
+        rows = _rows(_begun_alike(case, change), drawn, wanted=True)
         if rows.count:
             yield finding(
                 case,
@@ -72,7 +72,7 @@ def nondeterministic_up(case: Case) -> Found:
 def _other_data(case: Case) -> Iterator[Finding]:
     drawn = _drawn(case) if case.trial.reup_changes else frozenset()
     for change in case.trial.reup_changes:
-        rows = _rows(case, change, drawn, wanted=False)
+        rows = _rows(change, drawn, wanted=False)
         if rows.count:
             yield finding(
                 case,
@@ -122,10 +122,9 @@ def _rerun(case: Case, change: TableDiff) -> Finding:
     )
 
 
-def _rows(case: Case, change: TableDiff, drawn: frozenset[tuple[TableRef, str]], *, wanted: bool) -> Rows:
+def _rows(change: TableDiff, drawn: frozenset[tuple[TableRef, str]], *, wanted: bool) -> Rows:
     """The differing rows whose values were drawn anew (``wanted``), or the others."""
     rows = Rows(key=change.key)
-    change = _begun_alike(case, change) if wanted else change
     by_key = [c for c in (change.key or change.columns) if (change.table, c) in drawn]
     dealt = bool(by_key) and _permuted(change)
     columns = [

@@ -65,7 +65,7 @@ def keep_column(table: TableRef, key: Sequence[str], column: str, dialect: str) 
 
 
 def put_column_back(table: TableRef, key: Sequence[str], column: str, dialect: str) -> str:
-    mine, side, name = of(table, dialect), of(kept(table, f"{column}_kept"), dialect), quoted(column, dialect)
+    mine, side, name = of(table, dialect), of(kept(table, column + "_kept"), dialect), quoted(column, dialect)
     same = " AND ".join(f"k.{quoted(c, dialect)} = {mine}.{quoted(c, dialect)}" for c in key)
     return f"UPDATE {mine} SET {name} = (SELECT k.{name} FROM {side} k WHERE {same})"
 

@@ -51,12 +51,16 @@ def _otherwise(case: Case, change: Difference, *, up_has: bool) -> Cause:
     return Cause(f"down defines {label} otherwise than it was before up{by}", advice)
 
 
+_YES_NO = {True: "yes", False: "no", None: "none"}
+
+
 def _was(change: Difference) -> str:
     """``default 'new', nullable no``; a definition that is too long for a sentence is cut."""
     said = []
     for name, (old, _) in change.attributes.items():
-        value = {True: "yes", False: "no", None: "none"}.get(old, old) if not isinstance(old, tuple) else ", ".join(old)
-        said.append(f"{name.replace('_', ' ')} {shorten(str(value), 80)}")
+        value = old if isinstance(old, (str, int, tuple)) and not isinstance(old, bool) else _YES_NO[old]
+        value = ", ".join(value) if isinstance(value, tuple) else str(value)
+        said.append(f"{name.replace('_', ' ')} {shorten(value, 80)}")
     return ", ".join(said[:4])
 
 
@@ -90,16 +94,8 @@ def _rebuilt(intent: Intent, key: ObjectKey) -> str:
 
 def lost_beside(case: Case, change: Difference) -> Iterator[Cause]:
     """Why up lost or changed an object that no statement names; the first that fits."""
-    for find in (
-        _forgotten,
-        _went_with_column,
-        _redefined,
-        _ruled_by_column,
-        _followed,
-        _in_cascade,
-        _with_its_view,
-        _owner_gone,
-    ):
+    of_table = (_forgotten, _went_with_column, _redefined, _ruled_by_column, _followed)
+    for find in (*of_table, _in_cascade, _with_its_view, _owner_gone):
         if found := list(find(case, change)):
             yield from found
             return

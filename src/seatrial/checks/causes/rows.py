@@ -264,7 +264,9 @@ def _cascade(case: Case, table: TableRef, key: ObjectKey, attributes: Attributes
         return  # the rows went for another reason, and took each other with them
     dropped = case.up.drops_table(ref) or case.up.rebuilds(ref)
     effect = (
-        "removed the rows that referred to them" if action == "CASCADE" else f"emptied {listed(_texts(attributes))}"
+        "removed the rows that referred to them"
+        if action == "CASCADE"
+        else f"{'emptied' if action == 'SET NULL' else 'gave its default to'} {listed(_texts(attributes))}"
     )
     fires = f"and ON DELETE {action} of {key.label} {effect}"
     if replaced and not statements:

@@ -110,7 +110,7 @@ def _parents_removed(case: Case, table: TableRef, result: Integrity, phase: Phas
         return
     wrote = intent.deletes_from(change.table) or intent.truncates(change.table) or intent.rebuilds(change.table)
     yield Cause(
-        f"{step} removed {n(change.lost_count, 'row')} of {parent}{_by(list(wrote))} {_loose(case, result, intent, phase)}",
+        f"{step} removed {n(change.lost_count, 'row')} of {parent}{_by(list(wrote))} {_loose(case, result, phase)}",
         advice(case, table, result),
     )
 
@@ -137,7 +137,7 @@ def _written(case: Case, table: TableRef, result: Integrity, phase: Phase) -> It
     wrote = [*intent.updates(change.table), *intent.inserts_into(change.table), *intent.rebuilds(change.table)]
     mine = [s for s in wrote if any(names_in(s, c, case.trial.engine) for c in result.columns)] or wrote
     yield Cause(
-        f"{phase.value} wrote rows of {table}{_by(mine)} {_loose(case, result, intent, phase)}",
+        f"{phase.value} wrote rows of {table}{_by(mine)} {_loose(case, result, phase)}",
         advice(case, table, result),
     )
 
@@ -145,10 +145,10 @@ def _written(case: Case, table: TableRef, result: Integrity, phase: Phase) -> It
 _DECLARED = ("constraint", "index", "primary", "unique", "foreign", "check")
 
 
-def _loose(case: Case, result: Integrity, intent: Intent, phase: Phase) -> str:
+def _loose(case: Case, result: Integrity, phase: Phase) -> str:
     """Why nothing refused it."""
+    intent, schema = _step(case, phase)[0], (case.after_down if phase is Phase.DOWN else case.after_up).schema
     off = [s for s in intent.statements if _CHECKS_OFF.search(s)]
-    schema = case.after_down.schema if phase is Phase.DOWN else case.after_up.schema
     if off:
         return f"while `{shorten(off[0])}` was in force"
     if result.object.partition(" ")[0] in _DECLARED and all(k.label != result.object for k in schema):
