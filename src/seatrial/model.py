@@ -7,7 +7,8 @@ float digits, binary as ``\\x`` hex); SQL NULL is ``None``.
 
 from __future__ import annotations
 
-from collections.abc import ItemsView, Iterator, KeysView, Mapping, Sequence
+from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from pathlib import Path
@@ -733,6 +734,9 @@ class Database(Protocol):
 
     def load(self, text: str) -> StepError | None:
         """Run a seed script (its own BEGIN/COMMIT allowed) with the engine's default session."""
+
+    def loading(self) -> AbstractContextManager[Callable[[str], StepError | None]]:
+        """A session as ``load``'s, kept open: what it gives runs one statement, in autocommit where no BEGIN stands."""
 
     def reaches_outside(self, text: str) -> str:
         """What of a text that a project sends would leave this database, as a sentence without its end; or empty."""

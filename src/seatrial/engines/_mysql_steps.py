@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from typing import Any
@@ -73,6 +73,19 @@ class StepRunner:
         """Run a seed script; nothing is recorded but its first error."""
         quiet = StepRunner(self._dial, self._database, self._dialect, Unwatched(), trust=self._trust)
         return quiet.run(Script(text=text, transaction=Transaction.ONE)).error
+
+    @contextmanager
+    def loading(self) -> Iterator[Callable[[str], StepError | None]]:
+        """A session for single statements of a seed. Raises DatabaseError where there is none."""
+        raw = self._dial(self._database)
+        try:
+            session = _Session(raw, self, [])
+            if error := session.prepare(()):
+                raise DatabaseError(error.message, code=error.code, kind=error.kind)
+            yield session.attempt
+        finally:
+            with suppress(Exception):
+                raw.close()
 
     def _run(self, script: Script, done: list[Statement]) -> StepError | None:
         try:
@@ -152,6 +165,12 @@ class _Session:
                     self._send("ROLLBACK")
                 return error
         return self._finish(script.epilogue, whole)
+
+    def attempt(self, sql: str) -> StepError | None:
+        """One statement of a seed, by itself."""
+        if why := self._runner.refusal(sql):
+            return StepError(message=why, kind=ErrorKind.ENVIRONMENT, statement=sql)
+        return self._send(sql)[1]
 
     def _finish(self, epilogue: Sequence[str], whole: bool) -> StepError | None:
         for statement in (*epilogue, *(["COMMIT"] if whole else [])):

@@ -33,7 +33,7 @@ def load(connection: psycopg.Connection[Any], text: str, *, trust: bool) -> Step
     for batch in _batches(split(text, "postgresql")):
         for part in () if trust else batch:
             if why := reaches_outside(part.text, str(connection.info.dbname)):
-                return _error(part, f"{why}; Seatrial does not run it unless `trust = true` stands under [source].")
+                return _error(part, _outside(why))
         try:
             _send(connection, batch)
         except psycopg.Error as error:
@@ -43,6 +43,24 @@ def load(connection: psycopg.Connection[Any], text: str, *, trust: bool) -> Step
             if found is not None:
                 return found
     return None
+
+
+def attempt(connection: psycopg.Connection[Any], text: str, *, trust: bool) -> StepError | None:
+    """Run one statement of a seed, in autocommit where no transaction is open."""
+    import psycopg
+
+    part = SourceStatement(text=text, line=1, start=0, end=len(text))
+    if not trust and (why := reaches_outside(text, str(connection.info.dbname))):
+        return _error(part, _outside(why))
+    try:
+        _send(connection, [part])
+    except psycopg.Error as error:
+        return _error(part, message(error), error)
+    return None
+
+
+def _outside(why: str) -> str:
+    return f"{why}; Seatrial does not run it unless `trust = true` stands under [source]."
 
 
 def _batches(parts: Sequence[SourceStatement]) -> Iterator[list[SourceStatement]]:

@@ -6,8 +6,8 @@ import errno
 import re
 import sqlite3
 import time
-from collections.abc import Callable, Iterable
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -279,6 +279,26 @@ def load(path: Path, text: str, *, trust: bool, ended: Ended) -> StepError | Non
         except sqlite3.Error as error:
             return _seed_error(error, str(error), "COMMIT", None)
     return None
+
+
+@contextmanager
+def loading(path: Path, *, trust: bool, ended: Ended) -> Iterator[Callable[[str], StepError | None]]:
+    """A session for single statements of a seed; their own BEGIN and COMMIT are all there is."""
+    with closing(connect(path)) as connection:
+
+        def attempt(sql: str) -> StepError | None:
+            guard = Guard()
+            if not trust:
+                connection.set_authorizer(guard)
+            try:
+                connection.execute(sql).fetchall()
+            except (sqlite3.Error, sqlite3.Warning) as error:
+                return _seed_error(error, guard.words(error), sql, None)
+            finally:
+                ended(connection)
+            return None
+
+        yield attempt
 
 
 def _seed_error(error: Refused, message: str, sql: str, line: int | None) -> StepError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -141,6 +141,9 @@ class MysqlDatabase:
 
     def load(self, text: str) -> StepError | None:
         return self._steps(Unwatched()).load(text)
+
+    def loading(self) -> contextlib.AbstractContextManager[Callable[[str], StepError | None]]:
+        return self._steps(Unwatched()).loading()
 
     def _steps(self, watch: Watch) -> StepRunner:
         return StepRunner(self._site.connect, self.name, self.engine, watch, trust=self.trust)

@@ -7,14 +7,15 @@ does lies beside it: session, catalog, layout, rows, diff, cast, run, outside, l
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from seatrial.engines import _postgresql_catalog as catalog
 from seatrial.engines import _postgresql_clone as clone
 from seatrial.engines import _postgresql_counters as counters
 from seatrial.engines import _postgresql_integrity as integrity
-from seatrial.engines import _postgresql_load as loading
+from seatrial.engines import _postgresql_load as loads
 from seatrial.engines import _postgresql_rows as rows
 from seatrial.engines import _postgresql_run as running
 from seatrial.engines._accounts import POSTGRESQL, Account, Accounts
@@ -53,7 +54,7 @@ class PostgresqlDatabase:
     relationships: tuple[Relationship, ...] = ()
     trust: bool = False
     _session: Session | None = None
-    _filling: loading.Filling | None = None
+    _filling: loads.Filling | None = None
     _shadows: rows.Shadows = field(default_factory=rows.Shadows)
     _checkpoints: dict[str, clone.Checkpoint] = field(default_factory=dict)
     _generation: int = 0
@@ -108,12 +109,20 @@ class PostgresqlDatabase:
         """Run a seed script, plain SQL or what pg_dump writes; then move sequences past its rows."""
         connection = self.site.connect(self.name)
         try:
-            error = loading.load(connection, text, trust=self.trust)
+            error = loads.load(connection, text, trust=self.trust)
         finally:
             connection.close()
         if error is None:
             self.advance_counters()
         return error
+
+    @contextlib.contextmanager
+    def loading(self) -> Iterator[Callable[[str], StepError | None]]:
+        connection = self.site.connect(self.name)
+        try:
+            yield functools.partial(loads.attempt, connection, trust=self.trust)
+        finally:
+            connection.close()
 
     def reaches_outside(self, text: str) -> str:
         """What would leave this database, as a sentence without its end; empty where nothing does."""
@@ -271,11 +280,11 @@ class PostgresqlDatabase:
     # --- rows of ours ---
 
     @contextlib.contextmanager
-    def filling(self) -> Iterator[loading.Filling]:
+    def filling(self) -> Iterator[loads.Filling]:
         """One transaction in which triggers and foreign keys are off (where the server lets us)."""
         connection = self.site.connect(self.name)
         try:
-            self._filling = loading.Filling(connection, self.site.replica_role)
+            self._filling = loads.Filling(connection, self.site.replica_role)
             self._filling.begin()
             yield self._filling
             self._filling.commit()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import shutil
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,17 @@ from seatrial.engines._sqlite_integrity import Asker
 from seatrial.engines._sqlite_journal import Watch
 from seatrial.engines._sqlite_look import Look, Moment, both, differences, is_same, reading
 from seatrial.engines._sqlite_mirror import Mirror, State, unit_of
-from seatrial.engines._sqlite_run import connect, database_error, disturbance, execute, load, open_file, refusal, run
+from seatrial.engines._sqlite_run import (
+    connect,
+    database_error,
+    disturbance,
+    execute,
+    load,
+    loading,
+    open_file,
+    refusal,
+    run,
+)
 from seatrial.engines._sqlite_values import as_texts, exactly
 from seatrial.errors import DatabaseError
 from seatrial.model import (
@@ -103,6 +113,11 @@ class SqliteDatabase:
         """Run a seed script; its own BEGIN and COMMIT are followed."""
         with self._watch.session():
             return load(self.path, text, trust=self.trust, ended=self._watch.between)
+
+    @contextmanager
+    def loading(self) -> Iterator[Callable[[str], StepError | None]]:
+        with self._watch.session(), loading(self.path, trust=self.trust, ended=self._watch.between) as attempt:
+            yield attempt
 
     def reaches_outside(self, text: str) -> str:
         """Empty: SQLite's authorizer tells while it prepares a statement, so nothing is guessed from text."""

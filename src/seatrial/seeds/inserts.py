@@ -69,7 +69,8 @@ def _groups(text: str, tokens: Sequence[Token]) -> tuple[list[tuple[str, ...]], 
         if token.text in ")]":
             depth -= 1
         if depth == 0:
-            groups, cells, end = [*groups, tuple(cells)], [], token.end
+            groups.append(tuple(cells))
+            cells, end = [], token.end
     return groups, end
 
 

@@ -91,14 +91,14 @@ def _decode(path: Path, content: bytes) -> str:
         ) from None
 
 
-_UNFIT = "The rows must fit the schema at the version that [seed] at names: correct the row, or the version."
+UNFIT = "The rows must fit the schema at the version that [seed] at names: correct the row, or the version."
 _NOT_THE_ROWS = "The rows were not at fault: nothing was tested; run it again when that is put right."
 
 
 def _refusal(path: Path, error: StepError) -> SeedError:
     line = f", line {error.line}" if error.line else ""
     statement = f" ({_short(error.statement)})" if error.statement else ""
-    advice = _NOT_THE_ROWS if error.kind is ErrorKind.ENVIRONMENT else _UNFIT
+    advice = _NOT_THE_ROWS if error.kind is ErrorKind.ENVIRONMENT else UNFIT
     return SeedError(f"{path.name}{line}: {' '.join(error.message.split())}{statement}.", refused=error, advice=advice)
 
 
@@ -266,7 +266,7 @@ def _narrow(
             raise SeedError(
                 f"{where(first)}: {table} refuses the row {_short(shown)}: {error}.",
                 refused=_step_error(error),
-                advice=_UNFIT,
+                advice=UNFIT,
             ) from error
     middle = len(rows) // 2
     _narrow(database, table, columns, rows[:middle], first, where)

@@ -1,28 +1,35 @@
 """A given seed that the schema refuses, mended: what a row lacks is supplied, what cannot be kept is left out.
 
 The seed is loaded again piece by piece, as far as each piece goes; what is refused waits until everything else is in,
-for it may only stand before its parent. What was done is told row by row, and the outcome is SQL that can be loaded.
+for it may only stand before its parent. What still waits then is mended table by table, many rows at a time. What was
+done is told row by row, and the outcome is SQL that can be loaded.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import accumulate
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate, count, repeat
 from pathlib import Path
+from typing import TypeVar
 
 from seatrial.errors import DatabaseError, SeedError
 from seatrial.model import Attributes, Database, ErrorKind, StepError, TableRef
 from seatrial.seeds.inserts import Row, literal, rows_of
 from seatrial.seeds.load import Piece, find_table, must_be_given, pieces
-from seatrial.seeds.references import NoParentError, Values
+from seatrial.seeds.references import NoParentError
 from seatrial.seeds.rows import Maker
-from seatrial.seeds.shape import Reference, Shape, shapes
+from seatrial.seeds.shape import Reference, shapes
 from seatrial.seeds.standing import Standing, qualified
 from seatrial.sql.rename import names_in
 
 _TRIES = 5  # made-up values for one row
+_TOGETHER = 200  # rows in one transaction, and asked for in one query
 _SHOWN, _CELL = 110, 40  # characters of a row that goes by all its cells, and of one of them
+
+T = TypeVar("T")
+Pairs = tuple[tuple[str, str], ...]
+"""Columns of a row that is referred to, each with its cell."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,58 +41,85 @@ class Repaired:
     skipped: tuple[tuple[str, str], ...] = ()  # tables whose rows were left out, and why
 
 
+class Beyond(Exception):
+    """A seed that cannot be repaired: why, and what was done by then; ``chance``: other made-up values might do."""
+
+    def __init__(self, why: str, repairs: Sequence[str] = (), *, chance: bool = False) -> None:
+        super().__init__(why)
+        self.repairs, self.chance = tuple(repairs), chance
+
+
 def repair(database: Database, path: Path, project: Path, refused: SeedError, *, seed: int) -> Repaired:
     """Load what can be kept into a database in which nothing of the seed is.
 
-    Raises ``refused`` where it cannot be mended: a statement that is no INSERT of values or that needs what another
-    left in the session, a table that keeps what a transaction should take back, a table or column that the schema does
-    not have, or no row that can be kept.
+    Raises Beyond where it cannot be mended: a statement that is no INSERT of values or that needs what another left in
+    the session, a table that keeps what a transaction should take back, a table or column that the schema does not
+    have, or no row that can be kept. Raises ``refused`` where the surroundings are at fault.
     """
     given = pieces(database, path, project)
-    if given.entwined or _keeps_refused(database, given):
-        raise refused
-    return _Mender(database, given, refused, seed).run(path.name)
+    if given.entwined:
+        raise Beyond("its statements take up what earlier ones left in the session, so none can be tried alone")
+    if _keeps_refused(database, given):
+        raise Beyond("it fills a table that keeps rows of a refused statement: tried again, they would be there twice")
+    with database.loading() as attempt:
+        return _Mender(database, given, refused, seed, attempt).run(path.name)
 
 
 def _keeps_refused(database: Database, seed: Piece) -> bool:
     """Whether rows go where a refused statement leaves some of them: what is tried again would be there twice."""
     lasting = {t.name.casefold() for t in database.lasting()}
-    named = ({n.casefold() for n in names_in(s, database.engine)} for s in seed.statements)
-    return bool(lasting) and any(not lasting.isdisjoint(names) for names in named)
+    named = ({n.casefold() for n in names_in(s, database.engine)} for s in seed.statements) if lasting else ()
+    return any(not lasting.isdisjoint(names) for names in named)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Part:
     """A statement, or one row of it."""
 
     sql: str
     row: Row | None = None
+    place: tuple[int, ...] = ()  # in the seed
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """A row that was refused, to be mended. ``parents`` says which were made for it."""
+
+    row: Row
+    error: StepError
+    table: TableRef
+    cells: Mapping[str, str]
+    parents: list[str] = field(default_factory=list)
+    words: list[str] | None = None  # what it was given; None: it is not in
 
 
 class _Mender:
-    def __init__(self, database: Database, seed: Piece, refused: SeedError, random: int) -> None:
-        self.database, self.refusal, self.random = database, refused, random
+    def __init__(
+        self,
+        database: Database,
+        seed: Piece,
+        refused: SeedError,
+        random: int,
+        attempt: Callable[[str], StepError | None],
+    ) -> None:
+        self.database, self.refusal, self.random, self._attempt = database, refused, random, attempt
         self.schema = database.inspect()
         self.known = shapes(self.schema, database.engine)
         self.seed = seed
         self.saved: list[_Part] = []
         self.repairs: list[str] = []
-        self._waiting: list[tuple[_Part, StepError]] = []
-        self._kept = 0
+        self._refused: list[tuple[_Part, StepError]] = []
 
     def run(self, name: str) -> Repaired:
-        self._save([_Part(text) for text in self.seed.statements])
-        while self._waiting:
-            waiting, self._waiting = self._waiting, []
-            for part, _ in waiting:
-                self._save([part])
-            if len(self._waiting) == len(waiting):
-                break
-        self._waiting.sort(key=lambda item: self._depth(item[0]))
-        while self._waiting:
-            self._mend(*self._waiting.pop(0))
+        for setting in self.seed.session:
+            if error := self._checked(self._attempt(setting)):
+                raise Beyond(f"its own setting is refused: {error.message}")
+        self._save([_Part(text, place=(i,)) for i, text in enumerate(self.seed.statements)])
+        self._save_what_waited()
+        self._mend_all([self._waiting(part, error) for part, error in self._refused])
         if not self.saved:
-            raise self.refusal
+            first = f" ({self.repairs[0]})" if self.repairs else ""
+            raise Beyond(f"no row of it can be kept{first}", self.repairs, chance=True)
         head = f"-- {name} as Seatrial repaired it: {len(self.repairs)} repairs, which its report lists\n"
         texts = [*self.seed.session, *(part.sql for part in self.saved)]
         sql = head + "".join(f"{text};\n" for text in texts)
@@ -94,25 +128,43 @@ class _Mender:
     # --- loading ---
 
     def _save(self, parts: Sequence[_Part]) -> None:
-        """Load parts together; refused ones are narrowed down to single rows, which wait."""
-        if not parts:
-            return
-        error = self._try(parts)
+        """Load parts in their order; of those that are refused, single rows; what is refused still, waits."""
+        for some in _some(parts):
+            if self._try(some) is None:
+                self.saved += some
+            else:
+                for part in some:
+                    self._save_one(part)
+
+    def _save_one(self, part: _Part) -> None:
+        error = self._try([part])
         if error is None:
-            self.saved += parts
-        elif len(parts) > 1:
-            middle = len(parts) // 2
-            self._save(parts[:middle])
-            self._save(parts[middle:])
-        elif len(rows := self._rows(parts[0])) > 1:
+            self.saved.append(part)
+        elif len(rows := self._rows(part)) > 1:
             self._save(rows)
         else:
-            self._waiting.append((rows[0] if rows else parts[0], error))
+            self._refused.append((rows[0] if rows else part, error))
+
+    def _save_what_waited(self) -> None:
+        """Again and again while that helps, to and fro: rows may stand before their parents in any order."""
+        while self._refused:
+            waiting, self._refused = self._refused[::-1], []
+            self._save([part for part, _ in waiting])
+            if len(self._refused) == len(waiting):
+                break
+        self._refused.sort(key=lambda item: item[0].place)
 
     def _try(self, parts: Sequence[_Part]) -> StepError | None:
         """In one transaction, so that nothing stays of parts that are refused."""
-        texts = [*self.seed.session, "BEGIN", *(part.sql for part in parts), "COMMIT"]
-        error = self.database.load("".join(f"{text};\n" for text in texts))
+        if len(parts) == 1 and parts[0].row is not None:
+            return self._checked(self._attempt(parts[0].sql))
+        for sql in ("BEGIN", *(part.sql for part in parts), "COMMIT"):
+            if error := self._checked(self._attempt(sql)):
+                self._attempt("ROLLBACK")
+                return error
+        return None
+
+    def _checked(self, error: StepError | None) -> StepError | None:
         if error is not None and error.kind is ErrorKind.ENVIRONMENT:
             raise SeedError(str(self.refusal), refused=error)
         return error
@@ -120,50 +172,86 @@ class _Mender:
     def _rows(self, part: _Part) -> list[_Part]:
         if part.row is not None:
             return [part]
-        return [self._part(row) for row in rows_of(part.sql, self.database.engine)]
+        return [self._part(row, (*part.place, i)) for i, row in enumerate(rows_of(part.sql, self.database.engine))]
 
-    def _part(self, row: Row) -> _Part:
-        return _Part(row.sql({c: self.database.quote(c) for c in row.columns}), row)
+    def _part(self, row: Row, place: tuple[int, ...] = ()) -> _Part:
+        return _Part(row.sql({c: self.database.quote(c) for c in row.columns}), row, place)
+
+    def _put(self, parts: Sequence[_Part]) -> list[StepError | None]:
+        """Load parts, together where they can be; what each was refused for."""
+        found: list[StepError | None] = []
+        for some in _some(parts):
+            together = self._try(some) is None
+            errors = [None if together else self._try([part]) for part in some]
+            self.saved += [part for part, error in zip(some, errors, strict=True) if error is None]
+            found += errors
+        return found
 
     # --- mending ---
 
-    def _mend(self, part: _Part, error: StepError) -> None:
+    def _waiting(self, part: _Part, error: StepError) -> _Waiting:
         row = part.row
-        table = find_table(self.schema, row.table) if row else None
-        cells = row.named(list(self.schema.columns(table))) if row and table else None
-        if row is None or table is None or cells is None or not cells.keys() <= self.schema.columns(table).keys():
-            raise self.refusal
-        name = self._name(table, cells)
-        parents = self._supply(table, cells)
-        for mended, words in self._proposals(table, row, cells):
-            last = self._try([self._part(mended)])
-            if last is None:
-                self.saved.append(self._part(mended))
-                self.repairs += [f"{name}: {w}" for w in (*words, *parents)]
-                return
-            error = last
-        out = f"left out, it cannot be saved: {_first_line(error.message)}"
-        self.repairs += [f"{name}: {w}" for w in (*parents, out)]
+        if row is None:
+            raise Beyond(f"{_first_line(part.sql, 60)} is no INSERT of values: {_first_line(error.message)}")
+        table = find_table(self.schema, row.table)
+        cells = row.named(list(self.schema.columns(table))) if table else None
+        if table is None or cells is None or not cells.keys() <= self.schema.columns(table).keys():
+            raise Beyond(f"its rows of {row.table} do not fit a table that there is: {_first_line(error.message)}")
+        return _Waiting(row, error, table, cells)
 
-    def _depth(self, part: _Part) -> int:
-        """How many tables stand above a row's: a parent is mended before its children ask for one."""
-        table = find_table(self.schema, part.row.table) if part.row else None
-        level, seen = {table} if table else set(), set[TableRef]()
+    def _mend_all(self, waiting: list[_Waiting]) -> None:
+        waiting.sort(key=lambda w: self._depth(w.table))
+        while waiting:
+            chosen = self._ready(waiting)
+            self._mend(chosen[0].table, chosen)
+            done = set(map(id, chosen))
+            waiting = [w for w in waiting if id(w) not in done]
+
+    def _depth(self, table: TableRef) -> int:
+        """How many tables stand above one: a parent is mended before its children ask for one."""
+        level, seen = {table}, set[TableRef]()
         while level:
             seen |= level
-            level = {r.table for t in level if t in self.known for r in self.known[t].references if r.declared} - seen
+            level = {r.table for t in level for r in self._references(t)} - seen
         return len(seen)
 
-    def _mend_first(self, table: TableRef, pairs: Mapping[str, str]) -> None:
-        """Mend a row that waits too, where it is the one that another refers to."""
-        for item in self._waiting:
-            row = item[0].row
-            there = find_table(self.schema, row.table) if row else None
-            cells = row.named(list(self.schema.columns(there))) if row and there and there == table else None
-            if cells is not None and all(cells.get(c) == v for c, v in pairs.items()):
-                self._waiting.remove(item)
-                self._mend(*item)
-                return
+    def _references(self, table: TableRef) -> list[Reference]:
+        known = self.known.get(table)
+        return [r for r in known.references if r.declared and r.table in self.known] if known else []
+
+    def _ready(self, waiting: Sequence[_Waiting]) -> list[_Waiting]:
+        """Rows of one table that refer to none that waits; where all wait for each other, the first of them."""
+        if not self.seed.enforced:
+            return [w for w in waiting if w.table == waiting[0].table]
+        wanted = {(r.table, r.referenced) for t in {w.table for w in waiting} for r in self._references(t)}
+        there = {(t, cs, tuple(w.cells.get(c) for c in cs)) for t, cs in wanted for w in waiting if w.table == t}
+        for table in dict.fromkeys(w.table for w in waiting):
+            ready = [w for w in waiting if w.table == table and not self._awaits(w, there)]
+            if ready:
+                return ready
+        return list(waiting[:1])
+
+    def _awaits(self, waiting: _Waiting, there: Collection[tuple[object, ...]]) -> bool:
+        """Whether the row refers to another one that waits."""
+        pairs = ((r, _pairs(r, waiting.cells)) for r in self._references(waiting.table))
+        return any(
+            (r.table, r.referenced, tuple(v for _, v in p)) in there
+            for r, p in pairs
+            if p and not _is_own(r, p, waiting)
+        )
+
+    def _mend(self, table: TableRef, waiting: Sequence[_Waiting]) -> None:
+        if self.seed.enforced:
+            self._supply(table, waiting)
+        alike: dict[tuple[str, ...], list[_Waiting]] = {}
+        for one in waiting:
+            alike.setdefault(self._lacking(table, one.cells), []).append(one)
+        for lacking, some in alike.items():
+            self._give(table, lacking, some)
+        for one in waiting:
+            out = f"left out, it cannot be saved: {_first_line(one.error.message)}"
+            words = [*one.parents, out] if one.words is None else [*one.words, *one.parents]
+            self.repairs += [f"{self._name(table, one.cells)}: {w}" for w in words]
 
     def _name(self, table: TableRef, cells: Mapping[str, str]) -> str:
         key = [cells[c] for c in self.known[table].key if c in cells] if table in self.known else []
@@ -173,90 +261,113 @@ class _Mender:
         fits = sum(total <= _SHOWN for total in accumulate(len(c) + 2 for c in shown))
         return f"{table} ({', '.join(shown[:fits])}{', ...' if fits < len(shown) else ''})"
 
-    def _proposals(self, table: TableRef, row: Row, cells: Mapping[str, str]) -> Iterator[tuple[Row, list[str]]]:
-        """The row with other values for what it lacks, each time others; as it is where it lacks nothing."""
-        lacking = self._lacking(table, cells)
-        if not lacking:
-            yield row, []
-            return
-        for turn in range(_TRIES):
-            found = self._values(table, cells, lacking, turn)
-            if found is None:
-                return
-            kept = {c: v for c, v in cells.items() if c not in lacking}
-            words = [f"{c} was given {v}, for it must not be NULL" for c, v in found.items()]
-            words += [f"{c} was left to its default, for it must not be NULL" for c in lacking if c not in found]
-            yield row.having({**kept, **found}), words
-
-    def _lacking(self, table: TableRef, cells: Mapping[str, str]) -> list[str]:
+    def _lacking(self, table: TableRef, cells: Mapping[str, str]) -> tuple[str, ...]:
         columns = self.schema.columns(table)
-        return [c for c, a in columns.items() if _is_lacking(a, cells.get(c))]
+        return tuple(c for c, a in columns.items() if _is_lacking(a, cells.get(c)))
 
-    def _values(
-        self, table: TableRef, cells: Mapping[str, str], lacking: Sequence[str], turn: int
-    ) -> dict[str, str] | None:
-        """Values for required columns; those with a default are left to it."""
-        columns, shape = self.schema.columns(table), self.known[table]
-        wanted = [c for c in lacking if must_be_given(columns[c])]
-        made = self._made(shape, [c for c in shape.columns if c not in wanted], turn) if wanted else {}
-        if made is None or any(made.get(c) is None for c in wanted):
-            return None
-        return {c: literal(made[c], self.database.engine) for c in wanted}
+    def _give(self, table: TableRef, lacking: tuple[str, ...], waiting: Sequence[_Waiting]) -> None:
+        """Try rows with values for what they lack, each time others; as they are where they lack nothing."""
+        columns = self.schema.columns(table)
+        wanted = [c for c in lacking if must_be_given(columns[c])]  # the rest is left to its default
+        made = self._made(table, [c for c in columns if c not in wanted], len(waiting)) if wanted else repeat({})
+        for _ in range(_TRIES if wanted else 1):
+            found = [(w, values) for w, values in zip(waiting, made, strict=False) if values is not None]
+            given = [(w, {c: literal(v[c], self.database.engine) for c in wanted}) for w, v in found]
+            errors = self._put([self._part(_with(w, lacking, values)) for w, values in given])
+            for (one, values), error in zip(given, errors, strict=True):
+                one.error = error or one.error
+                one.words = None if error else _words(lacking, values)
+            waiting = [w for w in waiting if w.words is None]
+            if not waiting:
+                return
 
-    def _made(self, shape: Shape, fixed: Sequence[str], turn: int) -> Values | None:
-        """Made-up values of a table's columns but the fixed ones, apart from those that stand."""
-        standing = Standing(self.database, self.known)
+    def _made(self, table: TableRef, fixed: Sequence[str], rows: int) -> Iterator[Mapping[str, object] | None]:
+        """Made-up values of a table's columns but the fixed ones, apart from those that stand; None: none are found."""
+        if table not in self.known:
+            return
+        shape, standing = self.known[table], Standing(self.database, self.known)
 
         def parents(reference: Reference) -> Sequence[tuple[object, ...]]:
             return standing.keys(reference.table, reference.referenced) if reference.table in self.known else []
 
-        maker = Maker(shape, self.random, _TRIES + 1, parents, fixed=fixed)
+        maker = Maker(shape, self.random, rows + _TRIES, parents, fixed=fixed)
         unique = list(dict.fromkeys(c for u in shape.uniques for c in u.columns))
         maker.avoid(standing.rows(shape.table, unique))
-        try:
-            rows = [maker.row(i) for i in range(turn + 1)]
-        except NoParentError:
-            return None
-        return rows[-1]
+        needed = [c.name for c in maker.columns if not c.nullable]
+        for number in count():
+            try:
+                row = maker.row(number)
+            except NoParentError:
+                return
+            yield row if row is None or all(row.get(c) is not None for c in needed) else None
 
     # --- parents ---
 
-    def _supply(self, table: TableRef, cells: Mapping[str, str]) -> list[str]:
-        """Make the parents that a row refers to and that are not there; what was made, in words."""
-        if not self.seed.enforced or table not in self.known:
-            return []
-        told = []
-        for reference in self.known[table].references:
-            given = [cells.get(c, "NULL") for c in reference.columns]
-            if not reference.declared or reference.table not in self.known or any(_is_null(v) for v in given):
-                continue
-            pairs = dict(zip(reference.referenced, given, strict=True))
-            self._mend_first(reference.table, pairs)
-            if not self._stands(reference.table, pairs) and self._make(reference.table, pairs):
-                keys = ", ".join(f"{c} = {v}" for c, v in pairs.items())
-                told.append(f"its missing parent in {reference.table} was made ({keys})")
-        return told
+    def _supply(self, table: TableRef, waiting: Sequence[_Waiting]) -> None:
+        """Make the parents that rows refer to and that are not there."""
+        for reference in self._references(table):
+            first: dict[Pairs, _Waiting] = {}
+            for one in waiting:
+                pairs = _pairs(reference, one.cells)
+                if pairs and not _is_own(reference, pairs, one):
+                    first.setdefault(pairs, one)
+            there = (s for some in _some(list(first)) for s in self._stand(reference.table, some))
+            missing = [pairs for pairs, stands in zip(first, there, strict=True) if not stands]
+            for pairs in self._make(reference.table, missing):
+                keys = ", ".join(f"{c} = {v}" for c, v in pairs)
+                first[pairs].parents.append(f"its missing parent in {reference.table} was made ({keys})")
 
-    def _stands(self, table: TableRef, pairs: Mapping[str, str]) -> bool:
-        where = " AND ".join(f"{self.database.quote(c)} = {v}" for c, v in pairs.items())
+    def _stand(self, table: TableRef, rows: Sequence[Pairs]) -> list[bool]:
+        """Whether rows with these cells are there."""
+        conditions = (" AND ".join(f"{self.database.quote(c)} = {v}" for c, v in pairs) for pairs in rows)
+        of = qualified(self.database, table)
+        asked = (f"CASE WHEN EXISTS (SELECT 1 FROM {of} WHERE {where}) THEN 1 END" for where in conditions)
         try:
-            return bool(self.database.query(f"SELECT 1 FROM {qualified(self.database, table)} WHERE {where} LIMIT 1"))
+            return [found is not None for found in self.database.query(f"SELECT {', '.join(asked)}")[0]]
         except DatabaseError:  # an expression that makes no sense there: then it is no parent that could be made
-            return True
+            return [True] if len(rows) == 1 else [s for pairs in rows for s in self._stand(table, [pairs])]
 
-    def _make(self, table: TableRef, pairs: Mapping[str, str]) -> bool:
-        shape = self.known[table]
-        for turn in range(_TRIES):
-            made = self._made(shape, list(pairs), turn)
-            if made is None:
-                return False
-            own = {c.name for c in shape.columns.values() if c.by_engine} | pairs.keys()
-            cells = {**pairs, **{c: literal(v, self.database.engine) for c, v in made.items() if c not in own}}
-            row = Row(table, f"INSERT INTO {qualified(self.database, table)}", tuple(cells), tuple(cells.values()))
-            if self._try([self._part(row)]) is None:
-                self.saved.append(self._part(row))
-                return True
-        return False
+    def _make(self, table: TableRef, rows: Sequence[Pairs]) -> list[Pairs]:
+        """Make rows with these cells and made-up ones beside; those that could be made."""
+        done: dict[Pairs, None] = {}
+        made = self._made(table, [c for c, _ in rows[0]], len(rows)) if rows else iter(())
+        for _ in range(_TRIES):
+            given = [(p, v) for p, v in zip(rows, made, strict=False) if v is not None]
+            errors = self._put([self._part(self._parent(table, dict(p), v)) for p, v in given])
+            done |= {p: None for (p, _), error in zip(given, errors, strict=True) if error is None}
+            rows = [p for p in rows if p not in done]
+        return list(done)
+
+    def _parent(self, table: TableRef, cells: Mapping[str, str], made: Mapping[str, object]) -> Row:
+        own = {c.name for c in self.known[table].columns.values() if c.by_engine} | cells.keys()
+        every = {**cells, **{c: literal(v, self.database.engine) for c, v in made.items() if c not in own}}
+        return Row(table, f"INSERT INTO {qualified(self.database, table)}", tuple(every), tuple(every.values()))
+
+
+def _some(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    return (items[start : start + _TOGETHER] for start in range(0, len(items), _TOGETHER))
+
+
+def _pairs(reference: Reference, cells: Mapping[str, str]) -> Pairs:
+    """What a row refers to; empty where it refers to nothing."""
+    given = [cells.get(c, "NULL") for c in reference.columns]
+    return () if any(map(_is_null, given)) else tuple(zip(reference.referenced, given, strict=True))
+
+
+def _is_own(reference: Reference, pairs: Pairs, waiting: _Waiting) -> bool:
+    """Whether the row refers to itself."""
+    return reference.table == waiting.table and all(waiting.cells.get(c) == v for c, v in pairs)
+
+
+def _with(waiting: _Waiting, lacking: Sequence[str], values: Mapping[str, str]) -> Row:
+    if not lacking:
+        return waiting.row
+    return waiting.row.having({**{c: v for c, v in waiting.cells.items() if c not in lacking}, **values})
+
+
+def _words(lacking: Sequence[str], values: Mapping[str, str]) -> list[str]:
+    given = [f"{c} was given {v}, for it must not be NULL" for c, v in values.items()]
+    return given + [f"{c} was left to its default, for it must not be NULL" for c in lacking if c not in values]
 
 
 def _is_lacking(attributes: Attributes, cell: str | None) -> bool:
@@ -278,5 +389,5 @@ def _is_null(cell: str) -> bool:
     return cell.upper() in ("NULL", "DEFAULT")
 
 
-def _first_line(text: str) -> str:
-    return " ".join(text.split())[:200]
+def _first_line(text: str, most: int = 200) -> str:
+    return " ".join(text.split())[:most]

@@ -16,7 +16,7 @@ from seatrial.errors import DatabaseError, NotOurs, SeedError, ServerError
 from seatrial.model import Database, Disturbance, Retry, StepError, Trial
 
 T = TypeVar("T")
-RESET, AGAIN = "reset-test-db", "re-run-migration"
+RESET, AGAIN, FIX = "reset-test-db", "re-run-migration", "fix-seed-data"
 
 
 _ADVICE = {
@@ -141,6 +141,10 @@ class Retrier:
                     self._note(migration, strategy, pause_s, met[-1], True)
                 return result
 
+    def fixed(self, migration: str, reason: str, succeeded: bool, actions: tuple[str, ...]) -> None:
+        """Rows were changed to make something possible that they stood in the way of."""
+        self._add(FIX, migration, reason, succeeded, actions)
+
     def _found(self, error: Exception) -> Disturbed | None:
         if isinstance(error, Astray):
             self.faltered.setdefault(error.migration, []).append(error.error)
@@ -180,13 +184,24 @@ class Retrier:
             self._note(migration, strategy, pause_s, met[-1], False, f"Disturbed again: {_short(str(found))}")
 
     def _note(self, migration: str, strategy: str, pause_s: float, why: Disturbed, succeeded: bool, *more: str) -> None:
+        self._add(strategy, migration, str(why), succeeded, (*self._actions(strategy), *more), pause_s)
+
+    def _add(
+        self,
+        strategy: str,
+        migration: str,
+        reason: str,
+        succeeded: bool,
+        actions: tuple[str, ...],
+        pause_s: float = 0.0,
+    ) -> None:
         retry = Retry(
             strategy=strategy,
             migration=migration,
-            attempt=self._used.get(migration, 0),
-            reason=str(why),
+            attempt=1 + sum(r.migration == migration for r in self.retries),
+            reason=reason,
             succeeded=succeeded,
-            actions=(*self._actions(strategy), *more),
+            actions=actions,
             pause_s=pause_s,
         )
         self.retries.append(retry)

@@ -12,14 +12,23 @@ from seatrial.errors import SeedError
 from seatrial.model import ErrorKind, Migration, NotVerified, Schema, Snapshot, Step, TableRef
 from seatrial.plan import Planned
 from seatrial.seeds.generate import FillResult, topup, undo
-from seatrial.seeds.load import BOOKKEEPING, load
+from seatrial.seeds.load import BOOKKEEPING, UNFIT, load
 from seatrial.seeds.refit import refit
-from seatrial.seeds.repair import Repaired, repair
+from seatrial.seeds.repair import Beyond, repair
 from seatrial.seeds.thin import Rows as Kept
 from seatrial.seeds.thin import Thinned, keep_only, thin, units
 from seatrial.sql.rename import names_in
 from seatrial.trial.retry import disturbed
 from seatrial.trial.stand import Act, Stand
+
+
+@dataclass(frozen=True, slots=True)
+class Mend:
+    """An attempt at repairing the given seed: why, what was done, and the outcome as SQL; empty where it failed."""
+
+    why: str
+    actions: tuple[str, ...]
+    sql: str = ""
 
 
 @dataclass(slots=True)
@@ -31,7 +40,7 @@ class Rows:
     doubts: list[NotVerified]
     made: dict[int, FillResult] = field(default_factory=dict)  # after the step of this index
     why_changed: str = ""
-    repaired: tuple[str, Repaired] | None = None  # why, and what became of the given seed
+    mends: list[Mend] = field(default_factory=list)  # of the given seed, in their order
     _peopled: Schema = field(default_factory=Schema)  # the schema for which rows were made or given
 
     def seed(self) -> None:
@@ -45,6 +54,7 @@ class Rows:
             self.stand.database.advance_counters()
 
         self.stand.standing = None
+        self.mends.clear()
         try:
             given()
         except SeedError as refused:
@@ -58,12 +68,24 @@ class Rows:
         self.doubts += [doubt for doubt in found if doubt not in self.doubts]  # loaded again where a step is restored
 
     def _mend(self, path: Path, refused: SeedError) -> Act:
-        """Load it row by row into a database without it; what loads the outcome again. Raises SeedError."""
+        """Repair it, each time with other made-up values; what loads the outcome again. Raises SeedError."""
         if refused.refused is None or refused.refused.kind is ErrorKind.ENVIRONMENT or not self.config.retry.attempts:
             raise refused
+        why = ""
+        for attempt in range(self.config.retry.attempts):
+            try:
+                return self._mended(path, refused, self.config.seed.random + attempt)
+            except Beyond as beyond:
+                why = f"It cannot be repaired: {beyond}"
+                self.mends.append(Mend(refused.what, (*beyond.repairs, why)))
+                if not beyond.chance:
+                    break  # no made-up value would help
+        raise SeedError(f"{refused.what} {why}.", refused=refused.refused, advice=UNFIT)
+
+    def _mended(self, path: Path, refused: SeedError, random: int) -> Act:
+        """One attempt; its outcome is then loaded into another database, as others would load it. Raises Beyond."""
         self.stand.renew()
-        repaired = repair(self.stand.database, path, self.config.project, refused, seed=self.config.seed.random)
-        self.repaired = (refused.what, repaired)
+        repaired = repair(self.stand.database, path, self.config.project, refused, seed=random)
         self._tell_skipped(repaired.skipped)
 
         def again() -> None:
@@ -71,7 +93,15 @@ class Rows:
                 raise SeedError(f"The repaired seed is refused: {error.message}", refused=error)
             self.stand.database.advance_counters()
 
-        self.stand.database.advance_counters()
+        self.stand.renew()
+        try:
+            again()
+        except SeedError as error:
+            if error.refused is not None and error.refused.kind is ErrorKind.ENVIRONMENT:
+                raise
+            raise Beyond(str(error), repaired.repairs) from error
+        actions = ("Loaded what can be kept, row by row", *repaired.repairs)
+        self.mends.append(Mend(refused.what, actions, repaired.sql))
         return again
 
     def look(self) -> None:

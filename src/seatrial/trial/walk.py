@@ -78,7 +78,7 @@ def walk(server: Server, source: Source, plan: Plan, config: Config, watch: Watc
         size_bytes=max(leg.stand.size_bytes for leg in walked),
         checksum_sql=next((leg.checksum_sql for leg in walked if leg.checksum_sql), ""),
         retries=tuple(retry for leg in walked for retry in leg.retrier.retries),
-        repaired_seed=next((leg.rows.repaired[1].sql for leg in walked if leg.rows.repaired), ""),
+        repaired_seed=next((m.sql for leg in walked for m in leg.rows.mends if m.sql), ""),
     )
 
 
@@ -99,6 +99,7 @@ class Leg:
     doubts: list[NotVerified] = field(default_factory=list)
     checksum_sql: str = ""
     _refused: Thinned | None = None  # rows that the step at hand refuses, and cannot do with fewer of
+    _unseeded: str = ""  # why the given rows are not in
     _broken: dict[str, str] = field(default_factory=dict)  # id -> why what needs it cannot be tried
     _applied: list[Planned] = field(default_factory=list)
 
@@ -115,6 +116,10 @@ class Leg:
             self._step(step)
             if step.index == self.seed_at and step.migration.id not in self._broken:
                 self._seed(step.migration.id)
+        if not self._unseeded:
+            self._finish()
+
+    def _finish(self) -> None:
         try:
             self.checksum_sql = self.retrier.persist(self.steps[-1].migration.id, lambda _: self._method())
             self._go_down()
@@ -123,18 +128,18 @@ class Leg:
         self._note_faltered()
 
     def _seed(self, migration: str) -> None:
+        """Load the given rows; where they cannot be, nothing that comes after can be tried."""
         try:
             self.retrier.persist(migration, lambda _: self.rows.seed())
             self.retrier.persist(migration, lambda _: self.rows.look())
         except Disturbed as disturbed:
-            raise SeedError(f"The seed could not be loaded: {disturbed}") from disturbed
-        if self.rows.repaired is not None:
-            why, found = self.rows.repaired
-            done = ("Loaded what can be kept, row by row", *found.repairs)
-            retry = Retry(
-                strategy="fix-seed-data", migration=migration, attempt=1, reason=why, succeeded=True, actions=done
-            )
-            self.retrier.retries.append(retry)
+            self._unseeded = f"The seed could not be loaded: {disturbed.told}"
+        except SeedError as refused:
+            if refused.refused is None:
+                raise  # a file that cannot be read: there is nothing to tell but that
+            self._unseeded = str(refused)
+        for mend in self.rows.mends:
+            self.retrier.fixed(migration, mend.why, bool(mend.sql), mend.actions)
 
     def _method(self) -> str:
         """How the checksum of one of the tables was made."""
@@ -163,6 +168,10 @@ class Leg:
                 self.trials[index] = dataclasses.replace(trial, faltered=tuple(found))
 
     def _step(self, step: Planned) -> None:
+        if self._unseeded:
+            skipped = step.skipped
+            self._record(step, skipped=skipped, error="" if skipped else self._unseeded, kind=ErrorKind.SEED)
+            return
         why = next((self._broken[p] for p in step.migration.parents if p in self._broken), "")
         if why:
             self._broken[step.migration.id] = why
@@ -432,7 +441,7 @@ class Leg:
         changed = self.retrier.persist(step.migration.id, lambda _: self.rows.fit(before, after))
         trial, now = self._again(step)
         if changed:
-            self._tell_retry(step, first, f"made-up rows break {_broken_by(first)[0]}", changed, succeeded=True)
+            self.retrier.fixed(step.migration.id, f"made-up rows break {_broken_by(first)[0]}", True, changed)
         return trial, now
 
     def _doubt(self, step: Planned, why: str) -> None:
@@ -442,26 +451,13 @@ class Leg:
         """Try a step again after made-up rows were changed in a restored database."""
         assert failed.up.error is not None
         trial, now = self._again(step)
-        self._tell_retry(step, failed, failed.up.error.message, actions, succeeded=not trial.up.error)
+        self.retrier.fixed(step.migration.id, failed.up.error.message, not trial.up.error, actions)
         return dataclasses.replace(trial, attempts=failed.attempts + trial.attempts), now
 
     def _again(self, step: Planned) -> tuple[Trial, Snapshot]:
         self.stand.standing = None
         self.retrier.persist(step.migration.id, lambda _: self._hold_anew(step))
         return self._observe(step)
-
-    def _tell_retry(
-        self, step: Planned, first: Trial, reason: str, actions: tuple[str, ...], *, succeeded: bool
-    ) -> None:
-        retry = Retry(
-            strategy="fix-seed-data",
-            migration=step.migration.id,
-            attempt=first.attempts,
-            reason=reason,
-            succeeded=succeeded,
-            actions=actions,
-        )
-        self.retrier.retries.append(retry)
 
     def _hold_anew(self, step: Planned) -> None:
         self.stand.hold(step.index)
