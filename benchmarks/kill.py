@@ -1,16 +1,19 @@
 """Kill `seatrial run` (SIGKILL) at random instants and in each phase: does the next run clean up?
 
-    python -m benchmarks.kill [--engine postgresql|mysql|mariadb]... [--instants N] [--mode local|url]... [--seed N]
+    python -m benchmarks.kill [--engine sqlite|postgresql|mysql|mariadb]... [--source golang-migrate|alembic]...
+        [--instants N] [--mode local|url]... [--seed N]
 
 For each kill: a run is started and killed, then a second run has to end as an undisturbed one does, and after it the
 lists of databases, processes and files have to be those from before the first. Exit 1 where one is not. Phases are seen
-from outside, in the server's own list of what it is doing. Needs Linux (/proc) and the drivers.
+from outside, in the server's own list of what it is doing, on SQLite in the files. An Alembic project has a process of
+its own, which has to be gone as well. Needs Linux (/proc), the drivers and Alembic.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import os
 import random
 import shutil
@@ -35,18 +38,35 @@ from seatrial.servers._mysql_target import Target
 from seatrial.servers.process import Running
 
 UP = {
-    1: "CREATE TABLE users (id {serial} PRIMARY KEY, name varchar(40) NOT NULL, email text);",
-    2: "ALTER TABLE users ADD COLUMN status text; SELECT {sleep}(0.301);",
+    1: "CREATE TABLE users (id {serial} PRIMARY KEY, name varchar(40) NOT NULL, email text); {many}",
+    2: "ALTER TABLE users ADD COLUMN status text; {sleep_up};",
     3: "CREATE TABLE orders (id {serial} PRIMARY KEY, user_id integer, total numeric(10,2),"
     " FOREIGN KEY (user_id) REFERENCES users (id));",
-    4: "UPDATE orders SET total = 0 WHERE total < 0; SELECT {sleep}(0.301); ALTER TABLE orders DROP COLUMN total;",
+    4: "UPDATE orders SET total = 0 WHERE total < 0; {sleep_up}; ALTER TABLE orders DROP COLUMN total;",
 }
 DOWN = {
     1: "DROP TABLE users;",
-    2: "SELECT {sleep}(0.302); ALTER TABLE users DROP COLUMN status;",
+    2: "{sleep_down}; ALTER TABLE users DROP COLUMN status;",
     3: "DROP TABLE orders;",
     4: "ALTER TABLE orders ADD COLUMN total numeric(10,2);",  # loses values: the walk has to go back to a checkpoint
 }
+
+
+ENV = """from alembic import context
+import sqlalchemy
+engine = sqlalchemy.create_engine(context.config.get_main_option("sqlalchemy.url"))
+with engine.connect() as connection:
+    context.configure(connection=connection)
+    with context.begin_transaction():
+        context.run_migrations()
+"""
+REVISION = """from alembic import op
+revision, down_revision = {revision!r}, {parent!r}
+def upgrade():
+{up}
+def downgrade():
+{down}
+"""
 
 
 class Engine(ABC):
@@ -84,9 +104,60 @@ def _doing(words: str) -> str:
     )
 
 
+# SQLite has no SLEEP
+COUNT = (
+    "DELETE FROM users WHERE id < -(WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300000)"
+    " SELECT count(*) FROM n)"
+)
+
+
+class Files:
+    """SQLite's scratch folder, looked at where the others ask a server."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class Sqlite(Engine):
+    name = "sqlite"
+    words: ClassVar[Mapping[str, str]] = {
+        "serial": "integer",
+        "many": "",
+        "sleep_up": COUNT,
+        "sleep_down": COUNT,
+    }
+    socket = "made-by-seatrial"
+    databases = ""
+    phases: ClassVar[Mapping[str, str]] = {"after the first file": "*/*.sqlite3", "in a transaction": "*/*-journal"}
+
+    def start(self, run: ledger.Run) -> Running:
+        raise SystemExit("SQLite has no server: --mode local")
+
+    def url(self, folder: Path) -> str:
+        return ""
+
+    def connect(self, folder: Path) -> Files:
+        return Files(folder)
+
+    def ask(self, connection: Files, sql: str) -> list[str] | None:
+        with contextlib.suppress(OSError):
+            sizes = [path.stat().st_size for path in connection.folder.glob(sql)] if sql else []
+            return [str(any(sizes))] if sql else []
+        return None
+
+
 class Postgresql(Engine):
     name = "postgresql"
-    words: ClassVar[Mapping[str, str]] = {"serial": "serial", "sleep": "pg_sleep"}
+    words: ClassVar[Mapping[str, str]] = {
+        "serial": "serial",
+        "sleep_up": "SELECT pg_sleep(0.301)",
+        "sleep_down": "SELECT pg_sleep(0.302)",
+        # a copy that takes long enough to be met
+        "many": "INSERT INTO users (name, email) SELECT 'n', repeat('x', 300) FROM generate_series(1, 60000);",
+    }
     socket = ".s.PGSQL.5432"
     databases = "select datname from pg_database"
     phases: ClassVar[Mapping[str, str]] = {
@@ -121,7 +192,12 @@ def _running(words: str) -> str:
 
 
 class Mysql(Engine):
-    words: ClassVar[Mapping[str, str]] = {"serial": "integer AUTO_INCREMENT", "sleep": "SLEEP"}
+    words: ClassVar[Mapping[str, str]] = {
+        "serial": "integer AUTO_INCREMENT",
+        "many": "",
+        "sleep_up": "SELECT SLEEP(0.301)",
+        "sleep_down": "SELECT SLEEP(0.302)",
+    }
     socket = "s.sock"
     databases = "show databases"
     phases: ClassVar[Mapping[str, str]] = {
@@ -155,6 +231,7 @@ class Mysql(Engine):
 
 
 ENGINES: Mapping[str, Callable[[], Engine]] = {
+    "sqlite": Sqlite,
     "postgresql": Postgresql,
     "mysql": lambda: Mysql("mysql"),
     "mariadb": lambda: Mysql("mariadb"),
@@ -185,19 +262,16 @@ class Inventory:
 class Place:
     """A project, folders of its own for state and temporary files, and perhaps a server."""
 
-    def __init__(self, engine: Engine, mode: str) -> None:
-        self.engine, self.mode = engine, mode
+    def __init__(self, engine: Engine, source: str, mode: str) -> None:
+        self.engine, self.source, self.mode = engine, source, mode
         self.folder = Path(tempfile.mkdtemp(prefix="sk-", dir="/tmp"))
         self.folder.chmod(0o755)
         self.temporary, self.state, self.project = (self.folder / n for n in ("t", "state", "project"))
-        for folder in (self.temporary, self.state, self.project / "migrations"):
+        for folder in (self.temporary, self.state, self.project / "migrations" / "versions"):
             folder.mkdir(parents=True)
         self.temporary.chmod(0o1777)
-        for way, texts in (("up", UP), ("down", DOWN)):
-            for version, text in texts.items():
-                path = self.project / "migrations" / f"{version}_step.{way}.sql"
-                path.write_text(text.format(**engine.words))
-        (self.project / "seatrial.toml").write_text('[source]\ntype = "golang-migrate"\npath = "migrations"\n')
+        write = _alembic if source == "alembic" else _golang_migrate
+        write(self.project, *({v: t.format(**engine.words) for v, t in texts.items()} for texts in (UP, DOWN)))
         self.own_run = ledger.Run.start()
         self.server = engine.start(self.own_run) if mode == "url" else None
 
@@ -248,6 +322,30 @@ class Place:
                 works_in = str((path / "cwd").readlink()).encode()
                 if mark in works_in + (path / "cmdline").read_bytes() + (path / "environ").read_bytes():
                     yield int(path.name)
+
+
+def _golang_migrate(project: Path, ups: Mapping[int, str], downs: Mapping[int, str]) -> None:
+    (project / "seatrial.toml").write_text('[source]\ntype = "golang-migrate"\npath = "migrations"\n')
+    for way, texts in (("up", ups), ("down", downs)):
+        for version, text in texts.items():
+            (project / "migrations" / f"{version}_step.{way}.sql").write_text(text)
+
+
+def _alembic(project: Path, ups: Mapping[int, str], downs: Mapping[int, str]) -> None:
+    (project / "alembic.ini").write_text("[alembic]\nscript_location = migrations\n")
+    (project / "migrations" / "env.py").write_text(ENV)
+    for version, up in ups.items():
+        text = REVISION.format(
+            revision=str(version),
+            parent=str(version - 1) if version > 1 else None,
+            up=_calls(up),
+            down=_calls(downs[version]),
+        )
+        (project / "migrations" / "versions" / f"{version}_step.py").write_text(text)
+
+
+def _calls(script: str) -> str:
+    return "\n".join(f"    op.execute({part.strip()!r})" for part in script.split(";") if part.strip())
 
 
 def settled(place: Place, before: Inventory, seconds: float = 10) -> list[str]:
@@ -302,14 +400,16 @@ def once(
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--engine", action="append", choices=tuple(ENGINES))
+    parser.add_argument("--source", action="append", choices=("golang-migrate", "alembic"))
     parser.add_argument("--instants", type=int, default=20)
     parser.add_argument("--mode", action="append", choices=("local", "url"))
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
     wrong = 0
     for name in args.engine or ENGINES:
-        for mode in args.mode or ("local", "url"):
-            place = Place(ENGINES[name](), mode)
+        modes = [m for m in args.mode or ("local", "url") if m == "local" or name != "sqlite"]
+        for source, mode in itertools.product(args.source or ("golang-migrate", "alembic"), modes):
+            place = Place(ENGINES[name](), source, mode)
             try:
                 wrong += _mode(place, args.instants, random.Random(args.seed))
             finally:
@@ -325,7 +425,7 @@ def _mode(place: Place, instants: int, chance: random.Random) -> int:
     _, said = process.communicate()
     lasts = time.monotonic() - begun
     print(
-        f"{place.engine.name}, {place.mode}: an undisturbed run takes {lasts:.1f} s"
+        f"{place.engine.name}, {place.source}, {place.mode}: an undisturbed run takes {lasts:.1f} s"
         f" and ends with {process.returncode} (1 is right)"
     )
     if process.returncode != 1:
@@ -340,10 +440,10 @@ def _mode(place: Place, instants: int, chance: random.Random) -> int:
 
 
 def _phase(place: Place, before: Inventory, phase: str) -> int:
-    for _ in range(5):
+    for attempt in range(1, 6):
         hit, wrong = once(place, before, kill_in(phase))
         if hit or wrong:
-            return _told(phase, hit, wrong)
+            return _told(phase if attempt == 1 else f"{phase}, run {attempt}", hit, wrong)
     return _told(phase, False, [])
 
 

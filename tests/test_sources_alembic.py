@@ -5,7 +5,9 @@ import contextlib
 import importlib.util
 import os
 import sqlite3
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -401,6 +403,31 @@ def test_a_dead_worker_is_an_environment_error_and_is_replaced(tmp_path, databas
         assert (step.error.kind, step.statements_observed) == (ErrorKind.ENVIRONMENT, False)
         assert "exit code 3" in step.error.message
         assert runner.up(second).error is None
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks for a process in /proc")
+def test_a_worker_in_the_middle_of_a_step_ends_with_a_killed_run(tmp_path):
+    told = tmp_path / "pid"
+    up = f"import os, pathlib, time; pathlib.Path({str(told)!r}).write_text(str(os.getpid())); time.sleep(60)"
+    folder = project(tmp_path / "p", revision("a", up=up))
+    command = [sys.executable, "-m", "seatrial.cli", "run", str(folder), "--engine", "sqlite"]
+    own = {"TMPDIR": str(tmp_path), "XDG_STATE_HOME": str(tmp_path / "state")}
+    run = subprocess.Popen(command, env={**os.environ, **own}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    assert _within(20, lambda: told.exists() and told.read_text())
+    worker = Path("/proc", told.read_text())
+    assert worker.exists()
+    run.kill()
+    run.wait()
+    assert _within(20, lambda: not worker.exists() or "Z" in (worker / "stat").read_text().split()[2])
+
+
+def _within(seconds: float, true) -> bool:
+    limit = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > limit:
+            return False
+        time.sleep(0.02)
+    return True
 
 
 def test_a_step_that_takes_too_long_is_ended(tmp_path, database):

@@ -21,6 +21,7 @@ import io
 import json
 import os
 import re
+import select
 import sys
 import threading
 import time
@@ -358,6 +359,19 @@ def foreign(path: str) -> bool:
     return "site-packages" in path or path.startswith((str(HERE), str(Path(os.__file__).parent), "<"))
 
 
+GRACE_S = 1.0
+
+
+def _end_with(pipe: int) -> None:
+    """Whoever asks is gone, killed perhaps: a step that takes long must not go on without them."""
+    if hasattr(select, "poll"):
+        hung_up = select.poll()
+        hung_up.register(pipe, 0)  # that the other end was closed is told in any case (poll(2), POLLHUP)
+        hung_up.poll()
+        time.sleep(GRACE_S)  # between two steps the main thread ends in order
+        os._exit(1)
+
+
 def main() -> None:
     requests, answers = os.fdopen(os.dup(0), "r", encoding="utf-8"), os.fdopen(os.dup(1), "w", encoding="utf-8")
     quiet = os.open(os.devnull, os.O_RDONLY)
@@ -365,6 +379,7 @@ def main() -> None:
     os.dup2(2, 1)  # what the project prints goes where its errors go
     sys.stdin = os.fdopen(0, "r", closefd=False)
     sys.stdout = io.TextIOWrapper(io.FileIO(1, "w"), line_buffering=True, errors="replace")
+    threading.Thread(target=_end_with, args=(requests.fileno(),), daemon=True).start()
     guard.install()
     worker = Worker()
 
