@@ -103,8 +103,8 @@ class ObjectKey(NamedTuple):
     ``kind`` is one of: table, column, constraint (named), primary key / unique / foreign key / check (unnamed; the
     name is then ``table(columns)`` or, for a check, ``table(expression)``), index, sequence, view, materialized view,
     trigger, function, procedure, aggregate, type, domain, extension, policy, row security, grant, event, publication,
-    rule, statistics, schema, event trigger. A grant's name is ``table`` or ``table.column`` (or the object's own name
-    where it is on another object); row security's is its table's.
+    rule, statistics, schema, event trigger, security label ... A grant's name is ``table`` or ``table.column`` (or the
+    object's own name where it is on another object); row security's is its table's.
     """
 
     kind: str
@@ -144,6 +144,7 @@ class Schema(Mapping[ObjectKey, Attributes]):
     index          columns (plain columns only, "" for an expression), unique, predicate, definition, valid
     trigger        definition, enabled; view: definition; function: definition; type: type, labels ...
     grant          privileges (tuple of "grantee: PRIVILEGE[*]")
+    any            not_compared: why what it holds is not compared (it then stands in not_verified)
     =============  ===================================================================================================
 
     Counters (where a sequence stands) are no attributes: see ``Counter``.

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
-from seatrial.engines._postgresql_catalog_rare import ANY_RARE, RARE
+from seatrial.engines._postgresql_catalog_rare import ANY_RARE, RARE, large_objects
 from seatrial.engines._postgresql_session import SHADOWS, Session
 from seatrial.model import Attribute, Attributes, ObjectKey, Schema
 from seatrial.sql import tokenize
@@ -59,8 +59,8 @@ SELECT 'table' AS kind, c.n, '' AS t, c.relname::text AS name, jsonb_build_objec
   'replica_identity', CASE c.relreplident WHEN 'n' THEN 'nothing' WHEN 'f' THEN 'full' WHEN 'i' THEN 'index' END,
   'partition_key', pg_get_partkeydef(c.oid),
   'partition_bound', CASE WHEN c.relispartition THEN pg_get_expr(c.relpartbound, c.oid) END,
-  'partition_of', (SELECT i.inhparent::regclass::text FROM pg_inherits i
-     WHERE i.inhrelid = c.oid AND c.relispartition),
+  'partition_of', (SELECT i.inhparent::regclass || CASE WHEN i.inhdetachpending THEN ' (being detached)' ELSE '' END
+     FROM pg_inherits i WHERE i.inhrelid = c.oid AND c.relispartition),
   'inherits', (SELECT jsonb_agg(i.inhparent::regclass::text ORDER BY i.inhseqno) FROM pg_inherits i
      WHERE i.inhrelid = c.oid AND NOT c.relispartition),
   'of_type', CASE WHEN c.reloftype <> 0 THEN format_type(c.reloftype, NULL) END,
@@ -247,11 +247,13 @@ SELECT 'type', y.n, '', y.typname::text, jsonb_build_object(
      FROM pg_attribute a JOIN pg_type b ON b.oid = a.atttypid
      WHERE a.attrelid = y.typrelid AND a.attnum > 0 AND NOT a.attisdropped) END,
   'range', CASE WHEN y.typtype = 'r' THEN (
-     SELECT format('%s %s %s %s %s', format_type(r.rngsubtype, NULL), nullif(r.rngcollation, 0)::regcollation,
-       o.opcname, nullif(r.rngcanonical::oid, 0)::regproc, nullif(r.rngsubdiff::oid, 0)::regproc)
+     SELECT format('%s %s %s %s %s %s', format_type(r.rngsubtype, NULL), nullif(r.rngcollation, 0)::regcollation,
+       o.opcname, nullif(r.rngcanonical::oid, 0)::regproc, nullif(r.rngsubdiff::oid, 0)::regproc,
+       format_type(r.rngmultitypid, NULL))
      FROM pg_range r JOIN pg_opclass o ON o.oid = r.rngsubopc WHERE r.rngtypid = y.oid) END,
-  'functions', CASE WHEN y.typtype = 'b' THEN format('%s %s %s %s %s %s', y.typinput, y.typoutput,
-     y.typlen, y.typalign, y.typstorage, y.typdefault) END,
+  'functions', CASE WHEN y.typtype = 'b' THEN concat_ws(' ', y.typinput, y.typoutput, y.typreceive, y.typsend,
+     y.typmodin, y.typmodout, y.typanalyze, y.typsubscript, y.typlen, y.typalign, y.typstorage, y.typbyval,
+     y.typcategory, y.typispreferred, y.typdelim, y.typelem::regtype, y.typcollation::regcollation, y.typdefault) END,
   'owner', pg_get_userbyid(y.typowner), 'comment', obj_description(y.oid, 'pg_type'))
 FROM typ y
 WHERE y.typtype IN ('e', 'r', 'b', 'p') AND NOT EXISTS (SELECT FROM pg_type e WHERE e.typarray = y.oid)
@@ -382,8 +384,11 @@ SELECT 'statistics', ns.n, c.relname::text, s.stxname::text, jsonb_build_object(
   'owner', pg_get_userbyid(s.stxowner), 'comment', obj_description(s.oid, 'pg_statistic_ext'))
 FROM pg_statistic_ext s JOIN ns ON ns.oid = s.stxnamespace JOIN rel c ON c.oid = s.stxrelid
 UNION ALL
-SELECT 'collation', ns.n, '', l.collname::text, ((to_jsonb(l) - 'oid' - 'collnamespace' - 'collowner' - 'collversion')
-  || jsonb_build_object('owner', pg_get_userbyid(l.collowner), 'comment', obj_description(l.oid, 'pg_collation')))
+SELECT 'collation', ns.n, '', l.collname::text, jsonb_build_object('provider', l.collprovider,
+  'deterministic', l.collisdeterministic, 'collate', l.collcollate, 'ctype', l.collctype,
+  'locale', coalesce(to_jsonb(l) ->> 'colllocale', to_jsonb(l) ->> 'colliculocale'),
+  'rules', to_jsonb(l) ->> 'collicurules',
+  'owner', pg_get_userbyid(l.collowner), 'comment', obj_description(l.oid, 'pg_collation'))
 FROM pg_collation l JOIN ns ON ns.oid = l.collnamespace
 WHERE l.oid NOT IN (SELECT objid FROM ext WHERE classid = 'pg_collation'::regclass)
 UNION ALL
@@ -414,7 +419,8 @@ SELECT 'cast', '', '', format('(%s AS %s)', format_type(s.castsource, NULL), for
   jsonb_build_object('function', nullif(s.castfunc, 0)::regprocedure::text, 'context', s.castcontext, 'method',
      s.castmethod,
   'comment', obj_description(s.oid, 'pg_cast'))
-FROM pg_cast s WHERE s.oid >= 16384 AND s.oid NOT IN (SELECT objid FROM ext WHERE classid = 'pg_cast'::regclass)
+FROM pg_cast s WHERE s.oid >= 16384 AND NOT EXISTS (SELECT FROM pg_depend q WHERE q.classid = 'pg_cast'::regclass
+  AND q.objid = s.oid AND q.deptype IN ('e', 'i'))
 UNION ALL
 SELECT 'foreign server', '', '', s.srvname::text, jsonb_build_object(
   'wrapper', (SELECT w.fdwname FROM pg_foreign_data_wrapper w WHERE w.oid = s.srvfdw), 'type', s.srvtype,
@@ -461,7 +467,7 @@ def inspect(session: Session, bookkeeping: Iterable[str] = ()) -> Schema:
 def _objects(session: Session) -> list[tuple[Any, ...]]:
     found = session.rows(QUERY, prepare=True)
     if session.rows(ANY_RARE, prepare=True)[0][0] == "t":
-        found += session.rows(_WITH + RARE, prepare=True)
+        found += session.rows(_WITH + RARE, prepare=True) + large_objects(session)
     return found
 
 

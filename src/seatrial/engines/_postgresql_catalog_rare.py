@@ -2,10 +2,12 @@
 
 Read behind the catalog's statement (``_postgresql_catalog``), over its common tables ``ns`` and ``ext``, and only where
 there is any: planning it costs as much as a third of all the rest. Of a user mapping's options only the names and
-hashes are read: they hold passwords. Of large objects only how many there are.
+hashes are read: they hold passwords.
 """
 
 from __future__ import annotations
+
+from seatrial.engines._postgresql_session import Session
 
 RARE = """
 SELECT 'operator class', ns.n, '', format('%s using %s', c.opcname, m.amname), jsonb_build_object(
@@ -43,7 +45,8 @@ FROM pg_language l WHERE l.oid >= 16384 AND l.oid NOT IN (SELECT objid FROM ext 
 UNION ALL
 SELECT 'transform', '', '', format('%s in %s', format_type(t.trftype, NULL),
     (SELECT lanname FROM pg_language WHERE oid = t.trflang)),
-  jsonb_build_object('from', t.trffromsql::text, 'to', t.trftosql::text)
+  jsonb_build_object('from', t.trffromsql::text, 'to', t.trftosql::text,
+    'comment', obj_description(t.oid, 'pg_transform'))
 FROM pg_transform t WHERE t.oid NOT IN (SELECT objid FROM ext WHERE classid = 'pg_transform'::regclass)
 UNION ALL
 SELECT 'text search parser', ns.n, '', p.prsname::text, jsonb_build_object('functions', concat_ws(' ', p.prsstart,
@@ -57,7 +60,8 @@ FROM pg_ts_template t JOIN ns ON ns.oid = t.tmplnamespace
 WHERE t.oid NOT IN (SELECT objid FROM ext WHERE classid = 'pg_ts_template'::regclass)
 UNION ALL
 SELECT 'foreign data wrapper', '', '', w.fdwname::text, jsonb_build_object(
-  'functions', concat_ws(' ', w.fdwhandler::regproc, w.fdwvalidator::regproc), 'options', to_jsonb(w.fdwoptions),
+  'functions', concat_ws(' ', w.fdwhandler::regproc, w.fdwvalidator::regproc), 'options',
+  (SELECT jsonb_agg(split_part(o, '=', 1) || ' ' || md5(o) ORDER BY o) FROM unnest(w.fdwoptions) AS o),
   'owner', pg_get_userbyid(w.fdwowner), 'comment', obj_description(w.oid, 'pg_foreign_data_wrapper'))
 FROM pg_foreign_data_wrapper w
 WHERE w.oid NOT IN (SELECT objid FROM ext WHERE classid = 'pg_foreign_data_wrapper'::regclass)
@@ -66,15 +70,41 @@ SELECT 'user mapping', '', '', format('%s on %s', m.usename, m.srvname), jsonb_b
   (SELECT jsonb_agg(split_part(o, '=', 1) || ' ' || md5(o) ORDER BY o) FROM unnest(m.umoptions) AS o))
 FROM pg_user_mappings m
 UNION ALL
-SELECT 'database', '', '', 'large objects', jsonb_build_object('count', count(*)) FROM pg_largeobject_metadata
-HAVING count(*) > 0
+SELECT 'security label', '', '', format('%s %s by %s', l.objtype, l.objname, l.provider),
+  jsonb_build_object('label', l.label)
+FROM pg_seclabels l WHERE l.classoid NOT IN ('pg_database'::regclass, 'pg_authid'::regclass, 'pg_tablespace'::regclass)
 """
 
 _CATALOGS = (
     *("pg_opclass", "pg_opfamily", "pg_conversion", "pg_am", "pg_language", "pg_transform"),
-    *("pg_ts_parser", "pg_ts_template", "pg_foreign_data_wrapper", "pg_largeobject_metadata"),
+    *("pg_ts_parser", "pg_ts_template", "pg_foreign_data_wrapper"),
 )
 # What initdb makes has a lower number (access/transam.h, FirstNormalObjectId); a large object may be given one.
-ANY_RARE = "SELECT " + " OR ".join(
-    f"EXISTS (SELECT FROM {name}{'' if 'large' in name else ' WHERE oid >= 16384'})" for name in _CATALOGS
+ANY_RARE = "SELECT EXISTS (SELECT FROM pg_largeobject_metadata) OR EXISTS (SELECT FROM pg_seclabel) OR " + " OR ".join(
+    f"EXISTS (SELECT FROM {name} WHERE oid >= 16384)" for name in _CATALOGS
 )
+
+_LARGE = """
+SELECT 'database', '', '', 'large objects', jsonb_build_object('count', count(*), 'contents', {contents},
+  'owners', (SELECT jsonb_agg(DISTINCT concat_ws(' ', pg_get_userbyid(lomowner), lomacl::text))
+     FROM pg_largeobject_metadata),
+  'comments', (SELECT jsonb_agg(d.description ORDER BY d.description) FROM pg_description d
+     WHERE d.classoid = 'pg_largeobject'::regclass), 'not_compared', {why})
+FROM pg_largeobject_metadata HAVING count(*) > 0
+"""
+# Each object by its pages, all of them together without their numbers: those are another with every run.
+_CONTENTS = """(SELECT sum(hashint8extended(o.h, 1))::text FROM (
+     SELECT sum(hashint8extended(hash_record_extended(ROW(pageno, data), 0), 0))::text AS s, count(*) AS n
+     FROM pg_largeobject GROUP BY loid) AS p, hashtextextended(p.s, p.n) AS o(h))"""
+_MOST_BYTES = 64 << 20  # read at every look at the schema
+
+
+def large_objects(session: Session) -> list[tuple[str, str, str, str, str]]:
+    """Large objects as one object of the schema: how many, whose, and what is in them where that may be read."""
+    if session.value("SELECT EXISTS (SELECT FROM pg_largeobject_metadata)") != "t":
+        return []
+    readable = session.value("SELECT has_table_privilege('pg_largeobject', 'SELECT')") == "t"
+    size = int(session.value("SELECT pg_table_size('pg_largeobject')") or 0)
+    why = "" if readable else "only a superuser may read them"
+    why = why or (f"they hold {size >> 20} MB" if size > _MOST_BYTES else "")
+    return session.rows(_LARGE.format(contents="NULL" if why else _CONTENTS, why=f"nullif('{why}', '')"))

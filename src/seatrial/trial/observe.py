@@ -233,12 +233,15 @@ def _unproven(intent: Intent) -> Iterator[NotVerified]:
 
 
 def _unread(*snapshots: Snapshot) -> Iterator[NotVerified]:
-    """Tables whose rows are not compared; those of a partitioned table are, in its partitions."""
+    """What is not compared: rows of some tables (those of a partitioned table are, in its partitions), and contents."""
     for snapshot in snapshots:
         for state in snapshot.tables:
             table = snapshot.schema.get(ObjectKey.of_table(state.table), {})
             if not state.compared and not table.get("partition_key"):
                 yield NotVerified(what=f"rows of {state.table}", why=state.why_not)
+        for key, attributes in snapshot.schema.items():
+            if why := attributes.get("not_compared"):
+                yield NotVerified(what=f"contents of {key.name}", why=str(why))
 
 
 def _histories(before: Snapshot) -> Iterator[NotVerified]:
