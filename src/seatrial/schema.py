@@ -23,6 +23,8 @@ def _rank(value: str | None) -> tuple[int, int, str]:
 
 
 ORDER = "position"  # compared as an order within a table, never as a value
+BESIDE = frozenset({ORDER, "given_name"})
+"""Attributes that are no part of a definition."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ class Difference:
         """Attribute name -> (old, new) where both sides have the object and differ."""
         if self.old is None or self.new is None:
             return {}
-        names = sorted((self.old.keys() | self.new.keys()) - {ORDER})
+        names = sorted((self.old.keys() | self.new.keys()) - BESIDE)
         return {n: (self.old.get(n), self.new.get(n)) for n in names if self.old.get(n) != self.new.get(n)}
 
     def reversed(self) -> Difference:
@@ -108,7 +110,7 @@ def _alike(one: ObjectKey, other: ObjectKey) -> bool:
 
 def _nameless(key: ObjectKey, attributes: Attributes) -> dict[str, Attribute]:
     """The attributes with the object's own name taken out of its definition."""
-    return {n: v.replace(key.name, "\0") if isinstance(v, str) else v for n, v in attributes.items() if n != ORDER}
+    return {n: v.replace(key.name, "\0") if isinstance(v, str) else v for n, v in attributes.items() if n not in BESIDE}
 
 
 def pair_by_name(old: Snapshot, new: Snapshot) -> list[TablePair]:

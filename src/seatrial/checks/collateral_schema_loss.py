@@ -83,7 +83,7 @@ def _lost(case: Case) -> Iterator[Difference]:
             continue
         if change.new is None and any(_takes_its_place(new, attributes, other) for other in fresh):
             continue
-        if change.new is None and old.kind == "foreign key" and _drops_unnamed(case, old):
+        if change.new is None and any(_is_renamed(case, new, other.key) for other in fresh):
             continue
         if change.new is None and old.kind not in ("table", "column") and not _is_named(case, old, attributes):
             yield Difference(old, before[old], None)
@@ -97,12 +97,9 @@ def _is_named(case: Case, key: ObjectKey, attributes: Attributes) -> bool:
     return case.up.names_object(key) and all(case.up.states_attribute(key, a) for a in actions)
 
 
-def _drops_unnamed(case: Case, key: ObjectKey) -> bool:
-    """A foreign key that was made without a name goes by the one that MySQL gave it: ``rules_ibfk_3``."""
-    given = re.compile(
-        rf"drop\s+(?:foreign\s+key|constraint)\s+(?:if\s+exists\s+)?`?{re.escape(key.table)}_ibfk_\d+", re.I
-    )
-    return any(given.search(s.sql) for s in case.trial.up.statements)
+def _is_renamed(case: Case, key: ObjectKey, other: ObjectKey) -> bool:
+    """A function's name says its arguments' types, which may be called otherwise now."""
+    return (key.kind, key.table) == (other.kind, other.table) and case.up.only_renamed(key.name, other.name)
 
 
 def _moving(case: Case) -> frozenset[str]:
@@ -163,7 +160,7 @@ def _unsaid(case: Case, key: ObjectKey, change: Difference) -> dict[str, tuple[A
         changed.pop("order", None)  # MySQL numbers them: one that is dropped by name moves those behind it up
     if key.kind != "column" and change.new is not None and _retyped(case, key, change):
         changed = {n: v for n, v in changed.items() if n not in REWRITTEN}
-    unsaid = {n: v for n, v in changed.items() if not case.up.states_attribute(key, n)}
+    unsaid = {n: v for n, v in changed.items() if not case.up.states_attribute(key, n) and not case.up.only_renamed(*v)}
     return {n: v for n, v in unsaid.items() if n not in ACTIONS or v[0] not in NO_ACTION}
 
 
@@ -172,9 +169,14 @@ REWRITTEN = {"definition", "expression", "predicate", "keys", "columns", "terms"
 
 def _retyped(case: Case, key: ObjectKey, change: Difference) -> bool:
     """A column under the object has another type now; PostgreSQL writes expressions over it anew: date(d) becomes d."""
-    columns = {c for side in (change.old, change.new) if side for c in _texts(side.get("columns"))}
     table = key.owner
-    return table is not None and any(case.up.alters_column_type(table, c) for c in columns)
+    if table is None:
+        return False
+    columns = {c for side in (change.old, change.new) if side for c in _texts(side.get("columns"))}
+    if "" in columns:  # an expression: its columns stand in the text
+        columns |= {t.name for t in code(str((change.old or {}).get("definition")), case.trial.engine)}
+    known = case.before.schema.columns(table)
+    return any(case.up.alters_column_type(table, c) for c in columns if c in known)
 
 
 def _texts(value: Attribute) -> tuple[str, ...]:
@@ -239,7 +241,7 @@ def _moved(
     return ObjectKey(key.kind, namespace, table, name), {n: attribute(n, v) for n, v in attributes.items()}
 
 
-TEXTS = {"definition", "expression", "predicate", "default", "generated", "partition_key"}
+TEXTS = {"definition", "expression", "predicate", "default", "generated", "partition_key", "using", "check"}
 
 
 def _carried(name: str, old: str, new: str, text: object) -> str:

@@ -180,9 +180,9 @@ class Reader:
                 "enforced": True,
                 "definition": shown[table].constraints.get(name, ""),
             }
-            made = re.fullmatch(rf"({re.escape(table)}_ibfk_)?\d+", name)
+            made = re.fullmatch(rf"{re.escape(table)}_(ibfk_\d+)|(\d+)", name)
             key = _unnamed("foreign key", table, ", ".join(columns), objects) if made else _named(table, name)
-            objects[key] = attributes
+            objects[key] = attributes | ({"given_name": made[1] or made[2]} if made else {})
         return objects
 
     def _indexes(self, shown: Mapping[str, Shown]) -> dict[str, list[Index]]:
@@ -404,9 +404,10 @@ def _checks(table: str, shown: Shown, dialect: Dialect) -> Objects:
         if not text.upper().startswith("CHECK"):
             continue
         expression, rest = _condition(text, dialect)
-        made = re.fullmatch(rf"{re.escape(table)}_chk_\d+|CONSTRAINT_\d+", name)
+        made = re.fullmatch(rf"{re.escape(table)}_(chk_\d+)|(CONSTRAINT_\d+)", name)
         key = _unnamed("check", table, expression, objects) if made else _named(table, name)
-        objects[key] = _check(expression, enforced="NOT ENFORCED" not in rest.upper())
+        check = _check(expression, enforced="NOT ENFORCED" not in rest.upper())
+        objects[key] = {**check, **({"given_name": made[1] or made[2]} if made else {})}
     for text in shown.columns.values():
         expression, _ = _condition(text, dialect)
         if expression:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from seatrial.sql.alter import alter_table
 from seatrial.sql.columns import column, elements, is_rule, rule
-from seatrial.sql.cursor import Cursor, Name, find
+from seatrial.sql.cursor import Cursor, Name, find, name_of
 from seatrial.sql.effects import Effect, Rule, Span, Verb
 from seatrial.sql.options import table_options
 from seatrial.sql.tokens import words
@@ -196,14 +196,29 @@ def alter(cursor: Cursor) -> Iterator[Effect]:
     yield from _object(kind, name, table)
     if kind == "schema" and cursor.accept("RENAME", "TO") and name is not None:
         yield Effect(verb=Verb.OBJECT, kind="renamed schema", new=name.name, other=cursor.name())
-    elif (cursor.accept("RENAME", "TO") or cursor.accept("SET", "SCHEMA")) and name is not None:
-        yield from _object(kind, cursor.name(), table)
-        if kind in ("view", "materialized view", "sequence", "type", "domain"):
-            yield Effect(verb=Verb.OBJECT, kind=f"renamed {kind}", new=name.name)
+    elif name is not None and cursor.accept("RENAME", "TO"):
+        new = cursor.name()
+        yield from _object(kind, new, table)
+        yield Effect(verb=Verb.OBJECT, kind=f"renamed {kind}", new=name.name, other=new)
+    elif name is not None and cursor.accept("SET", "SCHEMA"):
+        schema = cursor.name()
+        yield from _object(kind, schema, table)
+        yield Effect(verb=Verb.OBJECT, kind=f"renamed {kind}", new=name.name)
+        yield Effect(verb=Verb.OBJECT, kind="moved", new=name.qualifier, other=schema)
     elif kind in ("type", "domain") and name is not None:
         yield Effect(verb=Verb.OBJECT, kind=f"altered {kind}", new=name.name)
+        yield from _renamed_part(cursor)
     elif kind == "database" and cursor.accept("SET"):
         yield Effect(verb=Verb.OPTIONS)
+
+
+def _renamed_part(cursor: Cursor) -> Iterator[Effect]:
+    """Behind ALTER TYPE name: ``RENAME VALUE 'a' TO 'b'``, ``RENAME ATTRIBUTE a TO b``."""
+    if not cursor.accept("RENAME") or not cursor.accept_any("VALUE", "ATTRIBUTE") or cursor.token is None:
+        return
+    old, cursor.index = name_of(cursor.token), cursor.index + 1
+    if cursor.accept("TO") and cursor.token is not None:
+        yield Effect(verb=Verb.OBJECT, kind="renamed part", new=old, other=Name("", name_of(cursor.token)))
 
 
 def rename(cursor: Cursor) -> Iterator[Effect]:

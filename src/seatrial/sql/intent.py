@@ -11,11 +11,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from seatrial.model import ObjectKey, Renames, Schema, TableRef
+from seatrial.model import Attribute, ObjectKey, Renames, Schema, TableRef
 from seatrial.sql.backfill import Backfill, Unproven, backfills
 from seatrial.sql.effects import Effect, Rule, Verb
 from seatrial.sql.lineage import Lineage
 from seatrial.sql.probe import probe_sql
+from seatrial.sql.rename import same_renamed
 from seatrial.sql.split import split
 from seatrial.sql.statement import kind, parse, zones
 from seatrial.sql.tables import Column, Event, Table
@@ -117,6 +118,20 @@ class Intent:
         """Schemas that were renamed: old name -> new name."""
         return dict(self._lineage.world.schemas)
 
+    def only_renamed(self, old: Attribute, new: Attribute) -> bool:
+        """Whether two definitions differ only in names of types, labels, functions ... that a statement renamed."""
+        effects = [e.effect for e in self._lineage.world.events if e.effect is not None and e.effect.other is not None]
+        names = [(e.new, e.other.name) for e in effects if e.other is not None and e.kind.startswith("renamed ")]
+        moves = [(e.new, e.other.name) for e in effects if e.other is not None and e.kind == "moved"]
+        schemas = {name or "public" for pair in moves for name in pair}
+        if not names and not schemas:
+            return False
+        dialect = self._lineage.world.dialect
+        both = list(zip(_texts_of(old), _texts_of(new), strict=False))
+        return len(_texts_of(old)) == len(_texts_of(new)) and all(
+            same_renamed(a, b, dialect, names, schemas) for a, b in both
+        )
+
     # --- objects ------------------------------------------------------------------------------------------------------
 
     def names_object(self, key: ObjectKey) -> bool:
@@ -143,13 +158,12 @@ class Intent:
             return True
         if key.owner is None or key.kind not in ("table", "column"):
             return self.names_object(key) and not self._restates_without(key, attribute)
+        said = {attribute, *_FOLLOWS.get(attribute, ())}
         if key.kind == "table":
-            return any(
-                {attribute, _FOLLOWS.get(attribute, attribute)} & t.states for t in self._lineage.tables(key.owner)
-            )
+            return any(said & t.states for t in self._lineage.tables(key.owner))
         columns = self._lineage.columns(key.owner, key.name, related=True)
         stated = {s for c in columns for s in c.states}
-        if stated & {attribute, _FOLLOWS.get(attribute, attribute)}:
+        if stated & said or (attribute == "identity_options" and self._names_sequence(key)):
             return True
         return attribute in ("type", "default") and self._renames_within(key, attribute)
 
@@ -161,6 +175,12 @@ class Intent:
         known = [r for r in rules if r is not None]
         declared = len(known) == len(rules) and all(r.type == "foreign key" and not r.dropped for r in known)
         return declared and not any(attribute in r.states for r in known)
+
+    def _names_sequence(self, key: ObjectKey) -> bool:
+        """ALTER SEQUENCE orders_id_seq is about the identity of orders.id."""
+        name = f"{key.table}_{key.name}_seq"
+        effects = [e.effect for e in self._lineage.world.events if e.effect is not None]
+        return any(e.kind == "sequence" and self._same(e.new, name) for e in effects)
 
     def _changes_parent(self, table: TableRef) -> bool:
         """ATTACH, DETACH, INHERIT: what a table inherits is its own from then on, or the other way round."""
@@ -200,9 +220,10 @@ class Intent:
         return self._same(effect.new, key.table or key.name.split("(")[0])
 
     def _is_rule(self, rule: Rule, key: ObjectKey) -> bool:
-        if rule.name and self._same(rule.name, key.name):
-            return True
         attributes = self._lineage.world.schema.get(key, {})
+        given = str(attributes.get("given_name") or "")  # a renamed table takes it along: orders_ibfk_2, sales_ibfk_2
+        if rule.name and (self._same(rule.name, key.name) or (given and _is_given(rule.name, given))):
+            return True
         wanted = _RULES.get(key.kind) or str(attributes.get("type") or "")
         if key.kind == "index" and attributes.get("unique"):
             wanted = "unique"
@@ -262,16 +283,24 @@ ACTIONS = ("on_delete", "on_update", "deferrable", "deferred", "match")
 
 # Attributes that some engines keep beside the one that a statement says.
 _FOLLOWS = {
-    "identity_options": "identity",
-    "stored": "generated",
-    "generated_kind": "generated",
-    "no_default": "nullable",
-    "on_conflict": "nullable",
-    "not_null_validated": "nullable",
-    "partitions": "partition_key",
-    "row_format": "engine",  # each has a default of its own
+    "identity_options": ("identity", "type"),  # a wider column's sequence counts further
+    "stored": ("generated",),
+    "generated_kind": ("generated",),
+    "no_default": ("nullable",),
+    "on_conflict": ("nullable",),
+    "not_null_validated": ("nullable",),
+    "partitions": ("partition_key",),
+    "row_format": ("engine",),  # each has a default of its own
 }
 _RENAMED = ("renamed type", "renamed domain", "renamed sequence")
+
+
+def _texts_of(value: Attribute) -> tuple[str, ...]:
+    return tuple(str(v) for v in value) if isinstance(value, tuple) else (str(value),)
+
+
+def _is_given(name: str, given: str) -> bool:
+    return f"_{name}".casefold().endswith(f"_{given}".casefold())
 
 
 def _states(event: Event, attribute: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from seatrial.sql.backfill import Backfill, Item
 
@@ -16,17 +16,25 @@ _PG_AS_TEXT = re.compile(
 _PG_TEXT = re.compile(r"text$|character|varchar|bpchar|name$", re.IGNORECASE)
 _MYSQL_TYPE = re.compile(r"\s*(\w+)\s*(\([^)]*\))?", re.DOTALL)
 _MYSQL_INTEGERS = ("tinyint", "smallint", "mediumint", "int", "integer", "bigint", "bool", "boolean", "year")
+_MYSQL_BITS = {"tinyint": 8, "smallint": 16, "mediumint": 24, "int": 32, "integer": 32, "bigint": 64}
 _MYSQL_TEXTS = ("char", "varchar", "tinytext", "text", "mediumtext", "longtext", "enum", "set", "nchar", "nvarchar")
 _MYSQL_BYTES = ("binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob")
 
 
 def probe_sql(
-    backfill: Backfill, key_columns: Sequence[str], quote: Quote, columns: Mapping[str, str] | None = None
+    backfill: Backfill,
+    key_columns: Sequence[str],
+    quote: Quote,
+    columns: Mapping[str, str] | None = None,
+    required: Collection[str] = (),
 ) -> str:
-    """A SELECT of the keys of the rows that were missed. ``columns``: name -> declared type at the end of the step."""
+    """A SELECT of the keys of the rows that were missed.
+
+    ``columns``: name -> declared type at the end of the step; ``required``: those that cannot hold NULL.
+    """
     alias = quote(backfill.alias)
     keys = ", ".join(f"{alias}.{quote(k)}" for k in key_columns)
-    same = " AND ".join(_same(i, alias, quote, columns or {}, backfill.dialect) for i in backfill.items)
+    same = " AND ".join(_same(i, alias, quote, columns or {}, required, backfill.dialect) for i in backfill.items)
     where = " OR ".join(f"({c})" for c in backfill.conditions)
     prefix = f"{backfill.prefix} " if backfill.prefix else ""
     tables = f"{backfill.target}, {backfill.sources}" if backfill.sources else backfill.target
@@ -39,14 +47,19 @@ def probe_sql(
     return f"{prefix}SELECT {keys} FROM {tables}{reached} GROUP BY {keys} HAVING {having}"
 
 
-def _same(item: Item, alias: str, quote: Quote, columns: Mapping[str, str], dialect: str) -> str:
+def _same(
+    item: Item, alias: str, quote: Quote, columns: Mapping[str, str], required: Collection[str], dialect: str
+) -> str:
     names = [f"{alias}.{quote(c)}" for c in item.columns]
     if len(names) > 1:
         return _same_row(names, item.value)
     value = f"({item.value})"
     if item.nulls_only:
         return f"({names[0]} IS NULL) = ({value} IS NULL)"
-    return _COMPARES[dialect](names[0], value, columns.get(item.columns[0], ""))
+    same = _COMPARES[dialect](names[0], value, columns.get(item.columns[0], ""))
+    if dialect in ("mysql", "mariadb") and item.columns[0] in required:
+        return f"({same} OR {value} IS NULL)"  # stored as '' or 0 where the session is not strict
+    return same
 
 
 def _same_row(names: list[str], value: str) -> str:
@@ -81,7 +94,7 @@ def _mysql(name: str, value: str, kind: str) -> str:
         length = size if word in ("char", "varchar", "nchar", "nvarchar") else ""
         return f"{_bytes(name)} <=> {_bytes(f'CAST({value} AS CHAR{length})')}"
     if word in _MYSQL_INTEGERS:
-        return f"{name} <=> CAST({value} AS DECIMAL(65,0))"  # rounds as the assignment does; AS SIGNED cuts
+        return f"{name} <=> {_clamped(f'CAST({value} AS DECIMAL(65,0))', word, kind)}"  # rounds; AS SIGNED cuts
     if word in ("decimal", "numeric", "datetime", "time", "date"):
         return f"{name} <=> CAST({value} AS {word.upper().replace('NUMERIC', 'DECIMAL')}{size})"
     if word in ("double", "float"):
@@ -91,6 +104,16 @@ def _mysql(name: str, value: str, kind: str) -> str:
     if word == "json":
         return f"CAST({name} AS CHAR) <=> CAST(CAST({value} AS JSON) AS CHAR)"
     return f"{name} <=> {value}"
+
+
+def _clamped(value: str, word: str, kind: str) -> str:
+    """Within the type's bounds, as a session that is not strict stores it; a strict one has refused it."""
+    bits = _MYSQL_BITS.get(word)
+    if bits is None:
+        return value
+    unsigned = "unsigned" in kind.lower()
+    lowest, highest = (0, 2**bits - 1) if unsigned else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+    return f"LEAST(GREATEST({value}, {lowest}), {highest})"
 
 
 def _bytes(text: str) -> str:

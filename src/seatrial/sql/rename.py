@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 from seatrial.sql.tokens import COMMENT, NUMBER, QUOTED, STRING, WORD, Token, code, quote_name, tokenize
 
@@ -151,6 +151,30 @@ def _name(token: Token, dialect: str) -> str:
 def same(one: str, other: str, dialect: str) -> bool:
     """Whether two definitions say the same."""
     return normalise(one, dialect) == normalise(other, dialect)
+
+
+def same_renamed(
+    one: str, other: str, dialect: str, names: Sequence[tuple[str, str]], schemas: Collection[str]
+) -> bool:
+    """Whether the second text is the first with these names and labels (old, new) renamed one after another.
+
+    Qualifiers of ``schemas``, which objects left or came to, are of no weight.
+    """
+    return _unqualified(one, dialect, names, schemas) == _unqualified(other, dialect, (), schemas)
+
+
+def _unqualified(text: str, dialect: str, names: Sequence[tuple[str, str]], schemas: Collection[str]) -> list[str]:
+    tokens = code(text, dialect)
+    found = []
+    for i, token in enumerate(tokens):
+        after = tokens[i + 1].word if i + 1 < len(tokens) else ""
+        if (token.word == "." and i and tokens[i - 1].name in schemas) or (after == "." and token.name in schemas):
+            continue
+        value = token.name or token.value
+        for old, new in names:
+            value = new if value == old else value
+        found.append(value)
+    return found
 
 
 def names_in(definition: str, dialect: str) -> frozenset[str]:

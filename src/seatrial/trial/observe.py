@@ -144,9 +144,11 @@ class Observer:
             state = after.table(backfill.table)
             if state is None:
                 continue
-            types = {c: str(a.get("type") or "") for c, a in after.schema.columns(backfill.table).items()}
+            columns = after.schema.columns(backfill.table)
+            types = {c: str(a.get("type") or "") for c, a in columns.items()}
+            required = [c for c, a in columns.items() if a.get("nullable") is False]
             key = state.key or tuple(types)
-            sql = probe_sql(backfill, key, self.database.quote, columns=types)
+            sql = probe_sql(backfill, key, self.database.quote, types, required)
             yield self._probe(
                 ProbeResult(
                     name="backfill",
