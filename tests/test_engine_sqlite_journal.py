@@ -13,7 +13,7 @@ from contextlib import closing
 import pytest
 from test_engine_sqlite_support import changes, run
 
-from seatrial.engines._sqlite_journal import parse
+from seatrial.engines._sqlite_journal import Print, parse
 from seatrial.engines.sqlite import SqliteDatabase
 from seatrial.errors import DatabaseError
 from seatrial.model import Script, Transaction
@@ -38,7 +38,7 @@ def database(tmp_path):
 
 def missed(database, before):
     """Pages that changed and are not among those that are said to be written; None: the answer is *not known*."""
-    written = database._watch.written()
+    written = database._watch.written(Print.of(database.path))
     if written is None:
         return None
     now = database.path.read_bytes()
@@ -92,7 +92,7 @@ def test_what_was_written_is_known(database, case):
 def test_other_ways_to_write_are_not_known(database, case, back):
     old = database.take("old")
     run(database, f"update a set v = 'x' where id = 1; {UNKNOWN[case]}; {OTHER}; {back}")
-    assert database._watch.written() is None
+    assert database._watch.written(Print.of(database.path)) is None
     found = changes(database, old, database.take("new", since=old))
     assert [d.changed_count for d in found] == ([2, 1] if back else [1, 1])
 
@@ -103,7 +103,7 @@ def test_a_stranger_is_noticed_at_any_time(database):
     with closing(sqlite3.connect(database.path)) as stranger, stranger:
         stranger.execute(OTHER)
     run(database, "update a set v = 'x' where id = 2")
-    assert database._watch.written() is None
+    assert database._watch.written(Print.of(database.path)) is None
     assert [d.changed_count for d in changes(database, old, database.take("new", since=old))] == [2, 1]
 
 

@@ -397,7 +397,7 @@ def test_undo_takes_a_topup_back(make):
     held = everything(database)
     made = topup(database, before, database.inspect(), rows=12, seed=7)
     assert everything(database) != held
-    undo(database, made)
+    undo(database, made, database.inspect())
     assert everything(database) == held
 
 

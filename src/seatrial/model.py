@@ -151,7 +151,7 @@ class Schema(Mapping[ObjectKey, Attributes]):
     Counters (where a sequence stands) are no attributes: see ``Counter``.
     """
 
-    __slots__ = ("_columns", "_hash", "_objects", "_owned")
+    __slots__ = ("__weakref__", "_columns", "_hash", "_objects", "_owned")
 
     def __init__(self, objects: Mapping[ObjectKey, Attributes] | None = None) -> None:
         """``objects`` and their attributes belong to the schema from now on: nobody changes them any more."""

@@ -19,6 +19,9 @@ _TEXT = re.compile(r"(?:var)?char|character|text", re.IGNORECASE)
 
 def relations(schema: Schema, configured: Sequence[Relationship] = ()) -> Iterator[tuple[ObjectKey, Attributes]]:
     """Undeclared relationships of a schema, with the attributes of a foreign key; ``inferred``: by names only."""
+    candidates = [k for k in schema if k.kind == "column" and _REFERS.fullmatch(k.name.lower())]
+    if not candidates and not configured:
+        return
     keys, taken = _keys(schema), _declared(schema)
     tables = {str(t): t for t in schema.tables() if not _is_part(schema, t)}
     for told in configured:
@@ -26,10 +29,13 @@ def relations(schema: Schema, configured: Sequence[Relationship] = ()) -> Iterat
         if child and parent and told.column in schema.columns(child) and told.parent_column in schema.columns(parent):
             taken.add((child, told.column))
             yield _relation(child, told.column, parent, told.parent_column, inferred=False)
-    for table in tables.values():
+    suggesting = {TableRef(k.namespace, k.table) for k in candidates}
+    for table in (t for t in tables.values() if t in suggesting):
         for column, facts in schema.columns(table).items():
+            if (table, column) in taken or keys.get(table) == (column,):
+                continue
             owner = _suggested(table, column, tables.values())
-            if owner is None or (table, column) in taken or keys.get(table) == (column,):
+            if owner is None:
                 continue
             key = keys.get(owner, ())
             if len(key) == 1 and key[0] in schema.columns(owner) and _alike(facts, schema.columns(owner)[key[0]]):

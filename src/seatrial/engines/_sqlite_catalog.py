@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
+import marshal
 import sqlite3
 from collections import Counter as Tally
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakValueDictionary
 
 from seatrial.engines._sqlite_forms import default_text, quoted, type_name
 from seatrial.engines._sqlite_text import ColumnText, ConstraintText, TableText, body, parse_index, parse_table
 from seatrial.model import Attributes, ObjectKey, Schema
 
-MOST_KEPT = 64  # catalogs, and schemas, that are remembered
+MOST_KEPT = 64  # catalogs that are remembered beside those that a moment holds
+MOST_TABLES = 10_000  # of which the objects are remembered
+FORMAT = 2  # of marshal: the last one whose bytes depend on the value alone (later ones mark shared objects)
 ROWID_NAMES = ("rowid", "_rowid_", "oid")
 OWN_TABLES = ("sqlite_sequence", "sqlite_stat1", "sqlite_stat2", "sqlite_stat3", "sqlite_stat4", "sqlite_parameters")
 
@@ -79,7 +85,7 @@ class Table:
         return tuple(found.name if (found := self.column(n)) else n for n in names)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
 class Catalog:
     """Tables of the user's by name, root pages of all b-trees, and the schema that is compared."""
 
@@ -110,37 +116,57 @@ class Entry:
 
 
 class CatalogReader:
-    """Reads catalogs; remembers what it made of texts that it has seen, since most stay the same between moments."""
+    """Reads catalogs; remembers what it made of texts that it has seen, since most stay the same between moments.
+
+    A catalog that a moment holds, and a schema that anybody holds, is the same object when it is read again.
+    """
 
     def __init__(self) -> None:
         self._tables: dict[tuple[object, ...], Table] = {}
-        self._schemas: dict[tuple[object, ...], Schema] = {}
-        self._catalogs: dict[tuple[object, ...], Catalog] = {}
+        self._objects: dict[tuple[int, ...], _Declared] = {}
+        self._schemas: WeakValueDictionary[bytes, Schema] = WeakValueDictionary()
+        self._catalogs: WeakValueDictionary[tuple[frozenset[str], bytes], Catalog] = WeakValueDictionary()
+        self._recent: deque[Catalog] = deque(maxlen=MOST_KEPT)
 
     def read(self, connection: sqlite3.Connection, bookkeeping: frozenset[str]) -> Catalog:
         """The catalog of a connection's main database; ``bookkeeping``: tables that are nobody's business."""
         sql = "SELECT type, name, tbl_name, coalesce(rootpage, 0), sql FROM sqlite_schema"
-        rows = bookkeeping, *connection.execute(sql)
-        if rows not in self._catalogs:
-            if len(self._catalogs) > MOST_KEPT:
-                self._catalogs.clear()
-            self._catalogs[rows] = self._catalog(connection, [Entry(*row) for row in rows[1:]], bookkeeping)
-        return self._catalogs[rows]
+        rows = connection.execute(sql).fetchall()
+        seen = bookkeeping, _digest(rows)
+        known = self._catalogs.get(seen)
+        if known is None:
+            known = self._catalogs[seen] = self._catalog(connection, [Entry(*row) for row in rows], bookkeeping)
+            self._recent.append(known)
+        return known
 
     def _catalog(self, connection: sqlite3.Connection, entries: list[Entry], bookkeeping: frozenset[str]) -> Catalog:
         hidden = self._hidden(connection, entries, bookkeeping)
         mine = sorted((e for e in entries if e.table.lower() not in hidden), key=lambda e: (e.type, e.name))
-        tables = {e.name: self._table(connection, e, mine) for e in mine if e.type == "table"}
-        content = tuple((e.type, e.name, e.table, e.sql) for e in mine)
-        if content not in self._schemas:
-            if len(self._schemas) > MOST_KEPT:
-                self._schemas.clear()
-            self._schemas[content] = Schema(_objects(tables, mine))
+        tables = self._all_tables(connection, mine)
         roots = {e.name: e.root for e in mine if e.type == "table" and e.root}
         others = tuple(e.root for e in entries if e.root and e.name not in roots)
         sequences = any(e.name == "sqlite_sequence" for e in entries)
         left_out = frozenset(e.name.lower() for e in entries if e.type == "table" and e.name not in tables)
-        return Catalog(tables, roots, others, _parts(entries), self._schemas[content], sequences, left_out)
+        return Catalog(tables, roots, others, _parts(entries), self._schema(tables, mine), sequences, left_out)
+
+    def _schema(self, tables: Mapping[str, Table], mine: list[Entry]) -> Schema:
+        content = _digest([(e.type, e.name, e.table, e.sql) for e in mine])
+        known = self._schemas.get(content)
+        if known is None:
+            known = self._schemas[content] = Schema(
+                _objects([self._declared(t, tables) for t in tables.values()], mine)
+            )
+        return known
+
+    def _declared(self, table: Table, tables: Mapping[str, Table]) -> Mapping[ObjectKey, Attributes]:
+        """The objects of a table, as long as it and the tables that it refers to are the same."""
+        parents = tuple(_parent(c, tables) for c in table.text.constraints if c.type == "foreign key")
+        place = id(table), *map(id, parents)
+        if place not in self._objects:
+            if len(self._objects) > MOST_TABLES:
+                self._objects.clear()
+            self._objects[place] = _Declared(table, parents, dict(_table_objects(table, tables)))
+        return self._objects[place].objects
 
     def _hidden(
         self, connection: sqlite3.Connection, entries: list[Entry], bookkeeping: frozenset[str]
@@ -152,12 +178,32 @@ class CatalogReader:
             hidden |= {str(name).lower() for (name,) in shadows}
         return frozenset(hidden)
 
-    def _table(self, connection: sqlite3.Connection, entry: Entry, entries: list[Entry]) -> Table:
-        indexes = [e for e in entries if e.type == "index" and e.table == entry.name and e.sql]
+    def _all_tables(self, connection: sqlite3.Connection, entries: list[Entry]) -> dict[str, Table]:
+        indexes: dict[str, list[Entry]] = {}
+        for entry in entries:
+            if entry.type == "index" and entry.sql:
+                indexes.setdefault(entry.table, []).append(entry)
+        return {e.name: self._table(connection, e, indexes.get(e.name, [])) for e in entries if e.type == "table"}
+
+    def _table(self, connection: sqlite3.Connection, entry: Entry, indexes: list[Entry]) -> Table:
         seen = (entry.name, entry.sql, *((e.name, e.sql) for e in indexes))
         if seen not in self._tables:
             self._tables[seen] = _table(connection, entry, indexes)
         return self._tables[seen]
+
+
+@dataclass(frozen=True, slots=True)
+class _Declared:
+    """The objects of a table with what they were made of; tables are kept, so no other ones get their ids."""
+
+    table: Table
+    parents: tuple[Table | None, ...]
+    objects: Mapping[ObjectKey, Attributes]
+
+
+def _digest(rows: list[Any]) -> bytes:
+    """Stands for rows of texts and numbers: no two that differ have the same."""
+    return hashlib.sha256(marshal.dumps(rows, FORMAT)).digest()
 
 
 def _parts(entries: list[Entry]) -> dict[str, tuple[int, ...]]:
@@ -257,18 +303,22 @@ def _index(entry: Entry, columns: tuple[Column, ...], names: frozenset[str]) -> 
 # --- the schema vocabulary --------------------------------------------------------------------------------------------
 
 
-def _objects(tables: Mapping[str, Table], entries: list[Entry]) -> dict[ObjectKey, Attributes]:
+def _objects(tables: Iterable[Mapping[ObjectKey, Attributes]], entries: list[Entry]) -> dict[ObjectKey, Attributes]:
     found: dict[ObjectKey, Attributes] = {}
-    for table in tables.values():
-        found[ObjectKey("table", "", "", table.name)] = _table_attributes(table)
-        found.update(_column_objects(table))
-        found.update(_constraint_objects(table, tables))
-        found.update(_index_objects(table))
+    for declared in tables:
+        found.update(declared)
     for entry in entries:
         if entry.type in ("view", "trigger"):
             owner = entry.table if entry.type == "trigger" else ""
             found[ObjectKey(entry.type, "", owner, entry.name)] = _text_attributes(entry)
     return found
+
+
+def _table_objects(table: Table, tables: Mapping[str, Table]) -> Iterator[tuple[ObjectKey, Attributes]]:
+    yield ObjectKey("table", "", "", table.name), _table_attributes(table)
+    yield from _column_objects(table)
+    yield from _constraint_objects(table, tables)
+    yield from _index_objects(table)
 
 
 def _table_attributes(table: Table) -> Attributes:
@@ -319,10 +369,14 @@ def _constraint_objects(table: Table, tables: Mapping[str, Table]) -> Iterator[t
         yield ObjectKey(kind, "", table.name, name), attributes
 
 
+def _parent(constraint: ConstraintText, tables: Mapping[str, Table]) -> Table | None:
+    lowered = constraint.references.lower()
+    return next((t for n, t in tables.items() if n.lower() == lowered), None)
+
+
 def _reference(constraint: ConstraintText, columns: tuple[str, ...], tables: Mapping[str, Table]) -> dict[str, Any]:
     """A foreign key's own attributes; without a column list it means the parent's primary key."""
-    lowered = constraint.references.lower()
-    parent = next((t for n, t in tables.items() if n.lower() == lowered), None)
+    parent = _parent(constraint, tables)
     referenced = constraint.referenced_columns
     if parent is not None:
         referenced = parent.column_names(referenced) or parent.key

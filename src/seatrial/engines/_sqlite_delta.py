@@ -160,6 +160,11 @@ class Delta:
         return bool(self.loose(roots)) or root in self.old.owners
 
 
+def is_close(old: State, new: State, most: int) -> bool:
+    """Whether not many pages were written between two states, so that comparing them costs little."""
+    return old.mirror is new.mirror and len(old.mirror.between(old, new)) <= most
+
+
 def compare(old: State, new: State) -> Delta | None:
     """What differs between two states; None where their pages cannot be compared at all."""
     if old.mirror is not new.mirror:

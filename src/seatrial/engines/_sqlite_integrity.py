@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from weakref import WeakValueDictionary
 
 from seatrial.engines._sqlite_catalog import Catalog, Table
 from seatrial.engines._sqlite_forms import quoted
@@ -23,28 +25,39 @@ class Question:
     integrity: Integrity
     parent: str | None = None
 
-    @property
-    def reads(self) -> set[str]:
-        return {self.integrity.table.name, *([self.parent] if self.parent else [])}
+    def reads_only(self, tables: frozenset[str]) -> bool:
+        return self.integrity.table.name in tables and (self.parent is None or self.parent in tables)
+
+
+@dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
+class Asked:
+    """The questions of a schema, and of ``also`` beside it; both are kept, so no others get their ids."""
+
+    schema: Schema
+    also: Schema | None
+    questions: Sequence[Question]
 
 
 class Asker:
-    """Makes questions, and remembers them: from one moment to the next most of a schema stays as it is."""
+    """Makes questions, and remembers them: from one moment to the next most of a schema stays as it is.
+
+    Those that a moment holds are found again, beside the newest few.
+    """
 
     def __init__(self) -> None:
-        self._known: dict[tuple[int, int], tuple[Schema, Schema | None, list[Question]]] = {}
+        self._known: WeakValueDictionary[tuple[int, int], Asked] = WeakValueDictionary()
+        self._recent: deque[Asked] = deque(maxlen=16)
         self._made: dict[tuple[int, int, ObjectKey], _Made] = {}
 
-    def questions(
-        self, catalog: Catalog, also: Schema | None, relationships: tuple[Relationship, ...] = ()
-    ) -> list[Question]:
+    def questions(self, catalog: Catalog, also: Schema | None, relationships: tuple[Relationship, ...] = ()) -> Asked:
         """Every constraint of the schema, and those of ``also`` beside it that can still be asked."""
         seen = id(catalog.schema), id(also)
-        if seen not in self._known:  # both are kept beside the answer, so no other object gets their ids
-            if len(self._known) > 16:
-                self._known.clear()
-            self._known[seen] = catalog.schema, also, self._all(catalog, also, relationships)
-        return self._known[seen][2]
+        known = self._known.get(seen)
+        if known is None:
+            known = Asked(catalog.schema, also, self._all(catalog, also, relationships))
+            self._known[seen] = known
+            self._recent.append(known)
+        return known
 
     def _all(self, catalog: Catalog, also: Schema | None, relationships: tuple[Relationship, ...]) -> list[Question]:
         found = [*self._declared(catalog, catalog.schema), *_undeclared(catalog, relationships)]
@@ -230,7 +243,7 @@ def ask(connection: sqlite3.Connection, question: Question, limit: int) -> Integ
     return replace(fact, count=count, keys=tuple(as_texts(row) for row in rows[:limit]))
 
 
-def nullless(connection: sqlite3.Connection, asked: list[Question], table: str) -> frozenset[str]:
+def nullless(connection: sqlite3.Connection, asked: Sequence[Question], table: str) -> frozenset[str]:
     """Which of a table's required columns hold no NULL, found in one reading of the table for all of them.
 
     What is left is asked one by one. ``count`` looks at the value, whatever was declared.

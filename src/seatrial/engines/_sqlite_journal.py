@@ -41,8 +41,11 @@ class Print:
     @classmethod
     def of(cls, path: Path) -> Print | None:
         """None where the header's counter is no measure: an empty file, or a write-ahead log (section 1.3.6)."""
-        with path.open("rb", buffering=0) as file:
-            return cls.read(file.fileno())
+        file = os.open(path, os.O_RDONLY)
+        try:
+            return cls.read(file)
+        finally:
+            os.close(file)
 
     @classmethod
     def read(cls, file: int) -> Print | None:
@@ -125,22 +128,26 @@ class Watch:
         self._written = Written()
         self._file = self._journal = -1
 
-    def begin(self, written: Written | None = None) -> None:
-        """From here on; ``written`` is known of already."""
-        self._seen = self._known = Print.of(self.path)
+    def begin(self, now: Print | None, written: Written | None = None) -> None:
+        """From here on, where the file looks like this; ``written`` is known of already."""
+        self._seen = self._known = now
         self._written = written or Written()
 
     def is_quiet(self) -> bool:
         """Whether nobody wrote since ``begin``."""
         return Print.of(self.path) == self._seen
 
+    def is_seen(self, now: Print | None) -> bool:
+        """Whether nobody wrote since ``begin``; False where that is not known."""
+        return now is not None and now == self._seen
+
     def doubt(self) -> None:
         """Something came between that was not watched."""
         self._known = None
 
-    def written(self) -> Written | None:
-        """What may have been written since ``begin``; None: not known."""
-        return self._written if self._known is not None and Print.of(self.path) == self._known else None
+    def written(self, now: Print | None) -> Written | None:
+        """What may have been written since ``begin`` in a file that looks like this; None: not known."""
+        return self._written if self._known is not None and now == self._known else None
 
     @contextlib.contextmanager
     def session(self) -> Iterator[None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,8 +11,8 @@ from urllib.parse import quote as percent
 
 from seatrial.engines._sqlite_catalog import Catalog, Table
 from seatrial.engines._sqlite_checksum import BLOCK, Total, checksum, hexed, plus, prepare
-from seatrial.engines._sqlite_delta import Delta, compare, needed
-from seatrial.engines._sqlite_integrity import Question, ask, broken_indexes, counters, nullless
+from seatrial.engines._sqlite_delta import Delta, compare, is_close, needed
+from seatrial.engines._sqlite_integrity import Asked, Question, ask, broken_indexes, counters, nullless
 from seatrial.engines._sqlite_mirror import State
 from seatrial.engines._sqlite_rows import Comparison
 from seatrial.model import Counter, Integrity, ObjectKey, Schema, Snapshot, TableDiff, TablePair, TableRef, TableState
@@ -20,6 +20,9 @@ from seatrial.model import Counter, Integrity, ObjectKey, Schema, Snapshot, Tabl
 MOST_NEAR = 50_000  # rows, and leaves, up to which looking at those alone is cheaper than reading the table
 FEW = 20_000  # entries of a table's indexes that are checked whenever a row changed
 MOST = 2_000_000  # entries that are checked at all: some 1.5 s
+TWIN = 256  # pages, up to which a moment of the same catalog is looked at beside the newest one
+INDEX = "invalid-index"
+SMALL = 1 << 20  # bytes of a file that is read as fast without
 MAPPED = f"PRAGMA mmap_size = {1 << 31}"  # nobody writes while we read, and reading is a tenth faster
 
 
@@ -31,6 +34,14 @@ class Moment:
     catalog: Catalog
     totals: Mapping[str, Total]  # of tables, for checksums that only add what changed
     indexes: Indexes
+    asked: Asked
+    snapshot: Snapshot
+
+    def again(self, name: str, state: State) -> Moment:
+        """What was found, where the file is as it was, byte for byte; answers for another schema are left out."""
+        state.inherit(self.state, {*self.state.trees, *self.state.sizes, *self.state.owners})
+        integrity = (i for i in self.snapshot.integrity if not i.declared_before and i.rule != INDEX)
+        return replace(self, state=state, snapshot=replace(self.snapshot, moment=name, integrity=tuple(integrity)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,76 +58,106 @@ class Indexes:
         return Indexes(self.broken & keys, self.unchecked & keys)
 
 
+class Base:
+    """An earlier moment, from which what is ``untouched`` since is carried over: tables."""
+
+    def __init__(self, moment: Moment, delta: Delta, state: State, catalog: Catalog) -> None:
+        self.moment, self.delta, self.catalog = moment, delta, catalog
+        self.changed = delta.changed(self.roots)  # of b-trees
+        self.untouched = frozenset(self._untouched())
+        self.answers = {(k.object, k.sql): k for k in moment.snapshot.integrity}
+        self.counters = {c.table.name: c for c in moment.snapshot.counters}
+        self.states = {t.table.name: t for t in moment.snapshot.tables}
+        state.inherit(moment.state, frozenset(self.roots) - self.changed)
+
+    @property
+    def roots(self) -> tuple[int, ...]:
+        before = self.moment.catalog
+        return *before.roots.values(), *before.other_roots
+
+    def _untouched(self) -> Iterator[str]:
+        """Tables whose every page is the same, under the same definition and root page."""
+        before = self.moment.catalog
+        for name, table in self.catalog.tables.items():
+            old, root = before.tables.get(name), before.roots.get(name)
+            same = old is not None and (old.sql, root) == (table.sql, self.catalog.roots.get(name))
+            if same and not table.virtual and root not in self.changed:
+                yield name
+
+    def near(self, table: Table) -> set[int] | None:
+        """The blocks of rowids in which rows may have changed; None where the table has to be read as a whole."""
+        before = self.moment.catalog
+        old = before.tables.get(table.name)
+        if old is None or old.sql != table.sql or table.rowid is None:
+            return None
+        near = self.delta.rowids(before.roots[table.name], self.catalog.roots[table.name], self.roots, MOST_NEAR)
+        return {rowid // BLOCK for side in near for rowid in side} if near is not None else None
+
+    def declares(self, table: Table) -> bool:
+        """Whether the table and its indexes are declared, and stored at the same places, as they were."""
+        before, now = self.moment.catalog, self.catalog
+        same = before.tables.get(table.name) == table
+        return same and before.parts.get(table.name) == now.parts.get(table.name)
+
+    def is_quiet(self, table: Table) -> bool:
+        """Whether no page of the table or of its indexes changed."""
+        return self.changed.isdisjoint(self.catalog.parts.get(table.name, ())) and self.declares(table)
+
+
+def bases(earlier: Iterable[Moment], state: State, catalog: Catalog) -> list[Base]:
+    """What can be built upon: the newest moment, and first one of the same catalog, as before up and after down."""
+    newest, *older = earlier
+    found = [newest]
+    if newest.catalog is not catalog:
+        twin = next((m for m in older if m.catalog is catalog and is_close(m.state, state, TWIN)), None)
+        found[:0] = [twin] if twin is not None else []
+    deltas = ((moment, compare(moment.state, state)) for moment in found)
+    return [Base(moment, delta, state, catalog) for moment, delta in deltas if delta is not None]
+
+
 class Look:
-    """One look at the database as it stands; ``earlier`` is the moment of ``since``."""
+    """One look at the database as it stands, with what ``bases`` know of it."""
 
     def __init__(
         self,
         connection: sqlite3.Connection,
         state: State,
         catalog: Catalog,
-        asked: list[Question],
+        asked: Asked,
         limit: int,
-        earlier: Moment | None,
-        since: Snapshot | None,
+        bases: Sequence[Base],
     ) -> None:
         self.connection, self.state, self.catalog, self.limit = connection, state, catalog, limit
-        self.asked = asked
-        self.earlier, self.since = earlier, since
-        self.delta = compare(earlier.state, state) if earlier is not None else None
-        self.changed: frozenset[int] | None = None  # roots of b-trees
-        self.untouched = frozenset(self._untouched())
+        self.asked, self.bases = asked, bases
         self.totals = {t.name: self._total(t) for t in catalog.tables.values() if not t.virtual}
         self.indexes = self._indexes()
 
-    @property
-    def moment(self) -> Moment:
-        return Moment(self.state, self.catalog, self.totals, self.indexes)
+    def moment(self, name: str) -> Moment:
+        return Moment(self.state, self.catalog, self.totals, self.indexes, self.asked, self._snapshot(name))
 
-    def _untouched(self) -> Iterator[str]:
-        """Tables whose every page is the same, under the same definition and root page."""
-        if self.earlier is None or self.delta is None:
-            return
-        before = self.earlier.catalog
-        roots = frozenset((*before.roots.values(), *before.other_roots))
-        changed = self.changed = self.delta.changed(roots)
-        for name, table in self.catalog.tables.items():
-            old, root = before.tables.get(name), before.roots.get(name)
-            same = old is not None and (old.sql, root) == (table.sql, self.catalog.roots.get(name))
-            if same and not table.virtual and root not in changed:
-                yield name
-        self.state.inherit(self.earlier.state, roots - changed)
+    def _base(self, table: str) -> Base | None:
+        """Where a table is as it was."""
+        return next((b for b in self.bases if table in b.untouched), None)
 
     def _total(self, table: Table) -> Total:
-        known = self.earlier.totals.get(table.name) if self.earlier is not None else None
-        if known is not None and table.name in self.untouched:
-            return known
-        if known is not None and (near := self._near(table)) is not None:
-            return self._moved(table, known, near)
+        if (base := self._base(table.name)) is not None:
+            return base.moment.totals[table.name]
+        for base in self.bases:
+            known = base.moment.totals.get(table.name)
+            if known is not None and (near := base.near(table)) is not None:
+                return self._moved(table, known, near, base.moment)
         prepare(self.connection)
         return checksum(self.connection, table)
 
-    def _near(self, table: Table) -> set[int] | None:
-        """The blocks of rowids in which rows may have changed; None where the table has to be read as a whole."""
-        assert self.earlier is not None
-        before = self.earlier.catalog
-        old = before.tables.get(table.name)
-        if self.delta is None or old is None or old.sql != table.sql or table.rowid is None:
-            return None
-        roots = (*before.roots.values(), *before.other_roots)
-        near = self.delta.rowids(before.roots[table.name], self.catalog.roots[table.name], roots, MOST_NEAR)
-        return {rowid // BLOCK for side in near for rowid in side} if near is not None else None
-
-    def _moved(self, table: Table, known: Total, blocks: set[int]) -> Total:
+    def _moved(self, table: Table, known: Total, blocks: set[int], before: Moment) -> Total:
         """A known sum without what some blocks held, and with what they hold now."""
-        assert self.earlier is not None
         prepare(self.connection)
-        with _file(self.earlier, table.name) as path, closing(reading(path)) as earlier:
+        with _file(before, table.name) as path, closing(reading(path)) as earlier:
             prepare(earlier)
             gone = checksum(earlier, table, sorted(blocks))
         return plus(plus(known, gone, -1), checksum(self.connection, table, sorted(blocks)))
 
-    def snapshot(self, moment: str) -> Snapshot:
+    def _snapshot(self, moment: str) -> Snapshot:
         return Snapshot(
             moment=moment,
             schema=self._schema(),
@@ -128,10 +169,14 @@ class Look:
 
     def _known_counters(self) -> dict[str, Counter]:
         """Of untouched tables, where nothing but the rows decides."""
-        known = self.since.counters if self.since is not None else ()
-        return {c.table.name: c for c in known if c.mechanism == "rowid" and c.table.name in self.untouched}
+        found = ((t, base.counters.get(t)) for t in self.catalog.tables if (base := self._base(t)) is not None)
+        return {t: c for t, c in found if c is not None and c.mechanism == "rowid"}
 
     def _state(self, table: Table) -> TableState:
+        base = self._base(table.name)
+        known = base.states.get(table.name) if base is not None else None
+        if known is not None and known.key == table.key:
+            return known
         ref = TableRef("", table.name)
         if table.virtual:
             module = self.catalog.schema[ObjectKey("table", "", "", table.name)].get("virtual")
@@ -141,11 +186,11 @@ class Look:
         return TableState(table=ref, rows=total[0], checksum=hexed(total), key=table.key)
 
     def _integrity(self) -> Iterator[Integrity]:
-        known = {(k.object, k.sql): k for k in self.since.integrity} if self.since is not None else {}
-        empty = {t: nullless(self.connection, self.asked, t) for t in self.catalog.tables if t not in self.untouched}
-        for question in self.asked:
+        questions = self.asked.questions
+        empty = {t: nullless(self.connection, questions, t) for t in self.catalog.tables if self._base(t) is None}
+        for question in questions:
             fact = question.integrity
-            old = known.get((fact.object, fact.sql)) if question.reads <= self.untouched else None
+            old = self._answer(question)
             if fact.rule == "nulls-in-required" and fact.columns[0] in empty.get(fact.table.name, ()):
                 yield fact
             elif old is None:
@@ -154,6 +199,11 @@ class Look:
                 yield old
             else:
                 yield replace(old, declared_before=fact.declared_before)
+
+    def _answer(self, question: Question) -> Integrity | None:
+        place = question.integrity.object, question.integrity.sql
+        found = (b.answers.get(place) for b in self.bases if question.reads_only(b.untouched))
+        return next((answer for answer in found if answer is not None), None)
 
     def _schema(self) -> Schema:
         """The schema, with ``valid`` False where an index does not fit its table's rows."""
@@ -172,9 +222,7 @@ class Look:
                 continue
             keys = frozenset(ObjectKey("index", "", table.name, i.name) for i in table.indexes)
             entries = self.totals[table.name][0] * len(keys)
-            known = self.earlier.indexes.of(keys) if self.earlier is not None and self._is_declared(table) else None
-            is_kept = entries > FEW and known == Indexes()
-            if known is not None and (is_kept or self._is_quiet(table)):
+            if (known := self._known_indexes(table, keys, entries)) is not None:
                 found += known
             elif entries <= MOST:
                 found += Indexes(broken=broken_indexes(self.connection, table))
@@ -182,27 +230,21 @@ class Look:
                 found += Indexes(unchecked=keys)
         return found
 
-    def _is_declared(self, table: Table) -> bool:
-        """Whether the table and its indexes are declared, and stored at the same places, as they were."""
-        if self.earlier is None:
-            return False
-        before, now = self.earlier.catalog, self.catalog
-        same = before.tables.get(table.name) == table
-        return same and before.parts.get(table.name) == now.parts.get(table.name)
-
-    def _is_quiet(self, table: Table) -> bool:
-        """Whether no page of the table or of its indexes changed."""
-        parts = self.catalog.parts.get(table.name, ())
-        return self.changed is not None and self.changed.isdisjoint(parts) and self._is_declared(table)
+    def _known_indexes(self, table: Table, keys: frozenset[ObjectKey], entries: int) -> Indexes | None:
+        for base in self.bases:
+            known = base.moment.indexes.of(keys)
+            if base.is_quiet(table) or (entries > FEW and known == Indexes() and base.declares(table)):
+                return known
+        return None
 
     def _unchecked(self) -> Iterator[Integrity]:
         """Indexes of tables that changed, which would have taken too long to check."""
         for key in sorted(self.indexes.unchecked):
             table = self.catalog.tables[key.table]
-            if not self._is_quiet(table):
+            if not self.bases or not self.bases[-1].is_quiet(table):
                 why = f"{self.totals[key.table][0]:,} rows: comparing the index with each of them would take too long"
                 yield Integrity(
-                    rule="invalid-index",
+                    rule=INDEX,
                     object=key.label,
                     table=TableRef("", key.table),
                     columns=(),
@@ -266,7 +308,8 @@ def _uri(path: Path) -> str:
 def reading(path: Path) -> sqlite3.Connection:
     """A connection to a file that nobody writes to."""
     connection = sqlite3.connect(_uri(path), uri=True, isolation_level=None)
-    connection.execute(MAPPED)
+    if path.stat().st_size > SMALL:
+        connection.execute(MAPPED)
     return connection
 
 

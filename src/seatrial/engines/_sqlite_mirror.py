@@ -110,6 +110,7 @@ class Mirror:
         self.states: list[State] = []  # oldest first
         self._views: list[_View] = []
         self._head = _View(next(self._names), 0)
+        self._layout: Layout | None = None
         self.is_spoilt = False  # a state was taken in by half: none can be read any more
         self._head.path.touch(mode=0o600)
 
@@ -130,6 +131,17 @@ class Mirror:
         self.states.append(state)
         return state
 
+    def repeat(self) -> State:
+        """The file once more, which is as it was when it was taken in last."""
+        if self.is_spoilt:
+            raise _spoilt()
+        self.states.append(State(self, self._head.size, self._layout))
+        return self.states[-1]
+
+    def holds(self, state: State) -> bool:
+        """Whether a state is what was taken in last."""
+        return state.mirror is self and state.size == self._head.size and not self.kept(state)
+
     def _taken_in(self, live: Path, written: Written | None) -> State:
         size = live.stat().st_size
         layer = Layer(self.folder)
@@ -138,14 +150,14 @@ class Mirror:
         with live.open("rb", buffering=0) as new, self._head.path.open("r+b", buffering=0) as head:
             if self._head.size:
                 self._update(layer, new.fileno(), head.fileno(), size, written)
-            layout = Layout.of(os.pread(new.fileno(), HEADER, 0))
+            self._layout = Layout.of(os.pread(new.fileno(), HEADER, 0))
         self._head.size = size
         if layer.places:
             for view in self._views:
                 view.apart |= layer.places.keys()
             if self.states:
                 self.states[-1].layers.append(layer)
-        return State(self, size, layout)
+        return State(self, size, self._layout)
 
     def _update(self, layer: Layer, new: int, head: int, size: int, written: Written | None) -> None:
         """Bring the mirror up to date; what it held goes into the layer."""
@@ -202,10 +214,16 @@ class Mirror:
             raise _spoilt()
         return _Reader(self._head.path, self.unit, self.kept(state))
 
+    def between(self, old: State, new: State) -> set[int]:
+        """Pages of ``old`` that were written between two states."""
+        first, last = sorted((self.states.index(old), self.states.index(new)))
+        return {p for s in self.states[first:last] for layer in s.layers for p in layer.places if p <= old.count}
+
     def changed(self, old: State, new: State) -> frozenset[int]:
         """Pages of ``old`` that are gone from ``new``, or other there."""
-        first, last = sorted((self.states.index(old), self.states.index(new)))
-        numbers = {p for s in self.states[first:last] for layer in s.layers for p in layer.places if p <= old.count}
+        numbers = self.between(old, new)
+        if len(old.layers) == 1 and self.states[-1] is new and self.states[-2:-1] == [old]:
+            return frozenset(numbers)  # a layer holds what differs from the next state, and nothing else
         with contextlib.ExitStack() as both:
             one, other = (both.enter_context(contextlib.closing(self.reader(s))) for s in (old, new))
             found = {n for n in numbers if n <= new.count and one(n) != other(n)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
@@ -15,8 +16,8 @@ from seatrial.engines._sqlite_catalog import CatalogReader
 from seatrial.engines._sqlite_checksum import checksum_sql
 from seatrial.engines._sqlite_forms import quoted
 from seatrial.engines._sqlite_integrity import Asker
-from seatrial.engines._sqlite_journal import Watch
-from seatrial.engines._sqlite_look import Look, Moment, both, differences, is_same, reading
+from seatrial.engines._sqlite_journal import Print, Watch
+from seatrial.engines._sqlite_look import Look, Moment, bases, both, differences, is_same, reading
 from seatrial.engines._sqlite_mirror import Mirror, State, unit_of
 from seatrial.engines._sqlite_run import (
     connect,
@@ -71,6 +72,8 @@ class SqliteDatabase:
         self._moments: dict[str, Moment] = {}
         self._checkpoints: dict[str, State] = {}
         self._mirrors: list[Mirror] = []  # the last one takes in what comes
+        self._is_held = False  # the file was taken in last as it was when the watch began
+        self._beside = tuple(f"{self.path}{suffix}" for suffix in _BESIDE)
         self._watch = Watch(self.path, self.watched)
         self._reader = CatalogReader()
         self._asker = Asker()
@@ -202,16 +205,22 @@ class SqliteDatabase:
         self.release(moment)
         earlier = self._moments.get(since.moment) if since is not None else None
         state = self._take_in()
-        with closing(reading(self.path)) as connection:
-            catalog = self._reader.read(connection, self.bookkeeping)
-            asked = self._asker.questions(catalog, also, self.relationships)
-            look = Look(connection, state, catalog, asked, self.limit, earlier, since)
-            snapshot = look.snapshot(moment)
+        if earlier is not None and also is None and state.mirror.holds(earlier.state):
+            found = earlier.again(moment, state)
+        else:
+            found = self._look(moment, state, earlier, also)
         if not self._watch.is_quiet():
             state.mirror.forget(state)
             raise DatabaseError("another program wrote to the database while it was read", kind=ErrorKind.ENVIRONMENT)
-        self._moments[moment] = look.moment
-        return snapshot
+        self._moments[moment] = found
+        return found.snapshot
+
+    def _look(self, moment: str, state: State, earlier: Moment | None, also: Schema | None) -> Moment:
+        with closing(reading(self.path)) as connection:
+            catalog = self._reader.read(connection, self.bookkeeping)
+            asked = self._asker.questions(catalog, also, self.relationships)
+            known = bases((earlier, *reversed(self._moments.values())), state, catalog) if earlier is not None else []
+            return Look(connection, state, catalog, asked, self.limit, known).moment(moment)
 
     def release(self, moment: str) -> None:
         """Forget a moment's rows."""
@@ -222,13 +231,20 @@ class SqliteDatabase:
     def _take_in(self) -> State:
         """The file as it is now."""
         self._settle()
+        now = Print.of(self.path)
+        mirror = self._mirrors[-1] if self._mirrors else None
+        if mirror is not None and not mirror.is_spoilt and self._is_held and self._watch.is_seen(now):
+            return mirror.repeat()
+        self._is_held = False
         unit = unit_of(self.path)
-        if not self._mirrors or self._mirrors[-1].unit != unit or self._mirrors[-1].is_spoilt:
+        if mirror is None or mirror.unit != unit or mirror.is_spoilt:
             self._mirrors.append(Mirror(self.path.parent, unit))
             self._watch.doubt()
-        written = self._watch.written()
-        self._watch.begin()
-        return self._mirrors[-1].take_in(self.path, written)
+        written = self._watch.written(now)
+        self._watch.begin(now)
+        state = self._mirrors[-1].take_in(self.path, written)
+        self._is_held = True
+        return state
 
     def _forget(self, state: State) -> None:
         state.mirror.forget(state)
@@ -238,7 +254,7 @@ class SqliteDatabase:
 
     def _settle(self) -> None:
         """Bring into the file what stands beside it: a write-ahead log, or a journal that a killed program left."""
-        if any(Path(f"{self.path}{suffix}").exists() for suffix in _BESIDE):
+        if any(map(os.path.exists, self._beside)):
             self._watch.doubt()
             with closing(connect(self.path)) as connection:
                 connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
@@ -317,12 +333,13 @@ class SqliteDatabase:
         with state.mirror.file(state) as kept:
             shutil.copyfile(kept, fresh)
         fresh.chmod(self.path.stat().st_mode)
-        for suffix in _BESIDE:
-            Path(f"{self.path}{suffix}").unlink(missing_ok=True)
+        for path in self._beside:
+            Path(path).unlink(missing_ok=True)
         fresh.replace(self.path)
+        self._is_held = False
         self._watch.doubt()
         if state.mirror is self._mirrors[-1]:
-            self._watch.begin(state.mirror.apart(state))
+            self._watch.begin(Print.of(self.path), state.mirror.apart(state))
 
     def discard(self, checkpoint: str) -> None:
         """Forget a checkpoint."""

@@ -48,9 +48,10 @@ def topup(database: Database, before: Schema, after: Schema, *, rows: int, seed:
     return work.run(work.empty(new), columns)
 
 
-def undo(database: Database, made: FillResult) -> None:
-    """Take back what a top-up made: its tables had no rows, its columns were NULL in every row."""
-    schema = database.inspect() if made.columns else Schema()
+def undo(database: Database, made: FillResult, schema: Schema) -> None:
+    """Take back what a top-up made under this schema: its tables had no rows, its columns were NULL in every row."""
+    if not made.columns and not any(made.inserted.values()):
+        return
     with database.filling() as session:
         for table, names in made.columns.items():
             clocks = [c for c, a in schema.columns(table).items() if a.get("on_update")]  # MySQL moves them by itself

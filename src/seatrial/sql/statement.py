@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from seatrial.sql import ddl, dml
 from seatrial.sql.cursor import Cursor, Name, Tokens
@@ -48,8 +49,16 @@ class Parsed:
 
 
 def parse(text: str, dialect: str) -> Parsed:
-    """Read one statement."""
+    """Read one statement. What it returns is shared: nobody changes it."""
+    return _parse_again(text, dialect) if len(text) <= SHORT else _parse(text, dialect)
+
+
+def _parse(text: str, dialect: str) -> Parsed:
     return parse_tokens(code(text, dialect), dialect)
+
+
+SHORT = 4000  # characters of a statement that is remembered
+_parse_again = lru_cache(maxsize=512)(_parse)  # up, down and up again send the same, and each report asks anew
 
 
 def parse_tokens(tokens: Tokens, dialect: str) -> Parsed:

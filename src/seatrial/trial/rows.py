@@ -151,7 +151,7 @@ class Rows:
     def take_back(self, index: int) -> None:
         """What was made after a step, before the chain goes below it."""
         if index in self.made:
-            undo(self.stand.database, self.made[index])
+            undo(self.stand.database, self.made[index], self.stand.schema())
 
     # --- made-up rows that an up refuses ---
 
