@@ -8,7 +8,7 @@ from pg_fixtures import pg, pg_server, pg_state  # noqa: F401
 from seatrial.engines.sqlite import SqliteDatabase
 from seatrial.model import Database, TableRef
 from seatrial.seeds.generate import FillResult, fill
-from seatrial.seeds.refit import refit
+from seatrial.seeds.refit import Ahead, refit
 
 BASE = """
 CREATE TABLE users (id INT PRIMARY KEY, name VARCHAR(40));
@@ -41,7 +41,7 @@ def test_rows_fit_the_schema_ahead(pair):
     one, other = pair
     fill(one, one.inspect(), rows=12, seed=7)
     users = one.query("SELECT * FROM users ORDER BY id")
-    made = refit(one, one.inspect(), other.inspect(), seed=7)
+    made = refit(one, one.inspect(), Ahead(schema=other.inspect()), seed=7)
     assert made.not_filled == {}
     assert set(made.columns) == {TableRef("", "orders")}
     assert set(made.columns[TableRef("", "orders")]) >= {"code", "note", "total"}
@@ -59,14 +59,14 @@ def test_rows_fit_the_schema_ahead(pair):
 def test_what_fits_already_is_left_alone(pair):
     one, _ = pair
     fill(one, one.inspect(), rows=12, seed=7)
-    assert refit(one, one.inspect(), one.inspect(), seed=7) == FillResult()
+    assert refit(one, one.inspect(), Ahead(schema=one.inspect()), seed=7) == FillResult()
 
 
 def test_rows_without_a_key_are_made_anew(pair):
     one, other = pair
     one.execute("CREATE TABLE bare (x INT)", *["INSERT INTO bare VALUES (NULL)"] * 3)
     other.execute("CREATE TABLE bare (x INT NOT NULL UNIQUE)")
-    made = refit(one, one.inspect(), other.inspect(), seed=7)
+    made = refit(one, one.inspect(), Ahead(schema=other.inspect()), seed=7)
     assert made.not_filled == {} and made.columns[TableRef("", "bare")] == ("x",)
     rows = {r[0] for r in one.query("SELECT x FROM bare")}
     assert len(rows) == 3 and None not in rows
@@ -77,6 +77,6 @@ def test_rows_of_which_none_can_be_made_to_fit_go(pair):
     one.execute("CREATE TABLE leader (name VARCHAR(20) PRIMARY KEY CHECK (length(name) > 0))")
     other.execute("CREATE TABLE leader (name VARCHAR(20) PRIMARY KEY CHECK (name = 'default'))")
     fill(one, one.inspect(), tables=[TableRef("", "leader")], rows=5, seed=7)
-    made = refit(one, one.inspect(), other.inspect(), seed=7)
+    made = refit(one, one.inspect(), Ahead(schema=other.inspect()), seed=7)
     assert TableRef("", "leader") in made.columns
     assert one.query("SELECT name FROM leader") == [("default",)]

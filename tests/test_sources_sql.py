@@ -259,6 +259,17 @@ def test_golang_migrate_transactions(tmp_path, database):
     assert [s.transaction for s in database.scripts] == [Transaction.ONE, Transaction.STRING]
 
 
+def test_golang_migrate_runs_scripts_with_their_own_transactions_loosely(tmp_path, database):
+    """Nothing of such a project could ever have run inside golang-migrate's (pocket-id)."""
+    files = {"1_a__up": "pragma foreign_keys=off; begin; create table a (x); commit;", "2_b__up": "select 1;"}
+    source = sources.find(migrate_project(tmp_path, **files))
+    assert all(source.runner(database).up(m).error is None for m in source.discover())
+    assert {s.transaction for s in database.scripts} == {Transaction.STRING}
+    assert "x-no-tx-wrap" in source.settings("sqlite")[0]
+    later = sources.find(migrate_project(tmp_path / "later", **{"1_a__up": "select 1;", "2_b__up": "begin; commit;"}))
+    assert not any("x-no-tx-wrap" in said for said in later.settings("sqlite"))
+
+
 def test_golang_migrate_twins_of_different_spelling(tmp_path):
     migrate_project(tmp_path, **{"1_a__up": "", "01_b__up": ""})
     with pytest.raises(SourceError, match=r"01_b\.up\.sql and 1_a\.up\.sql .* same version, 1;"):

@@ -15,6 +15,7 @@ from seatrial.engines._postgresql_session import SHADOWS, Session, code_of, kind
 from seatrial.engines._postgresql_watch import Watch
 from seatrial.model import ErrorKind, Lock, Observed, Script, Statement, Step, StepError, TableRef, Transaction
 from seatrial.sql import SourceStatement, split
+from seatrial.sql.lacking import explained
 
 if TYPE_CHECKING:
     import psycopg
@@ -393,7 +394,7 @@ def _affected(cursor: psycopg.Cursor[Any]) -> int | None:
 def _step_error(error: psycopg.Error, part: SourceStatement | None, script: Script) -> StepError:
     code, words = code_of(error), message(error)
     return StepError(
-        message=words,
+        message=explained(words, "postgresql"),
         kind=kind_of(code, words),
         code=code,
         statement=part.text if part else "",

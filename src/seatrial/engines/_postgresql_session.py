@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from seatrial.errors import DatabaseError
 from seatrial.model import LOST, Disturbance, ErrorKind, Refusal, StepError, TableRef
+from seatrial.sql.lacking import what_lacks
 
 if TYPE_CHECKING:
     import psycopg
@@ -287,5 +288,7 @@ def kind_of(code: str, text: str = "") -> ErrorKind:
     if code == "42501" or (code == "0A000" and re.search(_NOT_INSTALLED, text)):
         return ErrorKind.ENVIRONMENT
     if code == "42704" and re.match(r"unrecognized configuration parameter", text):
+        return ErrorKind.ENVIRONMENT
+    if code in ("42883", "42704") and what_lacks(text, "postgresql"):
         return ErrorKind.ENVIRONMENT
     return ErrorKind.MIGRATION

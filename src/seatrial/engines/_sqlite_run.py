@@ -25,6 +25,7 @@ from seatrial.model import (
     StepError,
     Transaction,
 )
+from seatrial.sql.lacking import explained, what_lacks
 from seatrial.sql.split import SourceStatement, split
 from seatrial.sql.tokens import scan
 
@@ -60,7 +61,8 @@ def error_code(error: Refused) -> str:
 
 
 def error_kind(error: Refused) -> ErrorKind:
-    return ErrorKind.ENVIRONMENT if error_code(error).startswith(_OUTSIDE) else ErrorKind.MIGRATION
+    outside = error_code(error).startswith(_OUTSIDE) or what_lacks(str(error), "sqlite")
+    return ErrorKind.ENVIRONMENT if outside else ErrorKind.MIGRATION
 
 
 def disturbance(error: StepError | BaseException) -> Disturbance | None:
@@ -122,7 +124,7 @@ class Guard:
     def words(self, error: Refused) -> str:
         """What to say of an error: our own refusal with its way out, else SQLite's words."""
         if not self.refused:
-            return str(error)
+            return explained(str(error), "sqlite")
         return (
             f"{self.refused} was refused, because it reaches outside the test database; "
             "set [source] trust = true to allow it"

@@ -23,8 +23,8 @@ class Family:
     scale: int | None = None  # decimal digits behind the point
     low: int = 0
     high: int = 0
-    labels: tuple[str, ...] = ()
-    element: Family | None = None  # of an array or a range
+    labels: tuple[str, ...] = ()  # of an enum; the keys that JSON is to have
+    element: Family | None = None  # of an array or a range; of JSON that is to be an array
     elements: tuple[Family, ...] = ()  # of a composite
     checks: tuple[str, ...] = ()  # a domain's conditions over VALUE
     required: bool = False  # a domain that is NOT NULL
@@ -63,7 +63,7 @@ class Family:
         if self.name in ("text", "char"):
             return self.length is None or len(str(value)) <= self.length
         if self.name in ("json", "jsonb"):
-            return _is_json(str(value))
+            return _is_json(str(value), self)
         pattern = _FORMS.get(self.name)
         return str(value) in self.labels if self.name == "enum" else bool(pattern and re.fullmatch(pattern, str(value)))
 
@@ -88,12 +88,15 @@ _FORMS = {
 }
 
 
-def _is_json(text: str) -> bool:
+def _is_json(text: str, asked: Family) -> bool:
+    """Whether a text is JSON, and what is asked of it: an array, or an object with certain keys."""
     try:
-        json.loads(text)
+        value = json.loads(text)
     except ValueError:
         return False
-    return True
+    if asked.element is not None:
+        return isinstance(value, list)
+    return not asked.labels or (isinstance(value, dict) and set(asked.labels) <= value.keys())
 
 
 def _decimal(text: str) -> Decimal | None:

@@ -8,11 +8,12 @@ rows that fit: everything else stays as it is.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from seatrial.errors import DatabaseError
 from seatrial.model import Database, ErrorKind, Schema, TableRef
 from seatrial.seeds.generate import FillResult
+from seatrial.seeds.hints import hints, strict, worded
 from seatrial.seeds.insert import Inserter
 from seatrial.seeds.references import NoParentError, Values
 from seatrial.seeds.rows import Maker
@@ -23,14 +24,31 @@ from seatrial.seeds.thin import keep_only
 _TEXT = frozenset({"text", "char"})
 
 
-def refit(database: Database, now: Schema, ahead: Schema, *, seed: int) -> FillResult:
-    """Change stored values so that ``ahead`` (the schema after an up, from a run on empty tables) takes them too.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ahead:
+    """What an up asks of rows: the schema after it, and the statements that it sends where no rows stand in its way.
+
+    ``words``: columns are to hold only what the statements compare them with.
+    """
+
+    schema: Schema
+    statements: tuple[str, ...] = ()
+    words: bool = False
+
+
+def refit(database: Database, now: Schema, ahead: Ahead, *, seed: int) -> FillResult:
+    """Change stored values so that what is ahead takes them too.
 
     ``columns`` of the result are those that were changed; ``not_filled`` says where no fitting value was found.
     """
-    known, wanted = (shapes(s, database.engine, database.relationships) for s in (now, ahead))
-    work = _Refit(database, now, known, {t: _merged(known[t], wanted[t]) for t in known if t in wanted}, seed)
-    changes = {t: found for t in work.known if (found := _asked(known[t], wanted[t])) and not known[t].holders}
+    known, wanted = (shapes(s, database.engine, database.relationships) for s in (now, ahead.schema))
+    asked = {t: _merged(shape, wanted[t]) if t in wanted else shape for t, shape in known.items()}
+    if ahead.statements:
+        told = hints(ahead.statements, now, known, database.engine)
+        asked = strict(asked, wanted, told)
+        asked = worded(asked, told, database.engine) if ahead.words else asked
+    work = _Refit(database, now, known, asked, seed)
+    changes = {t: found for t in known if (found := _asked(known[t], asked[t])) and not known[t].holders}
     return work.run(changes)
 
 

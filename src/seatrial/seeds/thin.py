@@ -15,7 +15,9 @@ from seatrial.seeds.shape import Reference, Shape, shapes
 from seatrial.seeds.standing import qualified
 
 Rows = Mapping[TableRef, Collection[int]]  # by their place in the order of the key; without a key, 0 stands for all
-TRIES = 16
+Row = tuple[TableRef, int]
+TRIES = 40
+HOPELESS = 6  # so many rows of a table refused one by one, and none taken: no row of it will do
 FEWEST = 2
 
 
@@ -38,35 +40,41 @@ def thin(
 
     ``suspects`` are tried table by table and row by row, the others only as a whole.
     """
-    tries = [TRIES]
-
-    def works(kept: Collection[tuple[TableRef, int]]) -> bool:
-        tries[0] -= 1
-        return tries[0] >= 0 and passes(_by_table(counts, kept))
-
-    others = [t for t in counts if t not in suspects]
-    kept: set[tuple[TableRef, int]] = set()
-    if not works(kept):
+    search = _Search(counts, passes)
+    if not search.works(set()):
         return None
-    for tables in (others, *([t] for t in counts if t in suspects)):
-        kept |= _addable([(t, i) for t in tables for i in range(counts[t])], kept, works)
+    kept: set[Row] = set()
+    for tables in ([t for t in counts if t not in suspects], *([t] for t in counts if t in suspects)):
+        search.refused = 0
+        kept |= search.addable([(t, i) for t in tables for i in range(counts[t])], kept)
     found = {t: rows for t, rows in _by_table(counts, kept).items() if len(rows) < counts[t]}
     enough = not any(len(rows) < min(FEWEST, counts[t]) for t, rows in found.items())
     return Thinned(kept=found, counts={t: counts[t] for t in found}, enough=enough)
 
 
-def _addable(
-    chunk: Sequence[tuple[TableRef, int]],
-    kept: Collection[tuple[TableRef, int]],
-    works: Callable[[Collection[tuple[TableRef, int]]], bool],
-) -> set[tuple[TableRef, int]]:
-    """What of a chunk can stand beside what is kept: all of it, or what of its halves can."""
-    if not chunk or works({*kept, *chunk}):
-        return set(chunk)
-    if len(chunk) == 1:
-        return set()
-    first = _addable(chunk[: len(chunk) // 2], kept, works)
-    return first | _addable(chunk[len(chunk) // 2 :], {*kept, *first}, works)
+@dataclass(slots=True)
+class _Search:
+    counts: Mapping[TableRef, int]
+    passes: Callable[[Rows], bool]
+    tries: int = TRIES
+    refused: int = 0  # rows of the table at hand that were refused one by one, while none was taken
+
+    def works(self, kept: Collection[Row]) -> bool:
+        self.tries -= 1
+        return self.tries >= 0 and self.passes(_by_table(self.counts, kept))
+
+    def addable(self, chunk: Sequence[Row], kept: Collection[Row]) -> set[Row]:
+        """What of a chunk can stand beside what is kept: all of it, or what of its halves can."""
+        if not chunk or self.refused == HOPELESS:
+            return set()
+        if self.works({*kept, *chunk}):
+            self.refused = -TRIES  # some row was taken
+            return set(chunk)
+        if len(chunk) == 1:
+            self.refused += 1
+            return set()
+        first = self.addable(chunk[: len(chunk) // 2], kept)
+        return first | self.addable(chunk[len(chunk) // 2 :], {*kept, *first})
 
 
 def _by_table(tables: Collection[TableRef], kept: Collection[tuple[TableRef, int]]) -> dict[TableRef, list[int]]:

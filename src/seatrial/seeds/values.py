@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
 import string
@@ -165,6 +166,14 @@ def _element(value: object) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
+def _documents(family: Family) -> list[object]:
+    if family.element is not None:
+        return ["[]", '["a", "ünï 😀"]', '["00501"]']
+    if not family.labels:
+        return list(_FEW["json"])
+    return [json.dumps(dict.fromkeys(family.labels, v), ensure_ascii=False) for v in ("a", "ünï 😀", "00501")]
+
+
 _POOLS: dict[str, Callable[[Family], Sequence[object]]] = {
     "integer": _integers,
     "decimal": _decimals,
@@ -175,6 +184,8 @@ _POOLS: dict[str, Callable[[Family], Sequence[object]]] = {
     "varbit": _bits,
     "uuid": lambda f: [_uuid(i, 11) for i in range(4)],
     "enum": lambda f: f.labels,
+    "json": _documents,
+    "jsonb": _documents,
     "set": lambda f: [",".join(f.labels[:2]), f.labels[0], ""],
     "range": _ranges,
     "multirange": _ranges,

@@ -33,6 +33,7 @@ from seatrial.sources._alembic_detect import detect, toml_section
 from seatrial.sources._alembic_locks import Overheard
 from seatrial.sources.settings import Layout, SourceSettings, relative
 from seatrial.sources.sqlfiles import _common as common
+from seatrial.sql.lacking import explained, what_lacks
 
 # What tells one server's database from any other: asked through Seatrial's own connection and through the project's.
 _IDENTITY = {
@@ -283,9 +284,10 @@ class AlembicRunner:
                 raise SourceError(f"{place or self._source.path}: {message}")
             return StepError(message=f"{message} ({place})" if place else message, line=error["line"])
         lost = _lost(error)
-        environment = error["stage"] == "before" or _surroundings(error["code"], message) or lost
+        lacks = what_lacks(message, self._database.engine)
+        environment = error["stage"] == "before" or _surroundings(error["code"], message) or lost or lacks
         return StepError(
-            message=message,
+            message=explained(message, self._database.engine),
             kind=ErrorKind.ENVIRONMENT if environment else ErrorKind.MIGRATION,
             code=LOST if lost else error["code"],
             statement=error["statement"],

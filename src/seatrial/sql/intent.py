@@ -104,6 +104,10 @@ class Intent:
         """DROP TABLE of any table that had the name, also of the old one in a rebuild."""
         return self._of_table(table, Verb.DROP_TABLE)
 
+    def copied(self) -> tuple[tuple[tuple[TableRef, str], tuple[TableRef, str]], ...]:
+        """((table, column) before the step, (table, column) at its end) where INSERT ... SELECT takes values over."""
+        return self._lineage.copied()
+
     def rebuilds(self, table: TableRef) -> tuple[str, ...]:
         """The statements that put another table in its place: CREATE, INSERT ... SELECT, DROP, RENAME."""
         if self._lineage.replacement(table) is None:

@@ -137,6 +137,17 @@ class Lineage:
             reached |= {c.target for c in self.world.copies if c.source in reached}
         return reached
 
+    def copied(self) -> tuple[tuple[tuple[TableRef, str], tuple[TableRef, str]], ...]:
+        """Columns of before the step whose values INSERT ... SELECT takes over into columns that end it."""
+        sources = {c: (t.before, c.before) for t in self._all() for c in self._columns_of(t) if t.before and c.before}
+        targets = {c: (t.ref, c.name) for t in self._all() for c in self._columns_of(t) if t.ref is not None}
+        pairs = [
+            (sources[c.source], targets[c.target])
+            for c in self.world.copies
+            if c.source in sources and c.target in targets
+        ]
+        return tuple(dict.fromkeys(pairs))
+
     def renames(self) -> Renames:
         """Tables and columns that ended under another name; where a new table took the old name, that one counts."""
         tables, columns = [], []

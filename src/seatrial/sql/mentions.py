@@ -218,10 +218,19 @@ _AFTER = {
     "ZONE": ("TIME",),
     "ROW": ("EACH", "ENABLE", "DISABLE", "FORCE"),
     "SECURITY": ("LEVEL",),
-    "TYPE": ("DATA", "CREATE", "ALTER", "DROP"),
+    "TYPE": ("DATA",),
     "COLUMN": ("ADD", "DROP", "ALTER", "MODIFY", "CHANGE", "RENAME", "ON"),
     "COMMENT": ("",),
 }
+
+
+_ALSO_COLUMNS = words("INDEX TRIGGER VIEW")  # PostgreSQL, appendix C: not reserved
+_BEFORE_VALUE = words("COLUMN SET SELECT DISTINCT WHERE AND OR NOT BY WHEN THEN ELSE , ( = <> < > + - * / || .") | {""}
+_AFTER_VALUE = words("= <> < > <= >= + - * / || , ) :: FROM IS IN AND OR WHERE THEN END LIKE BETWEEN ASC DESC") | {""}
+
+
+def _is_value(before: str, after: str) -> bool:
+    return before == "COLUMN" or (before in _BEFORE_VALUE and after in _AFTER_VALUE)
 
 
 def _is_keyword(tokens: Tokens, i: int) -> bool:
@@ -229,7 +238,15 @@ def _is_keyword(tokens: Tokens, i: int) -> bool:
     word = tokens[i].word
     before = tokens[i - 1].word if i else ""
     after = tokens[i + 1] if i + 1 < len(tokens) else None
-    if word in RESERVED or before == "::":
+    if word in _ALSO_COLUMNS and _is_value(before, after.word if after else ""):
+        return False
+    if (
+        word in RESERVED
+        or before == "::"
+        or (
+            word == "TYPE" and i == 1 and before in ("CREATE", "ALTER", "DROP")  # but: ALTER TABLE t DROP type
+        )
+    ):
         return True
     if (
         word in _TYPED

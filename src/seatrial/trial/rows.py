@@ -13,7 +13,7 @@ from seatrial.model import ErrorKind, Migration, NotVerified, Schema, Snapshot, 
 from seatrial.plan import Planned
 from seatrial.seeds.generate import FillResult, topup, undo
 from seatrial.seeds.load import BOOKKEEPING, UNFIT, load
-from seatrial.seeds.refit import refit
+from seatrial.seeds.refit import Ahead, refit
 from seatrial.seeds.repair import Beyond, repair
 from seatrial.seeds.thin import Rows as Kept
 from seatrial.seeds.thin import Thinned, keep_only, thin, units
@@ -155,8 +155,8 @@ class Rows:
 
     # --- made-up rows that an up refuses ---
 
-    def fit(self, schema: Schema, ahead: Schema) -> tuple[str, ...]:
-        """Change made-up values so that ``ahead`` takes them too; what was changed, in words."""
+    def fit(self, schema: Schema, ahead: Ahead) -> tuple[str, ...]:
+        """Change made-up values so that what is ahead takes them too; what was changed, in words."""
 
         def fit() -> FillResult:
             return refit(self.stand.database, schema, ahead, seed=self.config.seed.random)
@@ -221,16 +221,18 @@ class Rows:
         for index in [i for i in self.stand.held if i < step.index]:
             self.stand.drop(index)
 
-    def ahead(self, step: Planned, applied: Sequence[Planned]) -> Schema | None:
-        """The schema after this step where no rows stand in the way; None where it fails there too; or Disturbed."""
+    def ahead(self, step: Planned, applied: Sequence[Planned]) -> Ahead | None:
+        """What this step asks of rows, where none stand in its way; None where it fails there too; or Disturbed."""
+        sent: tuple[str, ...] = ()
         with self.stand.empty() as (database, runner):
             for earlier in (*applied, step):
-                error = runner.up(earlier.migration).error
-                if error and (found := disturbed(database, error)):
+                done = runner.up(earlier.migration)
+                if done.error and (found := disturbed(database, done.error)):
                     raise found
-                if error:
+                if done.error:
                     return None
-            return database.inspect()
+                sent = tuple(s.sql for s in done.statements)
+            return Ahead(schema=database.inspect(), statements=sent)
 
 
 def _named(step: Step, tables: Collection[TableRef], engine: str) -> frozenset[TableRef]:

@@ -22,6 +22,7 @@ from seatrial.model import (
     Trial,
 )
 from seatrial.plan import Plan, Planned
+from seatrial.seeds.refit import Ahead
 from seatrial.seeds.thin import Thinned
 from seatrial.trial.chain import Chain
 from seatrial.trial.extra import Extra
@@ -410,21 +411,17 @@ class Leg:
 
         Rows of the project's own are never changed for a migration; a refusal of them is the migration's.
         """
+        self._refused = None
         persist = partial(self.retrier.persist, step.migration.id)
         ahead = persist(lambda _: self.rows.ahead(step, self._applied))
         if ahead is None or failed.before is None or failed.up.error is None:
             return failed, now
         schema = failed.before.schema
-        self._back(step)
-        if changed := persist(lambda _: self.rows.fit(schema, ahead)):
-            failed, now = self._once_more(step, failed, changed)
-        if failed.up.error and self.rows.made:
-            refused = failed.up
-            found = persist(lambda _: self.rows.refused(step.migration, refused, schema))
-            if found and found.enough:
-                self._doubt(step, f"up refuses made-up rows that the schema allows: {failed.up.error.message}")
-                return self._once_more(step, failed, persist(lambda _: self.rows.take_out(schema, found)))
-            self._refused = found
+        for asked in (dataclasses.replace(ahead, statements=()), ahead):
+            failed, now = self._fitting(step, failed, now, asked)
+        failed, now = self._thinned(step, failed, now)
+        if failed.up.error:
+            failed, now = self._fitting(step, failed, now, dataclasses.replace(ahead, words=True))
         if failed.up.error and not failed.up.error.code and self.rows.made:
             self._back(step)
             failed, now = self._once_more(step, failed, persist(lambda _: self.rows.empty(schema)))
@@ -433,12 +430,36 @@ class Leg:
                 self._doubt(step, why)
         return failed, now
 
+    def _fitting(self, step: Planned, failed: Trial, now: Snapshot, ahead: Ahead) -> tuple[Trial, Snapshot]:
+        """Where up still fails: on made-up values that fit what is ahead."""
+        if failed.up.error is None or failed.before is None:
+            return failed, now
+        schema = failed.before.schema
+        self._back(step)
+        if changed := self.retrier.persist(step.migration.id, lambda _: self.rows.fit(schema, ahead)):
+            failed, now = self._once_more(step, failed, changed)
+            failed, now = self._thinned(step, failed, now) if ahead.words else (failed, now)
+        return failed, now
+
+    def _thinned(self, step: Planned, failed: Trial, now: Snapshot) -> tuple[Trial, Snapshot]:
+        """Where up still fails: without the made-up rows that it refuses."""
+        if failed.up.error is None or failed.before is None or not self.rows.made:
+            return failed, now
+        persist, refused, schema = partial(self.retrier.persist, step.migration.id), failed.up, failed.before.schema
+        found = persist(lambda _: self.rows.refused(step.migration, refused, schema))
+        if found and found.enough:
+            self._refused = None
+            self._doubt(step, f"up refuses made-up rows that the schema allows: {failed.up.error.message}")
+            return self._once_more(step, failed, persist(lambda _: self.rows.take_out(schema, found)))
+        self._refused = found
+        return failed, now
+
     def _fitted(self, step: Planned, first: Trial) -> tuple[Trial, Snapshot]:
         """Up declared a constraint that rows we made break, and nobody checked: try it on rows that fit."""
         assert first.before is not None and first.after_up is not None
         before, after = first.before.schema, first.after_up.schema
         self._back(step)
-        changed = self.retrier.persist(step.migration.id, lambda _: self.rows.fit(before, after))
+        changed = self.retrier.persist(step.migration.id, lambda _: self.rows.fit(before, Ahead(schema=after)))
         trial, now = self._again(step)
         if changed:
             self.retrier.fixed(step.migration.id, f"made-up rows break {_broken_by(first)[0]}", True, changed)

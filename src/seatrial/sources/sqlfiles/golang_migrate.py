@@ -16,6 +16,7 @@ from seatrial.errors import SourceError
 from seatrial.model import Database, Migration, Runner, Script, Source, Step, Transaction
 from seatrial.sources.settings import Layout, SourceSettings, relative
 from seatrial.sources.sqlfiles import _common as common
+from seatrial.sql import has_transaction_control
 
 _FILE = re.compile(r"^([0-9]+)_(.*)\.(down|up)\.(.*)$")  # source/parse.go: Regex
 _MAX_VERSION = 2**64 - 1  # source/parse.go: ParseUint(..., 64); a larger one is passed over in silence
@@ -107,7 +108,16 @@ class GolangMigrateSource:
         return GolangMigrateRunner(self, database)
 
     def settings(self, engine: str) -> tuple[str, ...]:
-        return common.foreign_keys(engine, "golang-migrate", self.config.session)
+        loose = ("scripts run without golang-migrate's own transaction (x-no-tx-wrap): the first one opens its own",)
+        told = loose if engine == "sqlite" and self.opens_its_own and not self.config.flag("x-no-tx-wrap") else ()
+        return (*told, *common.foreign_keys(engine, "golang-migrate", self.config.session))
+
+    @cached_property
+    def opens_its_own(self) -> bool:
+        """Whether the first up begins a transaction, which SQLite refuses inside another: such a project cannot but
+        run with x-no-tx-wrap (sqlite3.go), else no database of it could exist."""
+        first = next((pair.up for pair in self.pairs if pair.up), None)
+        return first is not None and has_transaction_control(common.read(first), "sqlite")
 
 
 class GolangMigrateRunner:
@@ -121,7 +131,7 @@ class GolangMigrateRunner:
         self._database = database
         self._tool = _TOOLS[database.engine]
         self._table = database.quote(source.table)
-        self._transaction = _transaction(database.engine, source.config)
+        self._transaction = _transaction(database.engine, source)
 
     def up(self, migration: Migration) -> Step:
         pair = self._pairs[migration.id]
@@ -159,10 +169,10 @@ class GolangMigrateRunner:
         self._database.execute(*statements)
 
 
-def _transaction(engine: str, settings: SourceSettings) -> Transaction:
-    if engine == "postgresql" and settings.flag("x-multi-statement"):
+def _transaction(engine: str, source: GolangMigrateSource) -> Transaction:
+    if engine == "postgresql" and source.config.flag("x-multi-statement"):
         return Transaction.STATEMENTS
-    if engine == "sqlite" and settings.flag("x-no-tx-wrap"):
+    if engine == "sqlite" and (source.config.flag("x-no-tx-wrap") or source.opens_its_own):
         return Transaction.STRING
     return _TOOLS[engine].transaction
 
