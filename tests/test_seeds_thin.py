@@ -60,7 +60,7 @@ def test_tries_have_an_end():
 
 def test_a_table_of_which_no_row_is_taken_is_soon_left():
     asked = []
-    found = thin({A: 12, B: 12}, [A, B], lambda kept: asked.append(kept) or not kept[A] and 3 not in kept[B])
+    found = thin({A: 12, B: 12}, [A, B], lambda kept: asked.append(kept) or (not kept[A] and 3 not in kept[B]))
     assert found is not None and not found.enough and found.kept[A] == []
     assert len(found.kept[B]) == 11 and len(asked) < 30
 
