@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from report_examples import HOSTILE, additive, failed, hostile, nothing, passed, report, untested
 
-from seatrial.model import Status
+from seatrial.model import Retry, Status
 from seatrial.reporters import FILES, REPORTERS, file_of, render
 
 texts = st.text(min_size=1, max_size=8) | st.sampled_from([t for t in HOSTILE if t])
@@ -196,3 +196,29 @@ def test_a_reporter_of_a_third_party_is_found_by_its_entry_point(tmp_path, monke
     monkeypatch.syspath_prepend(str(tmp_path))
     assert render(failed(), "theirs") == "exit 1"
     assert file_of("theirs") == "report.theirs"
+
+
+def test_every_format_tells_what_was_tried_again():
+    found = failed()
+    fixed = Retry(
+        strategy="fix-seed-data",
+        migration="0001",
+        attempt=1,
+        reason="a key is there twice",
+        succeeded=True,
+        actions=tuple(f"users {i}: left out" for i in range(60)),
+        pause_s=5,
+    )
+    found = replace(found, retries=(fixed,), trace=replace(found.trace, repaired_seed="SELECT 1;"))
+    told = "0001: fix-seed-data succeeded (attempt 1, after 5 s): a key is there twice"
+    suite = ElementTree.fromstring(render(found, "junit"))
+    assert [(p.get("name"), p.get("value")) for p in suite.iter("property")] == [("retry 1", told)]
+    assert suite[0][0].tag == "properties"  # before the cases, as the format's readers want them
+    notes = json.loads(render(found, "sarif"))["runs"][0]["invocations"][0]["toolExecutionNotifications"]
+    assert f"Retry: {told}" in [n["message"]["text"] for n in notes]
+    assert f"::notice::Retry: {told}" in render(found, "github").splitlines()
+    page = "".join(Page(render(found, "html")).text)
+    assert "(attempt 1, after 5 s)" in page
+    assert "... and 10 more, which report.json holds" in page
+    assert "The repaired seed is in repaired-seed.sql" in page
+    assert "repaired-seed.sql" not in render(found, "html", redacted=True)

@@ -15,9 +15,10 @@ LEVELS = {Severity.CRITICAL: "error", Severity.HIGH: "error", Severity.MEDIUM: "
 
 
 def render(report: Report) -> str:
-    """One command a line: findings by their severity, what could not be tested as warnings, the outcome last."""
+    """One command a line: findings by their severity, what was not tested as warnings, retries, the outcome last."""
     lines = [x for m in report.migrations for x in _migration(m)]
     lines += [_command("notice", f"Not verified: {n.what}: {n.why}") for n in words.not_verified(report)]
+    lines += [_command("notice", f"Retry: {words.line(words.retry(r))}") for r in report.retries]
     level = {Status.PASSED: "notice", Status.FAILED: "error"}.get(report.status, "warning")
     return "\n".join([*lines, _command(level, words.next_action(report), title="Seatrial")]) + "\n"
 

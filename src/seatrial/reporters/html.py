@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup, escape
@@ -66,6 +66,7 @@ def _values(report: Report) -> dict[str, Any]:
         "migrations": [_migration(i, m, report.blockers) for i, m in enumerate(chosen, 1)],
         "skipped": [m.migration for m in report.migrations if m.status is Status.SKIPPED],
         "not_verified": words.not_verified(report),
+        "actions": partial(words.actions, report),
     }
 
 

@@ -13,11 +13,15 @@ from seatrial.reporters import words
 def render(report: Report) -> str:
     """One suite; a migration fails in the half (up, down) in which its findings showed."""
     suite = Element("testsuite", name="seatrial", timestamp=_visible(report.generated))
+    if report.retries:
+        told = SubElement(suite, "properties")
+        for number, retry in enumerate(report.retries, 1):
+            SubElement(told, "property", name=f"retry {number}", value=_visible(words.line(words.retry(retry))))
     for judged in report.migrations:
         _cases(suite, judged, [b.findings for b in report.blockers if b.migration == judged.migration.id])
     for name, tag in (("tests", "testcase"), ("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
         suite.set(name, str(len(list(suite.iter(tag)))))
-    suite.set("time", f"{sum(float(c.get('time', 0)) for c in suite):.3f}")
+    suite.set("time", f"{sum(float(c.get('time', 0)) for c in suite.iter('testcase')):.3f}")
     root = Element("testsuites")
     root.append(suite)
     indent(root)

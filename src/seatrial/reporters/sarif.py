@@ -55,11 +55,14 @@ def _rule(rule: str, found: list[Fact]) -> dict[str, Any]:
 
 
 def _invocation(report: Report) -> dict[str, Any]:
-    """Whether the run could be carried out, and what it could not verify."""
+    """Whether the run could be carried out, what it could not verify and what was tried again."""
     return {
         "executionSuccessful": report.status is not Status.ERROR,
         "exitCode": report.exit_code,
-        "toolExecutionNotifications": [_notification(n) for n in words.not_verified(report)],
+        "toolExecutionNotifications": [
+            *(_notification(n) for n in words.not_verified(report)),
+            *({"level": "note", "message": {"text": words.line(f"Retry: {words.retry(r)}")}} for r in report.retries),
+        ],
     }
 
 

@@ -191,12 +191,7 @@ def _later(count: int) -> str:
 
 
 def _retries(report: Report, look: Look) -> Iterable[str]:
-    found = [
-        f"{r.migration or 'seed'}: {r.strategy} {'succeeded' if r.succeeded else 'failed'} (attempt {r.attempt}"
-        f"{f', after {r.pause_s:g} s' if r.pause_s else ''}): {r.reason}"
-        for r in report.retries
-    ]
-    return _section("Retries", found, look)
+    return _section("Retries", map(words.retry, report.retries), look)
 
 
 def _not_verified(report: Report, look: Look) -> Iterable[str]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from seatrial.model import Change, Environment, Finding, Judged, Key, NotVerified, Report, Severity, Status
+from seatrial.model import Change, Environment, Finding, Judged, Key, NotVerified, Report, Retry, Severity, Status
 
 LONG = 80  # characters of a value that are shown
 MANY = 20  # keys that are shown
+MOST_ACTIONS = 50  # repairs of one seed that are written out
 
 ENGINES = {"sqlite": "SQLite", "postgresql": "PostgreSQL", "mysql": "MySQL", "mariadb": "MariaDB"}
 
@@ -195,6 +196,23 @@ def _but(report: Report) -> str:
     if report.status is not Status.PASSED or not open_points:
         return ""
     return f", but for what was not verified: {', '.join(open_points[:3])}{more(len(open_points) - 3)}"
+
+
+def retry(found: Retry) -> str:
+    """``0002: reset-test-db succeeded (attempt 1, after 5 s): the connection was lost``."""
+    outcome, waited = (
+        "succeeded" if found.succeeded else "failed",
+        f", after {found.pause_s:g} s" if found.pause_s else "",
+    )
+    return f"{found.migration or 'seed'}: {found.strategy} {outcome} (attempt {found.attempt}{waited}): {found.reason}"
+
+
+def actions(report: Report, found: Retry) -> list[str]:
+    """What an attempt did, line by line, of many the first ones; and where the seed that it repaired is."""
+    left = len(found.actions) - MOST_ACTIONS
+    lines = [*found.actions[:MOST_ACTIONS], *([f"... and {left:,} more, which report.json holds"] if left > 0 else [])]
+    is_there = found.succeeded and found.strategy == "fix-seed-data" and report.trace.repaired_seed
+    return [*lines, *(["The repaired seed is in `repaired-seed.sql`"] if is_there and not report.redacted else [])]
 
 
 _LACKS = {"InnoDB": "", "ndbcluster": "", "ROCKSDB": "no foreign keys"}

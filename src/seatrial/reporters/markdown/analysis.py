@@ -39,7 +39,6 @@ DEEDS = {
     "half-applied": "Make it safe to interrupt migration",
     "breaks-running-app": "Keep the running application working through migration",
 }
-MOST_ACTIONS = 50  # repairs of one seed that are written out
 UNTESTED = "⚠️ NOT TESTED"
 
 
@@ -146,11 +145,7 @@ def _retried(report: Report, retry: Retry) -> Iterator[str]:
     yield f"Migration {md.code(retry.migration)}: {md.text(retry.reason)}" if retry.migration else md.text(retry.reason)
     if retry.pause_s:
         yield f"Waited {retry.pause_s:g} s"
-    yield from (md.start(a) for a in retry.actions[:MOST_ACTIONS])
-    if (left := len(retry.actions) - MOST_ACTIONS) > 0:
-        yield f"... and {left:,} more, which report.json holds"
-    if report.trace.repaired_seed and retry.strategy == "fix-seed-data" and not report.redacted:
-        yield "The repaired seed is in `repaired-seed.sql`"
+    yield from (md.start(a) for a in words.actions(report, retry))
     status = next((m.status for m in report.migrations if m.migration.id == retry.migration), None)
     if retry.succeeded and status is Status.PASSED:
         clean = " after clean slate" if retry.strategy == "reset-test-db" else ""
