@@ -57,7 +57,7 @@ def run(config: Config, watch: Watcher = lambda _: None) -> Report:
         raise SourceError(f"{source.path} holds no migrations.")
     chosen = _plan(config, source, migrations)
     _refuse_unfit(config)
-    watch(Event("plan", f"{source.kind}: {len(chosen.tried)} of {len(migrations)} migrations", total=len(chosen.tried)))
+    watch(Event("plan", f"{source.kind}: {len(chosen.tried)} of {len(migrations)} migrations", total=len(migrations)))
     engine = config.server.engine or guess_engine(config.server.url, config.project, source.path, source.kind)
     modes = _modes(config, engine)
     with _server(config, engine, watch) as server:

@@ -160,7 +160,7 @@ def _tell(report: Report, folder: Path, settings: Config) -> int:
     except OSError as error:
         refused = error
     try:
-        click.echo(_shown(report, settings.redact))
+        click.echo(_shown(report, settings.redact), nl=False)
     except BrokenPipeError:
         _hush()
     if refused is not None:
@@ -230,11 +230,9 @@ def demo(folder: Path) -> None:
     _demo_of_the_release_before(settings)
     click.echo("What the next release adds:", err=True)
     code = _run(settings.replace(format=("markdown", "json", "html")), folder / "report")
-    click.echo(
-        "\nThis was a demonstration: three of the shop's migrations are bad on purpose (exit code "
-        f"{code} in a pipeline)."
-    )
-    click.echo(f"Open {folder / 'report' / FILES['markdown']}, or {folder / 'report' / FILES['html']} in a browser.")
+    click.echo(f"\nThis was a demonstration: three migrations are bad on purpose (in a pipeline, exit code {code}).")
+    click.echo(f"Read   {folder / 'report' / FILES['markdown']}")
+    click.echo(f"  or   {folder / 'report' / FILES['html']} in a browser")
 
 
 def _demo_of_the_release_before(settings: Config) -> None:
@@ -306,7 +304,10 @@ def report(trace: Path, formats: str, out: Path | None, project: Path, redact: b
     names = _formats(formats, "terminal")
     result = app.rejudge(trace, settings)
     for name in (n for n in names if out is None or n == "terminal"):
-        click.echo(_shown(result, redact) if name == "terminal" else render(result, name, redacted=redact))
+        if name == "terminal":
+            click.echo(_shown(result, redact), nl=False)
+        else:
+            click.echo(render(result, name, redacted=redact))
     if out is not None:
         for path in app.write(result, out, [n for n in names if n != "terminal"], redacted=redact):
             click.echo(path)

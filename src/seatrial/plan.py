@@ -44,7 +44,8 @@ def plan(
     if added is not None:
         chosen &= set(added)
     if not chosen:
-        raise ConfigError("no migration is selected; check --only and --since")
+        none = "--only and --since leave none" if only else "none came after what --since names"
+        raise ConfigError(f"no migration is selected: {none}, so there is nothing to test")
     why = "not selected (--only)" if only else "not selected (--since)"
     steps = tuple(Planned(i, m, "" if m.id in chosen else why) for i, m in enumerate(migrations))
     return Plan(steps, _seed_index(steps, migrations, seed_at) if seed else None)
