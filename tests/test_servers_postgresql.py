@@ -14,8 +14,10 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from click.testing import CliRunner
 from pg_fixtures import PROGRAMS, pg_server, pg_state  # noqa: F401 - fixtures
 
+from seatrial.cli import main
 from seatrial.engines.postgresql import PostgresqlDatabase
 from seatrial.errors import NotOurs, ServerError
 from seatrial.model import Script
@@ -149,11 +151,27 @@ def test_a_database_in_use_is_refused(pg_server: PostgresqlServer) -> None:
         with pytest.raises(NotOurs) as refused:
             PostgresqlServer.at(there, PostgresqlDatabase)
         assert "holds 2 tables" in str(refused.value) and "without a database name" in str(refused.value)
+        assert pg_server.target.url("") in str(refused.value)
+        PostgresqlServer.at(pg_server.target.url(""), PostgresqlDatabase).close()
         assert {
             str(row[0]) for row in psql(pg_server, "select relname from pg_class where relname in ('a', 'b')", "theirs")
         }
     finally:
         psql(pg_server, "drop database theirs with (force)")
+
+
+@pytest.mark.parametrize("name", ["postgres", "template1"])
+def test_the_servers_own_databases_are_no_exception(pg_server: PostgresqlServer, name: str) -> None:
+    """Where they hold tables somebody works in them; what an extension keeps there does not count."""
+    psql(pg_server, "create extension seg; create table kept (x int); alter extension seg add table kept", name)
+    try:
+        PostgresqlServer.at(pg_server.target.url(name), PostgresqlDatabase).close()
+        psql(pg_server, "create table orders (x int)", name)
+        with pytest.raises(NotOurs, match="holds 1 table that Seatrial did not create"):
+            PostgresqlServer.at(pg_server.target.url(name), PostgresqlDatabase)
+        PostgresqlServer.at(pg_server.target.url(""), PostgresqlDatabase).close()
+    finally:
+        psql(pg_server, "drop table if exists orders; drop extension seg cascade", name)
 
 
 def test_only_ours_can_be_dropped(pg_server: PostgresqlServer) -> None:
@@ -178,6 +196,23 @@ def test_leftovers_are_dropped_and_strangers_are_not(pg_server: PostgresqlServer
             psql(pg_server, f"drop database if exists {name}")
 
 
+def test_doctor_cleans_the_server_of_the_settings_or_the_one_given(
+    pg_server: PostgresqlServer, url: str, tmp_path: Path
+) -> None:
+    left = "seatrial_00000000ac_1"
+    for given in (("--server", url), ()):
+        psql(pg_server, f"create database {left}")
+        psql(pg_server, f"comment on database {left} is '{MARKER}00000000ac'")
+        (tmp_path / "seatrial.toml").write_text("" if given else f'[server]\nurl = "{url}"\n')
+        assert left in databases(pg_server)
+        said = CliRunner().invoke(main, ["doctor", str(tmp_path), "--clean", *given]).output
+        assert f"database {left} of run 00000000ac" in said
+        assert left not in databases(pg_server)
+    gone = CliRunner().invoke(main, ["doctor", str(tmp_path), "--clean", "--server", "postgresql://u:pa55@127.0.0.1:1"])
+    assert gone.exit_code == 2 and "127.0.0.1:1" in gone.output and "pa55" not in gone.output
+    assert CliRunner().invoke(main, ["doctor", str(tmp_path), "--server", url]).exit_code == 2
+
+
 def test_a_live_runs_databases_are_left_alone(
     pg_server: PostgresqlServer, url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -194,6 +229,7 @@ def test_a_live_runs_databases_are_left_alone(
 
 CHILD = """
 import sys, time
+from seatrial.cli import main
 from seatrial.engines.postgresql import PostgresqlDatabase
 from seatrial.servers.postgresql import PostgresqlServer
 url, programs = sys.argv[1], sys.argv[2] or None

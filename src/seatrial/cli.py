@@ -258,11 +258,14 @@ def init(project: Path) -> None:
 
 @main.command("doctor")
 @click.argument("project", type=click.Path(path_type=Path), default=".")
-@click.option("--clean", is_flag=True, help="Remove what killed runs left behind.")
+@click.option("--clean", is_flag=True, help="Remove what killed runs left behind, here and on the server.")
+@click.option("--server", metavar="URL", help="The server to clean; else that of the project's settings.")
 @_guarded
-def doctor_(project: Path, clean: bool) -> None:
+def doctor_(project: Path, clean: bool, server: str | None) -> None:
     """Say what was found, what is missing and how to get it."""
-    lines, complete = doctor.examine(project, clean=clean)
+    if server and not clean:
+        raise click.UsageError("--server goes with --clean: it says which server to clean.")
+    lines, complete = doctor.examine(project, clean=clean, server=server)
     for line in lines:
         click.echo(line)
     sys.exit(0 if complete else 2)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from seatrial import config
 from seatrial.errors import SeatrialError
-from seatrial.servers import _mysql_local, _postgresql_local, guess_engine
+from seatrial.servers import _mysql_local, _postgresql_local, engine_of, guess_engine
 from seatrial.sources import find
 
 DRIVERS = {
@@ -21,12 +21,16 @@ DRIVERS = {
 }
 
 
-def examine(project: Path, *, clean: bool = False) -> tuple[list[str], bool]:
-    """Lines to show, and whether the project can be tested as it stands."""
+def examine(project: Path, *, clean: bool = False, server: str | None = None) -> tuple[list[str], bool]:
+    """Lines to show, and whether the project can be tested as it stands.
+
+    ``clean`` removes what dead runs left, here and on ``server``, else on the server of the project's settings. Raises
+    ServerError where that one cannot be used.
+    """
     lines, complete = _project(project)
     lines += ["", "Engines:", f"  sqlite      {sqlite3.sqlite_version}, always there"]
     lines += [f"  {line}" for line in _engines()]
-    removed = _clean() if clean else []
+    removed = _clean(server or _configured(project)) if clean else []
     if clean:
         lines += [
             "",
@@ -90,13 +94,23 @@ def _programs(engine: str) -> str:
     return f"{found.daemon}" + (f", {version[1]}" if version else "")
 
 
-def _clean() -> list[str]:
-    removed: list[str] = []
-    for module in ("files", "postgresql", "mysql"):
-        if importlib.util.find_spec(f"seatrial.servers.{module}") is None:
-            continue
+def _configured(project: Path) -> str | None:
+    """The server that the project's settings name; ``_project`` tells of settings that cannot be read."""
+    try:
+        return config.load(project).server.url
+    except SeatrialError:
+        return None
+
+
+_MODULES = {"files": ("sqlite",), "postgresql": ("postgresql",), "mysql": ("mysql", "mariadb")}
+
+
+def _clean(url: str | None) -> list[str]:
+    engine, removed = engine_of(url) if url else "", list[str]()
+    for module, engines in _MODULES.items():
         found = importlib.import_module(f"seatrial.servers.{module}")
-        removed += [str(one) for one in found.clean()]
+        there = url if engine in engines and engine != "sqlite" else None  # SQLite's files have one place
+        removed += [str(one) for one in (found.clean(there) if there else found.clean())]
     return removed
 
 

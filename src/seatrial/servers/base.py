@@ -18,6 +18,7 @@ from seatrial.errors import NotOurs, ServerError
 from seatrial.model import Database
 from seatrial.servers import ledger
 from seatrial.servers.process import Running
+from seatrial.servers.urls import redact
 
 PREFIX = "seatrial"
 
@@ -183,7 +184,8 @@ class DatabaseServer(ABC):
             tables = "1 table" if count == 1 else f"{count} tables"
             raise NotOurs(
                 f"{self.target.redacted} holds {tables} that Seatrial did not create; nothing was touched. "
-                "Give the server without a database name: throwaway databases are made beside it."
+                f"Give the server without a database name, {redact(self.target.url(''))}: throwaway databases are made "
+                "beside that one."
             )
 
     def clean(self) -> list[str]:

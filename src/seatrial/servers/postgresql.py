@@ -21,12 +21,13 @@ MARKER = "Seatrial throwaway database, run "
 """How the comment on each of our databases begins; the run's id follows."""
 
 _NAME = re.compile(rf"{PREFIX}_([0-9a-f]+)_\d+")
-_MAINTENANCE = ("", "postgres", "template1")
 _OLDEST = 150000
 _FOREIGN_TABLES = """
 SELECT count(*) FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'f', 'm') AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
-"""
+  AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend e WHERE e.classid = 'pg_catalog.pg_class'::regclass
+    AND e.objid = c.oid AND e.deptype = 'e')
+"""  # what an extension keeps (cron.job in the database postgres) is no table of a project's
 _OUR_DATABASES = rf"""
 SELECT datname, shobj_description(oid, 'pg_database') FROM pg_catalog.pg_database
 WHERE datname LIKE '{PREFIX}\_%' AND pg_has_role(datdba, 'MEMBER') ORDER BY datname
@@ -155,7 +156,7 @@ class PostgresqlServer(DatabaseServer):
         )
 
     def _foreign_tables(self) -> int:
-        return 0 if self.target.database in _MAINTENANCE else int(str(self.maintain(_FOREIGN_TABLES)[0][0]))
+        return int(str(self.maintain(_FOREIGN_TABLES)[0][0])) if self.target.database else 0
 
     def _found(self) -> list[Found]:
         named = ((str(name), comment, _NAME.fullmatch(str(name))) for name, comment in self.maintain(_OUR_DATABASES))
