@@ -22,7 +22,7 @@ def not_restored(case: Case, change: Difference) -> Iterator[Cause]:
         yield _missing(case, change, up_has=up_has)
     elif change.old is None:
         drop = remedy.drop(key, case.trial.engine)
-        advice = f"In down, remove it{f': `{drop}`' if drop else ''}."
+        advice = f"In down, remove {label}{f': `{drop}`' if drop else ''}."
         if up_has:
             yield Cause(f"up creates {label}{_by(case.up, key)} and down does not remove it", advice)
         else:
@@ -34,7 +34,7 @@ def not_restored(case: Case, change: Difference) -> Iterator[Cause]:
 def _missing(case: Case, change: Difference, *, up_has: bool) -> Cause:
     key, label = change.key, change.key.label
     again = remedy.create_again(key, change.old or {}, case.trial.engine)
-    advice = f"In down, create it again{f': `{again}`' if again else ' as it was'}."
+    advice = f"In down, create {label} again{f': `{again}`' if again else ' as it was'}."
     if up_has:
         by = _by(case.down, key) or _with_column(case.down, change) or _rebuilt(case.down, key)
         return Cause(f"down removes {label}{by}, which was there before up", f"Let down leave {label} where it is.")
