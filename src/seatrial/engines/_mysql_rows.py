@@ -28,6 +28,7 @@ class Copy:
     checksum: str
     digest: str = ""  # 60 bits of every row's hash, summed; empty: not made, only the rows themselves tell
     twin: str = ""  # the raw name of a twin
+    server_sum: str = ""  # the server's own 32 bits, where the checksum is made of them
 
     def is_of(self, columns: Sequence[Column], key: tuple[str, ...]) -> bool:
         """Whether a table of these columns and this key would be copied in the same form."""
@@ -86,6 +87,8 @@ class Shadows:
         self._made = 0
         self._keyed: bool | None = None  # whether tables need a primary key here; None: not asked yet
         self._refused = False  # the storage engine of copies
+        self._holding: dict[str, int] = {}  # how many different rows had a sum of the server's
+        self._same: dict[str, str] = {}  # copy -> the first one with the very same rows
         self._summed_by_server: dict[TableRef, bool] = {}  # large when it was first copied: no hash of its rows is made
 
     def copy(self, table: TableRef, columns: Sequence[Column], key: tuple[str, ...]) -> Copy:
@@ -94,25 +97,39 @@ class Shadows:
         twin, stored = f"t{self._made}", _copied(columns, key)
         if self._files.copied(table.name, twin):
             self._summed_by_server.setdefault(table, True)
-            rows, checksum, digest = self._sums(table, columns)
-            return Copy(f"{quote(self._space)}.{twin}", table, stored, key, rows, checksum, digest, twin)
+            rows, digest, server_sum = self._sums(table, columns)
+            name = f"{quote(self._space)}.{twin}"
+            return Copy(name, table, stored, key, rows, digest or server_sum, digest, twin, server_sum)
         self._summed_by_server.setdefault(table, False)
         name = self._new("r")
         self.link.execute(self._copying(name, table, stored, key))
         rows, digest = self._summed(f"SELECT COUNT(*), {_SUM.format(hex='HEX(h)')} FROM {name}")
-        checksum = self._server_sum(table) if self._summed_by_server[table] else digest
-        return Copy(name, table, stored, key, rows, checksum, digest)
+        server_sum = self._server_sum(table) if self._summed_by_server[table] else ""
+        return Copy(name, table, stored, key, rows, server_sum or digest, digest, server_sum=server_sum)
 
     def _sums(self, table: TableRef, columns: Sequence[Column]) -> tuple[int, str, str]:
-        """How many rows, the checksum, and the sum of the rows' hashes where that is the checksum."""
+        """How many rows, the sum of their hashes, or else the server's own."""
         if not self._summed_by_server[table]:
-            rows, digest = self._summed(self._hashing(table, columns))
-            return rows, digest, digest
-        return int(self.link.value(f"SELECT COUNT(*) FROM {quote(table.name)}") or 0), self._server_sum(table), ""
+            return *self._summed(self._hashing(table, columns)), ""
+        return int(self.link.value(f"SELECT COUNT(*) FROM {quote(table.name)}") or 0), "", self._server_sum(table)
 
     def _server_sum(self, table: TableRef) -> str:
-        """32 bits a table: enough to show, too little to take two tables for equal."""
+        """32 bits a table: enough to show, too little to take two tables for equal (see ``told_apart``)."""
         return f"{int(self.link.rows(_CHECKSUM.format(table=quote(table.name)))[0][1] or 0):08x}"
+
+    def numbered(self, copy: Copy) -> str:
+        """The server's sum as a checksum of rows that no other copy holds: from the second on with a number."""
+        count = self._holding[copy.server_sum] = self._holding.get(copy.server_sum, 0) + 1
+        return copy.server_sum + (f"-{count}" if count > 1 else "")
+
+    def are_same(self, old: Copy, new: Copy) -> bool:
+        """Whether two copies of one form are known to hold the same rows."""
+        known = bool(old.digest) and (old.rows, old.digest) == (new.rows, new.digest)
+        return known or self._same.get(old.name, old.name) == self._same.get(new.name, new.name)
+
+    def note_same(self, old: Copy, new: Copy) -> None:
+        """Copies that were compared, row by row."""
+        self._same[new.name] = self._same.get(old.name, old.name)
 
     def drop(self, name: str) -> None:
         self.link.execute(f"DROP TABLE IF EXISTS {name}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,7 +12,7 @@ from typing import Any, Protocol
 from seatrial.engines._accounts import Account, Accounts
 from seatrial.engines._mysql_casts import Caster
 from seatrial.engines._mysql_catalog import Catalog, Origins, Reader
-from seatrial.engines._mysql_compare import diff, has_key
+from seatrial.engines._mysql_compare import diff, has_key, told_apart
 from seatrial.engines._mysql_counters import advance
 from seatrial.engines._mysql_dialect import MYSQL, Dialect
 from seatrial.engines._mysql_fill import Filling
@@ -179,9 +180,9 @@ class MysqlDatabase:
     def _copies(self, catalog: Catalog) -> dict[TableRef, Copy]:
         """The rows of every table as they are now, read only where they are not proven to be as they were."""
         states = self._files.states(catalog.columns)
-        copies = {
-            ref: self._carried(ref, catalog, states) or self._copied(ref, catalog) for ref in catalog.schema.tables()
-        }
+        copies: dict[TableRef, Copy] = {}
+        for ref in catalog.schema.tables():
+            copies[ref] = self._carried(ref, catalog, states) or self._copied(ref, catalog, copies.values())
         self._current |= {ref: (states[ref.name], copies[ref]) for ref in copies if ref.name in states}
         self._hold("current", [copy for _, copy in self._current.values()])
         return copies
@@ -192,8 +193,10 @@ class MysqlDatabase:
             return None
         return copy if copy.is_of(catalog.columns[ref.name], catalog.keys[ref.name]) else None
 
-    def _copied(self, ref: TableRef, catalog: Catalog) -> Copy:
-        return self._shadows.copy(ref, catalog.columns[ref.name], catalog.keys[ref.name])
+    def _copied(self, ref: TableRef, catalog: Catalog, beside: Iterable[Copy]) -> Copy:
+        copy = self._shadows.copy(ref, catalog.columns[ref.name], catalog.keys[ref.name])
+        held = itertools.chain(beside, *self._holders.values())
+        return told_apart(self._shadows, copy, held) if copy.server_sum else copy
 
     def _judged(self, catalog: Catalog, copies: Mapping[TableRef, Copy], also: Schema | None) -> tuple[Integrity, ...]:
         """Answers hold as long as the copies of the tables that they were read from do."""
