@@ -860,10 +860,18 @@ def test_mariadb_steps(tmp_path, mariadb):
     database = mariadb.create()
     twice = "op.execute('INSERT INTO t (x) VALUES (1)')\n    op.execute('UPDATE t SET x = 2')"
     bad = "op.execute('INSERT INTO nowhere VALUES (1)')"
-    folder = project(tmp_path, revision("a", **table("t")), revision("b", "a", up=twice), revision("c", "b", up=bad))
+    absent = "op.execute('CREATE TABLE e (id int) ENGINE = nowhere')"
+    folder = project(
+        tmp_path,
+        revision("a", **table("t")),
+        revision("b", "a", up=twice),
+        revision("c", "b", up=bad),
+        revision("d", "b", up=absent),
+    )
     source = sources.find(folder)
     with running(source, database) as runner:
-        create, fill, fail = [runner.up(m) for m in source.discover()]
+        create, fill, fail, surroundings = [runner.up(m) for m in source.discover()]
+    assert (surroundings.error.code, surroundings.error.kind) == ("1286", ErrorKind.ENVIRONMENT)
     assert (create.error, create.in_transaction) == (None, False)  # DDL commits by itself
     assert (fill.error, fill.in_transaction, [s.rows for s in fill.statements]) == (None, True, [1, 1])
     assert (fail.error.code, fail.error.kind, fail.error.line) == ("1146", ErrorKind.MIGRATION, 13)

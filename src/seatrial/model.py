@@ -804,6 +804,9 @@ class Database(Protocol):
         A missing role, extension or right is the surroundings' fault as well, but trying again does not help.
         """
 
+    def blames(self, code: str, message: str) -> ErrorKind:
+        """Whose doing an error is, by its code (SQLSTATE, SQLITE_FULL, 1205) and the database's own words."""
+
     def refusal(self, error: StepError) -> Refusal | None:
         """What the database had against the statement of an error; None where its answer does not tell."""
 

@@ -61,7 +61,11 @@ def error_code(error: Refused) -> str:
 
 
 def error_kind(error: Refused) -> ErrorKind:
-    outside = error_code(error).startswith(_OUTSIDE) or what_lacks(str(error), "sqlite")
+    return kind_of(error_code(error), str(error))
+
+
+def kind_of(code: str, message: str) -> ErrorKind:
+    outside = code.startswith(_OUTSIDE) or what_lacks(message, "sqlite")
     return ErrorKind.ENVIRONMENT if outside else ErrorKind.MIGRATION
 
 

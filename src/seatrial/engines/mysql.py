@@ -17,7 +17,7 @@ from seatrial.engines._mysql_counters import advance
 from seatrial.engines._mysql_dialect import MYSQL, Dialect
 from seatrial.engines._mysql_fill import Filling
 from seatrial.engines._mysql_integrity import Judge
-from seatrial.engines._mysql_link import Link, TextRow, disturbance, quote, refusal
+from seatrial.engines._mysql_link import Link, TextRow, disturbance, error_kind, quote, refusal
 from seatrial.engines._mysql_locks import Twin
 from seatrial.engines._mysql_proof import Prover, State
 from seatrial.engines._mysql_rows import Copy, Shadows
@@ -30,6 +30,7 @@ from seatrial.errors import DatabaseError
 from seatrial.model import (
     CastBack,
     Disturbance,
+    ErrorKind,
     Integrity,
     Refusal,
     Relationship,
@@ -260,6 +261,9 @@ class MysqlDatabase:
 
     def disturbance(self, error: StepError | BaseException) -> Disturbance | None:
         return disturbance(error)
+
+    def blames(self, code: str, message: str) -> ErrorKind:
+        return error_kind(int(code), message) if code.isdigit() else ErrorKind.MIGRATION
 
     def refusal(self, error: StepError) -> Refusal | None:
         return refusal(error)

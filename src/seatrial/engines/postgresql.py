@@ -23,11 +23,12 @@ from seatrial.engines._postgresql_cast import cast_backs
 from seatrial.engines._postgresql_diff import Comparison, compare
 from seatrial.engines._postgresql_layout import Layout, layouts
 from seatrial.engines._postgresql_outside import reaches_outside
-from seatrial.engines._postgresql_session import Session, Site, disturbance, guarded, quote, refusal
+from seatrial.engines._postgresql_session import Session, Site, disturbance, guarded, kind_of, quote, refusal
 from seatrial.engines._postgresql_wal import WalReader, wal_reader
 from seatrial.model import (
     CastBack,
     Disturbance,
+    ErrorKind,
     Refusal,
     Relationship,
     Schema,
@@ -239,6 +240,10 @@ class PostgresqlDatabase:
     def disturbance(self, error: StepError | BaseException) -> Disturbance | None:
         """What outside the migration an error speaks of, if it may pass."""
         return disturbance(error)
+
+    def blames(self, code: str, message: str) -> ErrorKind:
+        """Whose doing an error is."""
+        return kind_of(code, message)
 
     def refusal(self, error: StepError) -> Refusal | None:
         return refusal(error)

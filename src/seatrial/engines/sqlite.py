@@ -24,6 +24,7 @@ from seatrial.engines._sqlite_run import (
     database_error,
     disturbance,
     execute,
+    kind_of,
     load,
     loading,
     open_file,
@@ -303,6 +304,10 @@ class SqliteDatabase:
     def disturbance(self, error: StepError | BaseException) -> Disturbance | None:
         """What outside the migration an error speaks of, if it may pass."""
         return disturbance(error)
+
+    def blames(self, code: str, message: str) -> ErrorKind:
+        """Whose doing an error is."""
+        return kind_of(code, message)
 
     def refusal(self, error: StepError) -> Refusal | None:
         return refusal(error)

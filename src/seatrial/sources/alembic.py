@@ -7,7 +7,6 @@ script/base.py), about its command line from alembic/config.py.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 from pathlib import Path
@@ -33,7 +32,7 @@ from seatrial.sources._alembic_detect import detect, toml_section
 from seatrial.sources._alembic_locks import Overheard
 from seatrial.sources.settings import Layout, SourceSettings, relative
 from seatrial.sources.sqlfiles import _common as common
-from seatrial.sql.lacking import explained, what_lacks
+from seatrial.sql.lacking import explained
 
 # What tells one server's database from any other: asked through Seatrial's own connection and through the project's.
 _IDENTITY = {
@@ -43,13 +42,6 @@ _IDENTITY = {
     " WHERE datname = pg_catalog.current_database()), '')",
     "mysql": "SELECT coalesce(database(), ''), concat_ws('|', @@hostname, @@port, @@datadir)",
 }
-# Connections, resources, rights: SQLSTATE classes and codes, SQLite's names, MySQL's numbers.
-_ENVIRONMENT = re.compile(
-    r"08|53|57P|58|F0|XX|(?:42501|40P01|40001|55P03|57014|25P03|25006|28000|28P01)$"
-    r"|SQLITE_(?:BUSY|LOCKED|FULL|IOERR|NOMEM|CANTOPEN|CORRUPT|NOTADB|READONLY)"
-    r"|(?:1021|1037|1038|1040|1041|1044|1045|1053|1114|1129|1130|1142|1152|1158|1159|1160|1161|1203|1205|1206|1213"
-    r"|1226|1227|1290|1317|1419|3024|3572|4031)$|2\d\d\d$"
-)
 
 
 class AlembicSource:
@@ -284,21 +276,14 @@ class AlembicRunner:
                 raise SourceError(f"{place or self._source.path}: {message}")
             return StepError(message=f"{message} ({place})" if place else message, line=error["line"])
         lost = _lost(error)
-        lacks = what_lacks(message, self._database.engine)
-        environment = error["stage"] == "before" or _surroundings(error["code"], message) or lost or lacks
+        environment = error["stage"] == "before" or lost
         return StepError(
             message=explained(message, self._database.engine),
-            kind=ErrorKind.ENVIRONMENT if environment else ErrorKind.MIGRATION,
+            kind=ErrorKind.ENVIRONMENT if environment else self._database.blames(error["code"], message),
             code=LOST if lost else error["code"],
             statement=error["statement"],
             line=error["line"],
         )
-
-
-def _surroundings(code: str, message: str) -> bool:
-    """Whether a refusal is the surroundings' doing; for a missing role, extension or setting only the words tell."""
-    missing = r'role ".*" does not exist|extension ".*" is not available|unrecognized configuration parameter'
-    return bool(_ENVIRONMENT.match(code) or (code in ("42704", "22023", "0A000") and re.match(missing, message)))
 
 
 def _lost(error: Mapping[str, Any]) -> bool:
