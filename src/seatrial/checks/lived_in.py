@@ -37,12 +37,19 @@ def written_rows_lost(case: Case) -> Found:
             _text(written, rows),
             table=written.table,
             rows=rows,
-            causes=_why_lost(case, written.table, rows.columns),
+            causes=_why_lost(case, written.table, rows.columns or _both(lived, written)),
             recommendation="What was written to a new table or column goes with it; tell those who write to it before "
             "rolling back."
             if new
             else f"In down, carry the rows of {written.table} over to what takes its place.",
         )
+
+
+def _both(lived: LivedIn, written: TableDiff) -> list[str]:
+    """Columns that were written and that down changed."""
+    after = next((d for d in lived.written_lost if d.table == written.table), TableDiff(table=written.table))
+    wrote = {c for g in written.changed for c in g.columns}
+    return [c for c in dict.fromkeys(c for g in after.changed for c in g.columns) if c in wrote]
 
 
 def _why_lost(case: Case, table: TableRef, columns: Sequence[str]) -> Iterator[Cause]:

@@ -32,7 +32,7 @@ def _finds_an_object(case: Case, error: StepError) -> Iterator[Cause]:
         d.key for d in diff(case.before.schema, case.after_down.schema) if d.old is None and _named(case, error, d.key)
     ]
     if left and error.about in (None, Refusal.EXISTING, Refusal.ROWS):
-        key = left[0]
+        key = min(left, key=lambda k: (k.kind != "table", k))
         drop = remedy.drop(key, case.trial.engine)
         yield Cause(
             f"down left {key.label} behind, which `{shorten(error.statement)}` makes again",

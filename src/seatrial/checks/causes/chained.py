@@ -91,7 +91,7 @@ def of_schema(case: Case, step: ChainStep, changes: Sequence[Difference]) -> Ite
             )
         elif texts:
             yield Cause(
-                f"down defines {label} ({quoted(texts)}) without what it had on the way up:"
+                f"down defines {label} ({quoted(texts[-1:])}) without what it had on the way up:"
                 f" {listed(sorted(change.attributes))}",
                 f"Let down give {label} the definition that it had before up.",
             )

@@ -107,14 +107,15 @@ def _fewer_places(was: Decimal, now: Decimal) -> Loss | None:
             up, even, down = (was.quantize(step, how) for how in (ROUND_HALF_UP, ROUND_HALF_EVEN, ROUND_DOWN))
         except InvalidOperation:
             return None
-        how = "rounded" if _near(now, up) or _near(now, even) else "cut, not rounded," if _near(now, down) else ""
+        rounded = _near(now, up, step) or _near(now, even, step)
+        how = "rounded" if rounded else "cut, not rounded," if _near(now, down, step) else ""
         if how:
             return Loss(f"values are {how} to {_places(places)}", "keep the decimal places that values have")
     return None
 
 
-def _near(one: Decimal, other: Decimal) -> bool:
-    return one == other or (other != 0 and abs((one - other) / other) < Decimal("0.0000001"))
+def _near(one: Decimal, other: Decimal, step: Decimal) -> bool:
+    return abs(one - other) <= step / 1000
 
 
 def _places(places: int) -> str:

@@ -208,7 +208,7 @@ def _owner_gone(case: Case, change: Difference) -> Iterator[Cause]:
             f"it reads {columns[0][0]}, which up drops ({quoted(columns[0][1])})",
             f"Make {change.key.label} anew without {columns[0][0]} before the column goes, or drop it in a statement.",
         )
-    elif gone and change.new is None:
+    elif gone:
         yield Cause(
             f"it names {gone[0]}, which up drops ({quoted(case.up.drops_table(gone[0]))})",
             _again(case, change),
@@ -257,7 +257,12 @@ def renamed(case: Case, old: ObjectKey, new: ObjectKey) -> Iterator[Cause]:
     mine = [s for s in renames if names_in(s, new.name, case.trial.engine) or names_in(s, old.name, case.trial.engine)]
     name = remedy.quoted(old.name, case.trial.engine) if "(" not in old.name else ""
     advice = f"In down, name it {name} as before up." if name else "In down, leave the name out as before up."
-    unnamed = [s for s in made if not names_in(s, new.name, case.trial.engine)]
+    attributes = case.after_down.schema.get(new, {}).get("columns")
+    columns = [c for c in attributes if c] if isinstance(attributes, tuple) else []
+    said = case.down.naming(new.owner) if new.owner else ()
+    adds = [s for s in said if {"ADD", "CREATE"} & set(words_of(s, case.trial.engine))]
+    about = [s for s in adds if columns and all(names_in(s, c, case.trial.engine) for c in columns)]
+    unnamed = [s for s in (*made, *about) if not names_in(s, new.name, case.trial.engine)]
     if mine:
         yield Cause(f"it is renamed, and not renamed back ({quoted(mine)})", advice)
     elif unnamed:

@@ -15,17 +15,19 @@ from seatrial.sql.look import names_in, says, where_of, words_of
 
 def rows_lost(case: Case, table: TableRef) -> Iterator[Cause]:
     """Why rows of a table are missing after down."""
+    if renumbered := list(_renumbered(case, table)):
+        yield from renumbered
+        return
     gone_in_up = case.up_diff(table).lost_count > 0
     if gone_in_up:
-        yield from removed(case, table)
-        yield from _parked_and_dropped(case, table)
+        yield from list(_parked_and_dropped(case, table)) or removed(case, table)
     if not gone_in_up or case.down_diff(table).lost_count > case.up_diff(table).lost_count:
         yield from removed_by_down(case, table)
 
 
 def removed(case: Case, table: TableRef) -> Iterator[Cause]:
     """Why up removed rows of a table; the first that fits, for the others would only follow from it."""
-    for find in (_dropped, _renumbered, _rekeyed, _deleted, _of_partitions, _by_cascade, _rebuilt, _otherwise):
+    for find in (_dropped, _rekeyed, _deleted, _of_partitions, _by_cascade, _rebuilt, _otherwise):
         if found := list(find(case, table)):
             yield from found
             return
@@ -37,25 +39,17 @@ DROPS_IN_CASCADE = re.compile(r"\bdrop\b[^;]*(?<!delete)(?<!update)\s+cascade\b"
 def _dropped(case: Case, table: TableRef) -> Iterator[Cause]:
     dialect = case.trial.engine
     schemas = [s for s in case.up.statements if table.namespace and says(s, dialect, "DROP", "SCHEMA")]
-    if mine := [s for s in schemas if names_in(s, table.namespace, dialect)]:
-        yield Cause(
-            f"up drops the schema {table.namespace} with all that is in it ({quoted(mine)})",
-            f"Rename it away instead (`ALTER SCHEMA {remedy.quoted(table.namespace, dialect)} RENAME TO ...`), rename"
-            " it back in down, and drop it in a later migration.",
-        )
+    schemas = [s for s in schemas if names_in(s, table.namespace, dialect)]
+    if not schemas and (not case.up.drops_table(table) or case.up.rebuilds(table)):
         return
-    if not case.up.drops_table(table) or case.up.rebuilds(table):
-        return
-    how = f"up drops the table ({quoted(case.up.drops_table(table))})"
-    if case.down_ran and table in case.after_down.schema.tables():
-        how += (
-            f" and down fills it otherwise ({quoted(case.down.inserts_into(table))})"
-            if case.down.inserts_into(table)
-            else " and down creates it again without its rows"
-        )
+    what = f"the schema {table.namespace} with all that is in it" if schemas else "the table"
+    again = case.down_ran and table in case.after_down.schema.tables()
+    filled = case.down.inserts_into(table) if again else ()
+    then = f" and down fills it otherwise ({quoted(filled)})" if filled else ""
+    then = " and down creates it again without its rows" if again and not filled else then
     old = remedy.kept(table, "old")
     yield Cause(
-        how,
+        f"up drops {what} ({quoted(schemas or case.up.drops_table(table))}){then}",
         f"Rename it out of the way instead (`{remedy.rename_table(table, old.name, dialect)}`), rename it back in down,"
         f" and drop {old} in a later migration.",
     )
@@ -183,9 +177,7 @@ def _parked_and_dropped(case: Case, table: TableRef) -> Iterator[Cause]:
         return
     before, after = set(case.before.schema.tables()), set(case.after_down.schema.tables())
     for parking in case.after_up.schema.tables():
-        if parking in before or parking in after or not case.up.inserts_into(parking):
-            continue
-        if any(names_in(s, table.name, case.trial.engine) for s in case.up.inserts_into(parking)):
+        if parking not in before and parking not in after and copied_into(case, parking, table):
             dialect = case.trial.engine
             columns = remedy.columns_of(case.before.schema, table, dialect)
             yield Cause(
@@ -193,6 +185,13 @@ def _parked_and_dropped(case: Case, table: TableRef) -> Iterator[Cause]:
                 f"In down, insert the rows of {parking} into {remedy.of(table, dialect)} ({columns}) before"
                 f" {parking} is dropped.",
             )
+
+
+def copied_into(case: Case, side: TableRef, table: TableRef) -> list[str]:
+    """What up sent into a table that it made from another one: INSERT ... SELECT, CREATE TABLE ... AS SELECT."""
+    made = [s for s in case.up.naming(side) if "SELECT" in words_of(s, case.trial.engine)]
+    sent = dict.fromkeys((*case.up.inserts_into(side), *made))
+    return [s for s in sent if names_in(s, table.name, case.trial.engine)]
 
 
 def removed_by_down(case: Case, table: TableRef) -> Iterator[Cause]:
@@ -260,6 +259,7 @@ def _cascade(case: Case, table: TableRef, key: ObjectKey, attributes: Attributes
     ref = _table(case, parent)
     statements = case.up.deletes_from(ref) or case.up.truncates(ref)
     replaced = [s for s in case.up.inserts_into(ref) if replaces(s, case.trial.engine)]
+    rekeyed = any(case.up.assigns_column(ref, c) for c in case.key_of(ref))
     if ref == table and not statements:
         return  # the rows went for another reason, and took each other with them
     dropped = case.up.drops_table(ref) or case.up.rebuilds(ref)
@@ -274,7 +274,7 @@ def _cascade(case: Case, table: TableRef, key: ObjectKey, attributes: Attributes
             f"REPLACE deletes a row of {parent} before it writes it anew ({quoted(replaced)}), {fires}",
             f"Change the rows of {parent} that are there with {upsert(case.trial.engine)}, which deletes nothing.",
         )
-    elif statements or (case.up_diff(ref).lost_count and not _went(case, ref)):
+    elif statements or (case.up_diff(ref).lost_count and not rekeyed and not _went(case, ref)):
         how = f" ({quoted(statements)})" if statements else ""
         yield Cause(f"up deletes rows of {parent}{how}, {fires}", _save_children(case, table, parent, action))
     elif dropped:

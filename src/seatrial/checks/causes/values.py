@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from seatrial.checks.case import Case, Cause, listed, quoted
 from seatrial.checks.causes.conversion import losses
-from seatrial.checks.causes.rows import DROPS_IN_CASCADE, cascades, replaces, upsert
+from seatrial.checks.causes.rows import DROPS_IN_CASCADE, cascades, copied_into, replaces, upsert
 from seatrial.checks.causes.triggers import fired
 from seatrial.model import Attributes, Schema, TableDiff, TableRef
 from seatrial.schema import converts, diff
@@ -125,8 +125,7 @@ def _keeper(case: Case, table: TableRef, column: str) -> str:
             return f"{table}.{name}"
     for side in case.after_up.schema.tables():
         fresh = side not in before.tables() and side not in after.tables() and side != target
-        sent = case.up.inserts_into(side)
-        if fresh and any(names_in(s, table.name, dialect) and _takes(s, column, dialect) for s in sent):
+        if fresh and any(_takes(s, column, dialect) for s in copied_into(case, side, table)):
             return str(side)
     return ""
 
