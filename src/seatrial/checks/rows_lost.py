@@ -24,7 +24,7 @@ def rows_lost(case: Case) -> Found:
         rows = Rows(key=diff.key)
         rows.add_rows(diff.lost_count, diff.lost, diff.columns)
         state = case.before.table(diff.table)
-        every = "all " if state and state.rows == diff.lost_count and state.rows > 1 else ""
+        every = "All " if state and state.rows == diff.lost_count and state.rows > 1 else ""
         text = (
             f"{every}{n(rows.count, 'row')} of {diff.table} that were there before up are missing "
             f"after down{which(rows)}."
