@@ -22,6 +22,7 @@ from seatrial.errors import NotOurs, ServerError, SourceError
 from seatrial.model import ErrorKind, Observed
 from seatrial.servers.postgresql import PostgresqlServer
 from seatrial.sources import SourceSettings
+from seatrial.sources._alembic_client import pythons
 from seatrial.sources._alembic_guard import named, sqlite_path
 from seatrial.sources._sqlalchemy_url import choose, with_driver
 
@@ -199,6 +200,17 @@ def test_a_python_without_alembic_is_named(tmp_path):
         sources.find(folder, settings=SourceSettings(python=str(folder / "no_alembic.sh"))).discover()
     with pytest.raises(SourceError, match="cannot be started"):
         sources.find(folder, settings=SourceSettings(python=str(folder / "nowhere"))).discover()
+
+
+def test_the_python_of_the_command_alembic_is_the_last_to_be_asked(tmp_path, monkeypatch):
+    write(tmp_path, {"bin/alembic": f"#!{tmp_path / 'bin/python3'}\nimport alembic\n", "bin/python3": ""})
+    (tmp_path / "bin" / "alembic").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.setenv("CONDA_PREFIX", str(tmp_path))
+    monkeypatch.delenv("VIRTUAL_ENV", raising=False)
+    assert list(pythons(tmp_path)) == [sys.executable, str(tmp_path / "bin" / "python3")]
+    write(tmp_path, {"bin/python": ""})
+    assert next(pythons(tmp_path)) == str(tmp_path / "bin" / "python")
 
 
 def test_found_by_pyproject_and_by_its_folder(tmp_path, database):

@@ -7,6 +7,7 @@ import json
 import os
 import queue
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -175,14 +176,25 @@ def _started(python: str, environ: Mapping[str, str]) -> Worker:
 
 
 def pythons(project: Path) -> Iterator[str]:
-    """Where the project's Python may be: its own environment, the active one, ours."""
+    """Where the project's Python may be: its own environment, the active one, ours, that of the program `alembic`."""
     seen = set()
     places = [project / name for name in (".venv", "venv", "env")]
-    places += [Path(os.environ["VIRTUAL_ENV"])] if os.environ.get("VIRTUAL_ENV") else []
+    places += [Path(os.environ[name]) for name in ("VIRTUAL_ENV", "CONDA_PREFIX") if os.environ.get(name)]
     binaries = [place / part for place in places for part in ("bin/python", "Scripts/python.exe")]
-    for python in (*(str(path) for path in binaries if path.exists()), sys.executable):
+    for python in (*(str(path) for path in binaries if path.exists()), sys.executable, *_of_alembic()):
         if python not in seen:
             seen.add(python)
+            yield python
+
+
+def _of_alembic() -> Iterator[str]:
+    """The Python that the `alembic` of the command line is started with, as its first line says."""
+    if program := shutil.which("alembic"):
+        first = ""
+        with contextlib.suppress(OSError), Path(program).open("rb") as file:
+            first = file.readline(1000).decode(errors="replace")
+        python = first.removeprefix("#!").strip()
+        if first.startswith("#!") and Path(python).is_file():
             yield python
 
 
