@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import html
 import json
 from pathlib import Path
 
@@ -72,6 +73,18 @@ def test_a_conversion_that_only_a_lax_session_allows_is_seen(tmp_path: Path, mys
         f"up and down run once under sql_mode = '{STRICT}'",
         f"up and down run once under sql_mode = '{LAX}'",
     ]
+    strict, lax = judged.outcomes
+    assert (strict.sql_mode, strict.status, strict.rules, strict.shown) == (
+        STRICT,
+        Status.FAILED,
+        ("up-failed",),
+        False,
+    )
+    assert (lax.sql_mode, lax.status, lax.shown) == (LAX, Status.FAILED, True)
+    for name in ("markdown", "html", "terminal"):
+        text = html.unescape(" ".join(render(report, name).replace("\\", "").split()))
+        assert f"under sql_mode = '{STRICT}' failed (up-failed); under sql_mode = '{LAX}' failed (values-lost" in text
+        assert f"Up and down are shown as under '{LAX}'." in text
     told = json.loads(render(report, "json"))["migrations"][-1]["findings"]
     assert {f["rule"]: f["sql_modes"] for f in told}["conversion-loss"] == [LAX]
 

@@ -39,11 +39,12 @@ from seatrial.plan import Plan, after, plan
 from seatrial.reporters import file_of, render
 from seatrial.servers import ENGINES, guess_engine
 from seatrial.sources import SourceSettings, find
+from seatrial.sources.settings import Adjustable
 from seatrial.trial.walk import Walked, walk
 
 Watcher = Callable[[Event], None]
 STATE = ".seatrial"  # in the project: earlier outcomes and the newest report
-TRACE, REPAIRED = "trace.json", "repaired-seed.sql"  # beside the reports; they hold stored values
+TRACE, REPAIRED = "trace.json", "repaired-seed*.sql"  # beside the reports; they hold stored values
 
 
 def run(config: Config, watch: Watcher = lambda _: None) -> Report:
@@ -62,7 +63,7 @@ def run(config: Config, watch: Watcher = lambda _: None) -> Report:
     modes = _modes(config, engine)
     with _server(config, engine, watch) as server:
         walked, *others = [
-            walk(server, source if settings is config else _again(settings), chosen, settings, watch)
+            walk(server, source if settings is config else _again(source, settings), chosen, settings, watch)
             for settings in _under(config, modes, watch)
         ]
         environment = _environment(config, source, server, walked, modes)
@@ -111,11 +112,13 @@ def _source(config: Config) -> Source:
     return find(config.project, kind=config.source.type, path=config.source.path, settings=_settings(config))
 
 
-def _again(config: Config) -> Source:
-    """The same source under other settings; what it says of itself is known once it has looked."""
-    source = _source(config)
-    source.discover()
-    return source
+def _again(source: Source, config: Config) -> Source:
+    """The same source under other settings; a plug-in's is looked up again."""
+    if isinstance(source, Adjustable):
+        return source.under(_settings(config))
+    found = _source(config)
+    found.discover()
+    return found
 
 
 def _other(mode: str, walked: Walked) -> Under:
@@ -125,6 +128,7 @@ def _other(mode: str, walked: Walked) -> Under:
         chain=walked.chain,
         retries=walked.retries,
         not_verified=walked.not_verified,
+        repaired_seed=walked.repaired_seed,
     )
 
 
@@ -165,8 +169,7 @@ def write(report: Report, folder: Path, formats: Sequence[str], *, redacted: boo
     contents = {file_of(name): render(report, name, redacted=redacted).encode() for name in names}
     if not redacted:
         contents[TRACE] = encode_trace(report.trace)
-        if report.trace.repaired_seed:
-            contents[REPAIRED] = report.trace.repaired_seed.encode()
+        contents |= {name: sql.encode() for name, sql in report.trace.repaired_seeds}
     return [_put(folder / name, content) for name, content in contents.items()]
 
 
@@ -184,9 +187,9 @@ def _put(path: Path, content: bytes) -> Path:
 
 def drop_older(folder: Path, written: Collection[Path]) -> None:
     """Remove an earlier run's trace and seed, which this one did not write: their values are not this report's."""
-    for name in (TRACE, REPAIRED):
-        if folder / name not in written:
-            (folder / name).unlink(missing_ok=True)
+    for path in (p for name in (TRACE, REPAIRED) for p in folder.glob(name)):
+        if path not in written:
+            path.unlink(missing_ok=True)
 
 
 def check_folder(folder: Path) -> None:

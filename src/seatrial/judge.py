@@ -20,6 +20,7 @@ from seatrial.model import (
     Kind,
     NotVerified,
     ObjectKey,
+    Outcome,
     Phase,
     Report,
     Retry,
@@ -110,6 +111,7 @@ def _merged(found: Sequence[tuple[str, Judged]]) -> Judged:
     if not others:
         return first
     all_of = [judged for _, judged in found]
+    shown = next((j for j in all_of if j.kind), first)  # where up fails, there is little to show
     hardest = max(all_of, key=lambda j: (list(Impact).index(j.impact), j.impact_basis != "not tested"))
     findings = matrix.together([(mode, judged.findings) for mode, judged in found])
     safe = [j.rollback_safe for j in all_of if j.rollback_safe is not None]
@@ -122,8 +124,14 @@ def _merged(found: Sequence[tuple[str, Judged]]) -> Judged:
         impact=hardest.impact,
         impact_basis=hardest.impact_basis,
         predicted_ms=hardest.predicted_ms,
-        trial=next((j.trial for j in all_of if j.kind), first.trial),  # where up fails, there is little to show
+        trial=shown.trial,
+        outcomes=() if first.status is Status.SKIPPED else tuple(_outcome(mode, j, j is shown) for mode, j in found),
     )
+
+
+def _outcome(mode: str, judged: Judged, shown: bool) -> Outcome:
+    rules = dict.fromkeys(f.rule for f in judged.findings if f.waived is None)
+    return Outcome(sql_mode=mode, status=judged.status, rules=tuple(rules), shown=shown)
 
 
 def _severest(finding: Finding) -> tuple[int, str, str, Phase]:

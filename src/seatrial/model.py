@@ -613,6 +613,7 @@ class Under:
     chain: tuple[ChainStep, ...] = ()
     retries: tuple[Retry, ...] = ()
     not_verified: tuple[NotVerified, ...] = ()
+    repaired_seed: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -635,6 +636,13 @@ class Trace:
     history: History = History()
     sql_mode: str | None = None  # [mysql] sql_modes: the one of these trials
     others: tuple[Under, ...] = ()  # and the same trials under the other ones
+
+    @property
+    def repaired_seeds(self) -> tuple[tuple[str, str], ...]:
+        """File names and contents: one where every sql_mode needs the same repairs."""
+        found = dict.fromkeys(sql for sql in (self.repaired_seed, *(u.repaired_seed for u in self.others)) if sql)
+        names = ("repaired-seed.sql", *(f"repaired-seed-{n}.sql" for n in range(2, len(found) + 1)))
+        return tuple(zip(names, found, strict=False))
 
 
 # --- findings ---------------------------------------------------------------------------------------------------------
@@ -885,6 +893,16 @@ class PlanPhase:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What one sql_mode came to; ``shown``: steps, rows and times of the report are this one's."""
+
+    sql_mode: str
+    status: Status
+    rules: tuple[str, ...] = ()
+    shown: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
     """One migration with its verdict."""
 
@@ -898,6 +916,7 @@ class Judged:
     trial: Trial
     plan: tuple[PlanPhase, ...] = ()  # the zero-downtime way, where there is one
     predicted_ms: float | None = None  # the longer of up and down at production size
+    outcomes: tuple[Outcome, ...] = ()  # under each of [mysql] sql_modes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -110,6 +110,15 @@ class PlanPhaseJson(TypedDict):
     rollback: str
 
 
+class OutcomeJson(TypedDict):
+    """What one of [mysql] sql_modes came to; ``shown``: up and down of this report are this one's."""
+
+    sql_mode: str
+    status: Literal["passed", "failed", "error", "skipped"]
+    rules: list[str]
+    shown: bool
+
+
 class MigrationJson(TypedDict):
     """One migration with its verdict."""
 
@@ -131,6 +140,7 @@ class MigrationJson(TypedDict):
     no_down: str | None
     plan: list[PlanPhaseJson]
     findings: list[FindingJson]
+    sql_modes: list[OutcomeJson]
 
 
 class SummaryJson(TypedDict):

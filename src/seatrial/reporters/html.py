@@ -114,6 +114,7 @@ def _migration(place: int, judged: Judged, blockers: Sequence[Blocker]) -> dict[
         "steps": [_step("Up", trial.up, up_view(trial)), _step("Down", trial.down, down_view(trial))],
         "no_down": judged.migration.no_down,
         "plan": judged.plan,
+        "outcomes": words.outcomes(judged),
     }
 
 

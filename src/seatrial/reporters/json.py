@@ -102,6 +102,10 @@ def _migration(judged: Judged, redacted: bool) -> shape.MigrationJson:
         "no_down": migration.no_down,
         "plan": [_phase(p) for p in judged.plan],
         "findings": [_finding(f, redacted) for f in judged.findings],
+        "sql_modes": [
+            {"sql_mode": o.sql_mode, "status": o.status.value, "rules": list(o.rules), "shown": o.shown}
+            for o in judged.outcomes
+        ],
     }
 
 

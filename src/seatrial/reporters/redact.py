@@ -53,7 +53,15 @@ def redact(report: Report) -> Report:
         report,
         redacted=True,
         migrations=judged,
-        trace=replace(report.trace, trials=trials, chain=chain, not_verified=notes, retries=retries, repaired_seed=""),
+        trace=replace(
+            report.trace,
+            trials=trials,
+            chain=chain,
+            not_verified=notes,
+            retries=retries,
+            repaired_seed="",
+            others=(),
+        ),
         blockers=tuple(
             replace(b, findings=tuple(_finding(f, keyed.get(b.migration, set())) for f in b.findings))
             for b in report.blockers

@@ -89,6 +89,8 @@ def _migration(judged: Judged, look: Look) -> Iterator[str]:
         yield from _wrapped("     ", judged.trial.error, look)
     if judged.findings:
         yield from _wrapped("     ", _verdict(judged), look)
+    if judged.outcomes:
+        yield from _wrapped("     ", words.outcomes(judged), look)
 
 
 def _fitted(name: str, room: int) -> str:

@@ -5,7 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from seatrial.model import Change, Environment, Finding, Judged, Key, NotVerified, Report, Retry, Severity, Status
+from seatrial.model import (
+    Change,
+    Environment,
+    Finding,
+    Judged,
+    Key,
+    NotVerified,
+    Outcome,
+    Report,
+    Retry,
+    Severity,
+    Status,
+)
 
 LONG = 80  # characters of a value that are shown
 MANY = 20  # keys that are shown
@@ -164,6 +176,17 @@ def untested(judged: Judged) -> str:
     return judged.trial.error or judged.trial.skipped
 
 
+def outcomes(judged: Judged) -> str:
+    """What each sql_mode came to, and which of them is shown; empty where there was only one."""
+    told = "; ".join(f"under sql_mode = '{o.sql_mode}': {o.status.value}{_rules(o)}" for o in judged.outcomes)
+    shown = next((o.sql_mode for o in judged.outcomes if o.shown), "")
+    return f"{told[:1].upper()}{told[1:]}. Up and down are shown as under '{shown}'." if told else ""
+
+
+def _rules(outcome: Outcome) -> str:
+    return f" ({', '.join(outcome.rules)})" if outcome.rules else ""
+
+
 def not_verified(report: Report) -> tuple[NotVerified, ...]:
     """What was not verified, the migrations that could not be tested among it."""
     known = {(n.migration, n.why) for n in report.not_verified}
@@ -211,8 +234,10 @@ def actions(report: Report, found: Retry) -> list[str]:
     """What an attempt did, line by line, of many the first ones; and where the seed that it repaired is."""
     left = len(found.actions) - MOST_ACTIONS
     lines = [*found.actions[:MOST_ACTIONS], *([f"... and {left:,} more, which report.json holds"] if left > 0 else [])]
-    is_there = found.succeeded and found.strategy == "fix-seed-data" and report.trace.repaired_seed
-    return [*lines, *(["The repaired seed is in `repaired-seed.sql`"] if is_there and not report.redacted else [])]
+    files = ", ".join(f"`{name}`" for name, _ in report.trace.repaired_seeds)
+    if not files or not found.succeeded or found.strategy != "fix-seed-data" or report.redacted:
+        return lines
+    return [*lines, f"The repaired seed is in {files}"]
 
 
 _LACKS = {"InnoDB": "", "ndbcluster": "", "ROCKSDB": "no foreign keys"}

@@ -30,7 +30,7 @@ from seatrial.sources import _alembic_client as client
 from seatrial.sources import _sqlalchemy_url as sqlalchemy_url
 from seatrial.sources._alembic_detect import detect, toml_section
 from seatrial.sources._alembic_locks import Overheard
-from seatrial.sources.settings import Layout, SourceSettings, relative
+from seatrial.sources.settings import Adjustable, Layout, SourceSettings, relative
 from seatrial.sources.sqlfiles import _common as common
 from seatrial.sql.lacking import explained
 
@@ -44,7 +44,7 @@ _IDENTITY = {
 }
 
 
-class AlembicSource:
+class AlembicSource(Adjustable):
     """A project's Alembic environment. ``path`` is the ini file, the pyproject.toml, or the folder with env.py."""
 
     def __init__(self, path: Path, project: Path, settings: SourceSettings | None = None) -> None:
@@ -71,6 +71,11 @@ class AlembicSource:
         else:
             self._spare = worker
         return tuple(self._migration(revision) for revision in _ordered(found["revisions"], found["heads"]))
+
+    def under(self, settings: SourceSettings) -> AlembicSource:
+        other = super().under(settings)
+        self._spare = None  # the other one's now
+        return other
 
     def open_worker(self, environ: Mapping[str, str]) -> tuple[client.Worker, dict[str, Any]]:
         """A process with the project loaded, and what it says of itself."""

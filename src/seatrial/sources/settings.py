@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 from seatrial.model import Source
 
@@ -30,6 +32,18 @@ class SourceSettings:
     def flag(self, name: str) -> bool:
         """Whether an option is switched on, in Go's and everybody's words for true."""
         return self.options.get(name, "").lower() in ("1", "t", "true", "yes", "on")
+
+
+class Adjustable:
+    """A source that need not be looked up again to run its steps under other settings."""
+
+    config: SourceSettings
+
+    def under(self, settings: SourceSettings) -> Self:
+        """The same migrations, run under other settings; this one is not used any more then."""
+        other = copy.copy(self)
+        other.config = settings
+        return other
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

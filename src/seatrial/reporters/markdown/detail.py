@@ -55,6 +55,7 @@ class Detail:
     safety: str
     causes: str
     recommendations: str
+    outcomes: str = ""
 
 
 def detail(judged: Judged, doubts: frozenset[str] = frozenset()) -> Detail:
@@ -76,6 +77,7 @@ def detail(judged: Judged, doubts: frozenset[str] = frozenset()) -> Detail:
         safety=safety(judged),
         causes=f" {reasons[0]}" if len(reasons) == 1 else "".join(f"\n- {c}" for c in reasons),
         recommendations=md.numbered(told.recommendations(standing)),
+        outcomes=md.text(words.outcomes(judged)),
     )
 
 

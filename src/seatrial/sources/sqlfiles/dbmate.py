@@ -14,7 +14,7 @@ from pathlib import Path
 
 from seatrial.errors import SourceError
 from seatrial.model import Database, Migration, Runner, Script, Source, Step, StepError, Transaction
-from seatrial.sources.settings import Layout, SourceSettings, relative
+from seatrial.sources.settings import Adjustable, Layout, SourceSettings, relative
 from seatrial.sources.sqlfiles import _common as common
 from seatrial.sql.split import split
 
@@ -69,7 +69,7 @@ class File:
         return "its down is empty" if all(down.blank for down in downs) else None
 
 
-class DbmateSource:
+class DbmateSource(Adjustable):
     """A folder of dbmate migrations."""
 
     def __init__(self, path: Path, project: Path, settings: SourceSettings | None = None) -> None:

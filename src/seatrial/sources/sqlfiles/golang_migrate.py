@@ -14,7 +14,7 @@ from pathlib import Path
 
 from seatrial.errors import SourceError
 from seatrial.model import Database, Migration, Runner, Script, Source, Step, Transaction
-from seatrial.sources.settings import Layout, SourceSettings, relative
+from seatrial.sources.settings import Adjustable, Layout, SourceSettings, relative
 from seatrial.sources.sqlfiles import _common as common
 from seatrial.sql import has_transaction_control
 
@@ -64,7 +64,7 @@ class Pair:
     down: Path | None = None
 
 
-class GolangMigrateSource:
+class GolangMigrateSource(Adjustable):
     """A folder of golang-migrate's migrations."""
 
     def __init__(self, path: Path, project: Path, settings: SourceSettings | None = None) -> None:
