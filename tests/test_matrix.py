@@ -83,7 +83,7 @@ def test_a_conversion_that_only_a_lax_session_allows_is_seen(tmp_path: Path, mys
     assert (lax.sql_mode, lax.status, lax.shown) == (LAX, Status.FAILED, True)
     for name in ("markdown", "html", "terminal"):
         text = html.unescape(" ".join(render(report, name).replace("\\", "").split()))
-        assert f"under sql_mode = '{STRICT}' failed (up-failed); under sql_mode = '{LAX}' failed (values-lost" in text
+        assert f"Under sql_mode = '{STRICT}': failed (up-failed); under sql_mode = '{LAX}': failed (values-lost" in text
         assert f"Up and down are shown as under '{LAX}'." in text
     told = json.loads(render(report, "json"))["migrations"][-1]["findings"]
     assert {f["rule"]: f["sql_modes"] for f in told}["conversion-loss"] == [LAX]

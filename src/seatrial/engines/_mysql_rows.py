@@ -158,9 +158,8 @@ class Shadows:
 
     def _summed(self, query: str) -> tuple[int, str]:
         count, total = self.link.rows(query)[0]
-        return int(
-            count or 0
-        ), f"{int(total or 0) % (1 << 64):016x}"  # few rows leave nothing above, and 64 bits tell as much
+        low = int(total or 0) % (1 << 64)  # as telling as the whole sum, whose upper digits are zeros for few rows
+        return int(count or 0), f"{low:016x}"
 
     def _new(self, prefix: str) -> str:
         self._made += 1
