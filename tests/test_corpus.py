@@ -88,7 +88,7 @@ def test_grown_mysql_and_mariadb(case, tmp_path, mysql_server):  # noqa: F811
         strict(case, tmp_path, ServerConfig(url=mysql_server.url("")))
 
 
-def test_the_history_of_versioned_tables_is_said_to_be_unread(mysql_server, tmp_path):  # noqa: F811
+def test_a_versioned_table_without_old_versions_proves_nothing_of_them(mysql_server, tmp_path):  # noqa: F811
     if mysql_server.engine == "mysql":
         pytest.skip("MariaDB's alone")
     (case,) = RUN.load([CORPUS / "grown"], ["mariadb"], "W19", plain=False)

@@ -233,6 +233,7 @@ class TableState:
     bytes: int | None = None
     compared: bool = True  # False: rows are not compared (``why_not``): a foreign table, a view with rules ...
     why_not: str = ""
+    history: int | None = None  # old versions of rows that it keeps; None: a table without system versioning
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -511,6 +512,7 @@ class Trial:
     renames: Renames = Renames()
     up_changes: tuple[TableDiff, ...] = ()  # A to B
     down_changes: tuple[TableDiff, ...] = ()  # A to C, by name
+    history_changes: tuple[TableDiff, ...] = ()  # A to C: old versions of rows that are gone or changed
     undone: tuple[TableDiff, ...] | None = None  # B to C, by name; None: not compared
     reup_changes: tuple[TableDiff, ...] = ()  # B to D, by name
     cast_backs: tuple[CastBack, ...] = ()
@@ -762,6 +764,9 @@ class Database(Protocol):
 
     def diff(self, old: Snapshot, new: Snapshot, pairs: Sequence[TablePair]) -> tuple[TableDiff, ...]:
         """Compare the rows of two moments, exactly; pairs without a difference are left out."""
+
+    def diff_of_history(self, old: Snapshot, new: Snapshot, pairs: Sequence[TablePair]) -> tuple[TableDiff, ...]:
+        """Old versions of rows (system versioning) that are gone or changed; new ones are none of it."""
 
     def cast_backs(
         self, old: Snapshot, new: Snapshot, pair: TablePair, columns: Sequence[tuple[str, str]], zones: Sequence[str]

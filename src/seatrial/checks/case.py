@@ -110,7 +110,8 @@ class Case:
     @cached_property
     def restored(self) -> bool:
         """After down everything is as before up (C equals A)."""
-        return self.down_ran and not self.trial.down_changes and same_schema(self.before.schema, self.after_down.schema)
+        changed = self.trial.down_changes or self.trial.history_changes
+        return self.down_ran and not changed and same_schema(self.before.schema, self.after_down.schema)
 
     def now_named(self, table: TableRef) -> TableRef:
         """What a table of before up is called after it."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from seatrial.checks import Found, check
 from seatrial.checks.case import Case, Rows, finding, n, narrow, which
+from seatrial.checks.causes import history
 from seatrial.checks.causes import rows as why
-from seatrial.model import Phase, Severity
+from seatrial.model import Phase, Severity, TableRef
 
 
 @check("rows-lost", Severity.CRITICAL)
@@ -38,9 +39,39 @@ def rows_lost(case: Case) -> Found:
             "rows-lost",
             Severity.CRITICAL,
             Phase.DOWN,
-            text,
+            text + _and_history(case, diff.table),
             table=diff.table,
             rows=rows,
             causes=why.rows_lost(case, diff.table),
             recommendation=narrow(case, case.trial.up),
+        )
+    yield from _histories(case)
+
+
+def _and_history(case: Case, table: TableRef) -> str:
+    lost = sum(d.lost_count for d in case.trial.history_changes if d.table == table)
+    return f" {n(lost, 'old version')} of its rows (FOR SYSTEM_TIME ALL) went too." if lost else ""
+
+
+def _histories(case: Case) -> Found:
+    """System versioning: the rows themselves are there, what they were before is not."""
+    told = {d.table for d in case.trial.down_changes if d.lost_count}
+    for diff in case.trial.history_changes:
+        if not diff.lost_count or diff.table in told:
+            continue
+        rows = Rows(key=diff.key)
+        rows.add_rows(diff.lost_count, diff.lost, diff.columns)
+        are = "is" if rows.count == 1 else "are"
+        yield finding(
+            case,
+            "rows-lost",
+            Severity.CRITICAL,
+            Phase.DOWN,
+            f"{n(rows.count, 'old version')} of rows of {diff.table} (FOR SYSTEM_TIME ALL), which {are} older than up, "
+            f"{are} missing after down{which(rows)}.",
+            table=diff.table,
+            rows=rows,
+            causes=history.lost(case, diff.table),
+            recommendation=narrow(case, case.trial.up),
+            sql=f"SELECT * FROM {case.quote(diff.table.name)} FOR SYSTEM_TIME ALL",
         )

@@ -17,7 +17,9 @@ def values_lost(case: Case) -> Found:
     """
     if not case.down_ran:
         return
-    for diff in case.trial.down_changes:
+    told = {d.table for d in case.trial.down_changes if d.changed}
+    of_history = [d for d in case.trial.history_changes if d.table not in told]
+    for diff in (*case.trial.down_changes, *of_history):
         if not diff.changed:
             continue
         rows = Rows(key=diff.key)
@@ -32,6 +34,8 @@ def values_lost(case: Case) -> Found:
             if gone
             else f"{n(rows.count, 'row')} {held} another value in {names} after down than before up{which(rows)}."
         )
+        if diff in of_history:
+            text += " They are old versions of rows (FOR SYSTEM_TIME ALL)."
         yield finding(
             case,
             "values-lost",

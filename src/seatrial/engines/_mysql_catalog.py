@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from seatrial.engines import _mysql_catalog_sql as sql
@@ -44,6 +44,7 @@ class Catalog:
     keys: Mapping[str, tuple[str, ...]]  # primary key, else a unique not-null key, else nothing
     engines: Mapping[str, str]
     bytes: Mapping[str, int]
+    periods: Mapping[str, tuple[Column, ...]]  # of tables with system versioning: what times the versions of a row
     counters: tuple[Counter, ...] = ()
 
 
@@ -96,12 +97,15 @@ class Reader:
         objects.update(self._others(tables))
         kept = {k: a for k, a in objects.items() if not (k.owner and k.owner.name in self.hidden)}
         facts = {t: [_column(r) for r in columns.get(t, [])] for t in shown}
+        versioned = (str(r[0]) for r in base if r[1] and r[1] == self.dialect.versioned)
+        periods = {t: _period(columns.get(t, [])) for t in versioned}
         return Catalog(
             schema=Schema(self._without_name(kept)),
             columns=facts,
-            keys={t: _key(facts[t], indexes.get(t, [])) for t in shown},
+            keys={t: _key(facts[t], indexes.get(t, []), periods.get(t, ())) for t in shown},
             engines={str(r[0]): str(r[2]) for r in base},
             bytes={str(r[0]): int(r[8] or 0) + int(r[9] or 0) for r in base},
+            periods=periods,
             counters=tuple(counters(self.link, base, columns)),
         )
 
@@ -351,6 +355,16 @@ def _column(row: TextRow) -> Column:
     )
 
 
+def _period(rows: list[TextRow]) -> tuple[Column, ...]:
+    """The columns ROW START and ROW END, which are hidden ones of fixed names where none are declared."""
+    declared = {str(r[11]): str(r[4]) + " " + str(r[1]) for r in rows if r[11] in ("ROW START", "ROW END")}
+    found = []
+    for which, hidden in (("ROW START", "row_start"), ("ROW END", "row_end")):
+        type_, _, name = declared.get(which, f"timestamp(6) {hidden}").rpartition(" ")
+        found.append(Column(name=name, base=type_.partition("(")[0], type=type_, nullable=False))
+    return tuple(found)
+
+
 def _columns(table: str, rows: list[TextRow], shown: Shown, dialect: Dialect) -> Objects:
     return {
         ObjectKey("column", "", table, str(row[1])): _column_attributes(
@@ -495,12 +509,16 @@ def _unnamed(kind: str, table: str, what: str, taken: Mapping[ObjectKey, object]
     return next(k for n in itertools.count(1) if (k := ObjectKey(kind, "", table, names(n))) not in taken)
 
 
-def _key(columns: list[Column], indexes: list[Index]) -> tuple[str, ...]:
-    """The primary key, else the first unique key over whole not-null columns, else nothing."""
+def _key(columns: list[Column], indexes: list[Index], period: Sequence[Column]) -> tuple[str, ...]:
+    """The primary key, else the first unique key over whole not-null columns, else nothing.
+
+    MariaDB puts the end of a row's version into every key; among the current rows it tells none from another.
+    """
     required = {c.name for c in columns if not c.nullable}
     unique = [i for i in indexes if i.unique and set(i.columns) <= required and i.attributes.get("kind") != "FULLTEXT"]
     best = sorted(unique, key=lambda i: (i.name != "PRIMARY", len(i.columns), i.name))
-    return best[0].columns if best else ()
+    timed = {c.name for c in period}
+    return tuple(c for c in best[0].columns if c not in timed) if best else ()
 
 
 def _options(text: str | None) -> tuple[str, ...]:

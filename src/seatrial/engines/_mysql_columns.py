@@ -32,6 +32,11 @@ class Column:
     bits: int = 1
 
     @property
+    def ends(self) -> str:
+        """Of a column that tells when a row's version ended: an SQL literal before which it has ended."""
+        return "18446744073709551615" if self.is_integer else "'2038-01-19 03:14:07.999999'"
+
+    @property
     def stored_as(self) -> tuple[str, str, str | None]:
         """Two columns of the same name and form keep the same value in the same bytes."""
         return self.name, self.type, self.charset

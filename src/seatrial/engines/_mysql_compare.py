@@ -27,6 +27,43 @@ def diff(shadows: Shadows, old: Copy | None, new: Copy | None, pair: TablePair, 
     return found if found else None
 
 
+def diff_of_history(
+    shadows: Shadows, old: Copy | None, new: Copy | None, pair: TablePair, limit: int
+) -> TableDiff | None:
+    """What became of the old versions of rows; that there are more of them now is in the nature of versions."""
+    if old is None or old.history is None or not old.history.rows:
+        return None
+    then, now = old.history, new.history if new is not None else None
+    *_, start, end = (c.name for c in then.columns)
+    ends = [c.name for c in now.columns[-2:]] if now is not None else [None, None]
+    own = {c.name for c in then.columns[:-2]}
+    columns = (*((a, b) for a, b in pair.columns if a in own), *zip((start, end), ends, strict=True))
+    versions = TablePair(old=pair.old, new=pair.new, columns=columns, key=then.key)
+    found = diff(shadows, then, now, versions, limit)
+    kept = _untimed(found, (start, end)) if found is not None else None
+    return kept if kept else None
+
+
+def _untimed(diff: TableDiff, period: tuple[str, str]) -> TableDiff:
+    """By the rows' own key and columns: when a version began and ended is another time in every run."""
+    places = [i for i, c in enumerate(diff.columns) if c not in period]
+    keys = len(diff.key) - 1 if diff.key else 0
+
+    def bare(row: Row) -> Row:
+        values = tuple(row.values[i] for i in places)
+        return Row(key=row.key[:keys] if diff.key else values, values=values)
+
+    return replace(
+        diff,
+        key=diff.key[:keys],
+        columns=tuple(diff.columns[i] for i in places),
+        lost=tuple(bare(r) for r in diff.lost),
+        added=(),
+        added_count=0,
+        changed=tuple(replace(g, rows=tuple(replace(r, key=r.key[:keys]) for r in g.rows)) for g in diff.changed),
+    )
+
+
 def told_apart(shadows: Shadows, copy: Copy, others: Iterable[Copy]) -> Copy:
     """The copy under a checksum that it shares with its equals only.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from seatrial.engines._mysql_columns import Column, as_bytes, as_text, packed
 from seatrial.engines._mysql_dialect import Dialect
@@ -29,6 +29,17 @@ class Copy:
     digest: str = ""  # 60 bits of every row's hash, summed; empty: not made, only the rows themselves tell
     twin: str = ""  # the raw name of a twin
     server_sum: str = ""  # the server's own 32 bits, where the checksum is made of them
+    history: Copy | None = None  # the old versions of the rows, of a table with system versioning
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The tables that it is made of."""
+        return (self.name, *(self.history.names if self.history else ()))
+
+    @property
+    def can_be_brought_back(self) -> bool:
+        """Old versions that are told by the ids of transactions cannot be written."""
+        return self.history is None or not self.history.rows or not self.history.columns[-1].is_integer
 
     def is_of(self, columns: Sequence[Column], key: tuple[str, ...]) -> bool:
         """Whether a table of these columns and this key would be copied in the same form."""
@@ -91,8 +102,26 @@ class Shadows:
         self._same: dict[str, str] = {}  # copy -> the first one with the very same rows
         self._summed_by_server: dict[TableRef, bool] = {}  # large when it was first copied: no hash of its rows is made
 
-    def copy(self, table: TableRef, columns: Sequence[Column], key: tuple[str, ...]) -> Copy:
-        """Copy a table's rows as they are now."""
+    def copy(
+        self, table: TableRef, columns: Sequence[Column], key: tuple[str, ...], period: Sequence[Column] = ()
+    ) -> Copy:
+        """Copy a table's rows as they are now; ``period``: the two columns that time the versions of a row."""
+        copy = self._copy(table, columns, key)
+        return replace(copy, history=self._history(table, columns, key, period)) if period else copy
+
+    def _history(
+        self, table: TableRef, columns: Sequence[Column], key: tuple[str, ...], period: Sequence[Column]
+    ) -> Copy:
+        """The versions that have ended: a key has one of them at most that ended at the same time."""
+        stored = (*(c for c in _copied(columns, key) if c.name not in {p.name for p in period}), *period)
+        whole = (*key, period[1].name) if key else ()
+        name = self._new("v")
+        source = f"{quote(table.name)} FOR SYSTEM_TIME ALL WHERE {quote(period[1].name)} < {period[1].ends}"
+        self.link.execute(self._copying(name, source, stored, whole))
+        rows, digest = self._summed(f"SELECT COUNT(*), {_SUM.format(hex='HEX(h)')} FROM {name}")
+        return Copy(name, table, stored, whole, rows, digest, digest)
+
+    def _copy(self, table: TableRef, columns: Sequence[Column], key: tuple[str, ...]) -> Copy:
         self._made += 1
         twin, stored = f"t{self._made}", _copied(columns, key)
         if self._files.copied(table.name, twin):
@@ -102,7 +131,7 @@ class Shadows:
             return Copy(name, table, stored, key, rows, digest or server_sum, digest, twin, server_sum)
         self._summed_by_server.setdefault(table, False)
         name = self._new("r")
-        self.link.execute(self._copying(name, table, stored, key))
+        self.link.execute(self._copying(name, quote(table.name), stored, key))
         rows, digest = self._summed(f"SELECT COUNT(*), {_SUM.format(hex='HEX(h)')} FROM {name}")
         server_sum = self._server_sum(table) if self._summed_by_server[table] else ""
         return Copy(name, table, stored, key, rows, server_sum or digest, digest, server_sum=server_sum)
@@ -145,13 +174,13 @@ class Shadows:
         digest = f"SHA2({packed(plain, [quote(c.name) for c in plain])}, 256)"
         return f"SELECT COUNT(*), {_SUM.format(hex=digest)} FROM {quote(table.name)}"
 
-    def _copying(self, name: str, table: TableRef, stored: Sequence[Column], key: tuple[str, ...]) -> str:
+    def _copying(self, name: str, source: str, stored: Sequence[Column], key: tuple[str, ...]) -> str:
         fields = [f"{quote(c.name)} AS c{i}" for i, c in enumerate(stored)]
         keyed = [c for k in key for c in stored if c.name == k]
         if keyed and not is_number(keyed):
             fields.append(f"{_digest(keyed, [quote(c.name) for c in keyed])} AS k")
         fields.append(f"{self._hash([c for c in stored if not c.generated])} AS h")
-        return f"{self._creating(name)} AS SELECT {', '.join(fields)} FROM {quote(table.name)}"
+        return f"{self._creating(name)} AS SELECT {', '.join(fields)} FROM {source}"
 
     def _hash(self, columns: Sequence[Column]) -> str:
         return f"UNHEX(SHA2({packed(columns, [quote(c.name) for c in columns])}, 256))"

@@ -159,7 +159,7 @@ class Keeper:
             self._restore_grants(whole)
         finally:
             self._link.execute("SET SESSION unique_checks = 1")
-        back = [t for t in whole.tables if t not in kept]
+        back = [t for t in whole.tables if t not in kept and whole.copies[t].can_be_brought_back]
         return {t: whole.states[t] for t in kept} | self._files.states(back)
 
     def _restore_settings(self, whole: Whole) -> None:
@@ -196,6 +196,18 @@ class Keeper:
         if columns:
             names, values = ", ".join(quote(c) for c in columns), ", ".join(copy.at(c, "r") for c in columns)
             self._link.execute(f"INSERT INTO {quote(name)} ({names}) SELECT {values} FROM {copy.name} r")
+        if copy.history is not None and copy.history.rows and copy.can_be_brought_back:
+            self._bring_history(name, copy.history)
+
+    def _bring_history(self, name: str, history: Copy) -> None:
+        """Old versions with their own times (manual of MariaDB, system_versioning_insert_history)."""
+        columns = [c.name for c in history.columns if not c.generated]
+        names, values = ", ".join(quote(c) for c in columns), ", ".join(history.at(c, "r") for c in columns)
+        self._link.execute("SET SESSION system_versioning_insert_history = ON")
+        try:
+            self._link.execute(f"INSERT INTO {quote(name)} ({names}) SELECT {values} FROM {history.name} r")
+        finally:
+            self._link.execute("SET SESSION system_versioning_insert_history = OFF")
 
     def _drop_defaults(self, name: str, create: str) -> None:
         """A nullable column without a default cannot be written in a CREATE TABLE."""

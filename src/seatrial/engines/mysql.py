@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from seatrial.engines._accounts import Account, Accounts
 from seatrial.engines._mysql_casts import Caster
 from seatrial.engines._mysql_catalog import Catalog, Origins, Reader
-from seatrial.engines._mysql_compare import diff, has_key, told_apart
+from seatrial.engines._mysql_compare import diff, diff_of_history, has_key, told_apart
 from seatrial.engines._mysql_counters import advance
 from seatrial.engines._mysql_dialect import MYSQL, Dialect
 from seatrial.engines._mysql_fill import Filling
@@ -195,7 +195,8 @@ class MysqlDatabase:
         return copy if copy.is_of(catalog.columns[ref.name], catalog.keys[ref.name]) else None
 
     def _copied(self, ref: TableRef, catalog: Catalog, beside: Iterable[Copy]) -> Copy:
-        copy = self._shadows.copy(ref, catalog.columns[ref.name], catalog.keys[ref.name])
+        name, periods = ref.name, catalog.periods
+        copy = self._shadows.copy(ref, catalog.columns[name], catalog.keys[name], periods.get(name, ()))
         held = itertools.chain(beside, *self._holders.values())
         return told_apart(self._shadows, copy, held) if copy.server_sum else copy
 
@@ -214,21 +215,34 @@ class MysqlDatabase:
 
     def _hold(self, holder: str, copies: Iterable[Copy]) -> None:
         """Copies are dropped when nobody holds them any more."""
-        before = {c.name for held in self._holders.values() for c in held}
+        before = {n for held in self._holders.values() for c in held for n in c.names}
         self._holders[holder] = tuple(copies)
-        after = {c.name for held in self._holders.values() for c in held}
+        after = {n for held in self._holders.values() for c in held for n in c.names}
         for name in sorted(before - after):
             self._shadows.drop(name)
 
     def _state(self, ref: TableRef, copy: Copy, catalog: Catalog) -> TableState:
         return TableState(
-            table=ref, rows=copy.rows, checksum=copy.checksum, key=copy.key, bytes=catalog.bytes.get(ref.name)
+            table=ref,
+            rows=copy.rows,
+            checksum=copy.checksum,
+            key=copy.key,
+            bytes=catalog.bytes.get(ref.name),
+            history=copy.history.rows if copy.history else None,
         )
 
     def diff(self, old: Snapshot, new: Snapshot, pairs: Sequence[TablePair]) -> tuple[TableDiff, ...]:
         before, after = self._moments[old.moment], self._moments[new.moment]
         found = (
             diff(self._shadows, before.get(p.old), after.get(p.new) if p.new else None, p, self.limit) for p in pairs
+        )
+        return tuple(d for d in found if d is not None)
+
+    def diff_of_history(self, old: Snapshot, new: Snapshot, pairs: Sequence[TablePair]) -> tuple[TableDiff, ...]:
+        before, after = self._moments[old.moment], self._moments[new.moment]
+        found = (
+            diff_of_history(self._shadows, before.get(p.old), after.get(p.new) if p.new else None, p, self.limit)
+            for p in pairs
         )
         return tuple(d for d in found if d is not None)
 

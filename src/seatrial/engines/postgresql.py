@@ -217,6 +217,10 @@ class PostgresqlDatabase:
         after = self._shadows.moments[new.moment].shadows.get(pair.new) if pair.new else None
         return Comparison(pair, before, after, self.limit)
 
+    def diff_of_history(self, old: Snapshot, new: Snapshot, pairs: Sequence[TablePair]) -> tuple[TableDiff, ...]:
+        """Nothing: no table keeps old versions of its rows here."""
+        return ()
+
     def cast_backs(
         self, old: Snapshot, new: Snapshot, pair: TablePair, columns: Sequence[tuple[str, str]], zones: Sequence[str]
     ) -> tuple[CastBack, ...]:

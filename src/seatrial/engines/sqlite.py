@@ -277,6 +277,10 @@ class SqliteDatabase:
         except KeyError:
             raise DatabaseError(f"the rows of moment {snapshot.moment} were released; take it again") from None
 
+    def diff_of_history(self, old: Snapshot, new: Snapshot, pairs: Sequence[TablePair]) -> tuple[TableDiff, ...]:
+        """Nothing: no table keeps old versions of its rows here."""
+        return ()
+
     def cast_backs(
         self, old: Snapshot, new: Snapshot, pair: TablePair, columns: Sequence[tuple[str, str]], zones: Sequence[str]
     ) -> tuple[CastBack, ...]:

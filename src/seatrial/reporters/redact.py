@@ -120,6 +120,7 @@ def _trial(trial: Trial) -> Trial:
         rerun=_step(trial.rerun),
         up_changes=_diffs(trial.up_changes),
         down_changes=_diffs(trial.down_changes),
+        history_changes=_diffs(trial.history_changes),
         undone=None if trial.undone is None else _diffs(trial.undone),
         reup_changes=_diffs(trial.reup_changes),
         rerun_changes=_diffs(trial.rerun_changes),
