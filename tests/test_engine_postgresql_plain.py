@@ -38,10 +38,19 @@ def test_the_smallest_differences_are_seen_without_reading_stored_bytes(plain: P
     plain.execute(
         "CREATE TABLE t (id bigint PRIMARY KEY, n numeric, f float8, d jsonb)",
         "INSERT INTO t VALUES (1, 1.0, '-0', '1.0'), (2, 1.0, '-0', '1.0'), (3, 1.0, '-0', '1.0')",
+        "CREATE TABLE u (id bigint PRIMARY KEY, a timestamp DEFAULT '2000-01-01', b time DEFAULT '00:00')",
+        "INSERT INTO u VALUES (1), (2)",
     )
     a = plain.take("A")
+    # hashint8extended, of which timestamps and times have theirs, folds these into those
+    plain.execute("UPDATE u SET a = '2000-01-01 01:11:34.967297' WHERE id = 1", "UPDATE u SET b = '01:11:34.967297'")
     plain.execute("UPDATE t SET n = 1.00 WHERE id = 1", "UPDATE t SET f = 0 WHERE id = 2", "UPDATE t SET d = '1.00'")
-    found = differences(plain, a, plain.take("B", since=a))["t"].changed
+    b = plain.take("B", since=a)
+    assert [(g.columns, g.rows[0].key) for g in differences(plain, a, b)["u"].changed] == [
+        (("a", "b"), ("1",)),
+        (("b",), ("2",)),
+    ]
+    found = differences(plain, a, b)["t"].changed
     assert [(g.columns, g.rows[0].key) for g in found] == [(("n", "d"), ("1",)), (("f", "d"), ("2",)), (("d",), ("3",))]
 
 

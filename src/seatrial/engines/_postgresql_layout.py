@@ -45,6 +45,7 @@ _BY_NAME = frozenset(f"{array}reg{name}" for name in _NAMING for array in ("", "
 
 
 _IMAGE = f"{SHADOWS}.image"
+_TIMES = ("time", "timestamp", "timestamptz")
 
 VALUE = "\0"
 """Stands for the value in a form: no identifier and no SQL text can hold it."""
@@ -65,6 +66,7 @@ class Column:
     kept: str  # form in which a shadow keeps it
     exact: str  # form of what is kept in which equal means identical
     output: str  # form of what is kept: its text in the fixed session
+    hashing: tuple[str, ...] = (VALUE,)  # forms of what is exact: what a row's hash takes in
 
     @property
     def read(self) -> str:
@@ -77,9 +79,8 @@ class Column:
         return self.parts(form(self.exact, self.read))
 
     def parts(self, exact: str) -> list[str]:
-        """An exact form for hashing: hashint8extended folds 64 bits into 32, so both halves are given."""
-        wide = self.base == "int8" or (self.base == "float8" and _IMAGE in self.exact)
-        return [exact, f"{exact} >> 32"] if wide else [exact]
+        """An exact form for hashing."""
+        return [form(part, exact) for part in self.hashing]
 
     def exactly(self, alias: str) -> str:
         return form(self.exact, f"{alias}.{self.shadow}")
@@ -249,7 +250,17 @@ def _column(row: tuple[str | None, ...], place: int, images: frozenset[str]) -> 
         return Column(name, declared, "text", shadow, kept, VALUE, _text("text", ""))
     kept = f"({VALUE})::{cast}" if cast else VALUE
     kept += ' COLLATE "C"' if collatable else ""
-    return Column(name, declared, base, shadow, kept, _exact(base, send, typmod, images), _text(base, output))
+    exact = _exact(base, send, typmod, images)
+    return Column(name, declared, base, shadow, kept, exact, _text(base, output), _hashing(base, exact, images))
+
+
+def _hashing(base: str, exact: str, images: frozenset[str]) -> tuple[str, ...]:
+    """hashint8extended, which serves times too, folds 64 bits into 32 (hashfunc.c): both halves are given."""
+    if base == "int8" or (base == "float8" and _IMAGE in exact):
+        return VALUE, f"{VALUE} >> 32"
+    if base in _TIMES and base in images:
+        return VALUE, f"{_IMAGE}({VALUE}) >> 32"
+    return (f"pg_catalog.{base}_send({VALUE})",) if base in (*_TIMES, "timetz") else (VALUE,)
 
 
 def _exact(base: str, send: str, typmod: str | None, images: frozenset[str]) -> str:

@@ -26,6 +26,7 @@ SHADOWS = "_seatrial"
 # another type, its bytes. Of types whose equal values have equal bytes only (numeric is normalised but for its scale,
 # jsonb is built in one order). Only a superuser may make them; eight bytes have to fit a Datum (64-bit servers).
 _IMAGED = {"numeric": "bytea", "jsonb": "bytea", "json": "bytea", "float8": "int8", "float4": "int4"}
+_IMAGED |= dict.fromkeys(("time", "timestamp", "timestamptz"), "int8")
 _CAN_IMAGE = (
     "SELECT r.rolsuper AND t.typbyval FROM pg_roles r, pg_type t WHERE r.rolname = current_user AND t.typname = 'int8'"
     " AND t.typnamespace = 'pg_catalog'::regnamespace"
