@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from types import ModuleType
 
@@ -41,8 +43,23 @@ def grown(*engines: str) -> list:
     return [pytest.param(case, id=case.name) for case in RUN.load([CORPUS / "grown"], list(engines), "", plain=False)]
 
 
-def public(engine: str, *server: str) -> None:
-    command = f"{sys.executable} -m seatrial.cli"
+@pytest.fixture
+def command():
+    """The command's words, ready to run: it starts hundreds of times, so what Python loads for it is loaded once."""
+    if not hasattr(os, "fork"):
+        yield f"{sys.executable} -m seatrial.cli"
+        return
+    warm = Path(__file__).with_name("warm.py")
+    with tempfile.TemporaryDirectory(prefix="warm-") as folder:
+        place = f"{folder}/socket"
+        serve = [sys.executable, warm, "serve", place]
+        with subprocess.Popen(serve, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:
+            assert server.stdout.readline() == b"ready\n"
+            yield f"{sys.executable} -S -E {warm} call {place}"
+            server.stdin.close()
+
+
+def public(command: str, engine: str, *server: str) -> None:
     arguments = ["--seatrial", command, "--jobs", "1", "--engine", engine, *server]
     done = subprocess.run(
         [sys.executable, CORPUS / "run.py", CORPUS / "public", *arguments], capture_output=True, text=True
@@ -60,16 +77,16 @@ def strict(case, folder: Path, server: ServerConfig) -> None:
     assert report.exit_code == {"passed": 0, "failed": 1}[case.facts["expect"]["status"]]
 
 
-def test_public_sqlite():
-    public("sqlite")
+def test_public_sqlite(command):
+    public(command, "sqlite")
 
 
-def test_public_postgresql(pg_server):  # noqa: F811
-    public("postgresql", "--server", f"postgresql={pg_server.url('postgres')}")
+def test_public_postgresql(command, pg_server):  # noqa: F811
+    public(command, "postgresql", "--server", f"postgresql={pg_server.url('postgres')}")
 
 
-def test_public_mysql_and_mariadb(mysql_server):  # noqa: F811
-    public(mysql_server.engine, "--server", f"{mysql_server.engine}={mysql_server.url('')}")
+def test_public_mysql_and_mariadb(command, mysql_server):  # noqa: F811
+    public(command, mysql_server.engine, "--server", f"{mysql_server.engine}={mysql_server.url('')}")
 
 
 @pytest.mark.parametrize("case", grown("sqlite"))
