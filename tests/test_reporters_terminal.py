@@ -7,10 +7,10 @@ import re
 from dataclasses import replace
 
 import pytest
-from report_examples import FINDINGS, HOSTILE, additive, failed, hostile, nothing, passed, report
+from report_examples import FINDINGS, HOSTILE, additive, failed, hostile, nothing, passed, report, untested
 from rich.cells import cell_len
 
-from seatrial.model import Event
+from seatrial.model import Event, Status
 from seatrial.reporters.progress import Progress, look
 from seatrial.reporters.terminal import Look, render
 
@@ -63,6 +63,22 @@ def test_a_finding_below_the_threshold_is_no_failure():
     text = render(report(judged))
     assert "Also seen\n  0001: column-order-changed (LOW, down) orders: completed_at came back" in text
     assert "❌" not in text
+
+
+def test_what_stays_the_same_is_told_once():
+    first = replace(additive(), findings=(FINDINGS[6],))
+    later = [replace(first, migration=replace(first.migration, id=v, version=v)) for v in ("0002", "0003")]
+    text = render(report(first, *later))
+    assert "Also seen\n  0001 and 2 later migrations: column-order-changed (LOW, down) orders: " in text
+    assert text.count("column-order-changed (LOW, down)") == 1
+
+
+def test_many_that_were_not_selected_are_counted():
+    few = render(report(additive(), *(untested(Status.SKIPPED, f"{i:04}") for i in range(20))))
+    assert few.count("not selected by --only") == 20
+    many = render(report(additive(), *(untested(Status.SKIPPED, f"{i:04}") for i in range(21))))
+    assert "-  21 migrations only applied\n" in many
+    assert "not selected" not in many
 
 
 def test_a_dumb_terminal_gets_ascii_and_no_colour():
