@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+import trial_fixtures as trials
 from missing import without
 from pg_fixtures import pg, pg_server, pg_state  # noqa: F401 - fixtures
 from test_sources_support import Sqlite, tables, write
@@ -342,6 +343,55 @@ def test_batch_operations(tmp_path, database):
     )
     assert walk(folder, database) == []
     assert [row[1] for row in database.query("pragma table_info(t)")] == ["id", "x", "y"]
+
+
+def test_what_a_batch_drops_is_said(tmp_path, database):
+    """On SQLite a batch only leaves it out of the new table: no statement names it (Phoenix 2f9d1a65945f)."""
+    base = (
+        "op.create_table('t', sa.Column('id', sa.Integer, primary_key=True), sa.Column('a', sa.Text, nullable=False),"
+        " sa.CheckConstraint('a > 1', name='above'), sqlite_autoincrement=True); op.create_index('t_a', 't', ['a'])"
+    )
+    up = (
+        "with op.batch_alter_table('t') as b: b.drop_index('t_a'); b.drop_constraint('above');"
+        " b.alter_column('a', nullable=True, server_default=None)"
+    )
+    folder = project(tmp_path, revision("a", up=base), revision("b", "a", up=up))
+    source = sources.find(folder)
+    with running(source, database) as runner:
+        first, second = (runner.up(m) for m in source.discover())
+    assert (first.said, first.error, second.error) == ((), None, None)
+    dropped = ["DROP INDEX t_a", "DROP CONSTRAINT above", "ALTER COLUMN a DROP NOT NULL", "ALTER COLUMN a DROP DEFAULT"]
+    assert sorted(second.said) == sorted(f"ALTER TABLE t {part}" for part in dropped)
+    assert not any("t_a" in s.sql for s in second.statements if not s.sql.startswith("PRAGMA"))
+
+
+def test_a_batch_that_forgets_is_told_from_one_that_drops(tmp_path):
+    base = (
+        "op.create_table('t', sa.Column('id', sa.Integer, primary_key=True), sa.Column('a', sa.Text));"
+        " op.create_index('t_a', 't', ['a']); op.create_index('t_b', 't', ['a', 'id'])"
+    )
+    up = (
+        "meta = sa.Table('t', sa.MetaData(), sa.Column('id', sa.Integer, primary_key=True), sa.Column('a', sa.Text),"
+        " sa.Index('t_a', 'a'))\n"
+        "    with op.batch_alter_table('t', copy_from=meta, recreate='always') as b: b.drop_index('t_a')"
+    )
+    project(tmp_path, revision("a", up=base), revision("b", "a", up=up))
+    (judged,) = [m for m in trials.tested(tmp_path, only=("b",)).migrations if m.trial.migration.id == "b"]
+    (lost,) = [f for f in judged.findings if f.rule == "collateral-schema-loss"]
+    assert lost.objects == ("index t_b",)
+
+
+def test_annotations_are_what_they_are_in_a_file_of_the_project(tmp_path, database):
+    """Found: this package's own __future__ went into the project's modules (Phoenix 3be8647b87d8)."""
+    up = "assert Held.__annotations__ == {'x': int}, Held.__annotations__"
+    text = revision("a", up=up).replace("def upgrade", "class Held:\n    x: int\n\n\ndef upgrade")
+    assert walk(project(tmp_path, text), database) == []
+
+
+def test_here_in_an_ini_file_of_a_project_named_by_a_relative_path(tmp_path, monkeypatch):
+    project(tmp_path / "some" / "where", revision("a"))
+    monkeypatch.chdir(tmp_path)
+    assert [m.id for m in sources.find(Path("some/where")).discover()] == ["a"]
 
 
 def test_raw_cursors_are_seen_on_sqlite(tmp_path, database):

@@ -468,6 +468,12 @@ class Step:
     locks_note: str = ""  # why locks were not observed, or only sampled
     statements_observed: bool = True  # False: what the step sent to the database is not known
     in_transaction: bool = False  # the whole step ran in one transaction
+    said: tuple[str, ...] = ()  # what the migration's code asks for and no statement says, as the SQL that would
+
+    @property
+    def texts(self) -> list[str]:
+        """All that the step says, for whoever asks what it meant."""
+        return [*self.said, *(s.sql for s in self.statements)]
 
 
 # --- the trace --------------------------------------------------------------------------------------------------------

@@ -63,8 +63,7 @@ class Case:
 
     def _read(self, step: Step, start: Snapshot | None) -> Intent:
         schema = start.schema if start else Schema()
-        texts = [s.sql for s in step.statements]
-        return read(texts, self.trial.engine, schema, observed=step.statements_observed)
+        return read(step.texts, self.trial.engine, schema, observed=step.statements_observed)
 
     @property
     def up_ran(self) -> bool:

@@ -48,7 +48,8 @@ def _script_location(file: Path) -> Path | None:
     found = toml_section(file).get("script_location") if file.suffix == ".toml" else _ini_script_location(file)
     if not isinstance(found, str):
         return None
-    return (file.parent / found.replace("%(here)s", str(file.parent))).resolve()
+    here = file.parent.resolve()
+    return (here / found.replace("%(here)s", str(here))).resolve()
 
 
 def _ini_script_location(file: Path) -> str | None:

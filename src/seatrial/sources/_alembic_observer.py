@@ -9,10 +9,11 @@ statement while its transaction is open, which is exact.
 from __future__ import annotations
 
 import contextlib
+import functools
 import re
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,24 @@ _SHORT = 300
 _SESSION = "seatrial session"  # the server's id of a pooled connection
 
 
+def _index(quote: Any, call: Any) -> Iterable[str]:
+    yield f"DROP INDEX {quote(call[0][0].name)}"
+
+
+def _constraint(quote: Any, call: Any) -> Iterable[str]:
+    if call[0][0].name:
+        yield f"DROP CONSTRAINT {quote(str(call[0][0].name))}"
+
+
+def _column(quote: Any, call: Any) -> Iterable[str]:
+    """What ``alter_column`` takes away; what it gives stands in the new table's CREATE TABLE."""
+    (_, name, *_), settings = call
+    if settings.get("nullable"):
+        yield f"ALTER COLUMN {quote(name)} DROP NOT NULL"
+    if settings.get("server_default", False) is None:
+        yield f"ALTER COLUMN {quote(name)} DROP DEFAULT"
+
+
 class Observer:
     """What happened in one step; begin() forgets the one before."""
 
@@ -61,6 +80,27 @@ class Observer:
         event.listen(Engine, "handle_error", self._erred)
         event.listen(Engine, "commit", self._committed)
         event.listen(Engine, "rollback", self._rolled_back)
+        self._listen_to_batches()
+
+    def _listen_to_batches(self) -> None:
+        """What a batch drops is only left out of the table that takes the old one's place: no statement says it."""
+        from alembic.operations import batch
+
+        def told(method: Any, say: Callable[[str, Any], Iterable[str]]) -> Any:
+            @functools.wraps(method)
+            def run(rebuild: Any, *args: Any, **settings: Any) -> Any:
+                table, quote = rebuild.table, rebuild.impl.dialect.identifier_preparer.quote
+                done = method(rebuild, *args, **settings)
+                if self._recording:
+                    of = f"ALTER TABLE {rebuild.impl.dialect.identifier_preparer.format_table(table)}"
+                    self._said += [f"{of} {part}" for part in say(quote, (args, settings))]
+                return done
+
+            return run
+
+        rebuild = batch.ApplyBatchImpl
+        for name, say in (("drop_index", _index), ("drop_constraint", _constraint), ("alter_column", _column)):
+            setattr(rebuild, name, told(getattr(rebuild, name), say))
 
     # --- one step ---
 
@@ -71,6 +111,7 @@ class Observer:
         self._recording = False
         self._inside = False  # a statement is on its way through SQLAlchemy
         self._statements: list[dict[str, Any]] = []
+        self._said: list[str] = []
         self._error: dict[str, Any] | None = None
         self._last = ""  # the statement that failed
         self._tables: dict[str, list[str]] = {}
@@ -132,6 +173,7 @@ class Observer:
             self._undo()
         return {
             "statements": self._statements,
+            "said": self._said,
             "error": self._error,
             "duration_ms": spent * 1000,
             "engine": self._engine,

@@ -226,7 +226,8 @@ class Project:
 
     def _execute(self, name: str, path: str) -> Any:
         if path not in self._code:
-            self._code[path] = compile(Path(path).read_bytes(), path, "exec")
+            # without this file's own __future__: annotations of the project's classes would become texts
+            self._code[path] = compile(Path(path).read_bytes(), path, "exec", dont_inherit=True)
         spec = importlib.util.spec_from_file_location(name, path)
         assert spec is not None
         module = importlib.util.module_from_spec(spec)

@@ -272,6 +272,7 @@ class AlembicRunner:
             locks_note="" if exact else _no_locks(answer),
             statements_observed=answer["observed"],
             in_transaction=answer["in_transaction"],
+            said=tuple(answer["said"]),
         )
 
     def _error(self, error: Mapping[str, Any]) -> StepError:
