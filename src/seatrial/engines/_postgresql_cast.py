@@ -107,11 +107,13 @@ class _Conversion:
     def _way_back(self) -> str | None:
         """The new value as the old type in the form in which a shadow keeps it, or None where there is no cast."""
         value = f"n.{self.new.shadow}"
-        if not self._exists(self.old):  # up dropped the type: its texts have to be there still
-            return self.new.text("n") if self.old.base == "text" else None
         if self.new.base == "text" and self._exists(self.new):
             value = f"({value})::{self.new.type}"
-        back = form(self.old.kept, f"(({value})::{self.old.type})")
+        if self._exists(self.old):
+            value = f"(({value})::{self.old.type})"
+        elif self.old.base == "text":  # up dropped the type: its texts have to be there still
+            return self.new.text("n")
+        back = form(self.old.kept, value)  # of a domain that is dropped: its base type's form
         try:
             self.session.rows(f"SELECT {back} FROM {self._new_relation} n LIMIT 0")
         except DatabaseError as error:
