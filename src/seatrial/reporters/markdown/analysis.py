@@ -312,7 +312,8 @@ def _action(place: int, blocker: Blocker, report: Report) -> str:
     fact = Fact(blocker.findings[0], blocker.findings[1:])
     judged = next((m for m in report.migrations if m.migration.id == blocker.migration), None)
     named = f"{judged.migration.version} {judged.migration.name}" if judged else blocker.migration
-    lines = [f"{place}. **{_deed(fact)} {md.text(named)}**:"]
+    at = f" ({words.place(fact.main)})" if fact.main.table else ""
+    lines = [f"{place}. **{_deed(fact)} {md.text(named + at)}**:"]
     lines += [f"   - Root cause: {md.text(c)}" for c in fact.causes or ("not determined",)]
     lines.append(f"   - Impact: {md.text(fact.main.message)}")
     lines += [f"   - Fix: {md.text(r)}" for r in fact.recommendations]
