@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 from mysql_fixtures import mysql_server, mysql_state  # noqa: F401
@@ -13,7 +16,9 @@ from seatrial.config import ServerConfig
 from seatrial.engines._accounts import Account, Accounts
 from seatrial.model import Severity, Status
 from seatrial.servers.mysql import MysqlServer
+from seatrial.servers.mysql import clean as clean_mysql
 from seatrial.servers.postgresql import PostgresqlServer
+from seatrial.servers.postgresql import clean as clean_postgresql
 
 
 def test_a_user_that_down_leaves_is_a_note_and_goes_with_the_run(tmp_path: Path, mysql_server: MysqlServer):  # noqa: F811
@@ -51,19 +56,77 @@ def test_a_role_made_in_a_block_goes_with_the_run(tmp_path: Path, pg_server: Pos
 
 
 def test_what_others_make_meanwhile_is_never_touched():
-    there, dropped = [("root", "user", "root", "DROP USER root")], []
+    there, dropped, kept = [("root", "user", "root", "DROP USER root", "1")], [], []
 
-    def ask(sql: str):
-        if sql.startswith("DROP"):
+    class Site:
+        def accounts(self):
+            return there
+
+        def maintain(self, sql: str):
             dropped.append(sql)
-        return there
+            return []
 
-    accounts = Accounts(ask, "SELECT")
+        def record_account(self, *account: str):
+            kept.append(account)
+
+        def forget_account(self, *account: str):
+            kept.remove(account)
+
+    accounts = Accounts(Site())
     accounts.note([])
-    there += [("app", "user", "app", "DROP USER app"), ("app2", "user", "app2", "DROP USER app2")]
+    there += [("app", "user", "app", "DROP USER app", "2"), ("app2", "user", "app2", "DROP USER app2", "3")]
+    there[0] = ("root", "user", "root", "DROP USER root", "4")  # its password was changed meanwhile
     accounts.note(["SELECT 'app2'", "create user app", "GRANT SELECT ON t TO app2"])
     assert accounts.made() == {Account("app", "user", "app", "DROP USER app")}
     accounts.drop(keep=accounts.made())
-    assert dropped == []
+    assert (dropped, kept) == ([], [("app", "2")])
     accounts.drop()
-    assert dropped == ["DROP USER app"]
+    assert (dropped, kept) == (["DROP USER app"], [])
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from seatrial import app, config
+from seatrial.config import ServerConfig
+
+def watch(event):
+    if (event.migration, event.text) == ("0002", "down"):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+app.run(config.load(Path(sys.argv[1])).replace(server=ServerConfig(url=sys.argv[2])), watch)
+"""
+
+
+def killed(folder: Path, url: str) -> None:
+    """A run that is killed when its migration has made a user and a role."""
+    up = "CREATE ROLE st_killed_role; CREATE USER st_killed; ALTER TABLE t ADD COLUMN v int;"
+    down = "DROP ROLE st_killed_role; DROP USER st_killed; ALTER TABLE t DROP COLUMN v;"
+    base = ("CREATE TABLE t (id int PRIMARY KEY);", "DROP TABLE t;")
+    place = project(folder, [base, (up, down)], settings="[seed]\nrows = 2\n")
+    done = subprocess.run([sys.executable, "-c", KILLED, str(place), url], capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+
+
+def test_accounts_of_a_killed_run_go_with_the_next(tmp_path: Path, mysql_server: MysqlServer):  # noqa: F811
+    listed = "SELECT User FROM mysql.user WHERE User LIKE 'st\\_killed%' ORDER BY 1"
+    killed(tmp_path, mysql_server.url(""))
+    assert mysql_server.maintain(listed) == [("st_killed",), ("st_killed_role",)]
+    removed = clean_mysql(mysql_server.url(""))
+    assert any("user st_killed@% of run" in r for r in removed)
+    # MariaDB does not say which role of a name it is: none is dropped that somebody else may have made.
+    left = mysql_server.maintain(listed)
+    assert left == ([("st_killed_role",)] if mysql_server.engine == "mariadb" else [])
+    for (name,) in left:
+        mysql_server.maintain(f"DROP ROLE {name}")
+
+
+def test_roles_of_a_killed_run_go_with_the_next_but_not_those_made_since(tmp_path: Path, pg_server: PostgresqlServer):  # noqa: F811
+    listed = "SELECT rolname FROM pg_roles WHERE rolname LIKE 'st\\_killed%' ORDER BY 1"
+    killed(tmp_path, pg_server.url("postgres"))
+    assert pg_server.maintain(listed) == [("st_killed",), ("st_killed_role",)]
+    pg_server.maintain("DROP ROLE st_killed_role")
+    pg_server.maintain("CREATE ROLE st_killed_role")  # somebody else's
+    assert any("role st_killed of run" in r for r in clean_postgresql(pg_server.url("postgres")))
+    assert pg_server.maintain(listed) == [("st_killed_role",)]
+    pg_server.maintain("DROP ROLE st_killed_role")

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from seatrial.errors import SeatrialError
 from seatrial.model import Attributes, ObjectKey, Schema
 
 _MAKES = re.compile(r"\bCREATE\s+(?:OR\s+REPLACE\s+)?(?:USER|ROLE|GROUP)\b|\bGRANT\b.*\bIDENTIFIED\b", re.I | re.S)
 
-POSTGRESQL = "SELECT rolname, 'role', rolname, format('DROP ROLE %I', rolname) FROM pg_catalog.pg_roles"
-MYSQL = (
-    "SELECT CONCAT(User, '@', Host), IF(account_locked = 'Y' AND authentication_string = '', 'role', 'user'), User,"
-    " CONCAT('DROP USER ', QUOTE(User), '@', QUOTE(Host)) FROM mysql.user"
-)
-MARIADB = (
-    "SELECT IF(is_role = 'Y', User, CONCAT(User, '@', Host)), IF(is_role = 'Y', 'role', 'user'), User,"
-    " IF(is_role = 'Y', CONCAT('DROP ROLE `', REPLACE(User, '`', '``'), '`'),"
-    " CONCAT('DROP USER ', QUOTE(User), '@', QUOTE(Host))) FROM mysql.user"
-)
+
+class Site(Protocol):
+    """What is asked of the server."""
+
+    def accounts(self) -> Sequence[Sequence[str | None]]:
+        """Name, kind, bare name, the statement that drops it, and what tells it from a later one of that name."""
+
+    def maintain(self, sql: str) -> Sequence[Sequence[str | None]]: ...
+
+    def record_account(self, name: str, mark: str) -> None:
+        """Write into the ledger that an account is a step's."""
+
+    def forget_account(self, name: str, mark: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +36,7 @@ class Account:
     kind: str  # "user" or "role"
     bare: str  # its name without a host
     drop: str
+    mark: str = field(default="", compare=False)  # a change of it makes no other account
 
 
 @dataclass(slots=True)
@@ -40,16 +46,20 @@ class Accounts:
     What others make on the same server in the meantime is named by none of them, and is never touched.
     """
 
-    ask: Callable[[str], Sequence[Sequence[str | None]]]
-    listing: str
+    site: Site
     _before: frozenset[Account] | None = None
     _said: list[str] = field(default_factory=list)
+    _recorded: set[Account] = field(default_factory=set)  # in the ledger, for whoever cleans up after a kill
 
     def note(self, statements: Iterable[str]) -> None:
         """Hear what a step ran; first called before any step."""
         if self._before is None:
             self._before = self._all()
-        self._said += [s for s in statements if _MAKES.search(s)]
+        making = [s for s in statements if _MAKES.search(s)]
+        self._said += making
+        for account in self.made() - self._recorded if making else ():
+            self.site.record_account(account.name, account.mark)
+            self._recorded.add(account)
 
     def made(self) -> frozenset[Account]:
         """Those that stand now."""
@@ -61,7 +71,11 @@ class Accounts:
     def drop(self, keep: frozenset[Account] = frozenset()) -> None:
         """Take away what was made, but for those to keep; one that owns something elsewhere stays."""
         for account in sorted(self.made() - keep, key=lambda a: a.name):
-            self._asked(account.drop)
+            with suppress(SeatrialError):
+                self.site.maintain(account.drop)
+        for account in self._recorded - keep:
+            self.site.forget_account(account.name, account.mark)
+        self._recorded &= keep
 
     def beside(self, schema: Schema) -> Schema:
         """The schema with what was made: whether down takes it away is part of the comparison."""
@@ -69,13 +83,10 @@ class Accounts:
         return Schema({**schema, **objects}) if objects else schema
 
     def _all(self) -> frozenset[Account]:
-        return frozenset(Account(*(str(v) for v in row)) for row in self._asked(self.listing))
-
-    def _asked(self, sql: str) -> Sequence[Sequence[str | None]]:
         try:
-            return self.ask(sql)
+            return frozenset(Account(*(str(v) for v in row)) for row in self.site.accounts())
         except SeatrialError:  # a user without the right to see accounts has none to make them either
-            return ()
+            return frozenset()
 
 
 def _names(text: str, name: str) -> bool:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from seatrial.engines import _accounts
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dialect:
@@ -24,7 +22,6 @@ class Dialect:
     innodb_files: str  # query of (table id, file name without .ibd, page size in the file)
     encodes_names: bool  # CONVERT(name USING filename) gives the name of a table's file
     shows_locks: bool  # performance_schema.metadata_locks tells what a statement holds
-    accounts: str  # query of the server's users and roles
     mode_of_copies: str = "MyISAM"  # cheaper than InnoDB to fill: no log, no undo, no clustering
 
 
@@ -49,7 +46,6 @@ MYSQL = Dialect(
     ),
     encodes_names=False,
     shows_locks=True,
-    accounts=_accounts.MYSQL,
 )
 
 MARIADB = Dialect(
@@ -73,5 +69,4 @@ MARIADB = Dialect(
     ),
     encodes_names=True,
     shows_locks=False,  # METADATA_LOCK_INFO shows SHARED_UPGRADABLE even during a copying rebuild (measured, 10.11)
-    accounts=_accounts.MARIADB,
 )

@@ -102,6 +102,12 @@ class Site(Protocol):
     def maintain(self, sql: str) -> list[tuple[str | None, ...]]:
         """Run one statement in the maintenance database."""
 
+    def accounts(self) -> list[tuple[str | None, ...]]: ...
+
+    def record_account(self, name: str, mark: str) -> None: ...
+
+    def forget_account(self, name: str, mark: str) -> None: ...
+
     def disconnect(self, name: str) -> None:
         """End every other session in a database of ours."""
 

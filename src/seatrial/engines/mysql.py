@@ -62,6 +62,12 @@ class Site(Protocol):
 
     def maintain(self, sql: str) -> list[TextRow]: ...
 
+    def accounts(self) -> list[TextRow]: ...
+
+    def record_account(self, name: str, mark: str) -> None: ...
+
+    def forget_account(self, name: str, mark: str) -> None: ...
+
     def url(self, name: str) -> str: ...
 
     def create_database(self, trial: str = "", suffix: str = "") -> str: ...
@@ -105,7 +111,7 @@ class MysqlDatabase:
         self._keeper = Keeper(self._link, name, self.dialect, self._files)
         self._checkpoints: dict[str, Whole] = {}
         self._checkpoints_made = 0
-        self._accounts = Accounts(site.maintain, self.dialect.accounts)
+        self._accounts = Accounts(site)
         self._accounts_then: dict[str, frozenset[Account]] = {}  # checkpoint -> those that stood
         self._unsampled: str | None = None  # why metadata locks are not sampled, once that was asked
         self._closed = False

@@ -18,7 +18,7 @@ from seatrial.engines import _postgresql_integrity as integrity
 from seatrial.engines import _postgresql_load as loads
 from seatrial.engines import _postgresql_rows as rows
 from seatrial.engines import _postgresql_run as running
-from seatrial.engines._accounts import POSTGRESQL, Account, Accounts
+from seatrial.engines._accounts import Account, Accounts
 from seatrial.engines._postgresql_cast import cast_backs
 from seatrial.engines._postgresql_diff import Comparison, compare
 from seatrial.engines._postgresql_layout import Layout, layouts
@@ -67,7 +67,7 @@ class PostgresqlDatabase:
         self.url = self.site.url(self.name)
         self.trust = self.trust or self.site.trust
         self._wal = wal_reader(self.site)
-        self._accounts = Accounts(self.site.maintain, POSTGRESQL)
+        self._accounts = Accounts(self.site)
         self._accounts_then: dict[str, frozenset[Account]] = {}  # checkpoint -> those that stood
 
     @property

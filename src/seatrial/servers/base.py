@@ -21,6 +21,7 @@ from seatrial.servers.process import Running
 from seatrial.servers.urls import redact
 
 PREFIX = "seatrial"
+ACCOUNT = "account"  # how the ledger calls users and roles
 
 Opener = Callable[[Any, str], Database]
 """``open_database(server, name)`` makes the engine's Database of a new one; ``server.engine`` says which."""
@@ -140,7 +141,26 @@ class DatabaseServer(ABC):
     def _new_database(self) -> str:
         """Make an empty, marked database that stands in the ledger; its name."""
 
+    @property
+    @abstractmethod
+    def _account_list(self) -> str:
+        """The query of ``accounts``, one of ``servers.accounts``."""
+
     # --- what the engine asks of its server ---
+
+    def accounts(self) -> list[tuple[str | None, ...]]:
+        """Users and roles. Raises ServerError where they may not be seen."""
+        return self.maintain(self._account_list)
+
+    def record_account(self, name: str, mark: str) -> None:
+        """Write down a user or role that a step made: after a kill the next run takes it away."""
+        self._run.record(**self._account_facts(name, mark))
+
+    def forget_account(self, name: str, mark: str) -> None:
+        self._run.forget(**self._account_facts(name, mark))
+
+    def _account_facts(self, name: str, mark: str) -> dict[str, str]:
+        return {"kind": ACCOUNT, "server": self.target.place, "name": name, "mark": mark}
 
     @property
     def is_local(self) -> bool:
@@ -195,8 +215,23 @@ class DatabaseServer(ABC):
             for found in list(self._left_over(dead)):
                 self.drop_database(found.name)
                 removed.append(f"database {found.name} of run {found.run_id} on {self.target.place}")
+            removed += self._clean_accounts(dead)
             self._settle(dead)
         return removed
+
+    def _clean_accounts(self, dead: list[ledger.DeadRun]) -> list[str]:
+        """Drop the very users and roles that steps of dead runs made, none that others made again since."""
+        left = {(e.get("name"), e.get("mark")): run.id for run in dead for e in run.entries if self._is_account(e)}
+        removed = []
+        with contextlib.suppress(ServerError):
+            for name, kind, _, drop, mark in self.accounts() if left else ():
+                if mark and (name, mark) in left:
+                    self.maintain(str(drop))
+                    removed.append(f"{kind} {name} of run {left[name, mark]} on {self.target.place}")
+        return removed
+
+    def _is_account(self, entry: ledger.Facts) -> bool:
+        return entry.get("kind") == ACCOUNT and entry.get("server") == self.target.place
 
     def _left_over(self, dead: list[ledger.DeadRun]) -> Iterator[Found]:
         """Marked, or in a dead run's ledger, and the run shows no life anywhere."""

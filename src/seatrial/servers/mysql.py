@@ -12,7 +12,7 @@ from typing import Any
 
 from seatrial.errors import NotOurs, ServerError
 from seatrial.servers import _mysql_local as local_server
-from seatrial.servers import ledger, process
+from seatrial.servers import accounts, ledger, process
 from seatrial.servers._mysql_target import Target, driver
 from seatrial.servers.base import PREFIX, DatabaseServer, Found, Opener, no_database
 
@@ -165,6 +165,10 @@ class MysqlServer(DatabaseServer):
             for pid, _ in self.maintain(sessions):
                 if pid not in (str(own), self._own_id):
                     self.maintain(f"KILL {pid}")
+
+    @property
+    def _account_list(self) -> str:
+        return accounts.MYSQL if self.engine == "mysql" else accounts.MARIADB
 
     # --- the server's own life ---
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from seatrial.errors import NotOurs, ServerError
 from seatrial.servers import _postgresql_local as local_server
-from seatrial.servers import ledger, process
+from seatrial.servers import accounts, ledger, process
 from seatrial.servers._postgresql_target import Target, driver
 from seatrial.servers.base import PREFIX, DatabaseServer, Found, Opener, no_database
 
@@ -80,6 +80,10 @@ class PostgresqlServer(DatabaseServer):
     def _may_set_replica_role(self) -> bool:
         asked = "SELECT pg_catalog.has_parameter_privilege('session_replication_role', 'SET')"
         return self.maintain(asked)[0][0] == "t"
+
+    @property
+    def _account_list(self) -> str:
+        return accounts.POSTGRESQL
 
     # --- what the engine asks of its server (its protocol ``Site``) ---
 
