@@ -165,3 +165,34 @@ def test_a_view_s_trigger_writes_to_a_table_that_no_statement_names(trial):
     )
     assert found["values-lost"].keys == (("1",),)
     assert found.cause("values-lost") == "trigger w_update on w fired while up wrote to w, and changed v"
+
+
+REBUILD = (
+    "CREATE TABLE n (id integer PRIMARY KEY, name text, more text);"
+    " INSERT INTO n (id, name) SELECT id, name FROM parents; DROP TABLE parents; ALTER TABLE n RENAME TO parents;"
+)
+OFF, ON = "PRAGMA foreign_keys = OFF;", "PRAGMA foreign_keys = ON;"
+
+
+@pytest.mark.parametrize(
+    ("up", "on", "phase"),
+    [
+        (f"--free\n{OFF} {REBUILD}", True, "up"),
+        (f"--free\n{OFF} {REBUILD} {ON}", True, None),  # as SQLite's manual has it
+        (f"--free\n{OFF} {REBUILD}", False, None),  # it was off before: nothing changed
+        (f"--free\n{ON} UPDATE parents SET name = name; {OFF}", False, None),
+        (f"{OFF} ALTER TABLE parents ADD COLUMN more text;", True, None),  # no effect inside dbmate's transaction
+    ],
+)
+def test_foreign_keys_that_a_migration_leaves_off(trial, up, on, phase):
+    """What the connection says before and after, and not the text, tells whether they are."""
+    down = f"{OFF} ALTER TABLE parents DROP COLUMN more; {ON}" if "more" in up else "SELECT 1;"
+    found = trial(
+        base=PARENT_AND_CHILD.format(action="NO ACTION"),
+        seed=ROWS,
+        up=up,
+        down=down if on else down.replace(ON, ""),
+        foreign_keys=on,
+    )
+    said = [f.phase for f in found.judged.findings if f.rule == "constraint-unenforced"]
+    assert said == ([phase] if phase else [])

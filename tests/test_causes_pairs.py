@@ -261,6 +261,15 @@ def unenforced() -> Iterator[When]:
     yield case("t is a table of MyISAM, which reads a foreign key and forgets it", "ALTER TABLE t ADD FOREIGN KEY (p_id) REFERENCES p (id)", {}, engine="mysql", a={TABLE: {"engine": "MyISAM"}})
 
 
+def left_off() -> Iterator[When]:
+    def case(said: str, text: str) -> When:
+        return when(said, Run(says=text, does=IDLE, about={"left_off": ("foreign keys",)}))
+
+    yield case("`PRAGMA foreign_keys = OFF` is not taken back before up ends", "PRAGMA foreign_keys = OFF; UPDATE p SET name = name")
+    yield case("`PRAGMA foreign_keys = 0` is not taken back before up ends", "PRAGMA foreign_keys = 0")
+    yield case(UNKNOWN, "SELECT 1")
+
+
 def invalid() -> Iterator[When]:
     def case(said: str, says: str, failed: StepError | None = None) -> When:
         key = ObjectKey("index", "", "t", "t_v")
@@ -708,6 +717,7 @@ SYMPTOMS = [
     Symptom("half-applied", "t", tuple(half())),
     Symptom("half-applied", "t", tuple(half_twice()), about="run twice"),
     Symptom("constraint-unenforced", "t", tuple(unenforced())),
+    Symptom("constraint-unenforced", None, tuple(left_off()), about="on a connection"),
     Symptom("invalid-index", "t", tuple(invalid())),
     Symptom("next-insert-fails", "t", tuple(not_generated()), about="no longer generated"),
     Symptom("next-insert-fails", "t", tuple(stands_wrong()), about="collides"),

@@ -468,6 +468,7 @@ class Step:
     locks_note: str = ""  # why locks were not observed, or only sampled
     statements_observed: bool = True  # False: what the step sent to the database is not known
     in_transaction: bool = False  # the whole step ran in one transaction
+    left_off: tuple[str, ...] = ()  # what its connection held at the start and no longer at the end: "foreign keys"
     said: tuple[str, ...] = ()  # what the migration's code asks for and no statement says, as the SQL that would
 
     @property

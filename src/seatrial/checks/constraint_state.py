@@ -6,15 +6,19 @@ from collections.abc import Callable, Iterator
 
 from seatrial.checks import Found, check
 from seatrial.checks.case import Case, finding, listed
-from seatrial.checks.causes.rules import forgotten, invalid, unenforced
-from seatrial.model import Attributes, Finding, NotVerified, ObjectKey, Phase, Severity, TableRef
+from seatrial.checks.causes.rules import forgotten, invalid, switched_off, unenforced
+from seatrial.model import Attributes, Finding, NotVerified, ObjectKey, Phase, Severity, Step, TableRef
 
 
 @check("constraint-unenforced", Severity.MEDIUM)
 def constraint_unenforced(case: Case) -> Found:
     """A constraint is declared and does not protect the stored rows.
 
-    It was added NOT VALID and never validated, is NOT ENFORCED or disabled, or stands on an engine that ignores it.
+    It was added NOT VALID and never validated, is NOT ENFORCED or disabled, or stands on an engine that ignores it. On
+    SQLite, where each connection has its own `PRAGMA foreign_keys`: it was on when the step began and is off at its
+    end, so that later migrations on that connection run unchecked. A step that switches it on again, or whose PRAGMA
+    had no effect (inside a transaction), is no finding, nor is a tool that never switches it on (see the report's
+    environment).
     """
     for phase, table, keys in _new(case, lambda a: a.get("validated") is False or a.get("enforced") is False):
         objects = [k.label for k in keys]
@@ -35,6 +39,30 @@ def constraint_unenforced(case: Case) -> Found:
         )
     if case.up_ran:
         yield from _ignored(case)
+    for phase, step in ((Phase.UP, case.trial.up), (Phase.DOWN, case.trial.down)):
+        if step.left_off and step.error is None:
+            yield _left_off(case, phase, step)
+            break
+
+
+def _left_off(case: Case, phase: Phase, step: Step) -> Finding:
+    """The connection that the tool goes on with holds less than before."""
+    what = listed(step.left_off)
+    schema = case.after_down.schema if phase is Phase.DOWN and case.down_ran else case.after_up.schema
+    keys = [k.label for k, a in schema.items() if a.get("type") == "foreign key"]
+    return finding(
+        case,
+        "constraint-unenforced",
+        Severity.MEDIUM,
+        phase,
+        f"{phase.value.capitalize()} leaves {what} switched off on its connection, which held them when it began: what"
+        " later migrations write over that connection is not checked.",
+        objects=keys,
+        causes=switched_off(case, phase),
+        recommendation=f"Switch {what} on again at the end of {phase.value} (`PRAGMA foreign_keys = ON`).",
+        sql="PRAGMA foreign_key_check",
+        count=max(1, len(keys)),
+    )
 
 
 _KEEP_FOREIGN_KEYS = frozenset({"innodb", "ndbcluster"})

@@ -144,6 +144,7 @@ class _Run:
     locks: Locks
     statements: list[Statement] = field(default_factory=list)
     split: bool = False  # the script ended the transaction around it
+    held: bool = False  # foreign keys were enforced when the script began
     _open: int = 0  # the first statement of the open transaction
 
     def go(self) -> StepError | None:
@@ -151,6 +152,7 @@ class _Run:
         for sql in (UNHURRIED, *self.script.session):
             if error := self._quietly(sql):
                 return error
+        self.held = holds_foreign_keys(self.connection)
         whole = self.script.transaction is Transaction.ONE
         if whole and (error := self._quietly("BEGIN")):
             return error
@@ -242,6 +244,12 @@ def _rows(connection: sqlite3.Connection, sql: str, before: int) -> int | None:
     return None
 
 
+def holds_foreign_keys(connection: sqlite3.Connection) -> bool:
+    """Whether foreign keys are enforced: a setting of each connection, off by default."""
+    row = connection.execute("PRAGMA foreign_keys").fetchone()
+    return bool(row and row[0])
+
+
 def _first_word(sql: str) -> str:
     return next((sql[start:end].upper() for kind, start, end in scan(sql, "sqlite") if kind != "comment"), "")
 
@@ -256,6 +264,7 @@ def run(path: Path, script: Script, *, trust: bool, ended: Ended) -> Step:
         locks = Locks(path)
         work = _Run(connection, script, guard, ended, locks)
         error = work.go()
+        left_off = work.held and not holds_foreign_keys(connection)
     return Step(
         duration_ms=(time.perf_counter() - begun) * 1000,
         statements=work.observed(),
@@ -263,6 +272,7 @@ def run(path: Path, script: Script, *, trust: bool, ended: Ended) -> Step:
         locks_observed=Observed.EXACT if locks.exact else Observed.SAMPLED,
         locks_note=ONE_LOCK,
         in_transaction=script.transaction is Transaction.ONE and not work.split,
+        left_off=("foreign keys",) if left_off else (),
     )
 
 

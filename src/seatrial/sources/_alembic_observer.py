@@ -122,6 +122,8 @@ class Observer:
         self._open = 0  # the first statement of the open transaction
         self._overhead = 0.0
         self._begun = self._stopped = 0.0
+        self._connection: Any = None  # SQLite's: its foreign_keys is looked at again at the end
+        self._left_off = False
 
     def attach(self, context: Any) -> None:
         """Called by Alembic just before the revision runs, with the connection that it will run on."""
@@ -129,10 +131,15 @@ class Observer:
         self._engine = connection.dialect.name
         if self._engine == "sqlite":
             self._is_ours(connection)
+            self._connection = connection if self._holds_foreign_keys(connection) else None
         elif self._engine == "postgresql":
             self._tables = {oid: [name, file] for oid, name, file in self._ask(connection, _TABLES)}
             self._held = {(oid, mode): {} for oid, mode, _ in self._ask(connection, _LOCKS)}
             self._exact = True
+
+    def _holds_foreign_keys(self, connection: Any) -> bool:
+        """A setting of each connection, off by default."""
+        return any(row[0] for row in self._ask(connection, "PRAGMA foreign_keys"))
 
     def _is_ours(self, connection: Any) -> None:
         """A database in memory is nobody's, so it may be opened; but to migrate it would prove nothing."""
@@ -153,6 +160,9 @@ class Observer:
             finally:
                 self._recording = False
                 self._stopped = time.perf_counter()
+                if self._connection is not None:
+                    with contextlib.suppress(Exception):  # a connection that the migration closed has no settings
+                        self._left_off = not self._holds_foreign_keys(self._connection)
 
         run.__name__ = getattr(act, "__name__", "run")  # Alembic logs it
         return run
@@ -178,6 +188,7 @@ class Observer:
             "duration_ms": spent * 1000,
             "engine": self._engine,
             "locks_exact": self._exact and self.ran and not self._unseen,
+            "left_off": ["foreign keys"] if self._left_off else [],
             "observed": not (self.ran and self._unseen),
             "in_transaction": self._in_one and any(not _READS.match(s["sql"]) for s in self._statements),
         }

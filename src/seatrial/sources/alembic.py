@@ -273,6 +273,7 @@ class AlembicRunner:
             statements_observed=answer["observed"],
             in_transaction=answer["in_transaction"],
             said=tuple(answer["said"]),
+            left_off=tuple(answer.get("left_off", ())),
         )
 
     def _error(self, error: Mapping[str, Any]) -> StepError:

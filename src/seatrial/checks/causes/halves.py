@@ -28,7 +28,7 @@ def why_it_stands(case: Case, step: Step, labels: Sequence[str], tables: Sequenc
 
 def _before_the_failure(step: Step) -> list[str]:
     """What ran to its end. The refused statement stands last, where it stands in the list at all."""
-    sent = [s.sql for s in step.statements]
+    sent = [s.sql for s in step.statements if not s.undone or s.sql == (step.error.statement if step.error else "")]
     failed = step.error.statement if step.error else ""
     return sent[:-1] if sent and failed and shorten(sent[-1], 60) == shorten(failed, 60) else sent
 

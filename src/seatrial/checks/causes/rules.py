@@ -252,6 +252,17 @@ def _enforce(table: str, name: str, dialect: str, attributes: Attributes) -> str
     return f"Correct the rows, then drop {name} and add it again: `{again}`."
 
 
+def switched_off(case: Case, phase: Phase) -> Iterator[Cause]:
+    """The last statement that switched checks off, which nothing took back."""
+    found = [s for s in _step(case, phase)[0].statements if _CHECKS_OFF.search(s)]
+    if found:
+        yield Cause(
+            f"`{shorten(found[-1])}` is not taken back before {phase.value} ends",
+            f"End {phase.value} with `PRAGMA foreign_key_check`, which must give no row, and `PRAGMA foreign_keys ="
+            " ON`, outside a transaction.",
+        )
+
+
 def forgotten(table: TableRef, engine: str, texts: tuple[str, ...], dialect: str) -> Iterator[Cause]:
     """A storage engine that takes a foreign key's declaration and holds nothing of it (MySQL manual, 15.1.24.5)."""
     for text in texts:
