@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from seatrial.checks.inherited import parents
 from seatrial.model import (
     Change,
     ChangedRow,
     Finding,
     Key,
-    ObjectKey,
     Phase,
     Row,
     Schema,
@@ -121,10 +121,7 @@ class Case:
         """A table and those that it is a partition or a child of: what is written to them reaches it."""
         found = [table]
         for one in found:
-            attributes = self.before.schema.get(ObjectKey.of_table(one), {})
-            above = [attributes.get(a) for a in ("partition_of", "inherits")]
-            names = {str(n) for a in above for n in (a if isinstance(a, tuple) else [a]) if n}
-            found += [t for t in self.before.schema.tables() if str(t) in names and t not in found]
+            found += [t for t in parents(self.before.schema, one) if t not in found]
         return found
 
     def moments(self) -> Iterator[tuple[Phase, Snapshot]]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from seatrial.checks import Found, check
 from seatrial.checks.case import Case, finding, listed, shorten
 from seatrial.checks.causes.objects import lost_beside
+from seatrial.checks.inherited import origins, repeats
 from seatrial.checks.schema_restored import as_before, said
 from seatrial.model import Attribute, Attributes, NotVerified, ObjectKey, Phase, Schema, Severity, TableRef
 from seatrial.schema import Difference, diff, renamed
@@ -77,9 +78,12 @@ def _lost(case: Case) -> Iterator[Difference]:
     changes = {d.key: d for d in diff(_comparable(case, dict(expected.values())), _comparable(case, after))}
     twins = renamed(changes.values())
     fresh = [d for d in changes.values() if d.old is None]
+    by_old = {old: changes[new] for old, (new, _) in expected.items() if new in changes}
     for old, (new, attributes) in expected.items():
         change = changes.get(new)
         if change is None or new in twins or old.kind not in KINDS or not _rests(case, old, before[old]):
+            continue
+        if repeats(before, Difference(old, change.old, change.new), by_old):
             continue
         if change.new is None and any(_takes_its_place(new, attributes, other) for other in fresh):
             continue
@@ -92,9 +96,20 @@ def _lost(case: Case) -> Iterator[Difference]:
 
 
 def _is_named(case: Case, key: ObjectKey, attributes: Attributes) -> bool:
-    """Whether a statement names the object; a foreign key that is only declared anew, without its action, is not."""
+    """Whether a statement names the object; a foreign key that is only declared anew, without its action, is not.
+
+    Naming a parent's object names its copies, and what detaches a partition takes away what it had from the parent.
+    """
     actions = [a for a in ACTIONS if attributes.get(a) not in (None, *NO_ACTION)]
-    return case.up.names_object(key) and all(case.up.states_attribute(key, a) for a in actions)
+    known = origins(case.before.schema, key)
+    named = any(case.up.names_object(k) and all(case.up.states_attribute(k, a) for a in actions) for k in known)
+    return named or (len(known) > 1 and _is_detached(case, key))
+
+
+def _is_detached(case: Case, key: ObjectKey) -> bool:
+    """Whether the object's table, or one that it is a partition of, leaves its parent or comes to another."""
+    tables = case.family(key.owner) if key.owner else []
+    return any(case.up.states_attribute(ObjectKey.of_table(t), "inherits") for t in tables)
 
 
 def _is_renamed(case: Case, key: ObjectKey, other: ObjectKey) -> bool:
@@ -160,11 +175,18 @@ def _unsaid(case: Case, key: ObjectKey, change: Difference) -> dict[str, tuple[A
         changed.pop("order", None)  # MySQL numbers them: one that is dropped by name moves those behind it up
     if key.kind != "column" and change.new is not None and _retyped(case, key, change):
         changed = {n: v for n, v in changed.items() if n not in REWRITTEN}
-    unsaid = {n: v for n, v in changed.items() if not case.up.states_attribute(key, n) and not case.up.only_renamed(*v)}
+    if case.trial.engine in FOLLOWING and key.kind not in ("table", "column") and not case.up.names_object(key):
+        changed = {n: v for n, v in changed.items() if n not in REWRITTEN - {"columns"}}
+    known = origins(case.before.schema, key)
+    unsaid = {n: v for n, v in changed.items() if not any(case.up.states_attribute(k, n) for k in known)}
+    unsaid = {n: v for n, v in unsaid.items() if not case.up.only_renamed(*v)}
+    if {"partition_of"} & unsaid.keys() and _is_detached(case, key):
+        del unsaid["partition_of"]
     return {n: v for n, v in unsaid.items() if n not in ACTIONS or v[0] not in NO_ACTION}
 
 
-REWRITTEN = {"definition", "expression", "predicate", "keys", "columns", "terms"}
+REWRITTEN = {"definition", "expression", "predicate", "keys", "columns", "terms", "using", "check"}
+FOLLOWING = ("postgresql", "sqlite")  # these write what rests on a table anew where something it names is renamed
 
 
 def _retyped(case: Case, key: ObjectKey, change: Difference) -> bool:
@@ -218,10 +240,12 @@ def _moved(
     def attribute(name: str, value: Attribute) -> Attribute:
         if name in ("terms", "keys") and isinstance(value, tuple):
             return tuple(text(v) for v in value)
+        if name == "inherits" and isinstance(value, tuple):
+            return tuple(next((str(b) for a, b in tables.items() if str(a) == v), v) for v in value)
         if isinstance(value, tuple):
             known = other if name == "referenced_columns" else mine
             return tuple(known.get(v, v) for v in value)
-        if name == "references":
+        if name in ("references", "partition_of"):
             return next((str(b) for a, b in tables.items() if str(a) == value), value)
         return text(value) if isinstance(value, str) and name in TEXTS else value
 

@@ -9,6 +9,7 @@ from seatrial.checks.case import Case, finding, listed, n
 from seatrial.checks.causes.objects import not_restored
 from seatrial.checks.causes.objects import renamed as why_renamed
 from seatrial.checks.causes.objects import reordered as why_reordered
+from seatrial.checks.inherited import repeats
 from seatrial.model import ObjectKey, Phase, Severity, TableRef
 from seatrial.schema import Difference, diff, renamed, reordered
 
@@ -22,8 +23,10 @@ def schema_not_restored(case: Case) -> Found:
 
     Every object counts with every attribute: defaults, comments, grants, predicates of indexes, actions of foreign
     keys. An extension, role or user that stays behind is LOW (roles and users are the server's, and are taken away at
-    the end of the run). The index that MySQL and MariaDB make for a foreign key is of no weight, neither missing nor
-    left behind: the server makes and uses it by itself, and a second up finds it.
+    the end of the run), and so is a child table's column that counts as its own too since it was taken out of its
+    parent and put back. What partitions and children have from their parent is told of the parent. The index that MySQL
+    and MariaDB make for a foreign key is of no weight, neither missing nor left behind: the server makes and uses it by
+    itself, and a second up finds it.
     What belongs to a table that is itself missing or left behind is not listed again.
     """
     if not case.down_ran:
@@ -32,11 +35,10 @@ def schema_not_restored(case: Case) -> Found:
     for change in _unrestored(case):
         groups.setdefault(change.key.owner, []).append(change)
     for table, changes in sorted(groups.items(), key=lambda item: str(item[0] or "")):
-        only_extensions = all(c.key.kind in STAYING and c.old is None for c in changes)
         yield finding(
             case,
             "schema-not-restored",
-            Severity.LOW if only_extensions else Severity.HIGH,
+            Severity.LOW if all(map(_is_slight, changes)) else Severity.HIGH,
             Phase.DOWN,
             f"After down {said(changes)}.",
             table=table,
@@ -53,11 +55,25 @@ def _unrestored(case: Case) -> list[Difference]:
     twins = renamed(changes)
     moved = {*twins, *twins.values()}
     whole = {c.key.owner for c in changes if c.key.kind == "table" and (c.old is None or c.new is None)}
+    known = {c.key: c for c in changes}
     return [
         c
         for c in changes
-        if c.key not in moved and (c.key.kind == "table" or c.key.owner not in whole) and not _draws_from_twin(c, twins)
+        if c.key not in moved
+        and (c.key.kind == "table" or c.key.owner not in whole)
+        and not _draws_from_twin(c, twins)
+        and not repeats((case.before if c.old is not None else case.after_down).schema, c, known)
     ]
+
+
+def _is_slight(change: Difference) -> bool:
+    """An extension, role or user left in place; a column of a child that was taken out of its parent and put back.
+
+    INHERIT finds the columns that are there and keeps them as the child's own too; no statement takes that back.
+    """
+    if change.old is None:
+        return change.key.kind in STAYING
+    return change.attributes == {"inherited": ("only", "and local")}
 
 
 def _draws_from_twin(change: Difference, twins: Mapping[ObjectKey, ObjectKey]) -> bool:

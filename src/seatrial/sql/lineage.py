@@ -154,8 +154,14 @@ class Lineage:
         for ref, table in sorted(self._originals.items()):
             if table.ref is not None and table.ref != ref and self.replacement(ref) is None:
                 tables.append((ref, table.ref))
-            columns += [(ref, before, after) for before, after in sorted(self._renamed(ref))]
+            names = {**self._followed(ref), **dict(self._renamed(ref))}
+            columns += [(ref, before, after) for before, after in sorted(names.items())]
         return Renames(tables=tuple(tables), columns=tuple(columns))
+
+    def _followed(self, ref: TableRef) -> dict[str, str]:
+        """Columns of a partition or child that are renamed with the parent's."""
+        own = self.world.schema.columns(ref)
+        return {old: new for parent in self._ancestors(ref) for old, new in self._renamed(parent) if old in own}
 
     def varying(self) -> tuple[tuple[TableRef, str], ...]:
         """Columns that got random, time or sequence-given values, by their names at the end."""
