@@ -194,11 +194,8 @@ def _retyped(case: Case, key: ObjectKey, change: Difference) -> bool:
     table = key.owner
     if table is None:
         return False
-    columns = {c for side in (change.old, change.new) if side for c in _texts(side.get("columns"))}
-    if "" in columns:  # an expression: its columns stand in the text
-        columns |= {t.name for t in code(str((change.old or {}).get("definition")), case.trial.engine)}
-    known = case.before.schema.columns(table)
-    return any(case.up.alters_column_type(table, c) for c in columns if c in known)
+    columns = {c for side in (change.old, change.new) if side for c in _columns_under(case, table, side)}
+    return any(case.up.alters_column_type(table, c) for c in columns)
 
 
 def _texts(value: Attribute) -> tuple[str, ...]:
@@ -294,12 +291,21 @@ def _rests(case: Case, key: ObjectKey, attributes: Attributes) -> bool:
     if key.kind == "column":
         return True
     names = {a: b for t, a, b in case.trial.renames.columns if t == owner}
-    columns = attributes.get("columns")
-    known = [c for c in columns if c] if isinstance(columns, tuple) else []
+    known = _columns_under(case, owner, attributes)
     if key.kind == "grant" and key.name.startswith(f"{key.table}."):
         known = [key.name[len(key.table) + 1 :]]
     left = after.columns(target)
     return not known or any(names.get(c, c) in left for c in known)
+
+
+def _columns_under(case: Case, table: TableRef, attributes: Attributes) -> set[str]:
+    """The columns that an index or a constraint is about; those of an expression stand in its text."""
+    columns = set(_texts(attributes.get("columns")))
+    if "" in columns or attributes.get("type") == "check":
+        text = str(attributes.get("expression") or attributes.get("definition") or "")
+        said = {t.name.casefold() for t in code(text, case.trial.engine) if t.name}
+        columns |= {c for c in case.before.schema.columns(table) if c.casefold() in said}
+    return columns - {""}
 
 
 def _reads_what_is_left(case: Case, attributes: Attributes) -> bool:

@@ -25,11 +25,17 @@ from seatrial.sql.world import World
 _ROW_IDS = ("rowid", "_rowid_", "oid", "ctid")
 _GONE = (Verb.DROP_TABLE, Verb.RENAME_TABLE, Verb.TRUNCATE, Verb.DELETE, Verb.INSERT, Verb.CONVERT)
 _ZONED = words("TIMESTAMPTZ TIMETZ")
+_FORMED = {
+    "postgresql": frozenset({"FLOAT4", "FLOAT8", "REAL", "DOUBLE", "INTERVAL", "BYTEA", "MONEY"}),
+    "mysql": frozenset({"FLOAT"}),
+    "mariadb": frozenset({"FLOAT"}),
+}
+_TEXTS = frozenset({"TEXT", "VARCHAR", "CHARACTER", "CHAR", "BPCHAR", "TINYTEXT", "MEDIUMTEXT", "LONGTEXT"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """One item of SET. ``nulls_only``: the value follows the session's zone, only NULL can be compared."""
+    """One item of SET. ``nulls_only``: the value follows the session's zone or forms, only NULL can be compared."""
 
     columns: tuple[str, ...]
     value: str
@@ -408,7 +414,15 @@ def _item(world: World, run: Run, update: Update, table: Table, number: int) -> 
     value = _span(run.parsed.tokens, assignment.value)
     target = [c for n in assignment.columns if (c := world.column(table, n)) is not None]
     names = tuple(c.name for c in target)
-    return Item(columns=names, value=render(value), nulls_only=_follows_zone(world, run, target, value))
+    nulls_only = _follows_zone(world, run, target, value) or _follows_form(world, run, target, value)
+    return Item(columns=names, value=render(value), nulls_only=nulls_only)
+
+
+def _follows_form(world: World, run: Run, target: list[Column], value: Tokens) -> bool:
+    """Whether a value becomes text in a form that the session decides or a cast does not share (FLOAT in MySQL)."""
+    formed = _FORMED.get(world.dialect, frozenset())
+    texts = any({t.word for t in c.type[:1]} & _TEXTS for c in target)
+    return texts and any({t.word for t in c.type[:1]} & formed for c in _read(world, run, value))
 
 
 def _follows_zone(world: World, run: Run, target: list[Column], value: Tokens) -> bool:

@@ -91,6 +91,8 @@ def _mysql(name: str, value: str, kind: str) -> str:
     found = _MYSQL_TYPE.match(kind)
     word, size = (found[1].lower(), found[2] or "") if found else ("", "")
     if word in _MYSQL_TEXTS:
+        if word in ("enum", "set") and value.strip("( )").isdigit():
+            return f"{name} + 0 <=> {value}"  # a member by its number
         length = size if word in ("char", "varchar", "nchar", "nvarchar") else ""
         return f"{_bytes(name)} <=> {_bytes(f'CAST({value} AS CHAR{length})')}"
     if word in _MYSQL_INTEGERS:
