@@ -293,7 +293,7 @@ def _rests(case: Case, key: ObjectKey, attributes: Attributes) -> bool:
     names = {a: b for t, a, b in case.trial.renames.columns if t == owner}
     known = _columns_under(case, owner, attributes)
     if key.kind == "grant" and key.name.startswith(f"{key.table}."):
-        known = [key.name[len(key.table) + 1 :]]
+        known = {key.name[len(key.table) + 1 :]}
     left = after.columns(target)
     return not known or any(names.get(c, c) in left for c in known)
 
