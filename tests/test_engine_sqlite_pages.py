@@ -2,6 +2,7 @@
 # ruff: noqa: E501 - statements are easier to read on one line
 
 import random
+import shutil
 import sqlite3
 from contextlib import closing
 
@@ -258,3 +259,48 @@ def test_a_default_that_changed_under_short_rows_is_seen(database):
     (found,) = changes(database, old, database.take("new", since=old))
     assert found.changed[0].columns == ("d",)
     assert [(r.old, r.new) for r in found.changed[0].rows] == [(("5",), ("6",)), (("5",), ("6",))]
+
+
+COMINGS_AND_GOINGS = (
+    "create table c (id integer primary key, a_id integer references a (id), v text not null, unique (v))",
+    "insert into c (a_id, v) select id, 'c' || id from a where id <= 300",
+    "create index ci on c (a_id)",
+    "",
+    "drop index ci",
+    "update c set v = v || '!' where id = 7",
+    "update c set v = 'c7' where id = 7",
+    "pragma foreign_keys = off; delete from a where id = 9",
+    "drop table c",
+    "create table c (id integer primary key, a_id integer references a (id), v text not null, unique (v))",
+    "insert into c (a_id, v) select id, 'c' || id from a where id <= 300",
+    "alter table b add column note text",
+    "alter table b drop column note",
+)
+
+
+def test_what_is_carried_over_from_any_moment_is_what_a_fresh_look_finds(tmp_path, ways):
+    """A state that was there before is looked at beside the newest one, and one that stands still not at all."""
+    for folder in ("live", "fresh"):
+        (tmp_path / folder).mkdir()
+    database = SqliteDatabase(tmp_path / "live" / "db.sqlite3", **ways)
+    run(database, BASE)
+    newest = database.take("0")
+    for number, sql in enumerate(COMINGS_AND_GOINGS, 1):
+        run(database, sql)
+        newest = database.take(str(number), since=newest)
+        fresh = SqliteDatabase(tmp_path / "fresh" / f"{number}.sqlite3", **ways)
+        shutil.copyfile(database.path, fresh.path)
+        assert fresh.take(str(number)) == newest
+        database.checkpoint()
+
+
+def test_a_moment_weighs_the_pages_that_changed_and_not_the_file(tmp_path):
+    database = SqliteDatabase(tmp_path / "live.sqlite3")
+    run(database, BASE)
+    first = database.take("first")
+    assert first.size_bytes > 20 * 4096
+    assert database.weight(first) == 0
+    database.execute("UPDATE n SET v = 'x' WHERE rowid = 1")
+    second = database.take("second", since=first)
+    assert 0 < database.weight(first) <= 3 * 4096
+    assert database.weight(second) == 0

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import difflib
 import errno
-import importlib.resources
+import gc
 import os
 import shutil
 import signal
@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 
 import click
 
-from seatrial import app, checks, config, doctor
+from seatrial import app, checks, config
 from seatrial.config import Config
 from seatrial.errors import SeatrialError
 from seatrial.model import Report
@@ -146,6 +146,7 @@ def run(project: Path, **flags: Any) -> None:
 def _run(settings: Config, folder: Path) -> int:
     _known(settings.format)
     app.check_folder(folder)  # before the work, whose result would have no place otherwise
+    gc.set_threshold(100_000, 20, 20)  # a run makes many values and few cycles; looking for those cost a twentieth
     with Progress() as progress:
         report = app.run(settings, progress)
     return _tell(report, folder, settings)
@@ -223,7 +224,9 @@ def demo(folder: Path) -> None:
     """Try it: a small shop with good and bad migrations, in FOLDER, on SQLite; a whole report in seconds."""
     if folder.exists() and any(folder.iterdir()) and not (folder / ".seatrial-demo").exists():
         raise SeatrialError(f"{folder} holds other files; give an empty folder: seatrial demo FOLDER")
-    with importlib.resources.as_file(importlib.resources.files("seatrial") / "shop") as shop:
+    from importlib import resources  # slow to load, and nothing else needs it
+
+    with resources.as_file(resources.files("seatrial") / "shop") as shop:
         shutil.copytree(shop, folder, dirs_exist_ok=True)
     (folder / ".seatrial-demo").touch()
     settings = config.load(folder)
@@ -252,6 +255,8 @@ def init(project: Path) -> None:
     path = project / "seatrial.toml"
     if path.exists():
         raise SeatrialError(f"{path} is there already; nothing was changed.")
+    from seatrial import doctor  # loads the servers of every engine
+
     path.write_text(doctor.first_settings(project), encoding="utf-8")
     click.echo(f"Wrote {path}. Next: seatrial run {project}")
 
@@ -265,6 +270,8 @@ def doctor_(project: Path, clean: bool, server: str | None) -> None:
     """Say what was found, what is missing and how to get it."""
     if server and not clean:
         raise click.UsageError("--server goes with --clean: it says which server to clean.")
+    from seatrial import doctor
+
     lines, complete = doctor.examine(project, clean=clean, server=server)
     for line in lines:
         click.echo(line)

@@ -782,6 +782,9 @@ class Database(Protocol):
 
     def release(self, moment: str) -> None: ...
 
+    def weight(self, held: Snapshot) -> int:
+        """Bytes, at most, that are free again when a moment is released."""
+
     def checkpoint(self) -> str:
         """A physical copy of the whole database to go back to; returns its handle."""
 

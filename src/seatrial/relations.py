@@ -19,7 +19,7 @@ _TEXT = re.compile(r"(?:var)?char|character|text", re.IGNORECASE)
 
 def relations(schema: Schema, configured: Sequence[Relationship] = ()) -> Iterator[tuple[ObjectKey, Attributes]]:
     """Undeclared relationships of a schema, with the attributes of a foreign key; ``inferred``: by names only."""
-    candidates = [k for k in schema if k.kind == "column" and _REFERS.fullmatch(k.name.lower())]
+    candidates = [k for k in schema if k.kind == "column" and _may_refer(k.name)]
     if not candidates and not configured:
         return
     keys, taken = _keys(schema), _declared(schema)
@@ -32,7 +32,7 @@ def relations(schema: Schema, configured: Sequence[Relationship] = ()) -> Iterat
     suggesting = {TableRef(k.namespace, k.table) for k in candidates}
     for table in (t for t in tables.values() if t in suggesting):
         for column, facts in schema.columns(table).items():
-            if (table, column) in taken or keys.get(table) == (column,):
+            if not _may_refer(column) or (table, column) in taken or keys.get(table) == (column,):
                 continue
             owner = _suggested(table, column, tables.values())
             if owner is None:
@@ -104,6 +104,10 @@ def _relation(
         "inferred": inferred,
     }
     return ObjectKey(KIND, table.namespace, table.name, name), attributes
+
+
+def _may_refer(column: str) -> bool:
+    return column[-2:].lower() == "id" and _REFERS.fullmatch(column.lower()) is not None
 
 
 def _suggested(table: TableRef, column: str, tables: Iterable[TableRef]) -> TableRef | None:

@@ -58,7 +58,7 @@ def _unequal(before: Schema, after: Schema) -> tuple[ObjectKey, ...]:
     """The objects that are not the same on both sides, places included."""
     if before == after:
         return ()
-    changed = (key for key, attributes in before.items() if after.get(key) != attributes)
+    changed = (k for k, a in before.items() if (now := after.get(k)) is not a and now != a)
     return (*changed, *(key for key in after if key not in before))
 
 
@@ -150,4 +150,6 @@ def _columns(
     """Stored columns with their names on the other side; what is generated follows from the others."""
     there = new.columns(target) if target else {}
     stored = [c for c, a in old.columns(table).items() if not a.get("generated")]
+    if not names and there.keys() >= set(stored):
+        return tuple(zip(stored, stored, strict=True))
     return tuple((c, name if (name := names.get(c, c)) in there else None) for c in stored)

@@ -15,7 +15,7 @@ from seatrial.model import Attributes, Counter, Integrity, ObjectKey, Relationsh
 from seatrial.relations import relations
 
 MOST_MADE = 50_000  # questions that are remembered
-KINDS = ("constraint", "primary key", "unique", "foreign key", "check", "index", "column")
+KINDS = frozenset({"constraint", "primary key", "unique", "foreign key", "check", "index", "column"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,9 @@ class Asker:
 
     def _declared(self, catalog: Catalog, objects: Mapping[ObjectKey, Attributes]) -> Iterator[Question]:
         for key, attributes in objects.items():
-            table = catalog.tables.get(key.table) if key.kind in KINDS else None
+            if key.kind not in KINDS or (key.kind == "column" and attributes.get("nullable")):
+                continue
+            table = catalog.tables.get(key.table)
             if table is None or table.virtual:
                 continue
             question = self._question(catalog, table, key, attributes)
@@ -84,7 +86,8 @@ class Asker:
         parent = catalog.table(str(references)) if references else None
         place = id(table), id(parent), key
         made = self._made.get(place)
-        if made is None or made.attributes != attributes or (references and parent is None):
+        is_known = made is not None and (made.attributes is attributes or made.attributes == attributes)
+        if made is None or not is_known or (references and parent is None):
             if len(self._made) > MOST_MADE:
                 self._made.clear()
             made = self._made[place] = _Made(table, parent, attributes, _question(catalog, table, key, attributes))

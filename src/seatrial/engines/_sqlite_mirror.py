@@ -35,20 +35,20 @@ def unit_of(path: Path) -> int:
 class Layer:
     """Old contents of pages, by page number."""
 
-    __slots__ = ("_file", "_size", "places")
+    __slots__ = ("_file", "places", "size")
 
     def __init__(self, folder: Path) -> None:
         self._file = tempfile.SpooledTemporaryFile(IN_MEMORY, dir=str(folder))  # noqa: SIM115 - it has no name to leave behind
-        self._size = 0
+        self.size = 0
         self.places: dict[int, tuple[int, int]] = {}
 
     def add(self, page: int, content: bytes) -> None:
         """Keep a page, the first time that it is added."""
         if page not in self.places:
-            self._file.seek(self._size)
+            self._file.seek(self.size)
             self._file.write(content)
-            self.places[page] = self._size, len(content)
-            self._size += len(content)
+            self.places[page] = self.size, len(content)
+            self.size += len(content)
 
     def read(self, page: int) -> bytes:
         place, length = self.places[page]
@@ -75,6 +75,11 @@ class State:
     @property
     def count(self) -> int:
         return -(-self.size // self.mirror.unit)
+
+    @property
+    def weight(self) -> int:
+        """Bytes that are kept for it beside the mirror."""
+        return sum(layer.size for layer in self.layers)
 
     def pages(self) -> Pages:
         """Its pages, to be read before anything more is taken in."""

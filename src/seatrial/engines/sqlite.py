@@ -229,6 +229,11 @@ class SqliteDatabase:
         if kept is not None:
             self._forget(kept.state)
 
+    def weight(self, held: Snapshot) -> int:
+        """The pages that changed before the next moment; all else stands in the mirror."""
+        kept = self._moments.get(held.moment)
+        return kept.state.weight if kept is not None else 0
+
     def _take_in(self) -> State:
         """The file as it is now."""
         self._settle()

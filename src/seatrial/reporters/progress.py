@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 import sys
 from types import TracebackType
-from typing import TextIO
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as Bar
-from rich.text import Text
+from typing import TYPE_CHECKING, TextIO
 
 from seatrial.model import Event
 from seatrial.reporters import words
 from seatrial.reporters.terminal import Look
+
+if TYPE_CHECKING:  # rich is slow to load, and only a terminal needs it
+    from rich.progress import Progress as Bar
+    from rich.progress import TaskID
 
 
 def look(stream: TextIO | None = None) -> Look:
@@ -22,11 +21,15 @@ def look(stream: TextIO | None = None) -> Look:
     stream = stream or sys.stdout
     dumb = os.environ.get("TERM") == "dumb"
     encoding = (stream.encoding or "ascii").lower().replace("-", "")
-    console = Console(file=stream)
     colour = stream.isatty() and not dumb and not os.environ.get("NO_COLOR")
-    return Look(
-        width=min(console.width, 100) if stream.isatty() else 80, colour=colour, ascii=dumb or encoding != "utf8"
-    )
+    width = _width(stream) if stream.isatty() else 80
+    return Look(width=width, colour=colour, ascii=dumb or encoding != "utf8")
+
+
+def _width(stream: TextIO) -> int:
+    from rich.console import Console
+
+    return min(Console(file=stream).width, 100)
 
 
 class Progress:
@@ -61,6 +64,8 @@ class Progress:
             print(shown, file=self._stream, flush=True)
 
     def _draw(self, bar: Bar, event: Event) -> None:
+        from rich.text import Text
+
         if event.kind == "note":
             bar.console.print(Text(words.line(event.text)))
             return
@@ -81,6 +86,10 @@ class Progress:
 
 
 def _bar(stream: TextIO) -> Bar:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bar
+
     step = TextColumn("{task.fields[step]}", markup=False)
     return Bar(
         BarColumn(bar_width=20),

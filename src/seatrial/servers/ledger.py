@@ -67,13 +67,16 @@ class Run:
     def record(self, **facts: str) -> None:
         """Write down a thing before it is made; on disk when this returns."""
         self._entries.append(facts)
-        self._append("made", facts)
+        with self._ledger() as file:
+            _write(file, "made", facts)
+            os.fsync(file.fileno())
 
     def forget(self, **facts: str) -> None:
-        """Strike off a thing that is gone."""
+        """Strike off a thing that is gone. Waits for no disk: who cleans finds that it is not there."""
         if facts in self._entries:
             self._entries.remove(facts)
-            self._append("gone", facts)
+            with self._ledger() as file:
+                _write(file, "gone", facts)
 
     @property
     def entries(self) -> tuple[Facts, ...]:
@@ -86,11 +89,13 @@ class Run:
             shutil.rmtree(self.folder, ignore_errors=True)
         self._lock.close()
 
-    def _append(self, what: str, facts: Facts) -> None:
-        with (self.folder / "ledger").open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"what": what, **facts}, sort_keys=True) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+    def _ledger(self) -> IO[str]:
+        return (self.folder / "ledger").open("a", encoding="utf-8")
+
+
+def _write(file: IO[str], what: str, facts: Facts) -> None:
+    file.write(json.dumps({"what": what, **facts}, sort_keys=True) + "\n")
+    file.flush()
 
 
 @dataclass(frozen=True, slots=True)

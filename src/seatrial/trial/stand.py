@@ -163,7 +163,7 @@ class Stand:
         for letter in "BCD":
             if (moment := f"{index}:{letter}") != standing:
                 self.database.release(moment)
-        while len(self.held) > 1 and sum(s.size_bytes for s in self.held.values()) > CHAIN_BYTES:
+        while len(self.held) > 1 and sum(map(self.database.weight, self.held.values())) > CHAIN_BYTES:
             self.drop(min(self.held))
 
     @property
