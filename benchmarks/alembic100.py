@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -52,7 +51,7 @@ def project(migrations: int) -> Path:
     return folder
 
 
-def _timed(command: Sequence[str], folder: Path, conftest: str = "") -> Cost:
+def _timed(command: Sequence[str], folder: Path, conftest: str = "", **environ: str) -> Cost:
     """What a command costs in a project with a new database; it has to succeed."""
     (folder / "app.db").unlink(missing_ok=True)
     (folder / "tests").mkdir(exist_ok=True)
@@ -60,7 +59,13 @@ def _timed(command: Sequence[str], folder: Path, conftest: str = "") -> Cost:
     (folder / "pytest.ini").write_text("[pytest]\ntestpaths = tests\n")
 
     def run() -> None:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env={**os.environ, "NO_COLOR": "1"})
+        done = subprocess.run(
+            command,
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            env={**common.usual_environ(), "NO_COLOR": "1", **environ},
+        )
         if done.returncode:
             raise SystemExit(f"{' '.join(command)} failed:\n{(done.stdout + done.stderr)[-3000:]}")
 
@@ -80,7 +85,13 @@ def seatrial(migrations: int, python: Path) -> Cost:
 
 
 def plain(migrations: int, python: Path) -> Cost:
+    """Python keeps the bytecode of the revisions beside them: the second call reads it."""
     return _timed([str(python), "-c", PLAIN], project(migrations))
+
+
+def plain_without_bytecode(migrations: int, python: Path) -> Cost:
+    """As in many containers: every call compiles every revision."""
+    return _timed([str(python), "-c", PLAIN], project(migrations), PYTHONDONTWRITEBYTECODE="1")
 
 
 def pytest_mrt(migrations: int, python: Path) -> Cost:
@@ -105,6 +116,7 @@ def main(repeat: int = 3, **_: object) -> None:
             "100": lambda: seatrial(100, python),
             "25": lambda: seatrial(25, python),
             "plain": lambda: plain(100, python),
+            "compiling": lambda: plain_without_bytecode(100, python),
         },
     )
     taken |= common.interleaved(
@@ -115,6 +127,7 @@ def main(repeat: int = 3, **_: object) -> None:
         ("seatrial run, 100 migrations", ours, "", ""),
         ("seatrial run, 25 migrations", taken["25"], ours.against(taken["25"]), "4 (linear)"),
         ("(a) 300 alembic.command calls in one process", taken["plain"], ours.against(taken["plain"]), "0.33"),
+        ("(a) with PYTHONDONTWRITEBYTECODE=1", taken["compiling"], ours.against(taken["compiling"]), "0.33"),
         ("(b) pytest-mrt 1.9.1, up-down test only", taken["mrt"], ours.against(taken["mrt"]), "0.20"),
         ("(b) pytest-alembic 0.13.1, without rows", taken["alembic"], ours.against(taken["alembic"]), "-"),
     ]

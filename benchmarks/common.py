@@ -25,6 +25,11 @@ def python_of(venv: Path) -> Path:
     return venv / ("Scripts" if os.name == "nt" else "bin") / "python"
 
 
+def usual_environ() -> dict[str, str]:
+    """The environment, with bytecode kept as Python usually does: a set-up that switches it off pays at each start."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+
 def venv(name: str, *requirements: str, no_deps: Sequence[str] = ()) -> Path:
     """The Python of a virtual environment that holds these packages; made once, again where the list has changed."""
     folder = CACHE / "venvs" / name
@@ -68,7 +73,7 @@ def seatrial(project: Path, *arguments: str, environ: Mapping[str, str] | None =
         [*SEATRIAL, "run", str(project), "--report", str(out), "--format", "markdown,json", *arguments],
         capture_output=True,
         text=True,
-        env={**os.environ, **(environ or {})},
+        env={**usual_environ(), **(environ or {})},
     )
     seconds = time.perf_counter() - begun
     path = out / "report.json"
