@@ -334,3 +334,20 @@ def test_where_room_is_short_copies_are_made_by_an_engine_that_refuses(mysql_ser
     finally:
         large.unlink()
         one.close()
+
+
+def test_a_database_that_is_only_half_made_is_dropped(
+    mysql_server: MysqlServer, monkeypatch: pytest.MonkeyPatch
+) -> None:  # noqa: F811, E501
+    """Found: a disk was full by the time that the marker was written, and the database stayed."""
+    before, plain = set(mysql_server.maintain("SHOW DATABASES")), mysql_server.maintain
+
+    def full(sql: str) -> list[tuple[str | None, ...]]:
+        if sql.startswith("INSERT INTO"):
+            raise ServerError("the disk is full")
+        return plain(sql)
+
+    monkeypatch.setattr(mysql_server, "maintain", full)
+    with pytest.raises(ServerError, match="the disk is full"):
+        mysql_server.create()
+    assert set(plain("SHOW DATABASES")) == before

@@ -15,6 +15,7 @@ from seatrial.config import ServerConfig
 from seatrial.model import Status
 from seatrial.servers import _mysql_local as local_server
 from seatrial.servers import ledger, process
+from seatrial.servers._mysql_target import Target
 
 SLOW_LOSS = (f"CREATE TABLE half (id INT); SELECT SLEEP(1.5); {LOSS[0]}", f"{LOSS[1]} DROP TABLE half;")
 
@@ -152,3 +153,31 @@ def test_server_killed_and_restarted_in_the_middle_of_up(mysql_server, mysql_sta
         assert asked(target.connect(None), "SHOW DATABASES LIKE 'seatrial%'") == []
     finally:
         mortal.close()
+
+
+def test_own_server_killed_in_the_middle_of_up(mysql_server, mysql_state, tmp_path, monkeypatch):  # noqa: F811
+    """The throwaway server that we started is started again; what the first had committed by then is gone with it."""
+    started: list[process.Running] = []
+    plain = local_server.start
+
+    def start(run: ledger.Run, engine: str, programs: str | None = None) -> process.Running:
+        started.append(plain(run, engine, programs))
+        return started[-1]
+
+    monkeypatch.setattr(local_server, "start", start)
+    busy = "SELECT ID FROM information_schema.PROCESSLIST WHERE INFO LIKE '%SLEEP(1.5)%' AND DB LIKE 'seatrial%'"
+
+    def act(over) -> None:
+        once(lambda: bool(started), over)
+        target = Target(user="root", unix_socket=str(local_server.socket(started[0].folder)))
+        admin = target.connect(None)
+        if once(lambda: bool(asked(admin, busy)), over):
+            os.kill(started[0].process.pid, signal.SIGKILL)
+
+    with meanwhile(act):
+        address = ServerConfig(engine=mysql_server.engine)
+        report = disturbed(tmp_path, [SLOW_LOSS], address, {}, pauses=(0.2, 1, 2))
+    assert rules(report) == ["values-lost"]
+    assert strategies(report) == [("reset-test-db", True)]
+    assert len(started) == 2
+    assert [s.folder.exists() for s in started] == [False, False]

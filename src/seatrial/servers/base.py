@@ -182,7 +182,14 @@ class DatabaseServer(ABC):
     def create(self) -> Database:
         """A new, empty, marked database."""
         self._revive()
-        database = self._open(self, self._new_database())
+        before = self._run.entries
+        try:
+            database = self._open(self, self._new_database())
+        except BaseException:  # half made, and nobody else knows of it
+            for facts in reversed([e for e in self._run.entries if e not in before and e["kind"] == self.facts_kind]):
+                with contextlib.suppress(ServerError):
+                    self.drop_database(facts["name"])
+            raise
         self._databases.append(database)
         return database
 

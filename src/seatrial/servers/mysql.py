@@ -24,6 +24,10 @@ _OLDEST = {"mysql": (8, 0), "mariadb": (10, 6)}  # 10.5 does not say which index
 _UTF8 = "CHARACTER SET utf8mb4"
 _NO_TABLES = ("", "mysql", "information_schema", "performance_schema", "sys")
 _PATIENCE = "SET SESSION lock_wait_timeout = 10"  # by default a DROP DATABASE waits a day or a year for others
+_ADVICE = {
+    **dict.fromkeys((1044, 1045, 1142, 1143, 1227, 1370, 1410, 1419), "Check the rights of its user."),
+    **dict.fromkeys((1021, 1114, 1878, 3675), "Give the server room where it keeps its data."),
+}
 _HOLDERS = {
     "mysql": "SELECT DISTINCT t.PROCESSLIST_ID, t.PROCESSLIST_USER FROM performance_schema.metadata_locks l"
     " JOIN performance_schema.threads t ON t.THREAD_ID = l.OWNER_THREAD_ID"
@@ -98,7 +102,8 @@ class MysqlServer(DatabaseServer):
             return list(cursor.fetchall())
         except (pymysql.err.MySQLError, OSError) as error:
             words = self.target.clean_of_secrets(str(error.args[-1] if error.args else error))
-            raise ServerError(f"{self.target.redacted} refused: {words}. Check the rights of its user.") from None
+            advice = _ADVICE.get(error.args[0] if error.args else 0, "See in the server's log what is wrong there.")
+            raise ServerError(f"{self.target.redacted} refused: {words}. {advice}") from None
 
     def _alive(self) -> Any:
         """The server's own connection, opened again where the server has closed it (wait_timeout), with its lock."""
