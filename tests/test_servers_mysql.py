@@ -337,8 +337,9 @@ def test_where_room_is_short_copies_are_made_by_an_engine_that_refuses(mysql_ser
 
 
 def test_a_database_that_is_only_half_made_is_dropped(
-    mysql_server: MysqlServer, monkeypatch: pytest.MonkeyPatch
-) -> None:  # noqa: F811, E501
+    mysql_server: MysqlServer,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Found: a disk was full by the time that the marker was written, and the database stayed."""
     before, plain = set(mysql_server.maintain("SHOW DATABASES")), mysql_server.maintain
 
