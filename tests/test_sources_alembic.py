@@ -566,6 +566,23 @@ def test_url_with_percent_signs(tmp_path):
         assert runner.up(source.discover()[0]).error is None
 
 
+def test_an_env_that_insists_on_a_connection_of_its_caller(tmp_path, database):
+    """As Dagster's: `alembic upgrade` itself cannot run it."""
+    env = """\
+        from alembic import context
+
+        connection = context.config.attributes.get("connection", None)
+        if connection is None:
+            raise Exception("No connection set in alembic config.")
+        context.configure(connection=connection)
+        with context.begin_transaction():
+            context.run_migrations()
+    """
+    folder = project(tmp_path, revision("a", **table("t")), revision("b", "a", up="op.execute('oops')"), env=env)
+    assert {(step, error.statement) for step, error in walk(folder, database)} == {("b", "oops")}
+    assert "t" in tables(database)
+
+
 def test_async_env(tmp_path, database):
     pytest.importorskip("aiosqlite", reason="aiosqlite is not installed")
     assert walk(project(tmp_path, revision("a", **table("t")), env=ASYNC_ENV), database) == []

@@ -192,9 +192,19 @@ class Project:
             step.migration_fn = observer.watched(act)
             return [step]
 
+        def run() -> None:
+            with EnvironmentContext(self.config, self.script, fn=one_step, destination_rev=revision.revision):
+                self._run_env()
+
         self._configure(revision, up, request)
-        with EnvironmentContext(self.config, self.script, fn=one_step, destination_rev=revision.revision):
-            self._run_env()
+        self.config.attributes = asked = Asked()
+        try:
+            run()
+        except Exception:
+            if observer.ran or guard.refused or not asked.connection:
+                raise
+            with connected(request["url"]) as asked["connection"]:
+                run()
 
     def _configure(self, revision: Any, up: bool, request: dict[str, Any]) -> None:
         """What the command line would have set (alembic/config.py: CommandLine)."""
@@ -233,6 +243,34 @@ class Project:
         module = importlib.util.module_from_spec(spec)
         exec(self._code[path], module.__dict__)
         return module
+
+
+class Asked(dict):  # type: ignore[type-arg] # Python 3.8
+    """Alembic's ``config.attributes``, where a program that calls Alembic hands its connection to env.py.
+
+    Most env.py make an engine where there is none (Alembic's cookbook, "Sharing a Connection"); some insist on it.
+    """
+
+    connection = False
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        self.connection = self.connection or key == "connection"
+        return super().get(key, default)
+
+    def __getitem__(self, key: Any) -> Any:
+        self.connection = self.connection or key == "connection"
+        return super().__getitem__(key)
+
+
+@contextlib.contextmanager
+def connected(url: str) -> Iterator[Any]:
+    """A connection as such a program would hand over; its work is kept."""
+    from sqlalchemy import create_engine
+
+    with create_engine(url).connect() as connection:
+        yield connection
+        with contextlib.suppress(AttributeError):  # SQLAlchemy 1.4 commits by itself
+            connection.commit()
 
 
 def nothing(**settings: Any) -> None:
