@@ -119,6 +119,23 @@ def rows_lost() -> Iterator[When]:
     yield when(UNKNOWN, Run(says="SET @q = CONCAT('delete from ', 't'); PREPARE s FROM @q; EXECUTE s", does=GONE), engine="mysql")
 
 
+def history_lost() -> Iterator[When]:
+    """Old versions of rows, of which only MariaDB keeps any."""
+    gone = TableDiff(table=T, key=("id",), columns=("id", "v"), lost_count=1, lost=(Row(key=("1",)),))
+
+    def case(said: str, versioned: bool, kept: int) -> When:
+        def keeps(trial: Trial) -> Trial:
+            assert trial.after_up is not None
+            tables = tuple(replace(s, history=kept) if s.table == T else s for s in trial.after_up.tables)
+            return replace(trial, after_up=replace(trial.after_up, tables=tables), history_changes=(gone,))
+
+        return when(said, engine="mariadb", a={TABLE: {"system_versioned": True}}, b={TABLE: {"system_versioned": versioned}}, then=keeps)
+
+    yield case("Up ended the system versioning of t, and its history with it", False, 0)
+    yield case("What up left as t holds no history at all", True, 0)
+    yield case(UNKNOWN, True, 2)
+
+
 def rows_left() -> Iterator[When]:
     more = "INSERT INTO t VALUES (3, 'c', 'z', 1)"
     yield when("up inserts them (`INSERT INTO t VALUES (3, 'c', 'z', 1)`) and down does not delete them", more)
@@ -709,6 +726,7 @@ def chain_failed() -> Iterator[When]:
 
 SYMPTOMS = [
     Symptom("rows-lost", "t", tuple(rows_lost())),
+    Symptom("rows-lost", "t", tuple(history_lost()), about="of the history"),
     Symptom("rows-left-behind", "t", tuple(rows_left())),
     Symptom("values-lost", "t", tuple(values_lost())),
     Symptom("conversion-loss", "t", tuple(converted())),
