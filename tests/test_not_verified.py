@@ -85,7 +85,7 @@ down_revision = "0001"
 points = sa.table("points", sa.column("id"), sa.column("x"), sa.column("y"))
 def upgrade():
     op.add_column("points", sa.Column("y", sa.Integer))
-    op.execute(points.update().where({where}).values(y=1))
+    op.execute(points.update().where({where}).values(y={value}))
 def downgrade():
     with op.batch_alter_table("points") as batch:
         batch.drop_column("y")
@@ -102,16 +102,24 @@ def downgrade():
 LIMITED = "points.c.id.in_(sa.select(points.c.id).where(points.c.y.is_(None)).limit(2).scalar_subquery())"
 
 
-@pytest.mark.parametrize(("where", "told"), [(LIMITED, True), ("points.c.id == 2", False)])
-def test_a_batch_with_bound_values(tmp_path, where, told):
+@pytest.mark.parametrize(
+    ("where", "value", "told", "rules"),
+    [
+        (LIMITED, "1", False, ["backfill-incomplete"]),  # whole numbers and texts are literals as well
+        (LIMITED, "1.5", True, []),  # a float would be of another type
+        ("points.c.id == 2", "1", False, []),
+    ],
+)
+def test_a_batch_with_bound_values(tmp_path, where, value, told, rules):
     versions = tmp_path / "migrations" / "versions"
     versions.mkdir(parents=True)
     (versions / "0001.py").write_text(BASE)
-    (versions / "0002.py").write_text(ALEMBIC.format(where=where))
+    (versions / "0002.py").write_text(ALEMBIC.format(where=where, value=value))
     (tmp_path / "migrations" / "env.py").write_text(ENV)
     (tmp_path / "alembic.ini").write_text("[alembic]\nscript_location = migrations\nsqlalchemy.url = sqlite:///a.db\n")
     report = trial_fixtures.tested(tmp_path)
-    assert report.status is Status.PASSED
+    assert report.status is (Status.FAILED if rules else Status.PASSED)
+    assert [f.rule for f in report.migrations[-1].findings] == rules
     said = {d.what: (d.why, d.rule) for d in report.not_verified}
     why = "its batches could not be read: its values were bound apart from its text"
     assert said == ({"the backfill of points.y": (why, "backfill-incomplete")} if told else {})

@@ -404,6 +404,7 @@ class Statement:
     rows: int | None = None
     locks: tuple[Lock, ...] = ()
     parameters: str = ""  # bound values as text, shortened
+    bound: str = ""  # ``sql`` with them as literals; empty: none, or not every one can be written so without a change
     rewrites: tuple[str, ...] = ()  # tables that it rewrote
     undone: bool = False  # refused, or taken back with its transaction
 
@@ -474,7 +475,7 @@ class Step:
     @property
     def texts(self) -> list[str]:
         """All that the step says, for whoever asks what it meant."""
-        return [*self.said, *(s.sql for s in self.statements)]
+        return [*self.said, *(s.bound or s.sql for s in self.statements)]
 
 
 # --- the trace --------------------------------------------------------------------------------------------------------

@@ -37,6 +37,10 @@ QUOTED = (
 )
 
 
+TOLD = re.compile(r"`\s*(?:insert|update|delete|replace|merge|with|select|values)\b[^`]*`", re.IGNORECASE)
+"""A statement in a sentence: its numbers may be stored values."""
+
+
 def redact(report: Report) -> Report:
     """The same report with no stored value in it. A report that is redacted already stays as it is."""
     if report.redacted:
@@ -75,7 +79,7 @@ def words(text: str) -> str:
     """A message without what an engine quotes in it."""
     for pattern, instead in QUOTED:
         text = pattern.sub(instead, text)
-    return text
+    return TOLD.sub(lambda found: NUMBER.sub(GONE, found[0]), text)
 
 
 def sql(text: str) -> str:
@@ -137,7 +141,7 @@ def _trial(trial: Trial) -> Trial:
 
 
 def _step(step: Step) -> Step:
-    statements = tuple(replace(s, sql=sql(s.sql), parameters="") for s in step.statements)
+    statements = tuple(replace(s, sql=sql(s.sql), parameters="", bound="") for s in step.statements)
     return replace(step, statements=statements, error=step.error and _error(step.error))
 
 

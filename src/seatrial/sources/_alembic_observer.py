@@ -36,6 +36,8 @@ _READS = re.compile(r"\s*(?:SELECT|PRAGMA|EXPLAIN|SHOW|VALUES|DESCRIBE)\b", re.I
 _CONTROL = re.compile(r"\s*(?:--|BEGIN|COMMIT|ROLLBACK|SAVEPOINT|RELEASE|END)", re.IGNORECASE)
 _UNSEEN = re.compile(r"\bcursor\s*\(|\braw_connection\s*\(|\bdriver_connection\b|\bdbapi_connection\b|\bsubprocess\b")
 _SHORT = 300
+_LONG = 4000
+_PLAIN = {int, str, bool, type(None)}  # a float or a date would be of another type as a literal
 _SESSION = "seatrial session"  # the server's id of a pooled connection
 
 
@@ -253,11 +255,12 @@ class Observer:
         if not self._recording:
             return
         rows = getattr(cursor, "rowcount", -1)
-        entry = {
+        entry: dict[str, Any] = {
             "sql": statement.strip(),
             "duration_ms": (now - self._started) * 1000,
             "rows": rows if isinstance(rows, int) and rows >= 0 else None,
             "parameters": short(parameters) if parameters else "",
+            "values": None if many else plain(parameters),
             "locks": [],
             "rewrites": [],
             "announced": self._announced,
@@ -420,6 +423,16 @@ def short(parameters: Any) -> str:
     text = repr(parameters[0] if many else parameters)
     text = text if len(text) <= _SHORT else text[:_SHORT] + " ..."
     return f"{text} and {len(parameters) - 1} more" if many else text
+
+
+def plain(parameters: Any) -> Any:
+    """Bound values where each is a whole number, a text, a truth value or NULL, as literals are; else None."""
+    values = list(parameters.values()) if isinstance(parameters, dict) else parameters
+    if not parameters or not isinstance(values, (list, tuple)) or not {type(v) for v in values} <= _PLAIN:
+        return None
+    if sum(len(v) for v in values if isinstance(v, str)) > _LONG:
+        return None
+    return dict(parameters) if isinstance(parameters, dict) else list(values)
 
 
 def _text(path: str) -> str:

@@ -32,6 +32,7 @@ from seatrial.sources._alembic_detect import detect, toml_section
 from seatrial.sources._alembic_locks import Overheard
 from seatrial.sources.settings import Adjustable, Layout, SourceSettings, relative
 from seatrial.sources.sqlfiles import _common as common
+from seatrial.sql.bind import bound
 from seatrial.sql.lacking import explained
 
 # What tells one server's database from any other: asked through Seatrial's own connection and through the project's.
@@ -262,7 +263,8 @@ class AlembicRunner:
 
     def _read(self, answer: Mapping[str, Any]) -> Step:
         error = self._error(answer["error"]) if answer["error"] else None
-        exact, statements = bool(answer["locks_exact"]), tuple(_statement(entry) for entry in answer["statements"])
+        exact, engine = bool(answer["locks_exact"]), self._database.engine
+        statements = tuple(_statement(entry, engine) for entry in answer["statements"])
         some = Observed.SAMPLED if any(s.locks for s in statements) else Observed.NOT_OBSERVED
         return Step(
             duration_ms=answer["duration_ms"],
@@ -298,12 +300,13 @@ def _lost(error: Mapping[str, Any]) -> bool:
     return not error["code"] and error["type"] in ("OperationalError", "InterfaceError")
 
 
-def _statement(entry: Mapping[str, Any]) -> Statement:
+def _statement(entry: Mapping[str, Any], dialect: str) -> Statement:
     return Statement(
         sql=entry["sql"],
         duration_ms=entry["duration_ms"],
         rows=entry["rows"],
         parameters=entry["parameters"],
+        bound="" if (values := entry.get("values")) is None else bound(entry["sql"], dialect, values),
         locks=tuple(Lock(table=k["table"], mode=k["mode"], held_ms=k.get("held_ms")) for k in entry.get("locks", ())),
         rewrites=tuple(entry.get("rewrites", ())),
         undone=bool(entry.get("undone")),

@@ -214,7 +214,7 @@ def _stayed(step: Step) -> list[str]:
     """The statements whose work was not taken back; the one that the database refused did none."""
     refused = step.error.statement if step.error else None
     return [
-        s.sql
+        s.bound or s.sql
         for i, s in enumerate(step.statements, start=1)
         if not s.undone and not (i == len(step.statements) and s.sql == refused)
     ]

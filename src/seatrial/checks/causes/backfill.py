@@ -32,7 +32,7 @@ def _of(case: Case, probe: ProbeResult) -> Backfill | None:
 
 
 def _ran(case: Case, backfill: Backfill) -> list[Statement]:
-    return [s for s in case.trial.up.statements if s.sql in backfill.batches]
+    return [s for s in case.trial.up.statements if (s.bound or s.sql) in backfill.batches]
 
 
 def _cut_off(case: Case, backfill: Backfill) -> Iterator[Cause]:
