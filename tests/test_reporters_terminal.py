@@ -10,7 +10,7 @@ import pytest
 from report_examples import FINDINGS, HOSTILE, additive, failed, hostile, nothing, passed, report, untested
 from rich.cells import cell_len
 
-from seatrial.model import Event, Status
+from seatrial.model import Event, Retry, Status
 from seatrial.reporters.progress import Progress, look
 from seatrial.reporters.terminal import Look, render
 
@@ -71,6 +71,17 @@ def test_what_stays_the_same_is_told_once():
     text = " ".join(render(report(first, *later)).split())
     assert "Also seen 0001 and 2 later migrations: column-order-changed (LOW, down) orders: " in text
     assert text.count("column-order-changed (LOW, down)") == 1
+
+
+def test_a_retry_says_what_it_did():
+    done = tuple(f"users {i}: left out, it cannot be saved" for i in range(7))
+    retry = Retry(strategy="fix-seed-data", migration="0001", attempt=1, reason="x", succeeded=True, actions=done)
+    text = render(replace(report(additive()), retries=(retry,)))
+    assert (
+        "Retries\n  0001: fix-seed-data succeeded (attempt 1): x\n      users 0: left out, it cannot be saved\n" in text
+    )
+    assert "      users 4: left out, it cannot be saved\n      and 2 more, which the report lists\n" in text
+    assert "Retries" not in render(report(additive()))
 
 
 def test_many_that_were_not_selected_are_counted():

@@ -18,6 +18,7 @@ PLAIN_MARKS = {Status.PASSED: "ok  ", Status.FAILED: "FAIL", Status.ERROR: "ERR 
 COLOURS = {Status.PASSED: "32", Status.FAILED: "31", Status.ERROR: "33", Status.SKIPPED: "2"}
 BOLD, DIM = "1", "2"
 CHANGES = 5
+ACTIONS = 5  # of a retry that are shown
 NARROW = 72  # columns below which a line has no room for the kind
 
 
@@ -192,8 +193,16 @@ def _later(count: int) -> str:
     return f" and {number(count, 'later migration')}" if count else ""
 
 
-def _retries(report: Report, look: Look) -> Iterable[str]:
-    return _section("Retries", map(words.retry, report.retries), look)
+def _retries(report: Report, look: Look) -> Iterator[str]:
+    """Each attempt, and the first things that it did."""
+    if report.retries:
+        yield look.paint("Retries", BOLD)
+    for retry in report.retries:
+        yield from _wrapped("  ", words.retry(retry), look)
+        for action in retry.actions[:ACTIONS]:
+            yield from _wrapped("      ", action, look)
+        if (left := len(retry.actions) - ACTIONS) > 0:
+            yield f"      and {left:,} more, which the report lists"
 
 
 def _not_verified(report: Report, look: Look) -> Iterable[str]:
