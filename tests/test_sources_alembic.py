@@ -579,7 +579,8 @@ def test_an_env_that_insists_on_a_connection_of_its_caller(tmp_path, database):
             context.run_migrations()
     """
     folder = project(tmp_path, revision("a", **table("t")), revision("b", "a", up="op.execute('oops')"), env=env)
-    assert {(step, error.statement) for step, error in walk(folder, database)} == {("b", "oops")}
+    failed = walk(folder, database)
+    assert {step for step, _ in failed} == {"b"} and failed[0][1].statement == "oops"
     assert "t" in tables(database)
 
 
