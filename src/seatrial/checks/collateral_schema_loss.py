@@ -136,6 +136,9 @@ def _comparable(case: Case, objects: Mapping[ObjectKey, Attributes]) -> Schema:
     prefix = re.compile(rf'(?<![\w"$.])(?:{names})\.(?=[\w"])') if moving else None
 
     def plain(name: str, value: Attribute) -> Attribute:
+        if name in ("inherits", "partition_of") and value:
+            texts = [prefix.sub("", v) if prefix else v for v in _texts(value) or (str(value),)]
+            return tuple(v.replace('"', "") for v in texts)
         if not isinstance(value, str) or name not in (*TEXTS, "type", "references"):
             return value
         bare = prefix.sub("", value) if prefix else value
@@ -237,12 +240,12 @@ def _moved(
     def attribute(name: str, value: Attribute) -> Attribute:
         if name in ("terms", "keys") and isinstance(value, tuple):
             return tuple(text(v) for v in value)
-        if name == "inherits" and isinstance(value, tuple):
-            return tuple(next((str(b) for a, b in tables.items() if str(a) == v), v) for v in value)
+        if name in ("inherits", "partition_of") and value:
+            return tuple(_now(v, tables) for v in _texts(value) or (str(value),))
         if isinstance(value, tuple):
             known = other if name == "referenced_columns" else mine
             return tuple(known.get(v, v) for v in value)
-        if name in ("references", "partition_of"):
+        if name == "references":
             return next((str(b) for a, b in tables.items() if str(a) == value), value)
         return text(value) if isinstance(value, str) and name in TEXTS else value
 
@@ -260,6 +263,12 @@ def _moved(
     else:
         name = key.name
     return ObjectKey(key.kind, namespace, table, name), {n: attribute(n, v) for n, v in attributes.items()}
+
+
+def _now(label: str, tables: Mapping[TableRef, TableRef]) -> str:
+    """What a parent, as the engine writes it, is called now."""
+    bare = label.replace('"', "")
+    return next((str(b) for a, b in tables.items() if str(a) == bare), label)
 
 
 TEXTS = {"definition", "expression", "predicate", "default", "generated", "partition_key", "using", "check"}

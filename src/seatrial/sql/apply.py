@@ -342,9 +342,22 @@ def _update(world: World, event: Event, parsed: Parsed, run: Run) -> None:
             if table is None or column is None:
                 continue
             world.mentioned.setdefault(column, set()).add(event.index)
-            if varies(parsed.tokens[assignment.value.first : assignment.value.last], world.dialect):
+            value = parsed.tokens[assignment.value.first : assignment.value.last]
+            if varies(value, world.dialect) or _gives_varying(world, run, value):
                 world.varying.add((table, column))
             world.events.append(Event(event.index, Verb.UPDATE, table, column, effect))
+
+
+def _gives_varying(world: World, run: Run, value: Tokens) -> bool:
+    """Whether a value, or what its sub-select gives, comes from a column that varies."""
+    given = value[: next((i for i, t in enumerate(value) if t.word == "FROM"), len(value))]
+    for i, token in enumerate(given):
+        qualified = i > 1 and given[i - 1].word == "."
+        groups = [run.tables.get(world.fold(given[i - 2].name), set())] if qualified else run.tables.values()
+        tables: set[Table] = set().union(*groups)
+        if token.name and any((t, t.columns.get(world.fold(token.name))) in world.varying for t in tables):
+            return True
+    return False
 
 
 def _assigned_table(world: World, assignment: Assignment, table: Table | None, run: Run) -> Table | None:
