@@ -752,17 +752,27 @@ def test_postgresql_autocommit_and_errors(tmp_path, postgresql):
         "with op.get_context().autocommit_block():\n        op.execute('CREATE INDEX CONCURRENTLY i ON t (x)')"
     )
     deferred = "op.execute('INSERT INTO t VALUES (1, NULL), (1, NULL)')"
+    mixed = (
+        "op.execute('ALTER TABLE t RENAME x TO z')\n    with op.get_context().autocommit_block():\n"
+        "        op.execute('VACUUM t')\n    op.execute('DELETE FROM t')\n    op.execute('SELECT nonsense')"
+    )
     folder = project(
         tmp_path,
         revision("a", up="op.execute('CREATE TABLE t (id int UNIQUE DEFERRABLE INITIALLY DEFERRED, x text)')"),
         revision("b", "a", up=concurrently),
         revision("c", "b", up=deferred),
         revision("d", "b", up="op.execute('SET ROLE nobody_at_all')"),
+        revision("e", "b", up=mixed),
     )
     source = sources.find(folder)
     with running(source, postgresql) as runner:
-        first, second, third, fourth = [runner.up(m) for m in source.discover()]
+        first, second, third, fourth, fifth = [runner.up(m) for m in source.discover()]
     assert first.in_transaction
+    assert [s.undone for s in third.statements] == [True]
+    # what stood before the autocommit block is committed by it, what follows is taken back
+    assert [s.undone for s in fifth.statements] == [False, False, True, True]
+    assert [len(s.locks) for s in fifth.statements] == [1, 0, 1, 0]
+    assert (fifth.in_transaction, fifth.locks_observed, bool(fifth.locks_note)) == (False, Observed.SAMPLED, True)
     assert (second.error, second.in_transaction, second.locks_observed) == (None, False, Observed.NOT_OBSERVED)
     assert (third.error.code, third.error.kind) == ("23505", ErrorKind.MIGRATION)  # at COMMIT
     assert "DETAIL: Key (id)=(1) already exists." in third.error.message

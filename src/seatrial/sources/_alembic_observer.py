@@ -122,6 +122,7 @@ class Observer:
         self._in_one = True
         self._ends = 0
         self._open = 0  # the first statement of the open transaction
+        self._committing = 0  # and of the one that was committed last
         self._overhead = 0.0
         self._begun = self._stopped = 0.0
         self._connection: Any = None  # SQLite's: its foreign_keys is looked at again at the end
@@ -274,6 +275,8 @@ class Observer:
     def _erred(self, context: Any) -> None:
         """A statement that the database refused is a statement of the step, too."""
         self._inside = False
+        if not context.statement:  # a COMMIT that is refused takes all of it back
+            self._open = self._committing
         if self._recording and context.statement:
             spent = (time.perf_counter() - self._started) * 1000
             parameters = short(context.parameters) if context.parameters else ""
@@ -282,7 +285,8 @@ class Observer:
             )
 
     def _committed(self, conn: Any) -> None:
-        self._open = len(self._statements)
+        """Told before the driver is asked to: it may refuse yet."""
+        self._committing, self._open = self._open, len(self._statements)
         self._ended(conn)
 
     def _rolled_back(self, conn: Any) -> None:
