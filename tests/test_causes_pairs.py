@@ -20,6 +20,7 @@ from cause_lab import Run, chained, findings, happened
 
 import seatrial.checks
 from seatrial.checks.case import UNKNOWN, Cause
+from seatrial.checks.causes.conversion import lost
 from seatrial.model import (
     CastBack,
     ChangedRow,
@@ -836,3 +837,58 @@ def _written() -> Iterator[tuple[str, int]]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Cause":
                 yield path.name, node.lineno
+
+
+BECAME = [
+    ("12.75", "13.00", "values are rounded to whole numbers"),
+    ("12.75", "12", "values are cut, not rounded, to whole numbers"),
+    ("12345678901234.123456", "12345678901234.123000", "values are rounded to 3 decimal places"),
+    ("12.375", "12.380000114440918", "values are rounded to 2 decimal places"),
+    ("0.1", "0.10000000149011612", "a binary fraction holds only the nearest value"),
+    ("70000", "32767", "what is out of range was cut to the bound of the type"),
+    ("2", "1", "every number but 0 counts as true"),
+    ("1.50", "150", "values are multiplied by 100"),
+    ("1.50", "1.5", "the number of decimal places is another one"),
+    ("1500000", "1.5e6", "the same number is written in another form"),
+    ("007", "7", "leading zeros go, for a number has none"),
+    ("abc", "0", "what is no number became 0"),
+    ("12abc", "12", "only the digits in front of a text were kept"),
+    ("abc", None, "what the new type cannot hold became NULL"),
+    (None, "f", "NULL became a value"),
+    ("low", "", "what the new type does not know became an empty text"),
+    ("abcdef", "abc", "texts are cut to 3 characters"),
+    ("ab ", "ab", "blanks at the end go or come"),
+    ("Zoë", "Zo?", "characters that the new character set lacks became ?"),
+    ("é", "e\u0301", "characters are put together otherwise (another Unicode form)"),
+    ("Ab", "ab", "upper and lower case are lost"),
+    ("é", "Ã©", "bytes were taken for another character set"),
+    ('{"a": 1,"b":2}', '{"b": 2, "a": 1}', "the JSON means the same and is written otherwise: blanks, the order of keys"),
+    ('{"a": 1}', "{}", "the JSON lost what the new type does not keep"),
+    ("2024-01-02 10:00:00.5", "2024-01-02 10:00:00", "fractions of a second go"),
+    ("2024-01-02 10:00:00.5", "2024-01-02 10:00:01", "fractions of a second are rounded away"),
+    ("2024-01-02 10:00:00", "2024-01-02", "the time of day goes"),
+    ("2024-01-02 10:00:00", "2024-01-02 00:00:00", "the time of day goes"),
+    ("2024-01-02 10:00:00", "2024-01-02 12:00:00", "times are moved by a time zone's offset"),
+    ("2024-01-02 10:00:00+02", "2024-01-02 10:00:00", "the offset from UTC goes or comes, without the time being moved"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "how"), BECAME)
+def test_what_became_of_a_value(old, new, how):
+    loss = lost(old, new)
+    assert loss is not None
+    assert loss.how == how
+
+
+@pytest.mark.parametrize(("old", "new"), [("abc", "xyz"), ("5", "11"), ("10101111", "10100000"), ("{a,NULL}", "{a}")])
+def test_what_became_of_a_value_is_not_guessed(old, new):
+    assert lost(old, new) is None
+
+
+def test_every_way_to_lose_a_value_has_its_example():
+    """The fixed part of each ``Loss(...)`` in the source stands in an example."""
+    path = Path(seatrial.checks.__file__).parent / "causes" / "conversion.py"
+    calls = [n for n in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(n, ast.Call) and getattr(n.func, "id", "") == "Loss"]
+    parts = [a.value if isinstance(a, ast.Constant) else a.values[0].value for a in (c.args[0] for c in calls)]
+    told_of = [how for _, _, how in BECAME] + ["the new form has no cast that gives the old one"]
+    assert [p for p in parts if not any(p in how for how in told_of)] == []

@@ -84,6 +84,8 @@ def create_again(key: ObjectKey, attributes: Attributes, dialect: str) -> str:
     definition = str(attributes.get("definition") or "")
     if not definition or len(definition) > 300:
         return ""
+    if "'" not in definition:  # blanks in a literal are no matter of layout
+        definition = " ".join(definition.split()).removesuffix(";")
     name, owner = quoted(key.name, dialect), of(key.owner, dialect) if key.owner else ""
     if definition.upper().startswith("CREATE "):
         return definition

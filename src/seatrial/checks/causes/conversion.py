@@ -129,7 +129,7 @@ def _moment(old: str, new: str) -> Loss | None:
     was, now = _MOMENT.match(old.strip()), _MOMENT.match(new.strip())
     if was is None or now is None:
         return None
-    if was[2] and now[2] is None:
+    if was[2] and was[1] == now[1] and now[2] in (None, "00:00:00", "00:00") and was[2] != now[2]:
         return Loss("the time of day goes", "keep a type with a time of day")
     if (was[1], was[2]) == (now[1], now[2]):
         if (was[3] or "") != (now[3] or "") and len(now[3] or "") <= len(was[3] or ""):
@@ -141,8 +141,6 @@ def _moment(old: str, new: str) -> Loss | None:
         return Loss("times are moved by a time zone's offset", "say the zone in the conversion, as the rows mean it")
     if was[3] and not now[3]:
         return Loss("fractions of a second are rounded away", "declare the type with the fractions that values have")
-    if was[2] and now[2] == "00:00:00":
-        return Loss("the time of day goes", "keep a type with a time of day")
     return None
 
 
@@ -168,6 +166,8 @@ def _json(old: str, new: str) -> Loss | None:
 
 
 def _text(old: str, new: str) -> Loss | None:
+    if old and new == "":
+        return Loss("what the new type does not know became an empty text", "add the value to the type first")
     if new == old.rstrip() or old == new.rstrip():
         return Loss("blanks at the end go or come", "keep the type, or trim on purpose")
     if old.startswith(new):
@@ -182,8 +182,6 @@ def _text(old: str, new: str) -> Loss | None:
         return Loss("upper and lower case are lost", "")
     if _recoded(old) == new or _recoded(new) == old:
         return Loss("bytes were taken for another character set", "say the character set that the bytes are in")
-    if old and new == "":
-        return Loss("what the new type does not know became an empty text", "add the value to the type first")
     return None
 
 

@@ -124,10 +124,11 @@ def _went_with_column(case: Case, change: Difference) -> Iterator[Cause]:
     table, columns = change.key.owner, (change.old or {}).get("columns")
     gone = [c for c in columns if table and case.up.drops_column(table, c)] if isinstance(columns, tuple) else []
     if table is not None and gone:
-        left = [c for c in columns if c not in gone] if isinstance(columns, tuple) else []
+        left = [c for c in columns if c and c not in gone] if isinstance(columns, tuple) else []
+        rest = f"create one over {listed(left)} alone" if left else "create one that needs no such column"
         yield Cause(
             f"dropping the column {listed(gone)} takes it along ({quoted(case.up.drops_column(table, gone[0]))})",
-            f"Say what becomes of {change.key.label}: create one over {listed(left)} alone, or drop it in a statement.",
+            f"Say what becomes of {change.key.label}: {rest}, or drop it in a statement of its own.",
         )
 
 
