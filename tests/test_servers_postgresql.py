@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import time
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import psycopg
 import pytest
@@ -364,5 +366,27 @@ def test_a_run_that_left_nothing_leaves_no_ledger(state: Path) -> None:
     run = ledger.Run.start()
     run.record(kind="x", name="a")
     run.forget(kind="x", name="a")
+    run.close()
+    assert not run.folder.exists()
+
+
+def test_a_run_that_is_cleaned_away_before_it_holds_its_lock_starts_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    lock, cleaned = ledger._lock_file, []
+
+    def lock_late(file: IO[str]) -> None:
+        if not cleaned:  # another run's cleaning takes the folder for a dead run's
+            cleaned.append(Path(file.name).parent)
+            shutil.rmtree(cleaned[0])
+        lock(file)
+
+    monkeypatch.setattr(ledger, "_lock_file", lock_late)
+    run = ledger.Run.start()
+    run.record(kind="folder", path="there")
+    assert run.folder != cleaned[0]
+    assert ledger.is_live(run.id)
+    run.forget(kind="folder", path="there")
     run.close()
     assert not run.folder.exists()

@@ -53,6 +53,7 @@ class _ObjectTable:
 
     objects: list[_Object] = field(default_factory=list)
     places: dict[tuple[ObjectKey, str], int] = field(default_factory=dict)
+    shared: dict[tuple[ObjectKey, int], int] = field(default_factory=dict)  # the same by the attributes' id
     schemas: dict[tuple[int, ...], Schema] = field(default_factory=dict)
     written: dict[int, tuple[Schema, list[int]]] = field(
         default_factory=dict
@@ -66,11 +67,14 @@ class _ObjectTable:
         return self.written[id(value)][1]
 
     def _place(self, key: ObjectKey, attributes: Attributes) -> int:
-        identity = (key, repr(attributes))  # repr, not ==, which takes 1 for True
-        if identity not in self.places:
-            self.places[identity] = len(self.objects)
-            self.objects.append(_Object(key.kind, key.namespace, key.table, key.name, dict(attributes)))
-        return self.places[identity]
+        same = key, id(attributes)  # most schemas share most of their objects; those written are kept here
+        if same not in self.shared:
+            identity = (key, repr(attributes))  # repr, not ==, which takes 1 for True
+            if identity not in self.places:
+                self.places[identity] = len(self.objects)
+                self.objects.append(_Object(key.kind, key.namespace, key.table, key.name, dict(attributes)))
+            self.shared[same] = self.places[identity]
+        return self.shared[same]
 
     def read(self, _type: type, value: Any) -> Schema:
         places = tuple(value)

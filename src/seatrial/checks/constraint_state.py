@@ -121,7 +121,7 @@ def _new(case: Case, bad: Callable[[Attributes], bool]) -> Iterator[tuple[Phase,
     for phase, snapshot in case.moments():
         found: dict[TableRef, list[ObjectKey]] = {}
         for key, attributes in snapshot.schema.items():
-            if key.owner and key not in seen and bad(attributes):
+            if bad(attributes) and key.owner and key not in seen:
                 seen.add(key)
                 found.setdefault(key.owner, []).append(key)
         for table, objects in sorted(found.items()):

@@ -37,10 +37,15 @@ class Moment:
     asked: Asked
     snapshot: Snapshot
 
+    @property
+    def answers(self) -> Iterator[Integrity]:
+        """To the questions, in their order."""
+        return (i for i in self.snapshot.integrity if i.rule != INDEX)
+
     def again(self, name: str, state: State) -> Moment:
         """What was found, where the file is as it was, byte for byte; answers for another schema are left out."""
         state.inherit(self.state, {*self.state.trees, *self.state.sizes, *self.state.owners})
-        integrity = (i for i in self.snapshot.integrity if not i.declared_before and i.rule != INDEX)
+        integrity = (i for i in self.answers if not i.declared_before)
         return replace(self, state=state, snapshot=replace(self.snapshot, moment=name, integrity=tuple(integrity)))
 
 
@@ -83,6 +88,10 @@ class Base:
             same = old is not None and (old.sql, root) == (table.sql, self.catalog.roots.get(name))
             if same and not table.virtual and root not in self.changed:
                 yield name
+
+    def is_all(self, catalog: Catalog) -> bool:
+        """Whether every table is as it was, and everything declared as it was."""
+        return self.moment.catalog is catalog and len(self.untouched) == len(catalog.tables)
 
     def near(self, table: Table) -> set[int] | None:
         """The blocks of rowids in which rows may have changed; None where the table has to be read as a whole."""
@@ -158,14 +167,19 @@ class Look:
         return plus(plus(known, gone, -1), checksum(self.connection, table, sorted(blocks)))
 
     def _snapshot(self, moment: str) -> Snapshot:
+        twin = next((b.moment for b in self.bases if b.is_all(self.catalog)), None)
+        answers = twin.answers if twin is not None and twin.asked is self.asked else self._integrity()
         return Snapshot(
             moment=moment,
             schema=self._schema(),
-            tables=tuple(self._state(t) for t in sorted(self.catalog.tables.values(), key=lambda t: t.name)),
+            tables=twin.snapshot.tables if twin is not None else tuple(self._states()),
             counters=counters(self.connection, self.catalog, self._known_counters()),
-            integrity=(*self._integrity(), *self._unchecked()),
+            integrity=(*answers, *self._unchecked()),
             size_bytes=self.state.size,
         )
+
+    def _states(self) -> Iterator[TableState]:
+        return (self._state(t) for t in sorted(self.catalog.tables.values(), key=lambda t: t.name))
 
     def _known_counters(self) -> dict[str, Counter]:
         """Of untouched tables, where nothing but the rows decides."""

@@ -174,7 +174,10 @@ def _lock(folder: Path) -> IO[str] | None:
         return None
     try:
         _lock_file(file)
+        is_there = os.path.samestat(os.fstat(file.fileno()), (folder / "lock").stat())
     except OSError:
+        is_there = False
+    if not is_there:  # held, or cleaned away by somebody who held it between our opening and our locking it
         file.close()
         return None
     return file

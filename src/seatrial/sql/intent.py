@@ -363,6 +363,7 @@ def _read(statements: tuple[str, ...], dialect: str, schema: Schema, observed: b
     )
 
 
+@lru_cache(maxsize=64)  # the downs of a trial, and what is asked beside it, begin from the same schemas
 def _checks(schema: Schema, dialect: str) -> frozenset[str]:
     """The conditions of every check before the step, in the form of ``Rule.text``."""
     texts = set()
