@@ -212,6 +212,8 @@ class Leg:
     def _apply(self, step: Planned) -> None:
         """Apply a migration that is not tried."""
         done = self._carry_out(step)
+        if done.error and self.seed_at is None and self.rows.made:
+            done = self._carry_out_on_none(step)
         if done.error:
             self._break(step)
             self._record(
@@ -222,6 +224,13 @@ class Leg:
         else:
             self._remember(step, done.duration_ms)
             self._record(step, skipped=step.skipped or "the seed's rows belong to a later version")
+
+    def _carry_out_on_none(self, step: Planned) -> Step:
+        """Without the rows that were made for others: where nobody asks about a migration, they are not to stop it."""
+        self._back(step)
+        self.retrier.persist(step.migration.id, lambda _: self.rows.empty(self.stand.schema()))
+        self.rows.changed(step)
+        return self._carry_out(step)
 
     def _carry_out(self, step: Planned) -> Step:
         """Its up, without a look at what it does. Raises Disturbed."""
