@@ -147,7 +147,8 @@ class Reader:
         for name, kind, engine, row_format, collation, options, comment, *_, charset in rows:
             attributes: dict[str, Attribute] = {
                 "engine": engine,
-                "row_format": row_format,
+                # Elsewhere it follows the columns (MyISAM) or the engine; one that was asked for is among the options.
+                "row_format": row_format if engine == "InnoDB" else None,
                 "charset": charset,
                 "collation": collation,
                 "comment": comment or None,
@@ -522,8 +523,12 @@ def _key(columns: list[Column], indexes: list[Index], period: Sequence[Column]) 
     return tuple(c for c in best[0].columns if c not in timed) if best else ()
 
 
+_NO_OPTIONS = ("partitioned", "page_checksum=1")
+"""Partitions are told apart; Aria's default stands here only where SHOW CREATE's text, which spells it out, was run."""
+
+
 def _options(text: str | None) -> tuple[str, ...]:
-    return tuple(sorted(o for o in (text or "").split() if o != "partitioned"))
+    return tuple(sorted(o for o in (text or "").split() if o not in _NO_OPTIONS))
 
 
 def _partitioning(rows: list[TextRow]) -> dict[str, Attribute]:
