@@ -13,7 +13,7 @@ from seatrial.checks.schema_restored import as_before, said
 from seatrial.model import Attribute, Attributes, NotVerified, ObjectKey, Phase, Schema, Severity, TableRef
 from seatrial.schema import Difference, diff, renamed
 from seatrial.sql.intent import ACTIONS
-from seatrial.sql.rename import normalise, rename_in
+from seatrial.sql.rename import names_in, normalise, rename_in
 from seatrial.sql.tokens import code, quote_name
 
 NO_ACTION = ("NO ACTION", "RESTRICT", "SIMPLE", "NONE", False)  # what a foreign key has that says nothing of it
@@ -179,7 +179,7 @@ def _unsaid(case: Case, key: ObjectKey, change: Difference) -> dict[str, tuple[A
     if key.kind != "column" and change.new is not None and _retyped(case, key, change):
         changed = {n: v for n, v in changed.items() if n not in REWRITTEN}
     if case.trial.engine in FOLLOWING and key.kind not in ("table", "column") and not case.up.names_object(key):
-        changed = {n: v for n, v in changed.items() if n not in REWRITTEN - {"columns"}}
+        changed = {n: v for n, v in changed.items() if n not in REWRITTEN - {"columns"} or not _follows_names(case, v)}
     known = origins(case.before.schema, key)
     unsaid = {n: v for n, v in changed.items() if not any(case.up.states_attribute(k, n) for k in known)}
     unsaid = {n: v for n, v in unsaid.items() if not case.up.only_renamed(*v)}
@@ -190,6 +190,13 @@ def _unsaid(case: Case, key: ObjectKey, change: Difference) -> dict[str, tuple[A
 
 REWRITTEN = {"definition", "expression", "predicate", "keys", "columns", "terms", "using", "check"}
 FOLLOWING = ("postgresql", "sqlite")  # these write what rests on a table anew where something it names is renamed
+
+
+def _follows_names(case: Case, sides: tuple[Attribute, Attribute]) -> bool:
+    """Whether a text written anew says columns only that it did not: one that turned to another table follows that."""
+    old, new = ({n for v in _texts(s) or (str(s),) for n in names_in(v, case.trial.engine)} for s in sides)
+    fold = str if case.trial.engine == "postgresql" else str.casefold
+    return new - old <= {fold(k.name) for k in case.after_up.schema if k.kind == "column"}
 
 
 def _retyped(case: Case, key: ObjectKey, change: Difference) -> bool:
