@@ -20,19 +20,18 @@ from typing import Any
 
 from seatrial.errors import DatabaseError, SeedError
 from seatrial.model import Attributes, Database, ErrorKind, Schema, StepError, TableRef
-from seatrial.seeds.inserts import literal
 from seatrial.seeds.psql import Script, expand
 from seatrial.sql.split import SourceStatement, split
 from seatrial.sql.tokens import OPERATOR, QUOTED, WORD, Token, code
 
 _GZIP = b"\x1f\x8b"
-_SQLITE = b"SQLite format 3\x00"
+SQLITE = b"SQLite format 3\x00"
 _ARCHIVE = b"PGDMP"
-_DUMP = re.compile(
+DUMP = re.compile(
     r"^-- (PostgreSQL database dump|MySQL dump|MariaDB dump)|\APRAGMA foreign_keys=OFF;\s+BEGIN TRANSACTION;",
     re.MULTILINE,
 )
-_META = re.compile(r"^\\(?:un)?restrict \w+$", re.MULTILINE)  # psql's, written by pg_dump since 2025
+META = re.compile(r"^\\(?:un)?restrict \w+$", re.MULTILINE)  # psql's, written by pg_dump since 2025
 _BATCH = 1000
 BOOKKEEPING = "bookkeeping"
 _ABSENT = "no such table at this version"
@@ -52,16 +51,16 @@ def load(database: Database, path: Path, project: Path | None = None) -> LoadRes
 
     What a script includes is looked for in the ``project``'s folder; without one, beside the script.
     """
-    content = _read(path)
+    content = read(path)
     if not content.removeprefix(b"\xef\xbb\xbf").strip():
         return LoadResult(kind="empty", rows=0)
-    if content.startswith(_SQLITE):
+    if content.startswith(SQLITE):
         return _load_sqlite(database, path, content)
     if content.startswith(_ARCHIVE):
         raise SeedError(f"{path.name} is a pg_dump archive; make plain SQL of it: pg_restore -f seed.sql {path.name}")
-    text = _decode(path, content)
-    if _DUMP.search(text[:4000]):
-        return _Dump(database, path).load(text)
+    text = decode(path, content)
+    if DUMP.search(text[:4000]):
+        return Dump(database, path).load(text)
     script = Script(path, text) if database.engine != "postgresql" else expand(path, text, project or path.parent)
     error = database.load(script.text)
     if error is not None:
@@ -71,7 +70,7 @@ def load(database: Database, path: Path, project: Path | None = None) -> LoadRes
     return LoadResult(kind="sql")
 
 
-def _read(path: Path) -> bytes:
+def read(path: Path) -> bytes:
     try:
         content = path.read_bytes()
         return gzip.decompress(content) if content.startswith(_GZIP) else content
@@ -79,7 +78,7 @@ def _read(path: Path) -> bytes:
         raise SeedError(f"The seed {path.name} cannot be read: {error}. Check [seed] path.") from error
 
 
-def _decode(path: Path, content: bytes) -> str:
+def decode(path: Path, content: bytes) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -122,7 +121,7 @@ def find_table(schema: Schema, table: TableRef) -> TableRef | None:
 # --- dumps ---
 
 
-class _Dump:
+class Dump:
     """Rows of a plain dump: COPY blocks and INSERT statements; everything else belongs to the schema."""
 
     def __init__(self, database: Database, path: Path) -> None:
@@ -132,7 +131,7 @@ class _Dump:
         self.skipped: dict[str, str] = {}
 
     def load(self, text: str) -> LoadResult:
-        blank = _META.sub("", text)
+        blank = META.sub("", text)
         with self.database.filling() as session:
             for statement in split(blank, self.database.engine):
                 self._take(session, statement)
@@ -147,7 +146,7 @@ class _Dump:
         elif words[:1] in (["INSERT"], ["REPLACE"]) and "INTO" in words:
             self._insert(session, statement, head)
 
-    def _target(self, tokens: Sequence[Token]) -> TableRef | None:
+    def target(self, tokens: Sequence[Token]) -> TableRef | None:
         """The table that the tokens begin with; None (and noted) where its rows are left out."""
         names = [tokens[0].name] + [
             t.name for dot, t in zip(tokens[1:3:2], tokens[2:4:2], strict=False) if dot.text == "."
@@ -163,7 +162,7 @@ class _Dump:
 
     def _insert(self, session: Any, statement: SourceStatement, head: Sequence[Token]) -> None:
         into = next(i for i, t in enumerate(head) if t.word == "INTO")
-        if self._target(head[into + 1 :]) is None:
+        if self.target(head[into + 1 :]) is None:
             return
         if not _is_plain(statement.text, self.database.engine):
             raise SeedError(
@@ -179,10 +178,8 @@ class _Dump:
 
     def _copy(self, statement: SourceStatement, head: Sequence[Token]) -> None:
         lines = (statement.copy_data or "").split("\n")
-        rows = [
-            [_unescape(cell) for cell in line.rstrip("\r").split("\t")] for line in lines if line not in ("", "\\.")
-        ]
-        table = self._target(head[1:]) if rows else None
+        rows = [[unescape(cell) for cell in line.rstrip("\r").split("\t")] for line in lines if line not in ("", "\\.")]
+        table = self.target(head[1:]) if rows else None
         if table is None:
             return
         columns = [t.name for t in _parenthesised(head)] or list(self.schema.columns(table))
@@ -221,7 +218,7 @@ _ESCAPED = re.compile(r"\\(?:([0-7]{1,3})|x([0-9a-fA-F]{1,2})|(.))", re.DOTALL)
 _LETTERS = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 
 
-def _unescape(cell: str) -> str | None:
+def unescape(cell: str) -> str | None:
     """A field of COPY's text format (PostgreSQL manual, COPY, "Text Format")."""
     if cell == "\\N":
         return None
@@ -279,14 +276,14 @@ def _narrow(
 def _load_sqlite(database: Database, path: Path, content: bytes) -> LoadResult:
     schema = database.inspect()
     total, skipped = 0, dict[str, str]()
-    with _opened(path, content) as source, database.filling():
-        for table in _known_tables(database, schema, source, skipped):
+    with opened(path, content) as source, database.filling():
+        for table in known_tables(database, schema, source, skipped):
             total += _copy_table(database, path, source, table, schema.columns(table))
     database.advance_counters()
     return LoadResult(kind="sqlite", rows=total, skipped=tuple(skipped.items()))
 
 
-def _known_tables(
+def known_tables(
     database: Database, schema: Schema, source: sqlite3.Connection, skipped: dict[str, str]
 ) -> Iterator[TableRef]:
     """The tables whose rows are taken; the others that hold rows are noted in ``skipped``."""
@@ -294,12 +291,12 @@ def _known_tables(
         table = find_table(schema, TableRef("", name))
         if table is not None and name not in database.bookkeeping:
             yield table
-        elif source.execute(f"SELECT EXISTS (SELECT 1 FROM {_quote(name)})").fetchone()[0]:
+        elif source.execute(f"SELECT EXISTS (SELECT 1 FROM {quote_sqlite(name)})").fetchone()[0]:
             skipped[name] = BOOKKEEPING if name in database.bookkeeping else _ABSENT
 
 
 @contextmanager
-def _opened(path: Path, content: bytes) -> Iterator[sqlite3.Connection]:
+def opened(path: Path, content: bytes) -> Iterator[sqlite3.Connection]:
     """The file, read only. A compressed one is unpacked first; one with a write-ahead log is read with it."""
     with tempfile.TemporaryDirectory() as folder:
         plain = path
@@ -322,11 +319,11 @@ def _tables(source: sqlite3.Connection) -> list[str]:
 def _copy_table(
     database: Database, path: Path, source: sqlite3.Connection, table: TableRef, columns: Mapping[str, Attributes]
 ) -> int:
-    quoted = _quote(table.name)
+    quoted = quote_sqlite(table.name)
     held = [name for _, name, _, _, _, _, hidden in source.execute(f"PRAGMA table_xinfo({quoted})") if not hidden]
     known = {c.lower(): c for c in columns}
     chosen = [c for c in held if c.lower() in known and not columns[known[c.lower()]].get("generated")]
-    listed = ", ".join(_quote(c) for c in chosen) or "NULL"
+    listed = ", ".join(quote_sqlite(c) for c in chosen) or "NULL"
     rows = source.execute(f"SELECT {listed} FROM {quoted}").fetchall()
     if rows:
         _refuse_misfits(path, table, columns, held, chosen)
@@ -355,130 +352,5 @@ def must_be_given(attributes: Attributes) -> bool:
     return attributes.get("nullable") is False and attributes.get("default") is None and not given
 
 
-def _quote(name: str) -> str:
+def quote_sqlite(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
-
-
-# --- a seed as statements, to be mended ---
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Piece:
-    """A seed's rows as single statements. ``session`` is set before them; ``enforced``: foreign keys hold meanwhile.
-
-    ``entwined``: a statement takes up what those before it left in the session, so that none can be tried alone.
-    """
-
-    statements: tuple[str, ...]
-    session: tuple[str, ...] = ()
-    enforced: bool = True
-    skipped: tuple[tuple[str, str], ...] = ()  # as LoadResult's
-    entwined: bool = False
-
-
-_TRANSACTION = frozenset({"BEGIN", "START", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE"})
-_LOOSE = {
-    "postgresql": "SET session_replication_role = replica",
-    "mysql": "SET foreign_key_checks = 0",
-    "mariadb": "SET foreign_key_checks = 0",
-    "sqlite": "PRAGMA foreign_keys = OFF",
-}
-"""Foreign keys off, as the tools that write and read dumps have them."""
-
-
-def pieces(database: Database, path: Path, project: Path | None = None) -> Piece:
-    """The statements of a seed that ``load`` has read before."""
-    content = _read(path)
-    loose = _LOOSE[database.engine]
-    if content.startswith(_SQLITE):
-        left_out = dict[str, str]()
-        rows = tuple(_file_rows(database, path, content, left_out))
-        return Piece(statements=rows, session=(loose,), enforced=False, skipped=tuple(left_out.items()))
-    text = _decode(path, content)
-    is_dump = bool(_DUMP.search(text[:4000]))
-    if not is_dump and database.engine == "postgresql":
-        text = expand(path, text, project or path.parent).text
-    parts = split(_META.sub("", text) if is_dump else text, database.engine)
-    words = [_first_word(p.text, database.engine) for p in parts]
-    told = [(p, w) for p, w in zip(parts, words, strict=True) if w not in _TRANSACTION]
-    return _dumped(database, path, told, loose) if is_dump else _scripted(database, told)
-
-
-_Told = Sequence[tuple[SourceStatement, str]]
-"""Statements, each with its first word."""
-
-
-def _dumped(database: Database, path: Path, told: _Told, loose: str) -> Piece:
-    dump = _Dump(database, path)
-    rows = [p for p, word in told if word in ("INSERT", "REPLACE", "COPY")]
-    found = tuple(sql for part in rows for sql in _as_inserts(database, part, dump))
-    return Piece(statements=found, session=(loose,), enforced=False, skipped=tuple(dump.skipped.items()))
-
-
-_SETTING = ("SET", "PRAGMA")
-_UNCHECKED = re.compile(
-    r"foreign_key(?:_check)?s\s*[=(]\s*(?:0|off|false|no)\b|session_replication_role\s*(?:=|to)\s*'?replica",
-    re.IGNORECASE,
-)
-_BACK = frozenset({"LAST_INSERT_ID", "LAST_INSERT_ROWID", "ROW_COUNT", "FOUND_ROWS", "CHANGES", "CURRVAL", "LASTVAL"})
-
-
-def _scripted(database: Database, told: _Told) -> Piece:
-    first, last = _between(told)
-    parts = [p for p, _ in told[first:last]]
-    set_between = any(word in _SETTING for _, word in told[first:last])
-    return Piece(
-        statements=tuple(sql for part in parts for sql in _as_inserts(database, part, None)),
-        session=tuple(p.text for p, _ in told[:first]),
-        enforced=not any(_UNCHECKED.search(p.text) for p, _ in told[:first]),
-        entwined=set_between or any(_looks_back(p.text, database.engine) for p in parts),
-    )
-
-
-def _between(told: _Told) -> tuple[int, int]:
-    """Where a script's statements begin and end between the settings before them, and those that put these back."""
-    others = [i for i, (_, word) in enumerate(told) if word not in _SETTING]
-    return (others[0], others[-1] + 1) if others else (len(told), len(told))
-
-
-def _looks_back(text: str, dialect: str) -> bool:
-    """Whether a statement asks what the one before it did."""
-    return any(t.word in _BACK and after.text == "(" for t, after in pairwise(code(text, dialect)))
-
-
-def _first_word(text: str, dialect: str) -> str:
-    return next((t.word for t in code(text[:200], dialect)), "")
-
-
-def _as_inserts(database: Database, part: SourceStatement, dump: _Dump | None) -> Iterator[str]:
-    """A statement as it is; of COPY's rows an INSERT each. What a dump's reader leaves out is left out."""
-    head = code(part.text[:2000], database.engine)
-    into = next((i for i, t in enumerate(head) if t.word in ("INTO", "COPY")), 0)
-    lines = [x for x in (part.copy_data or "").split("\n") if x not in ("", "\\.")]
-    if part.copy_data is not None and not lines:
-        return
-    table = dump._target(head[into + 1 :]) if dump is not None else None
-    if dump is not None and table is None:
-        return
-    if part.copy_data is None:
-        yield part.text
-        return
-    end = next((t.start for t in head if t.word == "FROM"), len(part.text))
-    target = part.text[head[0].end : end].strip()
-    for line in lines:
-        cells = (_unescape(cell) for cell in line.rstrip("\r").split("\t"))
-        yield f"INSERT INTO {target} VALUES ({', '.join(literal(c, database.engine) for c in cells)})"
-
-
-def _file_rows(database: Database, path: Path, content: bytes, skipped: dict[str, str]) -> Iterator[str]:
-    schema = database.inspect()
-    with _opened(path, content) as source:
-        for table in _known_tables(database, schema, source, skipped):
-            name = table.name
-            columns = [c for c, a in schema.columns(table).items() if not a.get("generated")]
-            held = {r[1].lower() for r in source.execute(f"PRAGMA table_xinfo({_quote(name)})")}
-            chosen = [c for c in columns if c.lower() in held]
-            names = ", ".join(database.quote(c) for c in chosen)
-            for row in source.execute(f"SELECT {', '.join(map(_quote, chosen))} FROM {_quote(name)}"):
-                values = ", ".join(literal(v, database.engine) for v in row)
-                yield f"INSERT INTO {database.quote(table.name)} ({names}) VALUES ({values})"

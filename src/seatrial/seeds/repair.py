@@ -16,7 +16,8 @@ from typing import TypeVar
 from seatrial.errors import DatabaseError, SeedError
 from seatrial.model import Attributes, Database, ErrorKind, StepError, TableRef
 from seatrial.seeds.inserts import Row, literal, rows_of
-from seatrial.seeds.load import Piece, find_table, must_be_given, pieces
+from seatrial.seeds.load import find_table, must_be_given
+from seatrial.seeds.pieces import Piece, pieces
 from seatrial.seeds.references import NoParentError
 from seatrial.seeds.rows import Maker
 from seatrial.seeds.shape import Reference, shapes
