@@ -2,6 +2,7 @@
 
 import pytest
 
+from seatrial.reporters.redact import words
 from seatrial.sql.bind import bound
 
 EXACT = [
@@ -37,3 +38,9 @@ def test_values_become_literals(dialect, text, values, whole):
 @pytest.mark.parametrize(("dialect", "text", "values"), NOT_KNOWN)
 def test_what_is_not_exactly_known_is_left(dialect, text, values):
     assert bound(text, dialect, values) == ""
+
+
+def test_a_redacted_sentence_shows_none_of_the_values():
+    """Bound values may have been read from rows; numbers of definitions are sizes, and stay."""
+    said = words("up overwrites a (`UPDATE t SET a = 1234 WHERE b = 'x'`) and `ALTER TABLE t ADD c varchar(20)` stands")
+    assert said == "up overwrites a (`UPDATE t SET a = … WHERE b = '…'`) and `ALTER TABLE t ADD c varchar(20)` stands"
