@@ -8,17 +8,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from seatrial.engines import _mysql_catalog_sql as sql
+from seatrial.engines._mysql_catalog_beside import Beside
 from seatrial.engines._mysql_columns import Column
 from seatrial.engines._mysql_counters import counters
 from seatrial.engines._mysql_dialect import Dialect
 from seatrial.engines._mysql_link import Link, TextRow, literal, quote
-from seatrial.engines._mysql_show import Shown, lacks_default, parse, spaced_alike
-from seatrial.errors import DatabaseError
+from seatrial.engines._mysql_show import Shown, column_storage, lacks_default, parse, table_storage
 from seatrial.model import Attribute, Attributes, Counter, ObjectKey, Schema, TableRef
 from seatrial.sql.tokens import Token, code
 
-# What it reads is gone, or its definer is, or may not read it.
-_INVALID_VIEW = frozenset({"1356", "1146", "1054", "1305", "1449", "1142", "1143", "1370"})
 _KNOWN_EXTRAS = re.compile(
     r"auto_increment|DEFAULT_GENERATED|on update \S+|VIRTUAL GENERATED|STORED GENERATED|PERSISTENT|INVISIBLE|,",
     re.IGNORECASE,
@@ -95,7 +93,7 @@ class Reader:
             objects.update(_checks(name, parts, self.dialect))
         objects.update(self._foreign_objects(foreign, shown))
         objects.update(self._index_objects(indexes, foreign))
-        objects.update(self._others(tables))
+        objects.update(Beside(self.link, self.database, self.dialect).read(tables))
         kept = {k: a for k, a in objects.items() if not (k.owner and k.owner.name in self.hidden)}
         facts = {t: [_column(r) for r in columns.get(t, [])] for t in shown}
         versioned = (str(r[0]) for r in base if r[1] and r[1] == self.dialect.versioned)
@@ -119,6 +117,7 @@ class Reader:
                 COLUMN_SRID=facts.column_srid,
                 INDEX_VISIBLE=facts.index_visible,
                 INDEX_EXPRESSION=facts.index_expression,
+                DATABASE_OPTION=facts.database_column,
             )
         )
 
@@ -138,8 +137,9 @@ class Reader:
         return {k: {n: bare(v) for n, v in a.items()} for k, a in objects.items()}
 
     def _database(self) -> Objects:
-        charset, collation = self._rows(sql.DATABASE)[0]
-        return {ObjectKey("schema", "", "", "default"): {"charset": charset, "collation": collation}}
+        (charset, collation, further), name = self._rows(sql.DATABASE)[0], self.dialect.database_option.lower()
+        attributes: Attributes = {"charset": charset, "collation": collation, name: further or None}
+        return {ObjectKey("schema", "", "", "default"): attributes}
 
     def _tables(self, rows: list[TextRow], shown: Mapping[str, Shown]) -> Objects:
         partitions = _grouped(self._rows(sql.PARTITIONS))
@@ -152,8 +152,10 @@ class Reader:
                 "charset": charset,
                 "collation": collation,
                 "comment": comment or None,
-                "options": _options(options),
+                "options": (*_options(options), *table_storage(shown[str(name)], self.dialect.name)),
             }
+            if shown[str(name)].periods:
+                attributes["periods"] = shown[str(name)].periods
             if kind == self.dialect.versioned:
                 attributes["system_versioned"] = True
             attributes.update(_partitioning(partitions.get(str(name), [])))
@@ -212,128 +214,6 @@ class Reader:
             for key, index in standing.items()
             if key not in self.origins.server or index.unique or not index.plain
         }
-
-    def _others(self, tables: list[TextRow]) -> Objects:
-        return {
-            **self._triggers(),
-            **self._views(),
-            **self._routines(),
-            **self._events(),
-            **self._grants(),
-            **(self._sequences(tables) if self.dialect.sequences else {}),
-        }
-
-    def _triggers(self) -> Objects:
-        objects: Objects = {}
-        for name, table, timing, event, statement, definer, mode, order in self._rows(sql.TRIGGERS):
-            objects[ObjectKey("trigger", "", str(table), str(name))] = {
-                "definition": spaced_alike(f"{timing} {event} {statement}", self.dialect.name),
-                "definer": definer,
-                "sql_mode": mode,
-                "order": int(order or 0),
-                "enabled": True,
-            }
-        return objects
-
-    def _views(self) -> Objects:
-        objects: Objects = {}
-        for name, body, check, definer, security in self._rows(sql.VIEWS):
-            shown = str(self.link.rows(f"SHOW CREATE VIEW {quote(str(name))}")[0][1])
-            algorithm = re.search(r"ALGORITHM\s*=\s*(\w+)", shown)
-            objects[ObjectKey("view", "", "", str(name))] = {
-                "definition": shown.partition(" VIEW ")[2] or body,
-                "check_option": check,
-                "definer": definer,
-                "security": security,
-                "algorithm": algorithm[1] if algorithm else None,
-                "valid": self._is_valid(str(name)),
-            }
-        return objects
-
-    def _is_valid(self, view: str) -> bool:
-        """A view stays when what it reads is dropped, and fails only when it is used (manual, 15.1.23)."""
-        try:
-            self.link.rows(f"SELECT * FROM {quote(view)} LIMIT 0")
-        except DatabaseError as error:
-            if error.code in _INVALID_VIEW:
-                return False
-            raise
-        return True
-
-    def _routines(self) -> Objects:
-        parameters: dict[tuple[str, str], list[str]] = {}
-        for name, kind, mode, parameter, type_ in self._rows(sql.PARAMETERS):
-            parameters.setdefault((str(kind), str(name)), []).append(f"{mode} {quote(str(parameter))} {type_}")
-        objects: Objects = {}
-        for name, kind, body, returns, deterministic, access, security, mode, comment, definer in self._rows(
-            sql.ROUTINES
-        ):
-            objects[ObjectKey(str(kind).lower(), "", "", str(name))] = {
-                "definition": spaced_alike(str(body or ""), self.dialect.name),
-                "parameters": tuple(parameters.get((str(kind), str(name)), ())),
-                "returns": returns,
-                "deterministic": deterministic,
-                "data_access": access,
-                "security": security,
-                "sql_mode": mode,
-                "comment": comment or None,
-                "definer": definer,
-            }
-        return objects
-
-    def _events(self) -> Objects:
-        objects: Objects = {}
-        for row in self._rows(sql.EVENTS):
-            (
-                name,
-                definer,
-                zone,
-                body,
-                kind,
-                at,
-                every,
-                unit,
-                mode,
-                starts,
-                ends,
-                status,
-                completion,
-                comment,
-                created,
-            ) = row
-            objects[ObjectKey("event", "", "", str(name))] = {
-                "definition": spaced_alike(str(body or ""), self.dialect.name),
-                "schedule": f"{kind} {at}" if at else f"{kind} EVERY {every} {unit}",
-                # Without STARTS the server writes the time of creation, which is another one after every down.
-                "starts": None if starts == created else starts,
-                "ends": ends,
-                "status": status,
-                "on_completion": completion,
-                "time_zone": zone,
-                "sql_mode": mode,
-                "comment": comment or None,
-                "definer": definer,
-            }
-        return objects
-
-    def _grants(self) -> Objects:
-        found: dict[ObjectKey, list[str]] = {}
-        for grantee, table, column, privilege, grantable in self._rows(sql.GRANTS):
-            name = ".".join(part for part in (table, column) if part) or "default"
-            key = ObjectKey("grant", "", str(table), name)
-            found.setdefault(key, []).append(f"{grantee}: {privilege}{'*' if grantable == 'YES' else ''}")
-        return {k: {"privileges": tuple(sorted(v))} for k, v in found.items()}
-
-    def _sequences(self, tables: list[TextRow]) -> Objects:
-        objects: Objects = {}
-        for name in (str(r[0]) for r in tables if r[1] == "SEQUENCE"):
-            row = self.link.rows(
-                "SELECT start_value, minimum_value, maximum_value, increment, cache_size, cycle_option"
-                f" FROM {quote(name)}"
-            )[0]
-            names = ("start", "minimum", "maximum", "increment", "cache", "cycle")
-            objects[ObjectKey("sequence", "", "", name)] = dict(zip(names, row, strict=True))
-        return objects
 
 
 def _grouped(rows: Iterable[TextRow]) -> dict[str, list[TextRow]]:
@@ -399,7 +279,7 @@ def _column_attributes(row: TextRow, shown: str, dialect: Dialect) -> Attributes
         attributes["invisible"] = True
     if row[13] is not None:
         attributes["srid"] = int(row[13])
-    if rest := _KNOWN_EXTRAS.sub("", extra).strip():
+    if rest := " ".join(filter(None, (_KNOWN_EXTRAS.sub("", extra).strip(), column_storage(shown, dialect.name)))):
         attributes["options"] = rest
     return attributes
 

@@ -1,7 +1,8 @@
 """Queries of information_schema; ``{db}`` is the database's name as a literal, capitals are facts of the dialect."""
 
 DATABASE = """
-SELECT DEFAULT_CHARACTER_SET_NAME, DEFAULT_COLLATION_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = {db}"""
+SELECT DEFAULT_CHARACTER_SET_NAME, DEFAULT_COLLATION_NAME, {DATABASE_OPTION}
+  FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = {db}"""
 
 TABLES = """
 SELECT t.TABLE_NAME, t.TABLE_TYPE, t.ENGINE, t.ROW_FORMAT, t.TABLE_COLLATION, t.CREATE_OPTIONS, t.TABLE_COMMENT,
@@ -73,3 +74,11 @@ UNION ALL
 SELECT GRANTEE, TABLE_NAME, COLUMN_NAME, PRIVILEGE_TYPE, IS_GRANTABLE FROM information_schema.COLUMN_PRIVILEGES
  WHERE TABLE_SCHEMA = {db}
  ORDER BY 2, 3, 1, 4"""
+
+ROUTINE_GRANTS = """
+SELECT CONCAT('''', User, '''@''', Host, ''''), Routine_name, Routine_type, Proc_priv FROM mysql.procs_priv
+ WHERE Db = {db} ORDER BY 2, 3, 1"""
+
+HISTOGRAMS = """
+SELECT TABLE_NAME, COLUMN_NAME, JSON_EXTRACT(HISTOGRAM, '$."number-of-buckets-specified"')
+  FROM information_schema.COLUMN_STATISTICS WHERE SCHEMA_NAME = {db} ORDER BY 1, 2"""

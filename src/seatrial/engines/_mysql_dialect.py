@@ -18,6 +18,10 @@ class Dialect:
     default_is_sql: bool  # COLUMN_DEFAULT is SQL text ('a''b', NULL), else a literal's bare value
     shows_null_default: bool  # SHOW CREATE TABLE tells DEFAULT NULL from no default
     sequences: bool
+    histograms: bool
+    database_column: str  # SCHEMATA: what it tells of a database beside charset and collation
+    database_option: str  # the option of ALTER DATABASE that sets it
+    routines: tuple[str, ...]  # kinds of stored programs that SHOW CREATE knows
     versioned: str  # TABLES.TABLE_TYPE of a table with system versioning
     innodb_files: str  # query of (table id, file name without .ibd, page size in the file)
     encodes_names: bool  # CONVERT(name USING filename) gives the name of a table's file
@@ -38,6 +42,10 @@ MYSQL = Dialect(
     default_is_sql=False,
     shows_null_default=True,
     sequences=False,
+    histograms=True,
+    database_column="DEFAULT_ENCRYPTION",
+    database_option="ENCRYPTION",
+    routines=("PROCEDURE", "FUNCTION"),
     versioned="",
     innodb_files=(
         "SELECT t.TABLE_ID, t.NAME, IF(s.ZIP_PAGE_SIZE > 0, s.ZIP_PAGE_SIZE, s.PAGE_SIZE)"
@@ -58,10 +66,14 @@ MARIADB = Dialect(
     wished=(),
     index_visible="IF(s.IGNORED = 'YES', 'NO', 'YES')",
     index_expression="NULL",
-    column_srid="NULL",
+    column_srid="NULL",  # REF_SYSTEM_ID binds nothing there, and SHOW CREATE TABLE leaves it out
     default_is_sql=True,
     shows_null_default=False,
     sequences=True,
+    histograms=False,
+    database_column="SCHEMA_COMMENT",
+    database_option="COMMENT",
+    routines=("PROCEDURE", "FUNCTION", "PACKAGE", "PACKAGE BODY"),
     versioned="SYSTEM VERSIONED",
     innodb_files=(
         "SELECT t.TABLE_ID, t.NAME, IF(t.ZIP_PAGE_SIZE > 0, t.ZIP_PAGE_SIZE, @@innodb_page_size)"

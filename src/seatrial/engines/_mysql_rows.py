@@ -36,11 +36,6 @@ class Copy:
         """The tables that it is made of."""
         return (self.name, *(self.history.names if self.history else ()))
 
-    @property
-    def can_be_brought_back(self) -> bool:
-        """Old versions that are told by the ids of transactions cannot be written."""
-        return self.history is None or not self.history.rows or not self.history.columns[-1].is_integer
-
     def is_of(self, columns: Sequence[Column], key: tuple[str, ...]) -> bool:
         """Whether a table of these columns and this key would be copied in the same form."""
         return self.columns == _copied(columns, key) and self.key == key

@@ -20,6 +20,7 @@ class Shown:
     keys: Mapping[str, str] = field(default_factory=dict)
     constraints: Mapping[str, str] = field(default_factory=dict)
     foreign: Mapping[str, str] = field(default_factory=dict)  # the whole text of every foreign key, by name
+    periods: tuple[str, ...] = ()  # PERIOD FOR ..., by the server's own words
     tail: str = ""  # what follows the closing parenthesis
 
 
@@ -41,6 +42,7 @@ def parse(text: str, dialect: str) -> Shown:
     keys: dict[str, str] = {}
     constraints: dict[str, str] = {}
     foreign: dict[str, str] = {}
+    periods: list[str] = []
     elements, end = _elements(code(text, dialect))
     for element in elements:
         first = element[0]
@@ -50,10 +52,12 @@ def parse(text: str, dialect: str) -> Shown:
             constraints[element[1].name] = _after(text, element, 2)
             if element[2].word == "FOREIGN":
                 foreign[element[1].name] = text[element[0].start : element[-1].end]
+        elif first.word == "PERIOD":
+            periods.append(_after(text, element, 2))
         elif first.word in _KEYS:
             at = next(i for i, t in enumerate(element) if t.kind == QUOTED)
             keys[element[at].name] = _without_comment(text, element, at)
-    return Shown(columns, keys, constraints, foreign, text[end:])
+    return Shown(columns, keys, constraints, foreign, tuple(periods), text[end:])
 
 
 def _elements(tokens: list[Token]) -> tuple[list[list[Token]], int]:
@@ -111,3 +115,28 @@ def lacks_default(definition: str, dialect: str) -> bool:
         and words[0] not in _NO_LITERAL_DEFAULT
         and not {"DEFAULT", "GENERATED"} & {*words}
     )
+
+
+_OF_TABLES = frozenset({"TABLESPACE", "AUTOEXTEND_SIZE", "UNION", "INSERT_METHOD"})
+_OF_COLUMNS = frozenset({"COLUMN_FORMAT", "STORAGE"})
+
+
+def table_storage(shown: Shown, dialect: str) -> tuple[str, ...]:
+    """Options that TABLES.CREATE_OPTIONS leaves out."""
+    tokens = [t for t in code(shown.tail, dialect) if t.word != "="]
+    return tuple(
+        sorted(f"{a.word.lower()}={_value(tokens[i + 1 :])}" for i, a in enumerate(tokens) if a.word in _OF_TABLES)
+    )
+
+
+def _value(tokens: list[Token]) -> str:
+    """One word, or all that stands in parentheses."""
+    if tokens[0].word != "(":
+        return tokens[0].text
+    return "".join(t.text for t in itertools.takewhile(lambda t: t.word != ")", tokens)) + ")"
+
+
+def column_storage(definition: str, dialect: str) -> str:
+    """COLUMN_FORMAT and STORAGE, which information_schema does not tell."""
+    pairs = itertools.pairwise(code(definition, dialect))
+    return " ".join(f"{a.word} {b.word}" for a, b in pairs if a.word in _OF_COLUMNS)

@@ -315,10 +315,12 @@ def _other_database(words: list[str], names: list[str], database: str) -> str:
         )
         attribute = words[at + 1 : at + 2] if at else []
         if (
-            named
+            at
+            and named
             and named[0]
             and named[0] != database
             and attribute not in (["CHARACTER"], ["CHARSET"], ["COLLATE"], ["DEFAULT"])
+            and not (attribute in (["COMMENT"], ["ENCRYPTION"]) and words[at + 2 : at + 3] in (["="], [""]))
         ):
             return f"{words[0]} DATABASE {named[0]}"
     return ""

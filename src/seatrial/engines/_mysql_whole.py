@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from seatrial.engines import _mysql_catalog_sql as sql
+from seatrial.engines._mysql_catalog_beside import suppress_unshown
 from seatrial.engines._mysql_dialect import Dialect
 from seatrial.engines._mysql_link import Link, TextRow, literal, quote
 from seatrial.engines._mysql_proof import State
@@ -19,7 +21,7 @@ from seatrial.engines._mysql_tablespace import Tablespaces
 from seatrial.engines._mysql_triggers import Trigger, drop_triggers, make_triggers, triggers, with_session
 from seatrial.errors import DatabaseError
 
-_PLACES = {"PROCEDURE": 2, "FUNCTION": 2, "EVENT": 3}
+_PLACES = {"PROCEDURE": 2, "FUNCTION": 2, "PACKAGE": 2, "PACKAGE BODY": 2, "EVENT": 3}
 """Where SHOW CREATE ... has the statement, by the kind of object."""
 
 
@@ -46,6 +48,7 @@ class Grant:
     column: str
     privilege: str
     grantable: bool
+    kind: str = ""  # PROCEDURE ...: ``table`` is the name of one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +57,7 @@ class Whole:
 
     charset: str
     collation: str
+    option: str  # the dialect's further option of a database
     tables: Mapping[str, str]  # name -> CREATE TABLE
     copies: Mapping[str, Copy]  # the tables' rows
     states: Mapping[str, State]  # what proves a table unchanged
@@ -61,6 +65,7 @@ class Whole:
     triggers: tuple[Trigger, ...]
     stored: tuple[Stored, ...]
     grants: frozenset[Grant]
+    histograms: frozenset[tuple[str, str, str]]  # table, column, buckets
 
 
 class Keeper:
@@ -74,10 +79,11 @@ class Keeper:
     def take(self, copies: Mapping[str, Copy], states: Mapping[str, State]) -> Whole:
         """Keep everything; ``copies`` are the rows of all tables as they are, which ``states`` can prove."""
         tables = {name: self._create_table(name) for name in copies}
-        charset, collation = self._link.rows("SELECT @@character_set_database, @@collation_database")[0]
+        charset, collation, option = self._settings()
         return Whole(
             charset=str(charset),
             collation=str(collation),
+            option=option,
             tables=tables,
             copies=copies,
             states=states,
@@ -85,7 +91,20 @@ class Keeper:
             triggers=triggers(self._link),
             stored=self._stored(),
             grants=self._grants(),
+            histograms=self._histograms(),
         )
+
+    def _settings(self) -> tuple[str, str, str]:
+        """Of the database; a session's own @@character_set_database does not follow another session's ALTER."""
+        query = sql.DATABASE.format(db=literal(self._database), DATABASE_OPTION=self._dialect.database_column)
+        charset, collation, option = self._link.rows(query)[0]
+        return str(charset), str(collation), str(option or "")
+
+    def _histograms(self) -> frozenset[tuple[str, str, str]]:
+        if not self._dialect.histograms:
+            return frozenset()
+        found = self._link.rows(sql.HISTOGRAMS.format(db=literal(self._database)))
+        return frozenset((str(table), str(column), str(buckets)) for table, column, buckets in found)
 
     def _names(self, kind: str) -> list[str]:
         rows = self._link.rows(
@@ -109,8 +128,9 @@ class Keeper:
 
     def _stored(self) -> tuple[Stored, ...]:
         found = [self._view(n) for n in self._names("VIEW")]
-        for kind, query in _ROUTINES.items():
-            found += [self._object(kind, str(row[0])) for row in self._link.rows(query)]
+        for kind in self._dialect.routines:
+            found += [self._object(kind, str(row[0])) for row in self._link.rows(_ROUTINES.format(kind=kind))]
+        found += [self._object("EVENT", str(row[0])) for row in self._link.rows(_EVENTS)]
         return tuple(found)
 
     def _view(self, name: str) -> Stored:
@@ -142,7 +162,13 @@ class Keeper:
     def _grants(self) -> frozenset[Grant]:
         db, like = literal(self._database), literal(self._database.replace("_", "\\_"))
         rows = self._link.rows(_GRANTS.format(db=db, like=like))
-        return frozenset(Grant(str(g), str(t), str(c), str(p), y == "YES") for g, t, c, p, y in rows)
+        found = [Grant(str(g), str(t), str(c), str(p), y == "YES") for g, t, c, p, y in rows]
+        with suppress_unshown():
+            for grantee, name, kind, privileges in self._link.rows(sql.ROUTINE_GRANTS.format(db=db)):
+                names = str(privileges).split(",")
+                given = [p for p in names if p not in ("Grant", "")]
+                found += [Grant(str(grantee), str(name), "", p, "Grant" in names, str(kind)) for p in given]
+        return frozenset(found)
 
     # --- going back ---------------------------------------------------------------------------------------------------
 
@@ -157,15 +183,27 @@ class Keeper:
             self._restore_stored(whole)
             make_triggers(self._link, whole.triggers)
             self._restore_grants(whole)
+            self._restore_histograms(whole)
         finally:
             self._link.execute("SET SESSION unique_checks = 1")
-        back = [t for t in whole.tables if t not in kept and whole.copies[t].can_be_brought_back]
+        back = [t for t in whole.tables if t not in kept and self._is_whole(whole.copies[t])]
         return {t: whole.states[t] for t in kept} | self._files.states(back)
 
     def _restore_settings(self, whole: Whole) -> None:
         self._link.execute(
             f"ALTER DATABASE {quote(self._database)} CHARACTER SET {whole.charset} COLLATE {whole.collation}"
         )
+
+        if whole.option != self._settings()[2]:
+            option = f"{self._dialect.database_option} = {literal(whole.option)}"
+            self._link.execute(f"ALTER DATABASE {quote(self._database)} {option}")
+
+    def _restore_histograms(self, whole: Whole) -> None:
+        now = self._histograms()
+        for table, column, _ in now - whole.histograms:
+            self._link.rows(f"ANALYZE TABLE {quote(table)} DROP HISTOGRAM ON {quote(column)}")
+        for table, column, buckets in whole.histograms - now:
+            self._link.rows(f"ANALYZE TABLE {quote(table)} UPDATE HISTOGRAM ON {quote(column)} WITH {buckets} BUCKETS")
 
     def _restore_tables(self, whole: Whole) -> frozenset[str]:
         names = self._names("BASE TABLE") + (self._names(self._dialect.versioned) if self._dialect.versioned else [])
@@ -196,8 +234,15 @@ class Keeper:
         if columns:
             names, values = ", ".join(quote(c) for c in columns), ", ".join(copy.at(c, "r") for c in columns)
             self._link.execute(f"INSERT INTO {quote(name)} ({names}) SELECT {values} FROM {copy.name} r")
-        if copy.history is not None and copy.history.rows and copy.can_be_brought_back:
+        if copy.history is not None and copy.history.rows and self._is_whole(copy):
             self._bring_history(name, copy.history)
+
+    def _is_whole(self, copy: Copy) -> bool:
+        """Whether all of it can be written again: old versions only with times, and from MariaDB 10.11 on."""
+        if copy.history is None or not copy.history.rows:
+            return True
+        may = self._link.rows("SHOW VARIABLES LIKE 'system_versioning_insert_history'")
+        return bool(may) and not copy.history.columns[-1].is_integer
 
     def _bring_history(self, name: str, history: Copy) -> None:
         """Old versions with their own times (manual of MariaDB, system_versioning_insert_history)."""
@@ -240,11 +285,19 @@ class Keeper:
         now = set(self._stored())
         wanted = {(s.kind, s.name) for s in whole.stored}
         for stored in now - set(whole.stored):
-            self._link.execute(f"DROP {stored.kind} {quote(stored.name)}")
+            self._drop(stored)
         missing = [s for s in whole.stored if s not in now]
         assert len(wanted) == len(whole.stored)
         self._make_all([s for s in missing if s.kind != "VIEW"])
         self._make_all([s for s in missing if s.kind == "VIEW"])
+
+    def _drop(self, stored: Stored) -> None:
+        """A package's statements are only understood under sql_mode ORACLE, and its body goes with it."""
+        drop = f"DROP {stored.kind} IF EXISTS {quote(stored.name)}"
+        if stored.kind.startswith("PACKAGE"):
+            with_session(self._link, drop, stored.sql_mode, stored.charset, stored.collation)
+        else:
+            self._link.execute(drop)
 
     def _make_all(self, missing: list[Stored]) -> None:
         """Make objects that may need one another, in whatever order works."""
@@ -278,20 +331,18 @@ class Keeper:
             self._link.execute(f"GRANT {_privilege(grant)} ON {self._on(grant)} TO {grant.grantee}{option}")
 
     def _on(self, grant: Grant) -> str:
-        return f"{quote(self._database)}.{quote(grant.table) if grant.table else '*'}"
+        return f"{grant.kind} {quote(self._database)}.{quote(grant.table) if grant.table else '*'}"
 
 
 def _privilege(grant: Grant) -> str:
     return f"{grant.privilege} ({quote(grant.column)})" if grant.column else grant.privilege
 
 
-_ROUTINES = {
-    "PROCEDURE": "SELECT ROUTINE_NAME FROM information_schema.ROUTINES"
-    " WHERE ROUTINE_SCHEMA = DATABASE() AND ROUTINE_TYPE = 'PROCEDURE' ORDER BY ROUTINE_NAME",
-    "FUNCTION": "SELECT ROUTINE_NAME FROM information_schema.ROUTINES"
-    " WHERE ROUTINE_SCHEMA = DATABASE() AND ROUTINE_TYPE = 'FUNCTION' ORDER BY ROUTINE_NAME",
-    "EVENT": "SELECT EVENT_NAME FROM information_schema.EVENTS WHERE EVENT_SCHEMA = DATABASE() ORDER BY EVENT_NAME",
-}
+_ROUTINES = (
+    "SELECT ROUTINE_NAME FROM information_schema.ROUTINES"
+    " WHERE ROUTINE_SCHEMA = DATABASE() AND ROUTINE_TYPE = '{kind}' ORDER BY ROUTINE_NAME"
+)
+_EVENTS = "SELECT EVENT_NAME FROM information_schema.EVENTS WHERE EVENT_SCHEMA = DATABASE() ORDER BY EVENT_NAME"
 _GRANTS = """
 SELECT GRANTEE, '', '', PRIVILEGE_TYPE, IS_GRANTABLE FROM information_schema.SCHEMA_PRIVILEGES
  WHERE TABLE_SCHEMA IN ({db}, {like})

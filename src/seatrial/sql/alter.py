@@ -80,7 +80,7 @@ def _drop_part(cursor: Cursor, table: Name) -> Iterator[Effect]:
         kind = cursor.word().lower()
         cursor.index += 1
     if kind in ("partition", "system", "period"):
-        said = {"partition_key", "options"} if kind == "partition" else {"system_versioned"}
+        said = {"partition_key", "options"} if kind == "partition" else {"system_versioned", "periods"}
         yield Effect(verb=Verb.OPTIONS, table=table, states=frozenset(said))
         return
     if not kind:

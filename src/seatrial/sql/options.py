@@ -50,6 +50,8 @@ def option(cursor: Cursor) -> set[str]:
         return {"options"}
     if cursor.at("SYSTEM", "VERSIONING"):
         return {"system_versioned"}
+    if cursor.at("PERIOD", "FOR"):
+        return {"system_versioned", "periods"}
     if cursor.at("REPLICA", "IDENTITY"):
         return {"replica_identity"}
     if word in OPTIONS:

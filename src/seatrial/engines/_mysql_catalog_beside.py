@@ -1,0 +1,184 @@
+"""What stands beside the tables of a database: triggers, views, routines, events, grants, statistics, sequences."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from seatrial.engines import _mysql_catalog_sql as sql
+from seatrial.engines._mysql_dialect import Dialect
+from seatrial.engines._mysql_link import Link, TextRow, literal, quote
+from seatrial.engines._mysql_show import spaced_alike
+from seatrial.errors import DatabaseError
+from seatrial.model import Attributes, ObjectKey
+
+# What it reads is gone, or its definer is, or may not read it.
+_INVALID_VIEW = frozenset({"1356", "1146", "1054", "1305", "1449", "1142", "1143", "1370"})
+_NOT_SHOWN = frozenset({"1044", "1142", "1143", "1227"})  # no right to look
+
+Objects = dict[ObjectKey, Attributes]
+
+
+class Beside:
+    """Reads one database."""
+
+    def __init__(self, link: Link, database: str, dialect: Dialect) -> None:
+        self.link, self.database, self.dialect = link, database, dialect
+
+    def read(self, tables: list[TextRow]) -> Objects:
+        """``tables``: rows of the query ``TABLES``."""
+        return {
+            **self._triggers(),
+            **self._views(),
+            **self._routines(),
+            **self._events(),
+            **self._grants(),
+            **self._routine_grants(),
+            **(self._histograms() if self.dialect.histograms else {}),
+            **(self._sequences(tables) if self.dialect.sequences else {}),
+        }
+
+    def _rows(self, query: str) -> list[TextRow]:
+        pattern = literal(self.database.replace("_", "\\_"))
+        return self.link.rows(query.format(db=literal(self.database), pattern=pattern))
+
+    def _routine_grants(self) -> Objects:
+        """No view of information_schema has them, and not every user may read the table (manual, 8.2.3)."""
+        found: dict[ObjectKey, list[str]] = {}
+        with suppress_unshown():
+            for grantee, name, _, privileges in self._rows(sql.ROUTINE_GRANTS):
+                key = ObjectKey("grant", "", "", str(name))
+                names = str(privileges).upper().split(",")
+                star = "*" if "GRANT" in names else ""
+                found.setdefault(key, []).extend(f"{grantee}: {p}{star}" for p in names if p not in ("GRANT", ""))
+        return {k: {"privileges": tuple(sorted(v))} for k, v in found.items()}
+
+    def _histograms(self) -> Objects:
+        """What the optimizer knows of a column goes with a change of its type (manual, 10.9.6)."""
+        return {
+            ObjectKey("statistics", "", str(table), f"{table}.{column}"): {"buckets": int(buckets or 0)}
+            for table, column, buckets in self._rows(sql.HISTOGRAMS)
+        }
+
+    def _triggers(self) -> Objects:
+        objects: Objects = {}
+        for name, table, timing, event, statement, definer, mode, order in self._rows(sql.TRIGGERS):
+            objects[ObjectKey("trigger", "", str(table), str(name))] = {
+                "definition": spaced_alike(f"{timing} {event} {statement}", self.dialect.name),
+                "definer": definer,
+                "sql_mode": mode,
+                "order": int(order or 0),
+                "enabled": True,
+            }
+        return objects
+
+    def _views(self) -> Objects:
+        objects: Objects = {}
+        for name, body, check, definer, security in self._rows(sql.VIEWS):
+            shown = str(self.link.rows(f"SHOW CREATE VIEW {quote(str(name))}")[0][1])
+            algorithm = re.search(r"ALGORITHM\s*=\s*(\w+)", shown)
+            objects[ObjectKey("view", "", "", str(name))] = {
+                "definition": shown.partition(" VIEW ")[2] or body,
+                "check_option": check,
+                "definer": definer,
+                "security": security,
+                "algorithm": algorithm[1] if algorithm else None,
+                "valid": self._is_valid(str(name)),
+            }
+        return objects
+
+    def _is_valid(self, view: str) -> bool:
+        """A view stays when what it reads is dropped, and fails only when it is used (manual, 15.1.23)."""
+        try:
+            self.link.rows(f"SELECT * FROM {quote(view)} LIMIT 0")
+        except DatabaseError as error:
+            if error.code in _INVALID_VIEW:
+                return False
+            raise
+        return True
+
+    def _routines(self) -> Objects:
+        parameters: dict[tuple[str, str], list[str]] = {}
+        for name, kind, mode, parameter, type_ in self._rows(sql.PARAMETERS):
+            parameters.setdefault((str(kind), str(name)), []).append(f"{mode} {quote(str(parameter))} {type_}")
+        objects: Objects = {}
+        for name, kind, body, returns, deterministic, access, security, mode, comment, definer in self._rows(
+            sql.ROUTINES
+        ):
+            objects[ObjectKey(str(kind).lower(), "", "", str(name))] = {
+                "definition": spaced_alike(str(body or ""), self.dialect.name),
+                "parameters": tuple(parameters.get((str(kind), str(name)), ())),
+                "returns": returns,
+                "deterministic": deterministic,
+                "data_access": access,
+                "security": security,
+                "sql_mode": mode,
+                "comment": comment or None,
+                "definer": definer,
+            }
+        return objects
+
+    def _events(self) -> Objects:
+        objects: Objects = {}
+        for row in self._rows(sql.EVENTS):
+            (
+                name,
+                definer,
+                zone,
+                body,
+                kind,
+                at,
+                every,
+                unit,
+                mode,
+                starts,
+                ends,
+                status,
+                completion,
+                comment,
+                created,
+            ) = row
+            objects[ObjectKey("event", "", "", str(name))] = {
+                "definition": spaced_alike(str(body or ""), self.dialect.name),
+                "schedule": f"{kind} {at}" if at else f"{kind} EVERY {every} {unit}",
+                # Without STARTS the server writes the time of creation, which is another one after every down.
+                "starts": None if starts == created else starts,
+                "ends": ends,
+                "status": status,
+                "on_completion": completion,
+                "time_zone": zone,
+                "sql_mode": mode,
+                "comment": comment or None,
+                "definer": definer,
+            }
+        return objects
+
+    def _grants(self) -> Objects:
+        found: dict[ObjectKey, list[str]] = {}
+        for grantee, table, column, privilege, grantable in self._rows(sql.GRANTS):
+            name = ".".join(part for part in (table, column) if part) or "default"
+            key = ObjectKey("grant", "", str(table), name)
+            found.setdefault(key, []).append(f"{grantee}: {privilege}{'*' if grantable == 'YES' else ''}")
+        return {k: {"privileges": tuple(sorted(v))} for k, v in found.items()}
+
+    def _sequences(self, tables: list[TextRow]) -> Objects:
+        objects: Objects = {}
+        for name in (str(r[0]) for r in tables if r[1] == "SEQUENCE"):
+            row = self.link.rows(
+                "SELECT start_value, minimum_value, maximum_value, increment, cache_size, cycle_option"
+                f" FROM {quote(name)}"
+            )[0]
+            names = ("start", "minimum", "maximum", "increment", "cache", "cycle")
+            objects[ObjectKey("sequence", "", "", name)] = dict(zip(names, row, strict=True))
+        return objects
+
+
+@contextmanager
+def suppress_unshown() -> Iterator[None]:
+    """What this user may not see is left out, as the server leaves it out of information_schema."""
+    try:
+        yield
+    except DatabaseError as error:
+        if error.code not in _NOT_SHOWN:
+            raise
