@@ -26,11 +26,12 @@ ROUTINE = "create procedure r(in a int) comment 'c' select a"
 FUNCTION = "create function f(a int) returns int deterministic no sql return a + 1"
 EVENT = "create event e on schedule every 1 day starts '2037-01-01' ends '2037-02-01' do delete from t"
 EVENTS = f"{TABLE}; {EVENT}"
+HISTOGRAM = "analyze table t update histogram on a with 4 buckets"
 PARTS = "create table t (a int) partition by range (a) (partition p0 values less than (10))"
 
 CASES: dict[str, Case] = {
     "table": ("", TABLE, {"table t": set(), "column t.a": set(), "column t.b": set()}),
-    "engine": (TABLE, "alter table t engine = MyISAM", {"table t": {"engine"}}),
+    "engine": (TABLE, "alter table t engine = MyISAM", {"table t": {"engine", "row_format"}}),
     "row format": (TABLE, "alter table t row_format = compact", {"table t": {"row_format", "options"}}),
     "table charset": (TABLE, "alter table t default charset latin1", {"table t": {"charset", "collation"}}),
     "table collation": (TABLE, "alter table t default collate utf8mb4_bin", {"table t": {"collation"}}),
@@ -265,6 +266,19 @@ MYSQL: dict[str, Case] = {
         {"index k": {"columns", "definition"}},
     ),
     "check enforced": (CHECK, "alter table t alter check k not enforced", {"constraint k": {"enforced"}}),
+    "column format": (TABLE, "alter table t modify a int column_format fixed", {"column t.a": {"options"}}),
+    "autoextend size": (TABLE, "alter table t autoextend_size = 4m", {"table t": {"options"}}),
+    "multi-valued index": (
+        "create table t (j json, key k ((cast(j->'$.a' as unsigned array))))",
+        "drop index k on t; create index k on t ((cast(j->'$.b' as unsigned array)))",
+        {"index k": {"definition"}},
+    ),
+    "histogram": (TABLE, HISTOGRAM, {"statistics t.a": set()}),
+    "buckets of a histogram": (
+        f"{TABLE}; {HISTOGRAM}",
+        HISTOGRAM.replace("4", "5"),
+        {"statistics t.a": {"buckets"}},
+    ),
 }
 
 MARIADB: dict[str, Case] = {
@@ -283,6 +297,12 @@ MARIADB: dict[str, Case] = {
             ("cycle", "cycle"),
         )
     },
+    "period": (
+        "create table t (a date, b date, period for p (a, b))",
+        "alter table t drop period for p",
+        {"table t": {"periods"}},
+    ),
+    "comment of the database": ("", "alter database comment 'c'", {"schema default": {"comment"}}),
 }
 
 # What the catalogue says of an object and no statement changes by itself, and why.
@@ -295,6 +315,7 @@ NEVER = {
     ("index", "predicate"): "there are none",
     ("index", "valid"): "always",
     ("trigger", "enabled"): "always",
+    ("schema", "encryption"): "an encrypted database needs a keyring",
     ("grant", "privileges"): "see the test of grants",
 }
 

@@ -279,6 +279,37 @@ def test_restore_brings_back_everything(db: MysqlDatabase, large: int) -> None: 
     db.discard(checkpoint)
 
 
+BESIDE = {
+    "mysql": ["analyze table t update histogram on v with 4 buckets", "alter table t autoextend_size = 4m"],
+    "mariadb": [
+        "alter database comment 'shop'",
+        "create table h (a date, b date, period for p (a, b))",
+        "set sql_mode = 'oracle';\ndelimiter //\ncreate package k as procedure a; end//\n"
+        "create package body k as procedure a as begin null; end; end//\n",
+    ],
+}
+
+
+def test_restore_brings_back_what_stands_beside_tables(db: MysqlDatabase) -> None:  # noqa: F811
+    user = f"'b_{db.name[-8:]}'@'localhost'"
+    db.execute(f"create user {user}")
+    try:
+        ran(
+            db, "create table t (id int primary key, v int); insert into t values (1, 1); create procedure p() select 1"
+        )
+        ran(db, f"alter database character set latin1; grant execute on procedure p to {user}")
+        for text in BESIDE[db.engine]:
+            ran(db, text)
+        before, checkpoint = db.inspect(), db.checkpoint()
+        ran(db, "drop procedure p; drop table t; alter database character set utf8mb4; create table new (a int)")
+        if db.engine == "mariadb":
+            ran(db, "alter database comment ''; drop table h; set sql_mode = 'oracle'; drop package k")
+        db.restore(checkpoint)
+        assert changed(before, db.inspect()) == {}
+    finally:
+        db.execute(f"drop user {user}")
+
+
 def test_what_was_not_touched_stays_in_place(db: MysqlDatabase) -> None:  # noqa: F811
     ran(db, "create table a (id int primary key); create table b (id int primary key); insert into a values (1)")
     checkpoint = db.checkpoint()

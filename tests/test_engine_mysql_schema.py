@@ -141,10 +141,12 @@ def test_grants_on_the_database_its_tables_and_columns(base: MysqlDatabase) -> N
     before = base.inspect()
     base.execute(f"create user {user}")
     try:
+        base.execute(f"grant execute, alter routine on procedure p to {user} with grant option")
         base.execute(
             f"grant select, insert (w) on o to {user}", f"grant create on `{base.name}`.* to {user} with grant option"
         )
         found = {k.label: a for k, a in base.inspect().items() if k.kind == "grant"}
+        assert found["grant p"]["privileges"] == (f"{user}: ALTER ROUTINE*", f"{user}: EXECUTE*")
         assert found["grant o"]["privileges"] == (f"{user}: SELECT",)
         assert found["grant o.w"]["privileges"] == (f"{user}: INSERT",)
         assert found["grant default"]["privileges"] == (f"{user}: CREATE*",)
