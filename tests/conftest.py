@@ -1,8 +1,18 @@
-"""For every test: timings are never asserted, so a busy machine must not fail a property either."""
+"""For every test: timings are never asserted, so a busy machine must not fail a property either.
+
+The fixtures of servers are made known here and nowhere else: imported into a module they would be that module's own,
+and each module would start servers of its own.
+"""
 
 import os
 
 from hypothesis import settings
+from mysql_fixtures import db, mysql_server
+from pg_fixtures import pg, pg_server, pg_shared
+from server_fixtures import state_folder
+from trial_fixtures import trial
+
+__all__ = ["db", "mysql_server", "pg", "pg_server", "pg_shared", "state_folder", "trial"]
 
 settings.register_profile("calm", deadline=None)
 settings.load_profile("calm")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import server_fixtures
 from missing import without
-from server_fixtures import differences, own_ledger  # noqa: F401 - handed on
+from server_fixtures import differences  # noqa: F401 - handed on
 
 from seatrial.engines.mariadb import open_database
 from seatrial.engines.mysql import MysqlDatabase
@@ -18,13 +18,8 @@ from seatrial.servers.mysql import MysqlServer
 ENGINES = ("mariadb", "mysql")
 
 
-@pytest.fixture(scope="session")
-def mysql_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    yield from own_ledger(tmp_path_factory)
-
-
 @pytest.fixture(scope="session", params=ENGINES)
-def mysql_server(request: pytest.FixtureRequest, mysql_state: str) -> Iterator[MysqlServer]:
+def mysql_server(request: pytest.FixtureRequest, state_folder: str) -> Iterator[MysqlServer]:
     try:
         server = MysqlServer.local(request.param, open_database)
     except ServerError as error:

@@ -1,4 +1,4 @@
-"""A real local PostgreSQL for tests: one server a session, one database a test or module; imported, not a conftest."""
+"""A real local PostgreSQL for tests: one server a session, one database a test or module."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from missing import without
-from server_fixtures import changed, differences, own_ledger  # noqa: F401 - handed on
+from server_fixtures import changed, differences  # noqa: F401 - handed on
 
 from seatrial.engines.postgresql import PostgresqlDatabase
 from seatrial.errors import ServerError
@@ -19,12 +19,7 @@ PROGRAMS = os.environ.get("SEATRIAL_TEST_POSTGRESQL") or None
 
 
 @pytest.fixture(scope="session")
-def pg_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    yield from own_ledger(tmp_path_factory)
-
-
-@pytest.fixture(scope="session")
-def pg_server(pg_state: str) -> Iterator[PostgresqlServer]:
+def pg_server(state_folder: str) -> Iterator[PostgresqlServer]:
     try:
         server = PostgresqlServer.local(PostgresqlDatabase, programs=PROGRAMS)
     except ServerError as error:

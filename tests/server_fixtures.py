@@ -11,10 +11,11 @@ from seatrial.model import Database, Schema, Snapshot, TableDiff
 from seatrial.schema import pair_by_name
 
 
-def own_ledger(factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The state folder of a session of tests; the cache of initialised data folders stays the user's."""
+@pytest.fixture(scope="session")
+def state_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The state folder of a session of tests, its ledger; the cache of initialised data folders stays the user's."""
     kept = os.environ.get("XDG_STATE_HOME")
-    folder = str(factory.mktemp("state"))
+    folder = str(tmp_path_factory.mktemp("state"))
     os.environ["XDG_STATE_HOME"] = folder
     yield folder
     os.environ.pop("XDG_STATE_HOME")

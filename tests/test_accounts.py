@@ -7,8 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-from mysql_fixtures import mysql_server, mysql_state  # noqa: F401
-from pg_fixtures import pg_server, pg_state  # noqa: F401
 from trial_fixtures import Outcome, project
 from trial_fixtures import tested as run_of
 
@@ -21,7 +19,7 @@ from seatrial.servers.postgresql import PostgresqlServer
 from seatrial.servers.postgresql import clean as clean_postgresql
 
 
-def test_a_user_that_down_leaves_is_a_note_and_goes_with_the_run(tmp_path: Path, mysql_server: MysqlServer):  # noqa: F811
+def test_a_user_that_down_leaves_is_a_note_and_goes_with_the_run(tmp_path: Path, mysql_server: MysqlServer):
     base = "CREATE TABLE t (id int PRIMARY KEY); CREATE USER kept_by_base@localhost;"
     up = (
         "CREATE USER IF NOT EXISTS 'st_app'@'localhost'; CREATE ROLE IF NOT EXISTS st_reader;"
@@ -37,7 +35,7 @@ def test_a_user_that_down_leaves_is_a_note_and_goes_with_the_run(tmp_path: Path,
     assert mysql_server.maintain("SELECT User, Host FROM mysql.user ORDER BY 1, 2") == before
 
 
-def test_a_role_made_in_a_block_goes_with_the_run(tmp_path: Path, pg_server: PostgresqlServer):  # noqa: F811
+def test_a_role_made_in_a_block_goes_with_the_run(tmp_path: Path, pg_server: PostgresqlServer):
     base = "CREATE TABLE t (id int PRIMARY KEY);"
     up = (
         "DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'st_reader') THEN"
@@ -108,7 +106,7 @@ def killed(folder: Path, url: str) -> None:
     assert done.returncode == -signal.SIGKILL, done.stderr
 
 
-def test_accounts_of_a_killed_run_go_with_the_next(tmp_path: Path, mysql_server: MysqlServer):  # noqa: F811
+def test_accounts_of_a_killed_run_go_with_the_next(tmp_path: Path, mysql_server: MysqlServer):
     listed = "SELECT User FROM mysql.user WHERE User LIKE 'st\\_killed%' ORDER BY 1"
     killed(tmp_path, mysql_server.url(""))
     assert mysql_server.maintain(listed) == [("st_killed",), ("st_killed_role",)]
@@ -121,7 +119,7 @@ def test_accounts_of_a_killed_run_go_with_the_next(tmp_path: Path, mysql_server:
         mysql_server.maintain(f"DROP ROLE {name}")
 
 
-def test_roles_of_a_killed_run_go_with_the_next_but_not_those_made_since(tmp_path: Path, pg_server: PostgresqlServer):  # noqa: F811
+def test_roles_of_a_killed_run_go_with_the_next_but_not_those_made_since(tmp_path: Path, pg_server: PostgresqlServer):
     listed = "SELECT rolname FROM pg_roles WHERE rolname LIKE 'st\\_killed%' ORDER BY 1"
     killed(tmp_path, pg_server.url("postgres"))
     assert pg_server.maintain(listed) == [("st_killed",), ("st_killed_role",)]

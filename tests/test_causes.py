@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from trial_fixtures import trial
-
-__all__ = ["trial"]
 
 PARENT_AND_CHILD = """
 CREATE TABLE parents (id integer PRIMARY KEY, name text);

@@ -15,8 +15,6 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from mysql_fixtures import mysql_server, mysql_state  # noqa: F401 - fixtures
-from pg_fixtures import pg_server, pg_state  # noqa: F401 - fixtures
 
 from seatrial import app, config
 from seatrial.config import ServerConfig
@@ -81,11 +79,11 @@ def test_public_sqlite(command):
     public(command, "sqlite")
 
 
-def test_public_postgresql(command, pg_server):  # noqa: F811
+def test_public_postgresql(command, pg_server):
     public(command, "postgresql", "--server", f"postgresql={pg_server.url('postgres')}")
 
 
-def test_public_mysql_and_mariadb(command, mysql_server):  # noqa: F811
+def test_public_mysql_and_mariadb(command, mysql_server):
     public(command, mysql_server.engine, "--server", f"{mysql_server.engine}={mysql_server.url('')}")
 
 
@@ -95,17 +93,17 @@ def test_grown_sqlite(case, tmp_path):
 
 
 @pytest.mark.parametrize("case", grown("postgresql"))
-def test_grown_postgresql(case, tmp_path, pg_server):  # noqa: F811
+def test_grown_postgresql(case, tmp_path, pg_server):
     strict(case, tmp_path, ServerConfig(url=pg_server.url("postgres")))
 
 
 @pytest.mark.parametrize("case", grown("mysql", "mariadb"))
-def test_grown_mysql_and_mariadb(case, tmp_path, mysql_server):  # noqa: F811
+def test_grown_mysql_and_mariadb(case, tmp_path, mysql_server):
     if case.engine == mysql_server.engine:
         strict(case, tmp_path, ServerConfig(url=mysql_server.url("")))
 
 
-def test_a_versioned_table_without_old_versions_proves_nothing_of_them(mysql_server, tmp_path):  # noqa: F811
+def test_a_versioned_table_without_old_versions_proves_nothing_of_them(mysql_server, tmp_path):
     if mysql_server.engine == "mysql":
         pytest.skip("MariaDB's alone")
     (case,) = RUN.load([CORPUS / "grown"], ["mariadb"], "W19", plain=False)

@@ -1,4 +1,3 @@
-# ruff: noqa: F811 - fixtures are imported by name
 """What goes wrong around a run: connections killed, disks full, locks held, packets too large.
 
 Each ends as *could not be tested* (exit code 2), in words that say what happened, never as the migration's own failure;
@@ -21,8 +20,6 @@ import psycopg
 import pytest
 from click.testing import CliRunner, Result
 from missing import without
-from mysql_fixtures import mysql_server, mysql_state  # noqa: F401
-from pg_fixtures import pg_server, pg_state  # noqa: F401
 from trial_fixtures import project
 
 from seatrial.app import open_server
@@ -172,7 +169,7 @@ def small_disk() -> Iterator[Callable[[str], Path]]:
 
 
 @pytest.mark.parametrize("engine", ["sqlite", "postgresql", "mariadb", "mysql"])
-def test_full_disk(engine, pg_state, small_disk, monkeypatch, tmp_path):
+def test_full_disk(engine, state_folder, small_disk, monkeypatch, tmp_path):
     disk = small_disk(ROOM[engine])
     big = ("CREATE TABLE big (id bigint PRIMARY KEY, v text);", "DROP TABLE big;")
     folder = project(tmp_path, [big, (ROWS[engine], "DELETE FROM big WHERE id > 1000000000;")], settings=FEW + ONCE)
@@ -186,7 +183,7 @@ def test_full_disk(engine, pg_state, small_disk, monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("engine", ["mariadb"])  # MySQL too, by hand: it may end itself where its log has no room
-def test_full_disk_of_a_server_behind_a_url(engine, mysql_state, small_disk, monkeypatch, tmp_path):
+def test_full_disk_of_a_server_behind_a_url(engine, state_folder, small_disk, monkeypatch, tmp_path):
     """The server lives on, so what was made there has to go."""
     disk = small_disk(ROOM[engine])
     big = ("CREATE TABLE big (id bigint PRIMARY KEY, v text);", "DROP TABLE big;")
@@ -265,7 +262,7 @@ def test_mysql_lock_wait_timeout(mysql_server: MysqlServer, tmp_path: Path) -> N
     assert mysql_databases(mysql_server) == before
 
 
-def test_sqlite_lock_wait_timeout(pg_state: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_sqlite_lock_wait_timeout(state_folder: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     table = ("CREATE TABLE t (id integer PRIMARY KEY, v text);", "DROP TABLE t;")
     adds = ("ALTER TABLE t ADD COLUMN w text;", "ALTER TABLE t DROP COLUMN w;")
     settings = FEW + ONCE + '[source]\nsession = ["PRAGMA busy_timeout = 100"]\n'

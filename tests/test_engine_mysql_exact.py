@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from mysql_fixtures import changed, db, differences, mysql_server, mysql_state, ran  # noqa: F401
+from mysql_fixtures import changed, differences, ran
 
 from seatrial.engines.mysql import MysqlDatabase
 from seatrial.model import TableRef
@@ -126,12 +126,12 @@ def unlike(database: MysqlDatabase, changes: Changes) -> list[tuple[str, dict[st
     return found
 
 
-def test_each_alteration_shows_its_attribute_only(db: MysqlDatabase) -> None:  # noqa: F811
+def test_each_alteration_shows_its_attribute_only(db: MysqlDatabase) -> None:
     ran(db, BASE)
     assert unlike(db, ALTERATIONS) == []
 
 
-def test_what_only_one_of_them_has(db: MysqlDatabase) -> None:  # noqa: F811
+def test_what_only_one_of_them_has(db: MysqlDatabase) -> None:
     ran(db, BASE)
     hidden = "ignored" if db.engine == "mariadb" else "invisible"
     changes: Changes = [(f"alter table p alter index p_txt {hidden}", {"index p_txt": {"visible", "definition"}})]
@@ -156,7 +156,7 @@ def test_what_only_one_of_them_has(db: MysqlDatabase) -> None:  # noqa: F811
     assert unlike(db, changes) == []
 
 
-def test_definers_are_part_of_what_they_run_as(db: MysqlDatabase) -> None:  # noqa: F811
+def test_definers_are_part_of_what_they_run_as(db: MysqlDatabase) -> None:
     user = f"'d_{db.name[-8:]}'@'localhost'"
     ran(db, BASE)
     before = db.inspect()
@@ -177,7 +177,7 @@ def test_definers_are_part_of_what_they_run_as(db: MysqlDatabase) -> None:  # no
         db.execute(f"drop user {user}")
 
 
-def test_where_auto_increment_stands(db: MysqlDatabase) -> None:  # noqa: F811
+def test_where_auto_increment_stands(db: MysqlDatabase) -> None:
     ran(db, BASE)
     assert [(c.table.name, c.next_value) for c in db.take("A").counters] == [("k", 100)]
     ran(db, "alter table k auto_increment = 50")
@@ -224,7 +224,7 @@ MYSQL_VALUES = [
 
 
 @pytest.mark.parametrize("large", [0, 1 << 40], ids=["file", "rows"])
-def test_each_kind_of_value_alone(db: MysqlDatabase, large: int) -> None:  # noqa: F811
+def test_each_kind_of_value_alone(db: MysqlDatabase, large: int) -> None:
     files = dataclasses.replace(db._shadows._files, large=large)
     db._files = db._shadows._files = db._keeper._files = files
     values = VALUES + (MARIADB_VALUES if db.engine == "mariadb" else MYSQL_VALUES)
@@ -247,7 +247,7 @@ def test_each_kind_of_value_alone(db: MysqlDatabase, large: int) -> None:  # noq
     assert differences(db, before, db.take("B")) == {}
 
 
-def test_the_zone_of_a_session_moves_no_stored_instant(db: MysqlDatabase) -> None:  # noqa: F811
+def test_the_zone_of_a_session_moves_no_stored_instant(db: MysqlDatabase) -> None:
     ran(
         db,
         "create table t (id int primary key, at timestamp null, dt datetime);"
@@ -261,7 +261,7 @@ def test_the_zone_of_a_session_moves_no_stored_instant(db: MysqlDatabase) -> Non
     assert (group.rows[0].old, group.rows[0].new) == (("2024-01-01 12:00:00",), ("2024-01-01 17:00:00",))
 
 
-def test_labels_moved_in_an_enum_and_a_set_are_no_other_values(db: MysqlDatabase) -> None:  # noqa: F811
+def test_labels_moved_in_an_enum_and_a_set_are_no_other_values(db: MysqlDatabase) -> None:
     ran(
         db,
         "create table t (id int primary key, e enum('a','b'), s set('p','q'));"
@@ -279,7 +279,7 @@ def test_labels_moved_in_an_enum_and_a_set_are_no_other_values(db: MysqlDatabase
     assert [r.key for r in group.rows] == [("1",)]
 
 
-def test_text_moved_between_character_sets_is_the_same_text(db: MysqlDatabase) -> None:  # noqa: F811
+def test_text_moved_between_character_sets_is_the_same_text(db: MysqlDatabase) -> None:
     ran(
         db,
         "create table t (id int primary key, x varchar(20) character set utf8mb3);"
@@ -306,7 +306,7 @@ PERIODS = [
 
 
 @pytest.mark.parametrize("columns", PERIODS, ids=["hidden", "declared", "transactions", "keyless"])
-def test_old_versions_of_rows_are_compared_too(db: MysqlDatabase, columns: str) -> None:  # noqa: F811
+def test_old_versions_of_rows_are_compared_too(db: MysqlDatabase, columns: str) -> None:
     if db.engine != "mariadb":
         pytest.skip("MySQL has no system versioning")
     made = f"create table t ({columns}) with system versioning"
@@ -346,7 +346,7 @@ def test_old_versions_of_rows_are_compared_too(db: MysqlDatabase, columns: str) 
     assert gone("drop table t")[0] == 3
 
 
-def test_versioned_tables_are_compared_by_what_holds_now(db: MysqlDatabase) -> None:  # noqa: F811
+def test_versioned_tables_are_compared_by_what_holds_now(db: MysqlDatabase) -> None:
     if db.engine != "mariadb":
         pytest.skip("MySQL has no system versioning")
     ran(db, "create table t (id int primary key, v int) with system versioning; insert into t values (1, 1), (2, 2)")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from mysql_fixtures import changed, db, differences, mysql_server, mysql_state, ran  # noqa: F401
+from mysql_fixtures import differences, ran
 
 from seatrial.engines import _mysql_tablespace
 from seatrial.engines.mysql import MysqlDatabase
@@ -30,7 +30,7 @@ insert into v values
 """
 
 
-def test_every_type_is_read_exactly(db: MysqlDatabase) -> None:  # noqa: F811
+def test_every_type_is_read_exactly(db: MysqlDatabase) -> None:
     ran(db, EVERYTHING)
     before = db.take("A")
     ran(db, "delete from v")
@@ -75,7 +75,7 @@ def test_every_type_is_read_exactly(db: MysqlDatabase) -> None:  # noqa: F811
 )
 @pytest.mark.parametrize("large", [0, 1 << 40], ids=["file", "rows"])
 def test_near_misses_differ(
-    db: MysqlDatabase,  # noqa: F811
+    db: MysqlDatabase,
     large: int,
     make: str,
     one: str,
@@ -111,7 +111,7 @@ def _copying(database: MysqlDatabase, large: int) -> None:
 
 
 @pytest.fixture(params=[0, 1 << 40], ids=["file", "rows"])
-def any_db(request: pytest.FixtureRequest, db: MysqlDatabase) -> MysqlDatabase:  # noqa: F811
+def any_db(request: pytest.FixtureRequest, db: MysqlDatabase) -> MysqlDatabase:
     _copying(db, request.param)
     return db
 
@@ -294,7 +294,7 @@ def test_hostile_names_and_values(any_db: MysqlDatabase) -> None:
     assert [r.values for r in diff.lost] == [("1", "'; DROP TABLE x; -- \\ \n \0 %s")]
 
 
-def test_invisible_columns_and_zero_dates_are_read(db: MysqlDatabase) -> None:  # noqa: F811
+def test_invisible_columns_and_zero_dates_are_read(db: MysqlDatabase) -> None:
     ran(
         db,
         "create table t (id int primary key, v int invisible, d date); insert into t (id, v, d) values (1, 7, '0000-00-00')",  # noqa: E501
@@ -308,7 +308,7 @@ def test_invisible_columns_and_zero_dates_are_read(db: MysqlDatabase) -> None:  
     assert differences(db, before, db.take("C"))["t"].lost[0].values == ("1", "7", "0000-00-00")
 
 
-def test_our_own_questions_show_every_digit_of_a_float(db: MysqlDatabase) -> None:  # noqa: F811
+def test_our_own_questions_show_every_digit_of_a_float(db: MysqlDatabase) -> None:
     ran(db, "create table f (id int primary key, x float); insert into f values (1, 16777215), (2, 0.1), (3, null)")
     wanted = [("3", None), ("2", "0.10000000149011612"), ("1", "16777215")]
     assert db.query("select id, x from f order by id desc") == wanted
@@ -318,7 +318,7 @@ def test_our_own_questions_show_every_digit_of_a_float(db: MysqlDatabase) -> Non
 # --- untouched tables -------------------------------------------------------------------------------------------------
 
 
-def test_untouched_tables_are_not_read_again(db: MysqlDatabase) -> None:  # noqa: F811
+def test_untouched_tables_are_not_read_again(db: MysqlDatabase) -> None:
     ran(
         db,
         "create table a (id int primary key); create table b (id int primary key); insert into a values (1); insert into b values (1)",  # noqa: E501
@@ -349,7 +349,7 @@ def test_untouched_tables_are_not_read_again(db: MysqlDatabase) -> None:  # noqa
         "start transaction; update a set v = 2; savepoint s; update a set v = 3; rollback to s; commit",
     ],
 )
-def test_a_touched_table_is_never_taken_for_untouched(db: MysqlDatabase, touch: str) -> None:  # noqa: F811
+def test_a_touched_table_is_never_taken_for_untouched(db: MysqlDatabase, touch: str) -> None:
     ran(
         db,
         "create table p (id int primary key); create table q (id int primary key);"
@@ -393,7 +393,7 @@ def test_a_touched_table_is_never_taken_for_untouched(db: MysqlDatabase, touch: 
     ],
 )
 def test_what_does_not_cast_back(
-    db: MysqlDatabase,  # noqa: F811
+    db: MysqlDatabase,
     old: str,
     values: str,
     new: str,
@@ -411,7 +411,7 @@ def test_what_does_not_cast_back(
     assert sum(c.count for c in found) == len(lost)
 
 
-def test_zones_that_a_migration_sets_are_tried(db: MysqlDatabase) -> None:  # noqa: F811
+def test_zones_that_a_migration_sets_are_tried(db: MysqlDatabase) -> None:
     ran(
         db,
         "create table c (id int primary key, x timestamp null); insert into c values (1, '2024-01-01 10:00:00'), (2, null)",  # noqa: E501
@@ -425,7 +425,7 @@ def test_zones_that_a_migration_sets_are_tried(db: MysqlDatabase) -> None:  # no
     assert [(r.key, r.old, r.new) for r in wrong.rows] == [(("1",), ("2024-01-01 10:00:00",), ("2024-01-01 15:00:00",))]
 
 
-def test_without_a_key_casting_back_says_so(db: MysqlDatabase) -> None:  # noqa: F811
+def test_without_a_key_casting_back_says_so(db: MysqlDatabase) -> None:
     ran(db, "create table c (x int); insert into c values (1)")
     before = db.take("A")
     ran(db, "alter table c modify x varchar(9)")
@@ -438,7 +438,7 @@ def test_files_are_used_for_large_tables_only() -> None:
     assert _mysql_tablespace.LARGE > 1 << 20
 
 
-def test_a_moment_goes_with_its_copies(db: MysqlDatabase) -> None:  # noqa: F811
+def test_a_moment_goes_with_its_copies(db: MysqlDatabase) -> None:
     ran(db, "create table t (id int primary key); insert into t values (1)")
     db.take("A")
     ran(db, "insert into t values (2)")

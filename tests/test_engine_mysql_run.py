@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-from mysql_fixtures import changed, db, differences, mysql_server, mysql_state, ran  # noqa: F401
+from mysql_fixtures import changed, differences, ran
 from test_engine_mysql_rows import _copying
 from test_engine_mysql_schema import BASE
 from test_sources_alembic import project, revision, running
@@ -20,7 +20,7 @@ from seatrial.servers._mysql_target import Target
 from seatrial.sources import find
 
 
-def test_a_step_records_its_statements_and_the_one_that_was_refused(db: MysqlDatabase) -> None:  # noqa: F811
+def test_a_step_records_its_statements_and_the_one_that_was_refused(db: MysqlDatabase) -> None:
     step = db.run(
         Script(
             text="create table t (id int primary key);\n\ninsert into t values (1), (2);\ninsert into t values (1);",
@@ -34,7 +34,7 @@ def test_a_step_records_its_statements_and_the_one_that_was_refused(db: MysqlDat
     assert step.error.statement == "insert into t values (1)"
 
 
-def test_half_applied_ddl_stays_and_rows_of_the_transaction_go(db: MysqlDatabase) -> None:  # noqa: F811
+def test_half_applied_ddl_stays_and_rows_of_the_transaction_go(db: MysqlDatabase) -> None:
     step = db.run(
         Script(text="create table t (id int primary key); insert into t values (1); insert into t values (1)")
     )
@@ -50,7 +50,7 @@ def test_half_applied_ddl_stays_and_rows_of_the_transaction_go(db: MysqlDatabase
     assert db.query("select id from t") == [("1",), ("5",)]
 
 
-def test_each_step_has_a_fresh_session(db: MysqlDatabase) -> None:  # noqa: F811
+def test_each_step_has_a_fresh_session(db: MysqlDatabase) -> None:
     ran(db, "set @x = 1; create temporary table tmp (a int); set sql_mode = ''")
     step = db.run(Script(text="select * from tmp"))
     assert step.error is not None and step.error.code == "1146"
@@ -61,7 +61,7 @@ def test_each_step_has_a_fresh_session(db: MysqlDatabase) -> None:  # noqa: F811
     assert db.query("select z from t") == [("+02:00",), ("+00:00",)]
 
 
-def test_delimiters_and_bodies(db: MysqlDatabase) -> None:  # noqa: F811
+def test_delimiters_and_bodies(db: MysqlDatabase) -> None:
     ran(
         db,
         "create table t (a int);\nDELIMITER //\ncreate procedure p() begin insert into t values (1); insert into t values (2); end//\nDELIMITER ;\ncall p();",  # noqa: E501
@@ -86,7 +86,7 @@ def test_delimiters_and_bodies(db: MysqlDatabase) -> None:  # noqa: F811
         "drop table performance_schema.x",
     ],
 )
-def test_what_reaches_outside_is_refused_unless_trusted(db: MysqlDatabase, statement: str) -> None:  # noqa: F811
+def test_what_reaches_outside_is_refused_unless_trusted(db: MysqlDatabase, statement: str) -> None:
     ran(db, "create table t (a int)")
     step = db.run(Script(text=statement, transaction=Transaction.STATEMENTS))
     assert step.error is not None
@@ -94,7 +94,7 @@ def test_what_reaches_outside_is_refused_unless_trusted(db: MysqlDatabase, state
     assert "trust" in step.error.message
 
 
-def test_ordinary_statements_are_not_taken_for_reaching_outside(db: MysqlDatabase) -> None:  # noqa: F811
+def test_ordinary_statements_are_not_taken_for_reaching_outside(db: MysqlDatabase) -> None:
     ran(
         db,
         "create table t (a int, o varchar(99)); insert into t values (1, 'into outfile a, load_file(b)'); alter database character set utf8mb4;"  # noqa: E501
@@ -102,7 +102,7 @@ def test_ordinary_statements_are_not_taken_for_reaching_outside(db: MysqlDatabas
     )
 
 
-def test_connections_that_die_are_not_the_migrations_fault(db: MysqlDatabase) -> None:  # noqa: F811
+def test_connections_that_die_are_not_the_migrations_fault(db: MysqlDatabase) -> None:
     step = db.run(Script(text="kill connection_id()"))
     assert step.error is not None
     assert step.error.kind is ErrorKind.ENVIRONMENT
@@ -118,7 +118,7 @@ def test_connections_that_die_are_not_the_migrations_fault(db: MysqlDatabase) ->
         ("drop table t", "EXCLUSIVE", False),
     ],
 )
-def test_locks_are_the_servers_own_answer(db: MysqlDatabase, statement: str, mode: str, rewrites: bool) -> None:  # noqa: F811  # noqa: E501
+def test_locks_are_the_servers_own_answer(db: MysqlDatabase, statement: str, mode: str, rewrites: bool) -> None:
     ran(db, "create table t (id int primary key, v int)")
     db._unsampled = "one of the two ways is enough here"
     step = ran(db, statement)
@@ -141,7 +141,7 @@ def test_locks_are_the_servers_own_answer(db: MysqlDatabase, statement: str, mod
     ],
 )
 def test_no_lock_is_told_only_where_the_server_answered(
-    db: MysqlDatabase,  # noqa: F811
+    db: MysqlDatabase,
     statement: str,
     observed: Observed,
 ) -> None:
@@ -155,7 +155,7 @@ def test_no_lock_is_told_only_where_the_server_answered(
 SLOW = "update t set v = v + sleep(0.4) where id = 1"  # a row at a time
 
 
-def test_metadata_locks_are_sampled_where_the_server_shows_them(db: MysqlDatabase) -> None:  # noqa: F811
+def test_metadata_locks_are_sampled_where_the_server_shows_them(db: MysqlDatabase) -> None:
     ran(
         db,
         "create table p (id int primary key); create table t (id int primary key, v int); insert into t values (1, 1)",
@@ -175,7 +175,7 @@ def test_metadata_locks_are_sampled_where_the_server_shows_them(db: MysqlDatabas
     assert lock.held_ms is not None and 100 < lock.held_ms <= step.statements[0].duration_ms
 
 
-def test_a_user_without_performance_schema_is_told_so(db: MysqlDatabase) -> None:  # noqa: F811
+def test_a_user_without_performance_schema_is_told_so(db: MysqlDatabase) -> None:
     if db.engine == "mariadb":
         pytest.skip("metadata locks are not sampled on MariaDB")
     user = f"w_{db.name[-8:]}"
@@ -193,14 +193,14 @@ def test_a_user_without_performance_schema_is_told_so(db: MysqlDatabase) -> None
         db.execute(f"drop user {user}")
 
 
-def test_a_table_that_the_step_itself_keeps_locked_is_not_waited_for(db: MysqlDatabase) -> None:  # noqa: F811
+def test_a_table_that_the_step_itself_keeps_locked_is_not_waited_for(db: MysqlDatabase) -> None:
     ran(db, "create table t (id int primary key, v int)")
     db._unsampled = "the twin alone"
     step = ran(db, "lock tables t write; alter table t add index t_v (v); unlock tables; alter table t drop index t_v")
     assert [len(s.locks) for s in step.statements] == [0, 0, 0, 1]
 
 
-def test_locks_of_a_step_in_another_process(db: MysqlDatabase, tmp_path: Path) -> None:  # noqa: F811
+def test_locks_of_a_step_in_another_process(db: MysqlDatabase, tmp_path: Path) -> None:
     """Alembic's: each statement is announced, so the twin is asked while its table is as the statement finds it."""
     up = (
         "op.add_column('t', sa.Column('c', sa.Integer))\n    op.create_index('t_c', 't', ['c'])\n"
@@ -248,7 +248,7 @@ create trigger o_first before insert on o for each row precedes o_tr set new.w =
 
 
 @pytest.mark.parametrize("large", [0, 1 << 40], ids=["file", "rows"])
-def test_restore_brings_back_everything(db: MysqlDatabase, large: int) -> None:  # noqa: F811
+def test_restore_brings_back_everything(db: MysqlDatabase, large: int) -> None:
     _copying(db, large)
     ran(db, BASE + ROWS)
     db.bookkeeping = frozenset({"schema_migrations"})
@@ -290,7 +290,7 @@ BESIDE = {
 }
 
 
-def test_restore_brings_back_what_stands_beside_tables(db: MysqlDatabase) -> None:  # noqa: F811
+def test_restore_brings_back_what_stands_beside_tables(db: MysqlDatabase) -> None:
     user = f"'b_{db.name[-8:]}'@'localhost'"
     db.execute(f"create user {user}")
     try:
@@ -310,7 +310,7 @@ def test_restore_brings_back_what_stands_beside_tables(db: MysqlDatabase) -> Non
         db.execute(f"drop user {user}")
 
 
-def test_what_was_not_touched_stays_in_place(db: MysqlDatabase) -> None:  # noqa: F811
+def test_what_was_not_touched_stays_in_place(db: MysqlDatabase) -> None:
     ran(db, "create table a (id int primary key); create table b (id int primary key); insert into a values (1)")
     checkpoint = db.checkpoint()
     ran(db, "insert into b values (1)")
@@ -325,7 +325,7 @@ def test_what_was_not_touched_stays_in_place(db: MysqlDatabase) -> None:  # noqa
 # --- rows of ours, integrity ------------------------------------------------------------------------------------------
 
 
-def test_filling_fires_no_trigger_and_leaves_triggers_exactly_as_they_were(db: MysqlDatabase) -> None:  # noqa: F811
+def test_filling_fires_no_trigger_and_leaves_triggers_exactly_as_they_were(db: MysqlDatabase) -> None:
     ran(db, BASE + "create trigger o_two before insert on o for each row follows o_tr set new.w = 7;")
     before = db.inspect()
     with db.filling():
@@ -338,7 +338,7 @@ def test_filling_fires_no_trigger_and_leaves_triggers_exactly_as_they_were(db: M
     assert changed(before, db.inspect()) == {}
 
 
-def test_binary_spatial_and_bit_values_go_in_as_they_come_out(db: MysqlDatabase) -> None:  # noqa: F811
+def test_binary_spatial_and_bit_values_go_in_as_they_come_out(db: MysqlDatabase) -> None:
     ran(db, "create table t (id int primary key, b varbinary(9), g point, i bit(4), j json, d double)")
     with db.filling():
         db.fill(
@@ -354,7 +354,7 @@ def test_binary_spatial_and_bit_values_go_in_as_they_come_out(db: MysqlDatabase)
     assert differences(db, before, db.take("C")) == {}
 
 
-def test_integrity_of_rows_that_no_constraint_holds(db: MysqlDatabase) -> None:  # noqa: F811
+def test_integrity_of_rows_that_no_constraint_holds(db: MysqlDatabase) -> None:
     ran(
         db,
         "create table p (id int primary key); create table c (id int primary key, pid int, u varchar(9) not null, n int,"  # noqa: E501
@@ -376,7 +376,7 @@ def test_integrity_of_rows_that_no_constraint_holds(db: MysqlDatabase) -> None: 
     assert db.query(after["constraint c_p"].sql) == [("3",)]
 
 
-def test_counters_say_what_comes_next(db: MysqlDatabase) -> None:  # noqa: F811
+def test_counters_say_what_comes_next(db: MysqlDatabase) -> None:
     ran(
         db,
         "create table t (id int auto_increment primary key); insert into t values (5); delete from t; alter table t auto_increment = 9",  # noqa: E501
@@ -388,7 +388,7 @@ def test_counters_say_what_comes_next(db: MysqlDatabase) -> None:  # noqa: F811
     assert (counter.next_value, counter.highest) == (10, 9)
 
 
-def test_a_sequence_behind_a_default_is_a_counter(db: MysqlDatabase) -> None:  # noqa: F811
+def test_a_sequence_behind_a_default_is_a_counter(db: MysqlDatabase) -> None:
     if db.engine != "mariadb":
         pytest.skip("MySQL has no sequences")
     ran(
@@ -407,7 +407,7 @@ def test_a_sequence_behind_a_default_is_a_counter(db: MysqlDatabase) -> None:  #
     assert now == {"a": 11, "b": None}  # the server keeps a cache of c's values, and nobody can see where it stands
 
 
-def test_a_restored_aria_table_is_what_it_was(db: MysqlDatabase) -> None:  # noqa: F811
+def test_a_restored_aria_table_is_what_it_was(db: MysqlDatabase) -> None:
     """Found: SHOW CREATE spells a default out, so a table that was made from it had one option more."""
     if db.engine != "mariadb":
         pytest.skip("Aria is MariaDB's")

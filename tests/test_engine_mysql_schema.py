@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
-from mysql_fixtures import changed, db, mysql_server, mysql_state, ran  # noqa: F401
+from mysql_fixtures import changed, ran
 from mysql_schema_cases import CASES, DROPPED, MARIADB, MYSQL, NEVER, Case
 
 from seatrial.engines.mysql import MysqlDatabase
@@ -45,7 +45,7 @@ create event ev on schedule every 1 day do delete from o;
 
 
 @pytest.fixture
-def base(db: MysqlDatabase) -> MysqlDatabase:  # noqa: F811
+def base(db: MysqlDatabase) -> MysqlDatabase:
     ran(db, BASE)
     return db
 
@@ -61,7 +61,7 @@ class Looked:
 
 
 @pytest.fixture(scope="module")
-def looked(mysql_server: MysqlServer) -> Iterator[Looked]:  # noqa: F811
+def looked(mysql_server: MysqlServer) -> Iterator[Looked]:
     """Every case once, all in one database."""
     database = mysql_server.create()
     assert isinstance(database, MysqlDatabase)
@@ -125,7 +125,7 @@ def test_the_databases_own_name_is_nowhere(base: MysqlDatabase) -> None:
     assert base.name not in said
 
 
-def test_partitions_and_their_bounds(db: MysqlDatabase) -> None:  # noqa: F811
+def test_partitions_and_their_bounds(db: MysqlDatabase) -> None:
     ran(
         db,
         "create table r (a int not null, b int) partition by range (a)"
@@ -155,7 +155,7 @@ def test_grants_on_the_database_its_tables_and_columns(base: MysqlDatabase) -> N
     assert changed(before, base.inspect()) == {}
 
 
-def test_an_index_made_for_a_foreign_key_has_no_weight_even_when_it_stays(db: MysqlDatabase) -> None:  # noqa: F811
+def test_an_index_made_for_a_foreign_key_has_no_weight_even_when_it_stays(db: MysqlDatabase) -> None:
     ran(db, "create table a (id int primary key); create table b (id int primary key, aid int);")
     before = db.inspect()
     ran(db, "alter table b add foreign key (aid) references a (id)")
@@ -165,7 +165,7 @@ def test_an_index_made_for_a_foreign_key_has_no_weight_even_when_it_stays(db: My
     assert changed(before, db.inspect()) == {}
 
 
-def test_unnamed_checks_and_keys_go_by_their_content(db: MysqlDatabase) -> None:  # noqa: F811
+def test_unnamed_checks_and_keys_go_by_their_content(db: MysqlDatabase) -> None:
     ran(db, "create table c (a int primary key, b int, check (b > 0), check (b < 9))")
     labels = [k.label for k in db.inspect() if k.kind in ("check", "primary key")]
     assert len(labels) == 3
@@ -173,7 +173,7 @@ def test_unnamed_checks_and_keys_go_by_their_content(db: MysqlDatabase) -> None:
     assert all("chk" not in label and "CONSTRAINT_" not in label for label in labels)
 
 
-def test_a_default_of_null_is_not_no_default(db: MysqlDatabase) -> None:  # noqa: F811
+def test_a_default_of_null_is_not_no_default(db: MysqlDatabase) -> None:
     ran(db, "create table n (id int primary key, a int)")
     before = db.inspect()
     ran(db, "alter table n alter column a drop default")
@@ -194,7 +194,7 @@ def test_bookkeeping_is_in_no_snapshot(base: MysqlDatabase) -> None:
     assert not [t for t in base.take("m").tables if t.table.name == "schema_migrations"]
 
 
-def test_mariadb_sequences_and_versioned_tables(db: MysqlDatabase) -> None:  # noqa: F811
+def test_mariadb_sequences_and_versioned_tables(db: MysqlDatabase) -> None:
     if db.engine != "mariadb":
         pytest.skip("MySQL has neither sequences nor system versioning")
     ran(db, "create sequence s increment 5; create table h (a int) with system versioning;")

@@ -1,4 +1,3 @@
-# ruff: noqa: F811 - fixtures are imported by name
 """Every kind of object and every attribute: a change of one thing is named as exactly that thing."""
 
 from __future__ import annotations
@@ -7,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
-from pg_fixtures import changed, pair, pg_server, pg_shared, pg_state, ran  # noqa: F401 - fixtures
+from pg_fixtures import changed, pair, ran
 from pg_schema_cases import CASES, NEVER, NEWER
 
 from seatrial.engines.postgresql import PostgresqlDatabase

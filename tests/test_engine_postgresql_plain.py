@@ -1,4 +1,3 @@
-# ruff: noqa: F811 - fixtures are imported by name
 """A server's user who is no superuser: everything works, or is said not to have been looked at."""
 
 from __future__ import annotations
@@ -8,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pg_fixtures import differences, pg_server, pg_state, ran  # noqa: F401 - fixtures
+from pg_fixtures import differences
 
 from seatrial import app, config
 from seatrial.config import ServerConfig

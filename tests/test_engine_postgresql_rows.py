@@ -1,4 +1,3 @@
-# ruff: noqa: F811 - fixtures are imported by name
 """Moments and differences: whole tables, exact values, named rows, on a real server."""
 
 from __future__ import annotations
@@ -6,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from pg_fixtures import differences, pair, pg, pg_server, pg_state, ran  # noqa: F401 - fixtures
+from pg_fixtures import differences, pair, ran
 
 from seatrial.engines.postgresql import PostgresqlDatabase
 from seatrial.model import ChangedRow, ErrorKind, Script, Snapshot, TableRef

@@ -1,10 +1,9 @@
-# ruff: noqa: F811 - fixtures are imported by name
 """Scripts as tools send them, seeds, generated rows, counters and integrity, on a real server."""
 
 from __future__ import annotations
 
 import pytest
-from pg_fixtures import pg, pg_server, pg_state, ran  # noqa: F401 - fixtures
+from pg_fixtures import ran
 
 from seatrial.engines.postgresql import PostgresqlDatabase
 from seatrial.errors import DatabaseError

@@ -1,4 +1,3 @@
-# ruff: noqa: F811 - fixtures are imported by name
 """Scripts that control transactions themselves: what stays, what was taken back, and how locks were observed."""
 
 from __future__ import annotations
@@ -7,7 +6,7 @@ import time
 
 import psycopg
 import pytest
-from pg_fixtures import pg, pg_server, pg_shared, pg_state, ran  # noqa: F401 - fixtures
+from pg_fixtures import ran
 
 from seatrial.engines._postgresql_blocks import Control, control
 from seatrial.engines.postgresql import PostgresqlDatabase

@@ -9,7 +9,6 @@ import json
 from pathlib import Path
 
 import pytest
-from mysql_fixtures import mysql_server, mysql_state  # noqa: F401
 from trial_fixtures import project
 from trial_fixtures import tested as run_of
 
@@ -57,7 +56,7 @@ def run(folder: Path, server: MysqlServer, modes: list[str]) -> Report:
     return run_of(place, only=("0002",), server=ServerConfig(url=server.url("")))
 
 
-def test_a_conversion_that_only_a_lax_session_allows_is_seen(tmp_path: Path, mysql_server: MysqlServer):  # noqa: F811
+def test_a_conversion_that_only_a_lax_session_allows_is_seen(tmp_path: Path, mysql_server: MysqlServer):
     report = run(tmp_path, mysql_server, [STRICT, LAX])
     judged = report.migrations[-1]
     assert (judged.status, judged.rollback_safe, report.exit_code) == (Status.FAILED, False, 1)
@@ -100,7 +99,7 @@ def test_a_repair_of_the_seed_is_told_once_and_other_retries_say_their_mode(tmp_
     assert [r.reason for r in told] == ["refused", f"Under sql_mode {LAX}: lost"]
 
 
-def test_a_trace_holds_every_mode(tmp_path: Path, mysql_server: MysqlServer):  # noqa: F811
+def test_a_trace_holds_every_mode(tmp_path: Path, mysql_server: MysqlServer):
     report = run(tmp_path, mysql_server, [STRICT, LAX])
     again = decode_trace(encode_trace(report.trace))
     assert [(u.sql_mode, len(u.trials)) for u in again.others] == [(LAX, 2)]

@@ -5,7 +5,7 @@ from contextlib import closing
 
 import pytest
 import trial_fixtures
-from trial_fixtures import project, trial  # noqa: F401
+from trial_fixtures import project
 
 from seatrial.config import ProductionConfig, SeedConfig
 from seatrial.model import Severity, Status
@@ -130,7 +130,7 @@ RERUN = "[interrupt]\nrerun = true"
 
 
 @pytest.mark.parametrize(("free", "rules"), [("--free\n", ["half-applied"]), ("", [])])
-def test_a_second_up_that_is_refused(trial, free, rules):  # noqa: F811
+def test_a_second_up_that_is_refused(trial, free, rules):
     """Refused and without a trace it is what every CREATE TABLE does; a finding where data was applied twice."""
     up = f"{free}UPDATE prices SET cents = cents * 100;\nCREATE TABLE currencies (code TEXT);"
     down = f"{free}DROP TABLE currencies;\nUPDATE prices SET cents = cents / 100;"
@@ -158,7 +158,7 @@ RENAMED = "ALTER TABLE prices RENAME COLUMN cents TO amount;"
         (f"BEGIN; {RENAMED} SELECT nonsense;", None, 0),
     ],
 )
-def test_a_rename_counts_where_it_was_not_taken_back(trial, up, objects, rows):  # noqa: F811
+def test_a_rename_counts_where_it_was_not_taken_back(trial, up, objects, rows):
     seed = "INSERT INTO prices VALUES (1, 5), (2, 7);"
     found = trial(base=PRICES, seed=seed, up=up, down="SELECT 1;")
     assert found.rules == (["up-failed"] if objects is None else ["half-applied", "up-failed"])
@@ -167,7 +167,7 @@ def test_a_rename_counts_where_it_was_not_taken_back(trial, up, objects, rows): 
         assert (tuple(o for o in half.objects if o.startswith("column")), len(half.keys)) == (objects, rows)
 
 
-def test_a_second_up_that_leaves_another_schema(trial):  # noqa: F811
+def test_a_second_up_that_leaves_another_schema(trial):
     up = "--free\nDROP INDEX IF EXISTS by_cents;\nCREATE TABLE currencies (code TEXT);\n"
     up += "CREATE INDEX by_cents ON prices (cents);"
     down = "--free\nDROP INDEX by_cents;\nDROP TABLE currencies;"

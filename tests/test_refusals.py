@@ -6,7 +6,6 @@ import contextlib
 
 import pytest
 from missing import without
-from trial_fixtures import trial  # noqa: F401 - a fixture
 
 from seatrial.app import open_server
 from seatrial.errors import ServerError
@@ -64,7 +63,7 @@ def test_what_the_database_had_against_it(engine):
         ("SELECT abs(-9223372036854775807 - 1);", ""),  # integer overflow: of this, nothing is known
     ],
 )
-def test_the_advice_is_about_what_was_refused(trial, up, advice):  # noqa: F811
+def test_the_advice_is_about_what_was_refused(trial, up, advice):
     seed = "INSERT INTO t VALUES (1, 'a'), (2, 'a');"
     done = trial(base="CREATE TABLE t (id integer PRIMARY KEY, v text);", seed=seed, up=up, down="SELECT 1;")
     (found,) = [f for m in done.report.migrations for f in m.findings if f.rule == "up-failed"]

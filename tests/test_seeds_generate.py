@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from pg_fixtures import pg, pg_server, pg_state  # noqa: F401
 
 from seatrial.engines.sqlite import SqliteDatabase
 from seatrial.errors import DatabaseError

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pg_fixtures import pg, pg_server, pg_state  # noqa: F401
 
 from seatrial.engines.sqlite import SqliteDatabase
 from seatrial.errors import SeedError
@@ -108,7 +107,7 @@ def test_a_custom_format_dump_says_what_to_do(database, tmp_path):
 # --- scripts for psql ---
 
 
-def test_what_psql_includes_and_copies_is_loaded(pg, tmp_path):  # noqa: F811
+def test_what_psql_includes_and_copies_is_loaded(pg, tmp_path):
     pg.execute(*SCHEMA.strip().split("\n"))
     (tmp_path / "more" / "deep").mkdir(parents=True)
     seed(tmp_path / "more", "INSERT INTO users VALUES (2, 'b', '\\i none');\n\\ir deep/last.sql\n", "users.sql")
@@ -145,7 +144,7 @@ def test_what_psql_includes_and_copies_is_loaded(pg, tmp_path):  # noqa: F811
         ("SELECT 1;\n\\i good.sql\nnonsense;\n", "seed.sql, line 3: .*syntax error"),
     ],
 )
-def test_what_psql_alone_can_do_is_refused(pg, tmp_path, text, said):  # noqa: F811
+def test_what_psql_alone_can_do_is_refused(pg, tmp_path, text, said):
     folder = tmp_path / "project"
     folder.mkdir()
     seed(tmp_path, "", "outside.sql")
@@ -190,7 +189,7 @@ ALTER TABLE ONLY public.users ADD CONSTRAINT users_pkey PRIMARY KEY (id);
 """.replace("~", "")
 
 
-def test_of_a_pg_dump_the_rows_are_taken(pg, tmp_path):  # noqa: F811
+def test_of_a_pg_dump_the_rows_are_taken(pg, tmp_path):
     assert pg.load(SCHEMA + "CREATE TABLE schema_migrations (version text);") is None
     pg.bookkeeping = frozenset({"schema_migrations"})
     skipped = (("public.old_things", "no such table at this version"), ("public.schema_migrations", "bookkeeping"))
@@ -200,7 +199,7 @@ def test_of_a_pg_dump_the_rows_are_taken(pg, tmp_path):  # noqa: F811
     assert pg.query("SELECT * FROM schema_migrations") == []
 
 
-def test_a_row_of_a_dump_that_does_not_fit_is_named(pg, tmp_path):  # noqa: F811
+def test_a_row_of_a_dump_that_does_not_fit_is_named(pg, tmp_path):
     assert pg.load(SCHEMA) is None
     with pytest.raises(SeedError) as refused:
         load(pg, seed(tmp_path, PG_DUMP.replace("2	ü	\\N", "1	ü	\\N")))
@@ -210,7 +209,7 @@ def test_a_row_of_a_dump_that_does_not_fit_is_named(pg, tmp_path):  # noqa: F811
     assert users(pg) == []
 
 
-def test_a_real_pg_dump_comes_back(pg, pg_server, tmp_path):  # noqa: F811
+def test_a_real_pg_dump_comes_back(pg, pg_server, tmp_path):
     programs = pg_server.programs
     tool = Path(programs or "", "pg_dump")
     if not programs or not tool.exists():

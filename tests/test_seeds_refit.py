@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from pg_fixtures import pg, pg_server, pg_state  # noqa: F401
 
 from seatrial.engines.sqlite import SqliteDatabase
 from seatrial.model import Database, TableRef

@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from mysql_fixtures import mysql_server, mysql_state  # noqa: F401
 
 from seatrial.engines._mysql_link import Link, disturbance, error_kind
 from seatrial.engines.mariadb import open_database
@@ -31,7 +30,7 @@ def databases(server: MysqlServer) -> set[str]:
     return {str(r[0]) for r in server.maintain("show databases")}
 
 
-def test_a_server_behind_a_url_makes_and_drops_its_own(mysql_server: MysqlServer) -> None:  # noqa: F811
+def test_a_server_behind_a_url_makes_and_drops_its_own(mysql_server: MysqlServer) -> None:
     before = databases(mysql_server)
     with MysqlServer.at(mysql_server.target.url(""), open_database) as server:
         assert (server.engine, server.version, server.is_local) == (mysql_server.engine, mysql_server.version, False)
@@ -48,7 +47,7 @@ def test_a_server_behind_a_url_makes_and_drops_its_own(mysql_server: MysqlServer
     assert databases(mysql_server) == before
 
 
-def test_a_url_that_names_a_database_with_tables_is_refused(mysql_server: MysqlServer) -> None:  # noqa: F811
+def test_a_url_that_names_a_database_with_tables_is_refused(mysql_server: MysqlServer) -> None:
     mysql_server.maintain("create database shop")
     mysql_server.maintain("create table shop.orders (id int)")
     try:
@@ -61,7 +60,7 @@ def test_a_url_that_names_a_database_with_tables_is_refused(mysql_server: MysqlS
         mysql_server.maintain("drop database shop")
 
 
-def test_databases_that_only_look_like_ours_stay(mysql_server: MysqlServer) -> None:  # noqa: F811
+def test_databases_that_only_look_like_ours_stay(mysql_server: MysqlServer) -> None:
     foreign = ["seatrial_abc123_1", "seatrial_backup", "seatrial_abc123_1_shadow"]
     for name in foreign:
         mysql_server.maintain(f"create database {name}")
@@ -105,7 +104,7 @@ def _kill(process: subprocess.Popen[str]) -> None:
     process.communicate()
 
 
-def test_databases_of_a_killed_run_are_dropped_and_those_of_a_living_one_stay(mysql_server: MysqlServer) -> None:  # noqa: F811  # noqa: E501
+def test_databases_of_a_killed_run_are_dropped_and_those_of_a_living_one_stay(mysql_server: MysqlServer) -> None:
     url = mysql_server.target.url("")
     process, name = _started(url)
     with MysqlServer.at(url, open_database):
@@ -116,7 +115,7 @@ def test_databases_of_a_killed_run_are_dropped_and_those_of_a_living_one_stay(my
 
 
 def test_a_run_of_another_machine_is_known_by_its_marker_and_spared_while_it_lives(
-    mysql_server: MysqlServer,  # noqa: F811
+    mysql_server: MysqlServer,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
@@ -130,7 +129,7 @@ def test_a_run_of_another_machine_is_known_by_its_marker_and_spared_while_it_liv
         assert name not in databases(mysql_server)
 
 
-def test_a_local_server_of_a_killed_run_is_stopped_and_removed(mysql_server: MysqlServer) -> None:  # noqa: F811
+def test_a_local_server_of_a_killed_run_is_stopped_and_removed(mysql_server: MysqlServer) -> None:
     process, data = _started(mysql_server.engine)
     folder = Path(data).parent
     pid = int((folder / "pid").read_text())
@@ -141,7 +140,7 @@ def test_a_local_server_of_a_killed_run_is_stopped_and_removed(mysql_server: Mys
     assert not Path(f"/proc/{pid}").exists() or b"mysqld" not in Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
-def test_a_closed_local_server_leaves_nothing(mysql_state: str, mysql_server: MysqlServer) -> None:  # noqa: F811
+def test_a_closed_local_server_leaves_nothing(state_folder: str, mysql_server: MysqlServer) -> None:
     server = MysqlServer.local(mysql_server.engine, open_database)
     folder = Path(str(server.data_folder)).parent
     server.create()
@@ -155,7 +154,7 @@ def _entries() -> list[tuple[ledger.Facts, ...]]:
         return [run.entries for run in dead]
 
 
-def test_a_wrong_password_is_told_without_it(mysql_server: MysqlServer) -> None:  # noqa: F811
+def test_a_wrong_password_is_told_without_it(mysql_server: MysqlServer) -> None:
     mysql_server.maintain("create user 'guest'@'localhost' identified by 'right'")
     try:
         target = Target(user="guest", password="s3cret/%", unix_socket=mysql_server.target.unix_socket)
@@ -168,7 +167,7 @@ def test_a_wrong_password_is_told_without_it(mysql_server: MysqlServer) -> None:
         mysql_server.maintain("drop user 'guest'@'localhost'")
 
 
-def test_a_password_of_any_characters(mysql_server: MysqlServer) -> None:  # noqa: F811
+def test_a_password_of_any_characters(mysql_server: MysqlServer) -> None:
     secret = 'p@s:/s%#w"öł'
     mysql_server.maintain(f"create user 'odd'@'localhost' identified by '{secret}'")
     try:
@@ -181,7 +180,7 @@ def test_a_password_of_any_characters(mysql_server: MysqlServer) -> None:  # noq
 
 
 @pytest.mark.parametrize("url", ["mysql://u:pw@127.0.0.1:1/x", "mysql://u:pw@/x?unix_socket=/nowhere"])
-def test_an_unreachable_server_is_told(mysql_state: str, url: str) -> None:  # noqa: F811
+def test_an_unreachable_server_is_told(state_folder: str, url: str) -> None:
     with pytest.raises(ServerError, match="cannot be used") as refused:
         MysqlServer.at(url, open_database)
     assert "pw" not in str(refused.value)
@@ -212,21 +211,21 @@ def test_redaction_of_anything() -> None:
     assert redact("mysql://u:p@ss@h/db?password=x&a=b") == "mysql://u:***@h/db?password=***&a=b"
 
 
-def test_no_program_is_told_with_what_to_do(monkeypatch: pytest.MonkeyPatch, mysql_state: str, tmp_path: Path) -> None:  # noqa: F811  # noqa: E501
+def test_no_program_is_told_with_what_to_do(monkeypatch: pytest.MonkeyPatch, state_folder: str, tmp_path: Path) -> None:
     monkeypatch.setenv("SEATRIAL_MYSQL_ROOT", str(tmp_path))
     with pytest.raises(ServerError, match=r"holds no mysql server.*SEATRIAL_MYSQL_ROOT"):
         MysqlServer.local("mysql", open_database)
     assert os.environ["SEATRIAL_MYSQL_ROOT"] == str(tmp_path)
 
 
-def test_a_missing_driver_is_told(monkeypatch: pytest.MonkeyPatch, mysql_state: str) -> None:  # noqa: F811
+def test_a_missing_driver_is_told(monkeypatch: pytest.MonkeyPatch, state_folder: str) -> None:
     monkeypatch.setitem(sys.modules, "pymysql", None)
     with pytest.raises(ServerError, match=r"pip install 'seatrial\[mysql\]'"):
         MysqlServer.at("mysql://u@h/", open_database)
 
 
 @pytest.fixture
-def plain_user(mysql_server: MysqlServer) -> Iterator[MysqlServer]:  # noqa: F811
+def plain_user(mysql_server: MysqlServer) -> Iterator[MysqlServer]:
     """The server, by a user who has all rights on databases of Seatrial's names and none on the server."""
     mysql_server.maintain("create user 'plain'@'localhost' identified by 'pw'")
     mysql_server.maintain("grant all on `seatrial\\_%`.* to 'plain'@'localhost'")
@@ -254,7 +253,7 @@ def test_a_user_of_our_databases_alone_is_enough(plain_user: MysqlServer) -> Non
     one.close()
 
 
-def test_a_setting_that_is_refused_is_told_as_ours(mysql_server: MysqlServer) -> None:  # noqa: F811
+def test_a_setting_that_is_refused_is_told_as_ours(mysql_server: MysqlServer) -> None:
     link = Link(mysql_server.connect, "", ("SET SESSION no_such_setting = 1",))
     with pytest.raises(DatabaseError, match="no_such_setting") as told:
         link.rows("SELECT 1")
@@ -293,7 +292,7 @@ STERN = {
 }
 
 
-def test_copies_take_the_form_that_the_server_allows(plain_user: MysqlServer, mysql_server: MysqlServer) -> None:  # noqa: F811
+def test_copies_take_the_form_that_the_server_allows(plain_user: MysqlServer, mysql_server: MysqlServer) -> None:
     on, off = STERN[plain_user.engine]
     mysql_server.maintain(on)
     try:
@@ -315,7 +314,7 @@ def test_copies_take_the_form_that_the_server_allows(plain_user: MysqlServer, my
         mysql_server.maintain(off)
 
 
-def test_where_room_is_short_copies_are_made_by_an_engine_that_refuses(mysql_server: MysqlServer) -> None:  # noqa: F811
+def test_where_room_is_short_copies_are_made_by_an_engine_that_refuses(mysql_server: MysqlServer) -> None:
     one = mysql_server.create()
     assert isinstance(one, MysqlDatabase)
     folder = Path(str(mysql_server.data_folder)) / one.name
@@ -337,7 +336,7 @@ def test_where_room_is_short_copies_are_made_by_an_engine_that_refuses(mysql_ser
 
 
 def test_a_database_that_is_only_half_made_is_dropped(
-    mysql_server: MysqlServer,  # noqa: F811
+    mysql_server: MysqlServer,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Found: a disk was full by the time that the marker was written, and the database stayed."""

@@ -1,4 +1,3 @@
-# ruff: noqa: F811 - fixtures are imported by name
 """Servers: what may be touched, what is refused, what is left behind and found again."""
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from typing import IO
 import psycopg
 import pytest
 from click.testing import CliRunner
-from pg_fixtures import PROGRAMS, pg_server, pg_state  # noqa: F401 - fixtures
+from pg_fixtures import PROGRAMS
 
 from seatrial.cli import main
 from seatrial.engines.postgresql import PostgresqlDatabase
@@ -265,7 +264,7 @@ def serving(folder: str) -> list[int]:
     return found
 
 
-def test_what_a_killed_run_left_is_removed(pg_state: str) -> None:
+def test_what_a_killed_run_left_is_removed(state_folder: str) -> None:
     process, run_id, folder = child()
     try:
         assert serving(folder) and not any(run_id in words for words in clean())  # it lives
@@ -293,7 +292,7 @@ def test_databases_of_a_killed_run_are_dropped(pg_server: PostgresqlServer, url:
     assert f"seatrial_{run_id}_1" not in databases(pg_server)
 
 
-def test_ctrl_c_stops_the_server(pg_state: str) -> None:
+def test_ctrl_c_stops_the_server(state_folder: str) -> None:
     process, run_id, folder = child()
     process.send_signal(signal.SIGINT)
     process.wait(20)
@@ -305,7 +304,7 @@ def test_ctrl_c_stops_the_server(pg_state: str) -> None:
     assert not (ledger.state_folder() / run_id).exists()
 
 
-def test_a_server_that_cannot_start_says_why(pg_state: str, tmp_path: Path) -> None:
+def test_a_server_that_cannot_start_says_why(state_folder: str, tmp_path: Path) -> None:
     with pytest.raises(ServerError, match="initdb and postgres"):
         PostgresqlServer.local(PostgresqlDatabase, programs=str(tmp_path))
     for name in ("initdb", "postgres"):

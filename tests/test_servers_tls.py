@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +15,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from missing import without
-from mysql_fixtures import ENGINES, mysql_state  # noqa: F401 - fixtures
-from pg_fixtures import PROGRAMS, pg_state  # noqa: F401 - fixtures
-from server_fixtures import own_ledger
+from mysql_fixtures import ENGINES
+from pg_fixtures import PROGRAMS
 from test_sources_alembic import project as alembic_project
 from test_sources_alembic import revision, table
 from trial_fixtures import project
@@ -40,12 +40,16 @@ class Certificates:
 
 
 @pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+def certificates() -> Iterator[Certificates]:
     if shutil.which("openssl") is None:
         without("openssl is not here")
-    folder = tmp_path_factory.mktemp("tls")
-    for parent in (folder, *folder.parents[:2]):
-        parent.chmod(0o755)
+    with tempfile.TemporaryDirectory(prefix="seatrial-tls-") as folder:
+        yield certified(Path(folder))
+
+
+def certified(folder: Path) -> Certificates:
+    """Where servers that run as another user can read it, so not in pytest's own folder."""
+    folder.chmod(0o755)
     for name in ("own", "strange"):
         files = ["-keyout", f"{folder}/{name}.key", "-out", f"{folder}/{name}.pem"]
         names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
@@ -141,12 +145,9 @@ def _postgresql(run: ledger.Run, _: str, port: int, certificates: Certificates) 
 
 
 @pytest.fixture(scope="module", params=[*ENGINES, "postgresql"])
-def server(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, certificates: Certificates
-) -> Iterator[Reached]:
-    for _ in own_ledger(tmp_path_factory):
-        with running(request.param, certificates) as found:
-            yield found
+def server(request: pytest.FixtureRequest, state_folder: str, certificates: Certificates) -> Iterator[Reached]:
+    with running(request.param, certificates) as found:
+        yield found
 
 
 MODES = {  # no TLS, encrypted, the certificate checked, its name too

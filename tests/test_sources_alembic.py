@@ -1,4 +1,3 @@
-# ruff: noqa: F811 - fixtures are imported by name
 """Alembic projects, built in a temporary folder and run by a real Alembic on real databases."""
 
 import contextlib
@@ -13,7 +12,6 @@ from pathlib import Path
 import pytest
 import trial_fixtures as trials
 from missing import without
-from pg_fixtures import pg, pg_server, pg_state  # noqa: F401 - fixtures
 from test_sources_support import Sqlite, tables, write
 
 from seatrial import sources

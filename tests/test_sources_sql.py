@@ -1,4 +1,3 @@
-# ruff: noqa: F811 - fixtures are imported by name
 """Folders of SQL files: found, read and run as dbmate and golang-migrate do."""
 
 import os
@@ -7,7 +6,6 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from pg_fixtures import pg, pg_server, pg_state  # noqa: F401 - fixtures
 from test_sources_support import Sqlite, held, tables, write
 
 from seatrial import sources

@@ -3,7 +3,6 @@
 import os
 
 import pytest
-from pg_fixtures import pg_server, pg_state  # noqa: F401
 from sql_schemas import ref, schema
 
 from seatrial.engines.mariadb import open_database
@@ -19,7 +18,7 @@ PROGRAMS = {"mysql": os.environ.get("SEATRIAL_TEST_MYSQL"), "mariadb": os.enviro
 
 
 @pytest.fixture(scope="module")
-def servers(request, pg_state):  # noqa: F811
+def servers(request, state_folder):
     started = {}
 
     def start(engine):

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from mysql_fixtures import mysql_server, mysql_state  # noqa: F401 - fixtures
 from retry_fixtures import LOSS, disturbed, meanwhile, once, rules, strategies
 
 from seatrial.config import ServerConfig
@@ -20,11 +19,11 @@ from seatrial.servers._mysql_target import Target
 SLOW_LOSS = (f"CREATE TABLE half (id INT); SELECT SLEEP(1.5); {LOSS[0]}", f"{LOSS[1]} DROP TABLE half;")
 
 
-def server(mysql_server) -> ServerConfig:  # noqa: F811
+def server(mysql_server) -> ServerConfig:
     return ServerConfig(engine=mysql_server.engine, url=mysql_server.url(""))
 
 
-def databases(mysql_server) -> list[str]:  # noqa: F811
+def databases(mysql_server) -> list[str]:
     return [str(n) for (n,) in mysql_server.maintain("SHOW DATABASES LIKE 'seatrial%'")]
 
 
@@ -46,7 +45,7 @@ def kill(admin: Any, condition: str) -> int:
     return len(found)
 
 
-def test_connection_killed_during_up(mysql_server, tmp_path):  # noqa: F811
+def test_connection_killed_during_up(mysql_server, tmp_path):
     """What the first attempt had committed by then is gone: the second begins where the first did."""
     left = databases(mysql_server)
 
@@ -62,7 +61,7 @@ def test_connection_killed_during_up(mysql_server, tmp_path):  # noqa: F811
     assert databases(mysql_server) == left
 
 
-def test_connections_killed_while_we_read(mysql_server, tmp_path):  # noqa: F811
+def test_connections_killed_while_we_read(mysql_server, tmp_path):
     admin = mysql_server.target.connect(None)
     when: dict[tuple[str, str], Callable[[], object]] = {("0002", "down"): lambda: kill(admin, "TRUE")}
     report = disturbed(tmp_path, [LOSS], server(mysql_server), when)
@@ -73,7 +72,7 @@ def test_connections_killed_while_we_read(mysql_server, tmp_path):  # noqa: F811
 WAITS = '[source]\nsession = ["SET innodb_lock_wait_timeout = 1, lock_wait_timeout = 1"]\n'
 
 
-def hold(mysql_server, held: list[Any]) -> None:  # noqa: F811
+def hold(mysql_server, held: list[Any]) -> None:
     """Lock a row of the table where the migration runs."""
     for name in databases(mysql_server):
         if not name.endswith("_shadow"):
@@ -84,7 +83,7 @@ def hold(mysql_server, held: list[Any]) -> None:  # noqa: F811
 
 
 @pytest.mark.parametrize("up", ["UPDATE t SET a = 'new';", LOSS[0]])
-def test_lock_held_once(mysql_server, tmp_path, up):  # noqa: F811
+def test_lock_held_once(mysql_server, tmp_path, up):
     held: list[Any] = []
     when = {("0002", "up"): lambda: hold(mysql_server, held)}
     report = disturbed(tmp_path, [(up, LOSS[1])], server(mysql_server), when, settings=WAITS)
@@ -95,7 +94,7 @@ def test_lock_held_once(mysql_server, tmp_path, up):  # noqa: F811
     assert {"values-lost", "down-failed"} & set(rules(report))
 
 
-def test_lock_held_every_time(mysql_server, tmp_path):  # noqa: F811
+def test_lock_held_every_time(mysql_server, tmp_path):
     left = databases(mysql_server)
     held: list[Any] = []
     when = {("0002", "up"): lambda: hold(mysql_server, held)}
@@ -134,7 +133,7 @@ class Mortal:
         self.run.close()
 
 
-def test_server_killed_and_restarted_in_the_middle_of_up(mysql_server, mysql_state, tmp_path):  # noqa: F811
+def test_server_killed_and_restarted_in_the_middle_of_up(mysql_server, state_folder, tmp_path):
     mortal = Mortal(mysql_server.engine)
     target = type(mysql_server.target).parse(mortal.url)
 
@@ -155,7 +154,7 @@ def test_server_killed_and_restarted_in_the_middle_of_up(mysql_server, mysql_sta
         mortal.close()
 
 
-def test_own_server_killed_in_the_middle_of_up(mysql_server, mysql_state, tmp_path, monkeypatch):  # noqa: F811
+def test_own_server_killed_in_the_middle_of_up(mysql_server, state_folder, tmp_path, monkeypatch):
     """The throwaway server that we started is started again; what the first had committed by then is gone with it."""
     started: list[process.Running] = []
     plain = local_server.start

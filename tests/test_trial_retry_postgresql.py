@@ -11,7 +11,6 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from pg_fixtures import pg_server, pg_state  # noqa: F401 - fixtures
 from retry_fixtures import GOOD, LOSS, disturbed, meanwhile, once, rules, strategies
 from test_sources_alembic import project as alembic_project
 from test_sources_alembic import revision, table
@@ -34,12 +33,12 @@ AND query ILIKE %s AND state = 'active'
 
 
 @pytest.fixture
-def admin(pg_server) -> Iterator[psycopg.Connection]:  # noqa: F811
+def admin(pg_server) -> Iterator[psycopg.Connection]:
     with psycopg.connect(pg_server.url("postgres"), autocommit=True) as connection:
         yield connection
 
 
-def server(pg_server) -> ServerConfig:  # noqa: F811
+def server(pg_server) -> ServerConfig:
     return ServerConfig(engine="postgresql", url=pg_server.url("postgres"))
 
 
@@ -73,7 +72,7 @@ def lost(report: Report) -> list[object]:
     return [f.keys for m in report.migrations for f in m.findings if f.rule == "values-lost"]
 
 
-def test_backend_killed_during_up(pg_server, admin, tmp_path):  # noqa: F811
+def test_backend_killed_during_up(pg_server, admin, tmp_path):
     left = databases(admin)
     with meanwhile(kill_once(admin, "%pg_sleep(1.5)%")):
         report = disturbed(tmp_path, [SLOW], server(pg_server), {})
@@ -88,7 +87,7 @@ def test_backend_killed_during_up(pg_server, admin, tmp_path):  # noqa: F811
 
 
 @pytest.mark.parametrize("step", ["down", "up again"])
-def test_backends_killed_while_we_read(pg_server, admin, tmp_path, step):  # noqa: F811
+def test_backends_killed_while_we_read(pg_server, admin, tmp_path, step):
     left = databases(admin)
     report = disturbed(tmp_path, [LOSS], server(pg_server), {("0002", step): lambda: kill_all(admin)})
     assert strategies(report) == [("reset-test-db", True)]
@@ -97,7 +96,7 @@ def test_backends_killed_while_we_read(pg_server, admin, tmp_path, step):  # noq
     assert databases(admin) == left
 
 
-def test_loss_stays_a_loss_with_a_kill_during_up_and_down(pg_server, admin, tmp_path):  # noqa: F811
+def test_loss_stays_a_loss_with_a_kill_during_up_and_down(pg_server, admin, tmp_path):
     down = f"SELECT pg_sleep(1.4); {LOSS[1]}"
     up = f"SELECT pg_sleep(1.5); {LOSS[0]}"
     calm = disturbed(tmp_path / "calm", [LOSS], server(pg_server), {})
@@ -124,7 +123,7 @@ def lock_first(admin: psycopg.Connection, url: Callable[[str], str], held: list[
     held.extend(filter(None, [next((c for n in names if (c := _lock(url(n)))), None)]))
 
 
-def test_lock_held_once(pg_server, admin, tmp_path):  # noqa: F811
+def test_lock_held_once(pg_server, admin, tmp_path):
     held: list[psycopg.Connection] = []
     when = {("0002", "up"): lambda: lock_first(admin, pg_server.url, held)}
     report = disturbed(tmp_path, [LOSS], server(pg_server), when, settings=WAITS)
@@ -134,7 +133,7 @@ def test_lock_held_once(pg_server, admin, tmp_path):  # noqa: F811
     assert rules(report) == ["values-lost"]
 
 
-def test_lock_held_every_time(pg_server, admin, tmp_path):  # noqa: F811
+def test_lock_held_every_time(pg_server, admin, tmp_path):
     left = databases(admin)
     held: list[psycopg.Connection] = []
     when = {("0002", "up"): lambda: lock_first(admin, pg_server.url, held)}
@@ -159,7 +158,7 @@ def _lock(url: str) -> psycopg.Connection | None:
     return holder
 
 
-def test_own_statement_timeout_is_the_migrations_fault(pg_server, tmp_path):  # noqa: F811
+def test_own_statement_timeout_is_the_migrations_fault(pg_server, tmp_path):
     own = ("SET statement_timeout = '200ms'; SELECT pg_sleep(1);", "SELECT 1;")
     report = disturbed(tmp_path, [own], server(pg_server), {})
     assert rules(report) == ["up-failed"]
@@ -193,7 +192,7 @@ class Mortal:
 
 
 @pytest.fixture
-def mortal(pg_state: str) -> Iterator[Mortal]:  # noqa: F811
+def mortal(state_folder: str) -> Iterator[Mortal]:
     found = Mortal()
     yield found
     found.running.stop()
@@ -219,7 +218,7 @@ def test_server_restarted_in_the_middle_of_up(mortal, tmp_path):
         assert databases(admin) == []
 
 
-def test_own_server_killed_in_the_middle_of_up(pg_state, tmp_path):  # noqa: F811
+def test_own_server_killed_in_the_middle_of_up(state_folder, tmp_path):
     """The throwaway server that we started is started again."""
 
     def kill(over) -> None:
@@ -247,7 +246,7 @@ def test_own_server_killed_in_the_middle_of_up(pg_state, tmp_path):  # noqa: F81
     assert not postmasters()
 
 
-def test_killed_where_an_up_is_tried_without_rows(pg_server, admin, tmp_path):  # noqa: F811
+def test_killed_where_an_up_is_tried_without_rows(pg_server, admin, tmp_path):
     """Found: it counted as a refusal there too, and what only made-up rows break was up-failed."""
     up = (
         "SELECT CASE WHEN count(*) = 0 THEN pg_sleep(1.4) END FROM t;\n"
@@ -260,7 +259,7 @@ def test_killed_where_an_up_is_tried_without_rows(pg_server, admin, tmp_path):  
     assert report.status is Status.PASSED
 
 
-def test_killed_while_rows_are_written_as_an_application_would(pg_server, admin, tmp_path):  # noqa: F811
+def test_killed_while_rows_are_written_as_an_application_would(pg_server, admin, tmp_path):
     """Found: "[lived_in] could not be run", and no second try."""
     (tmp_path / "writes.sql").write_text("SELECT pg_sleep(1.3);\nINSERT INTO t (id, a) VALUES (900, 'new');\n")
     with meanwhile(kill_once(admin, "%pg_sleep(1.3)%")):
@@ -273,7 +272,7 @@ def test_killed_while_rows_are_written_as_an_application_would(pg_server, admin,
 # --- sources, seeds, and attempts that disagree ---
 
 
-def test_backend_killed_under_alembic(pg_server, admin, tmp_path):  # noqa: F811
+def test_backend_killed_under_alembic(pg_server, admin, tmp_path):
     """The project's own Python loses its connection: told by no code, and the same to us."""
     up = "op.execute('SELECT pg_sleep(1.3)'); op.drop_column('t', 'x')"
     back = "op.add_column('t', sa.Column('x', sa.Text))"
@@ -285,7 +284,7 @@ def test_backend_killed_under_alembic(pg_server, admin, tmp_path):  # noqa: F811
     assert rules(report, "b") == ["values-lost"]
 
 
-def test_killed_while_the_seed_is_loaded(pg_server, admin, tmp_path):  # noqa: F811
+def test_killed_while_the_seed_is_loaded(pg_server, admin, tmp_path):
     left = databases(admin)
     seed = "INSERT INTO t VALUES (1, 'one', 'x');\nSELECT pg_sleep(1.2);\nINSERT INTO t VALUES (2, 'two', 'y');\n"
     with meanwhile(kill_once(admin, "%pg_sleep(1.2)%")):
@@ -296,7 +295,7 @@ def test_killed_while_the_seed_is_loaded(pg_server, admin, tmp_path):  # noqa: F
     assert databases(admin) == left
 
 
-def test_attempts_that_disagree(pg_server, admin, tmp_path):  # noqa: F811
+def test_attempts_that_disagree(pg_server, admin, tmp_path):
     """Up adds as many rows as its database's name says, and the second attempt has another database."""
     number = "substring(current_database() from '[0-9]+$')::int"
     up = f"INSERT INTO t (id, a) SELECT 100 + g, 'x' FROM generate_series(1, {number}) g;"

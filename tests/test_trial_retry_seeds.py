@@ -8,8 +8,6 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from mysql_fixtures import mysql_server, mysql_state  # noqa: F401 - fixtures
-from pg_fixtures import pg_server, pg_state  # noqa: F401 - fixtures
 from trial_fixtures import project
 
 from seatrial import app, config
@@ -64,11 +62,11 @@ def check(folder: Path, server: ServerConfig, seed: str = SEED) -> None:
     assert again.environment.rows == report.environment.rows
 
 
-def test_on_postgresql(pg_server, tmp_path):  # noqa: F811
+def test_on_postgresql(pg_server, tmp_path):
     check(tmp_path, ServerConfig(engine="postgresql", url=pg_server.url("postgres")))
 
 
-def test_on_mysql_and_mariadb(mysql_server, tmp_path):  # noqa: F811
+def test_on_mysql_and_mariadb(mysql_server, tmp_path):
     check(tmp_path, ServerConfig(engine=mysql_server.engine, url=mysql_server.url("")))
 
 
@@ -136,7 +134,7 @@ def test_a_sqlite_file(tmp_path):
     assert report.environment.rows == 2
 
 
-def test_a_dump_keeps_what_its_keys_do_not_check(pg_server, tmp_path):  # noqa: F811
+def test_a_dump_keeps_what_its_keys_do_not_check(pg_server, tmp_path):
     """A dump's rows come in any order and its foreign keys are not looked at while they are read."""
     dump = (
         "--\n-- PostgreSQL database dump\n--\n"
@@ -208,7 +206,7 @@ def test_settings_at_the_end_do_not_undo_those_at_the_beginning(tmp_path):
     "between",
     ["SET @u = LAST_INSERT_ID();\nINSERT INTO o (u) VALUES (@u);", "INSERT INTO o (u) VALUES (LAST_INSERT_ID());"],
 )
-def test_rows_that_hang_on_the_session_are_not_loaded_singly(mysql_server, tmp_path, between):  # noqa: F811
+def test_rows_that_hang_on_the_session_are_not_loaded_singly(mysql_server, tmp_path, between):
     """Found: a good row was lost and another one made up."""
     base = (
         "CREATE TABLE users (id INT AUTO_INCREMENT PRIMARY KEY, n INT NOT NULL);"
@@ -219,7 +217,7 @@ def test_rows_that_hang_on_the_session_are_not_loaded_singly(mysql_server, tmp_p
     assert "cannot be null" in refused(tmp_path, seed, address, base)
 
 
-def test_a_table_that_keeps_refused_rows_is_not_repaired(mysql_server, tmp_path):  # noqa: F811
+def test_a_table_that_keeps_refused_rows_is_not_repaired(mysql_server, tmp_path):
     """Found: a keyless table of MyISAM ended with each row several times, and rows that are there as left out."""
     base = "CREATE TABLE users (id INT, email VARCHAR(20) CHECK (email <> '')) ENGINE=MyISAM;"
     seed = "INSERT INTO users VALUES (1, 'a');\nINSERT INTO users VALUES (2, 'b'), (3, '');\n"
@@ -227,7 +225,7 @@ def test_a_table_that_keeps_refused_rows_is_not_repaired(mysql_server, tmp_path)
     assert re.search("seed.sql, line 2: .*constraint", refused(tmp_path, seed, address, base), re.IGNORECASE)
 
 
-def test_the_row_that_a_table_without_transactions_refuses_is_named(mysql_server, tmp_path):  # noqa: F811
+def test_the_row_that_a_table_without_transactions_refuses_is_named(mysql_server, tmp_path):
     """Found: what a refused batch had left there was met as a duplicate, and an innocent row was named."""
     file = tmp_path / "seed.db"
     with sqlite3.connect(file) as connection:

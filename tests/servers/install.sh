@@ -11,6 +11,7 @@ else
   echo "no npm: the tests on PostgreSQL 18 are skipped" >&2
 fi
 need=()
+command -v openssl >/dev/null || need+=(openssl)
 [ -x /usr/sbin/mariadbd ] || need+=(mariadb-server-core)
 [ -d "${SEATRIAL_MYSQL_ROOT:-.cache/mysql}/usr" ] || command -v mmdebstrap >/dev/null || need+=(mmdebstrap)
 if [ ${#need[@]} -gt 0 ]; then
