@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from seatrial.reporters import words
 
-SPAN = re.compile(r"`([^`]+)`")
+SPAN = re.compile(r"(?<!`)`([^`]+)`(?!`)")  # two that touch would be read as one
 SPECIAL = re.compile(r"([\\`*\[\]~|])")
 UNDERSCORE = re.compile(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 ENTITY = re.compile(r"&(?=#?\w+;)")
