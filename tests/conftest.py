@@ -5,6 +5,7 @@ and each module would start servers of its own.
 """
 
 import os
+import signal
 
 from hypothesis import settings
 from mysql_fixtures import db, mysql_server
@@ -19,3 +20,7 @@ settings.load_profile("calm")
 
 # Hundreds of tests call the command: without bytecode beside the sources each of them would compile all of it again.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# A shell starts what it puts in the background with SIGINT ignored, and the runs that are interrupted would inherit it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
