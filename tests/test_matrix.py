@@ -99,6 +99,26 @@ def test_a_repair_of_the_seed_is_told_once_and_other_retries_say_their_mode(tmp_
     assert [r.reason for r in told] == ["refused", f"Under sql_mode {LAX}: lost"]
 
 
+@pytest.mark.parametrize("strict_is_first", [True, False])
+def test_what_could_not_be_tested_under_one_mode_says_why(tmp_path: Path, strict_is_first: bool):
+    place = project(tmp_path, [(BASE, "SELECT 1;"), ("SELECT 1;", "SELECT 1;")], seed=ROWS)
+    trace = run_of(place, only=("0002",)).trace
+    why = "needs 0001, which failed"
+    failed = (*trace.trials[:-1], dataclasses.replace(trace.trials[-1], error=why))
+    first, other = (failed, trace.trials) if strict_is_first else (trace.trials, failed)
+    modes = (STRICT, LAX) if strict_is_first else (LAX, STRICT)
+    both = dataclasses.replace(trace, sql_mode=modes[0], trials=first, others=(Under(sql_mode=modes[1], trials=other),))
+    report = judge(both, config.load(place), datetime.date(2026, 1, 1))
+    assert (report.migrations[-1].status, report.exit_code) == (Status.ERROR, 2)
+    told = f"under sql_mode = '{STRICT}': {why}"
+    data = json.loads(render(report, "json"))
+    assert data["migrations"][-1]["error"] == told
+    assert {o["sql_mode"]: o["error"] for o in data["migrations"][-1]["sql_modes"]} == {STRICT: why, LAX: ""}
+    assert {"what": "the migration", "why": told, "migration": "0002", "rule": ""} in data["not_verified"]
+    for name in ("markdown", "html", "terminal", "junit", "github"):
+        assert why in html.unescape(" ".join(render(report, name).replace("\\", "").split())), name
+
+
 def test_a_trace_holds_every_mode(tmp_path: Path, mysql_server: MysqlServer):
     report = run(tmp_path, mysql_server, [STRICT, LAX])
     again = decode_trace(encode_trace(report.trace))

@@ -131,7 +131,7 @@ def _merged(found: Sequence[tuple[str, Judged]]) -> Judged:
 
 def _outcome(mode: str, judged: Judged, shown: bool) -> Outcome:
     rules = dict.fromkeys(f.rule for f in judged.findings if f.waived is None)
-    return Outcome(sql_mode=mode, status=judged.status, rules=tuple(rules), shown=shown)
+    return Outcome(sql_mode=mode, status=judged.status, rules=tuple(rules), error=judged.trial.error, shown=shown)
 
 
 def _severest(finding: Finding) -> tuple[int, str, str, Phase]:

@@ -915,6 +915,7 @@ class Outcome:
     sql_mode: str
     status: Status
     rules: tuple[str, ...] = ()
+    error: str = ""  # why it could not be tested under this one
     shown: bool = False
 
 

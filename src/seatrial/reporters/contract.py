@@ -116,6 +116,7 @@ class OutcomeJson(TypedDict):
     sql_mode: str
     status: Literal["passed", "failed", "error", "skipped"]
     rules: list[str]
+    error: str  # why it could not be tested under this one; empty where it could
     shown: bool
 
 

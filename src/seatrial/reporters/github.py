@@ -26,7 +26,7 @@ def render(report: Report) -> str:
 def _migration(judged: Judged) -> Iterator[str]:
     file = judged.migration.path
     if judged.status is Status.ERROR:
-        yield _command("warning", f"Could not be tested: {judged.trial.error}", file=file)
+        yield _command("warning", f"Could not be tested: {words.error(judged)}", file=file)
     for fact in facts(judged.findings):
         held = fact.main.waived is None and not fact.main.preexisting
         level = LEVELS[fact.severity] if held else "notice"

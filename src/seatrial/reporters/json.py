@@ -97,13 +97,19 @@ def _migration(judged: Judged, redacted: bool) -> shape.MigrationJson:
         "impact": judged.impact.value,
         "impact_basis": judged.impact_basis,
         "attempts": trial.attempts,
-        "error": trial.error,
+        "error": words.error(judged),
         "skipped": trial.skipped,
         "no_down": migration.no_down,
         "plan": [_phase(p) for p in judged.plan],
         "findings": [_finding(f, redacted) for f in judged.findings],
         "sql_modes": [
-            {"sql_mode": o.sql_mode, "status": o.status.value, "rules": list(o.rules), "shown": o.shown}
+            {
+                "sql_mode": o.sql_mode,
+                "status": o.status.value,
+                "rules": list(o.rules),
+                "error": o.error,
+                "shown": o.shown,
+            }
             for o in judged.outcomes
         ],
     }

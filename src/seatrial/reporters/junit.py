@@ -45,7 +45,7 @@ def _cases(suite: Element, judged: Judged, blockers: Sequence[tuple[object, ...]
         if failing:
             _element(case, "failure", failing)
         elif judged.status is Status.ERROR:
-            SubElement(case, "error", message=_visible(words.line(judged.trial.error)), type="not tested")
+            SubElement(case, "error", message=_visible(words.line(words.error(judged))), type="not tested")
         elif not step.executed:
             SubElement(case, "skipped", message=_visible(_why(judged, name)))
         if rest := [f for f in mine if f not in failing]:

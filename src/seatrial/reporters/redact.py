@@ -91,7 +91,8 @@ def sql(text: str) -> str:
 def _judged(judged: Judged) -> Judged:
     keyed = _keyed(judged.trial)
     findings = tuple(_finding(f, keyed) for f in judged.findings)
-    return replace(judged, findings=findings, trial=_trial(judged.trial))
+    outcomes = tuple(replace(o, error=words(o.error)) for o in judged.outcomes)
+    return replace(judged, findings=findings, trial=_trial(judged.trial), outcomes=outcomes)
 
 
 def _keyed(trial: Trial) -> set[str]:

@@ -86,7 +86,7 @@ def _migration(judged: Judged, look: Look) -> Iterator[str]:
     times = _times(judged, narrow=look.width < NARROW)
     room = look.width - cell_len(start) - len(times) - 2
     yield look.paint(start, COLOURS[judged.status]) + _fitted(name, max(room, 20)) + "  " + look.paint(times, DIM)
-    if judged.trial.error:
+    if judged.trial.error and not judged.outcomes:  # they say it of each mode
         yield from _wrapped("     ", judged.trial.error, look)
     if judged.findings:
         yield from _wrapped("     ", _verdict(judged), look)

@@ -176,6 +176,13 @@ def untested(judged: Judged) -> str:
     return judged.trial.error or judged.trial.skipped
 
 
+def error(judged: Judged) -> str:
+    """Why a migration could not be tested, and under which sql_mode where they differ; empty where it could."""
+    if len({o.error for o in judged.outcomes}) <= 1:
+        return judged.trial.error
+    return "; ".join(f"under sql_mode = '{o.sql_mode}': {o.error}" for o in judged.outcomes if o.error)
+
+
 def outcomes(judged: Judged) -> str:
     """What each sql_mode came to, and which of them is shown; empty where there was only one."""
     told = "; ".join(f"under sql_mode = '{o.sql_mode}': {o.status.value}{_rules(o)}" for o in judged.outcomes)
@@ -184,17 +191,18 @@ def outcomes(judged: Judged) -> str:
 
 
 def _rules(outcome: Outcome) -> str:
-    return f" ({', '.join(outcome.rules)})" if outcome.rules else ""
+    why = [*outcome.rules, *([outcome.error] if outcome.error else [])]
+    return f" ({', '.join(why)})" if why else ""
 
 
 def not_verified(report: Report) -> tuple[NotVerified, ...]:
     """What was not verified, the migrations that could not be tested among it."""
     known = {(n.migration, n.why) for n in report.not_verified}
-    errors = (m for m in report.migrations if m.status is Status.ERROR)
+    errors = ((m.migration.id, error(m)) for m in report.migrations)
     untold = (
-        NotVerified(what="the migration", why=m.trial.error, migration=m.migration.id)
-        for m in errors
-        if (m.migration.id, m.trial.error) not in known
+        NotVerified(what="the migration", why=why, migration=migration)
+        for migration, why in errors
+        if why and (migration, why) not in known
     )
     return (*report.not_verified, *untold)
 
