@@ -9,7 +9,21 @@ from report_examples import additive
 
 from seatrial.checks import load
 from seatrial.checks.case import Case
-from seatrial.model import Finding, Schema, Snapshot, Statement, Step, StepError
+from seatrial.model import (
+    ChangedRow,
+    ChangeGroup,
+    Finding,
+    ObjectKey,
+    Row,
+    Schema,
+    Snapshot,
+    Statement,
+    Step,
+    StepError,
+    TableDiff,
+    TableRef,
+    TableState,
+)
 
 CHECKS = load()
 
@@ -53,3 +67,44 @@ def test_where_a_down_stopped(error, words):
     half = Snapshot(moment="C", schema=Schema(dict(list(up.schema.items())[:-1])), tables=up.tables)
     said = found("half-applied", down=down, after_down=half, reup=Step(executed=False), after_reup=None)
     assert words in said.message
+
+
+W = TableRef("", "w")
+ID, X = (ObjectKey("column", "", "w", c) for c in ("id", "x"))
+WHOLE = Schema({ObjectKey.of_table(W): {}, ID: {"type": "int"}, X: {"type": "int"}})
+SHORT = Schema({k: v for k, v in WHOLE.items() if k != X})
+DROPPED = ChangeGroup(columns=("x",), count=2, rows=(ChangedRow(key=("1",), old=("5",), new=(None,)),))
+UPDATED = ChangeGroup(columns=("v",), count=1, rows=(ChangedRow(key=("3",), old=("a",), new=("b",)),))
+GONE = TableDiff(table=W, new_table=W, key=("id",), missing_columns=("x",), changed=(DROPPED,))
+BOTH = replace(GONE, lost_count=1, lost=(Row(key=("2",), values=("2", "b")),), changed=(DROPPED, UPDATED))
+
+
+@pytest.mark.parametrize(
+    ("undone", "rows", "told", "keys"),
+    [
+        ((GONE,), 3, "column w.x.", ()),  # the column's values go with it
+        ((BOTH,), 2, "column w.x, 1 row of w missing (id 2) and 1 row of w changed (id 3).", (("2",), ("3",))),
+        (None, 3, "column w.x.", ()),  # the checksum differs by the column alone
+        (None, 2, "column w.x and rows of w (3 before, 2 now).", ()),
+    ],
+)
+def test_rows_are_told_beside_the_objects(undone, rows, told, keys):
+    before = Snapshot(moment="A", schema=SHORT, tables=(TableState(table=W, rows=3, checksum="aa"),))
+    up = replace(before, moment="B", schema=WHOLE)
+    down = Snapshot(moment="C", schema=SHORT, tables=(TableState(table=W, rows=rows, checksum="bb"),))
+    failed = Step(statements=(Statement(sql="DELETE"),), error=StepError(message="refused", statement="DROP TABLE b"))
+    said = found("half-applied", before=before, after_up=up, down=failed, after_down=down, undone=undone)
+    assert said.message.endswith(f"left a part of its work: {told}")
+    assert (said.table, said.keys, said.objects) == ("w", keys, ("column w.x",))
+
+
+def test_a_table_that_down_drops_is_no_loss_of_rows():
+    before = Snapshot(moment="A", schema=Schema())
+    up = Snapshot(moment="B", schema=WHOLE, tables=(TableState(table=W, rows=3, checksum="aa"),))
+    other = Schema({ObjectKey.of_table(TableRef("", "u")): {}})
+    down = Step(statements=(Statement(sql="DROP TABLE w"),), error=StepError(message="refused", statement="DROP b"))
+    undone = (TableDiff(table=W, key=("id",), lost_count=3),)
+    half = Snapshot(moment="C", schema=other)
+    said = found("half-applied", before=before, after_up=up, down=down, after_down=half, undone=undone)
+    assert "row" not in said.message.split("left a part")[1]
+    assert "table w" in said.objects

@@ -521,7 +521,7 @@ class Trial:
     up_changes: tuple[TableDiff, ...] = ()  # A to B
     down_changes: tuple[TableDiff, ...] = ()  # A to C, by name
     history_changes: tuple[TableDiff, ...] = ()  # A to C: old versions of rows that are gone or changed
-    undone: tuple[TableDiff, ...] | None = None  # B to C, by name; None: not compared
+    undone: tuple[TableDiff, ...] | None = None  # B to C, by name (down failed: by its renames); None: not compared
     reup_changes: tuple[TableDiff, ...] = ()  # B to D, by name
     cast_backs: tuple[CastBack, ...] = ()
     probes: tuple[ProbeResult, ...] = ()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from seatrial.checks import Found, check
-from seatrial.checks.case import Case, Rows, finding, listed, n, shorten
+from seatrial.checks.case import Case, Rows, finding, listed, n, shorten, which
 from seatrial.checks.causes.halves import done_twice, why_it_stands
-from seatrial.model import Finding, Phase, Severity, Snapshot, Step, TableDiff, TableRef
+from seatrial.model import ChangedRow, Finding, Phase, Row, Severity, Snapshot, Step, TableDiff, TableRef
 from seatrial.schema import diff, reordered
 
 
@@ -29,15 +30,23 @@ def half_applied(case: Case) -> Found:
     if trial.down.error and trial.after_down and trial.after_up:
         back = _differs(trial.after_up, trial.after_down) and _differs(case.before, trial.after_down)
         if back:
-            yield from _left(case, Phase.DOWN, trial.down, trial.after_up, trial.after_down, ())
+            yield from _left(case, Phase.DOWN, trial.down, trial.after_up, trial.after_down, trial.undone)
     if case.up_ran and trial.rerun.error:
         yield from _twice(case, trial.rerun)
 
 
-def _other_rows(start: Snapshot, now: Snapshot) -> list[TableRef]:
-    """Tables of both moments that hold other rows."""
-    then = {t.table: (t.rows, t.checksum) for t in start.tables}
-    return [t.table for t in now.tables if t.table in then and then[t.table] != (t.rows, t.checksum)]
+def _other_rows(start: Snapshot, now: Snapshot, altered: set[TableRef | None]) -> dict[TableRef, str]:
+    """Tables of both moments that hold other rows, where no comparison tells which.
+
+    A new definition alone changes the checksum too, so of a table that was ``altered`` only the count of rows tells.
+    """
+    found = {}
+    for old, new in ((t, now.table(t.table)) for t in start.tables):
+        if new and old.rows != new.rows:
+            found[old.table] = f"rows of {old.table} ({old.rows:,} before, {new.rows:,} now)"
+        elif new and old.table not in altered and old.checksum != new.checksum:
+            found[old.table] = f"rows of {old.table}"
+    return found
 
 
 def _differs(one: Snapshot, other: Snapshot) -> bool:
@@ -46,21 +55,20 @@ def _differs(one: Snapshot, other: Snapshot) -> bool:
 
 
 def _left(
-    case: Case, phase: Phase, step: Step, start: Snapshot, now: Snapshot, changes: Sequence[TableDiff]
+    case: Case, phase: Phase, step: Step, start: Snapshot, now: Snapshot, changes: Sequence[TableDiff] | None
 ) -> list[Finding]:
     objects = diff(start.schema, now.schema)
     whole = {d.key.owner for d in objects if d.key.kind == "table" and d.old is None}
     labels = [d.key.label for d in objects if d.key.kind == "table" or d.key.owner not in whole]
-    touched = [d for d in changes if d]
-    told = {d.key.owner for d in objects} | {d.table for d in touched}
-    # Which rows differ is only compared from before up; of a down, the tables' checksums tell.
-    untold = [t for t in _other_rows(start, now) if t not in told] if phase is Phase.DOWN else []
+    undoes = case.before if phase is Phase.DOWN else start
+    touched = [d for d in map(_beside_the_schema, changes or ()) if d and (d.new_table or undoes.table(d.table))]
+    untold = _other_rows(start, now, {d.key.owner for d in objects}) if changes is None else {}
     if not labels and not touched and not untold:
         return []
-    tables = [*(d.table for d in touched), *untold]
+    tables = [d.table for d in touched] or list(untold)
     table = next((d.key.owner for d in objects if d.key.owner), tables[0] if tables else None)
     rows = _rows(touched)
-    parts = _parts(labels, touched) + [f"rows of {t}" for t in untold]
+    parts = _parts(labels, touched) + list(untold.values())
     return [
         finding(
             case,
@@ -115,8 +123,28 @@ def _rows(touched: Sequence[TableDiff]) -> Rows:
     return rows
 
 
+def _beside_the_schema(change: TableDiff) -> TableDiff:
+    """Without rows that differ only by a dropped column, which is told as an object."""
+    gone = set(change.missing_columns)
+    return replace(change, changed=tuple(g for g in change.changed if set(g.columns) - gone))
+
+
 def _parts(labels: Sequence[str], touched: Sequence[TableDiff]) -> list[str]:
-    return ([listed(labels, 6)] if labels else []) + [f"{n(_count(d), 'row')} of {d.table}" for d in touched]
+    return ([listed(labels, 6)] if labels else []) + [part for d in touched for part in _row_parts(d)]
+
+
+def _row_parts(change: TableDiff) -> Iterator[str]:
+    """``1 row of orders missing (id 2)``."""
+    updated = [r for g in change.changed for r in g.rows]
+    kinds: tuple[tuple[int, Sequence[Row | ChangedRow], str], ...] = (
+        (change.lost_count, change.lost, "missing"),
+        (change.changed_count, updated, "changed"),
+        (change.added_count, change.added, "added"),
+    )
+    for count, found, how in kinds:
+        if count:
+            rows = Rows(key=change.key, count=count, keys={r.key for r in found} if change.key else set())
+            yield f"{n(count, 'row')} of {change.table} {how}{which(rows)}"
 
 
 def _where(step: Step) -> str:

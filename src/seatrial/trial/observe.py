@@ -22,6 +22,7 @@ from seatrial.model import (
     Snapshot,
     Step,
     StepError,
+    TableDiff,
     TablePair,
     Trial,
 )
@@ -93,7 +94,7 @@ class Observer:
         after = self.database.take(f"{trial.index}:C", since=up, also=before.schema)
         trial = dataclasses.replace(trial, down=step, after_down=after)
         if step.error:
-            return trial, after
+            return dataclasses.replace(trial, undone=self._half_undone(step, up, after)), after
         pairs = pair_by_name(before, after)
         changes, history = (d(before, after, pairs) for d in (self.database.diff, self.database.diff_of_history))
         same = same_schema(up.schema, after.schema)
@@ -102,6 +103,11 @@ class Observer:
         return dataclasses.replace(
             trial, down_changes=changes, history_changes=history, undone=undone, probes=probes
         ), after
+
+    def _half_undone(self, step: Step, up: Snapshot, after: Snapshot) -> tuple[TableDiff, ...]:
+        """What a down that stopped on its way did to rows, through the renames that stayed."""
+        intent = read(_stayed(step), self.database.engine, up.schema, observed=step.statements_observed)
+        return self.database.diff(up, after, pair_through(up, after, intent.renames))
 
     def _reup(self, trial: Trial, down: Snapshot) -> tuple[Trial, Snapshot]:
         self.told("up again")

@@ -1,0 +1,66 @@
+"""MySQL and MariaDB commit around DDL: what a step that stops half-way leaves is told, objects and rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from trial_fixtures import project
+from trial_fixtures import tested as run_of
+
+from seatrial.config import ServerConfig
+from seatrial.model import Finding, Judged, Severity, Status
+from seatrial.servers.mysql import MysqlServer
+
+BASE = (
+    "CREATE TABLE w (id int PRIMARY KEY, v int); CREATE TABLE calm (id int PRIMARY KEY, y int);",
+    "DROP TABLE calm; DROP TABLE w;",
+)
+SEED = "INSERT INTO w VALUES (1, 10), (2, 20), (3, 30); INSERT INTO calm VALUES (1, 1), (2, 2);"
+
+
+def half(judged: Judged) -> Finding:
+    (found,) = [f for f in judged.findings if f.rule == "half-applied"]
+    assert (judged.status, found.severity) == (Status.FAILED, Severity.MEDIUM)
+    return found
+
+
+def test_a_down_that_stops_half_way_and_what_comes_after_it(tmp_path: Path, mysql_server: MysqlServer):
+    """Its rows are told, not those whose table only lost a column; the next migration begins where its up ended."""
+    up = "ALTER TABLE w ADD COLUMN x int DEFAULT 7; ALTER TABLE calm ADD COLUMN x int DEFAULT 7;"
+    down = (
+        "UPDATE w SET v = 11 WHERE id = 1; DELETE FROM w WHERE id = 2; ALTER TABLE w DROP x;"
+        " ALTER TABLE calm DROP x; ALTER TABLE w DROP COLUMN nowhere;"
+    )
+    good = ("UPDATE w SET x = 8; ALTER TABLE w ADD COLUMN z int;", "ALTER TABLE w DROP z; UPDATE w SET x = 7;")
+    folder = project(tmp_path, [BASE, (up, down), good], seed=SEED)
+    report = run_of(folder, server=ServerConfig(url=mysql_server.url("")))
+    second, third = report.migrations[1:]
+    found = half(second)
+    assert "stopped at `ALTER TABLE w DROP COLUMN nowhere`" in found.message
+    told = found.message.split("left a part of its work: ")[1]
+    assert (
+        told == ("column calm.x and column w.x, 1 row of w missing (id 2) and 1 row of w changed (id 1).")
+        or told == "column calm.x and column w.x, 1 row of w missing (id 2), 1 row of w changed (id 1)."
+    )
+    assert (found.keys, found.objects) == ((("1",), ("2",)), ("column calm.x", "column w.x"))
+    assert {f.rule for f in second.findings} == {"half-applied", "down-failed"}
+    assert (third.status, third.findings) == (Status.PASSED, ())
+    before = third.trial.before
+    assert before is not None
+    assert [t.rows for t in before.tables if t.table.name == "w"] == [3]
+
+
+def test_an_up_that_stops_half_way_and_what_comes_after_it(tmp_path: Path, mysql_server: MysqlServer):
+    up = (
+        "UPDATE w SET v = 0 WHERE id = 1; DELETE FROM w WHERE id = 3; ALTER TABLE w ADD COLUMN x int DEFAULT 7;"
+        " ALTER TABLE calm DROP y; ALTER TABLE w DROP COLUMN nowhere;"
+    )
+    folder = project(tmp_path, [BASE, (up, "SELECT 1;"), ("CREATE TABLE n (id int);", "DROP TABLE n;")], seed=SEED)
+    report = run_of(folder, server=ServerConfig(url=mysql_server.url("")))
+    second, third = report.migrations[1:]
+    found = half(second)
+    told = found.message.split("left a part of its work: ")[1]
+    assert told == "column calm.y and column w.x, 1 row of w missing (id 3) and 1 row of w changed (id 1)."
+    assert (found.keys, found.objects) == ((("1",), ("3",)), ("column calm.y", "column w.x"))
+    assert third.status is Status.ERROR
+    assert third.trial.up.executed is False
