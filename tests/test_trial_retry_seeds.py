@@ -30,7 +30,6 @@ INSERT INTO users VALUES (14, 'e@x', 5);
 INSERT INTO users (id, email, level) VALUES (15, 'f@x', 'many');
 """
 KEYS = '[source]\nsession = ["PRAGMA foreign_keys = ON"]\n'
-ENGINES = ["sqlite", "postgresql", "mysql"]
 
 
 def run(folder: Path, seed: str, server: ServerConfig, up: str = "ALTER TABLE users ADD COLUMN c INT;") -> Report:

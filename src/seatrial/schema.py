@@ -23,7 +23,7 @@ def _rank(value: str | None) -> tuple[int, int, str]:
 
 
 ORDER = "position"  # compared as an order within a table, never as a value
-BESIDE = frozenset({ORDER, "given_name"})
+BESIDE = frozenset({ORDER, "given_name", "of_type"})
 """Attributes that are no part of a definition."""
 
 

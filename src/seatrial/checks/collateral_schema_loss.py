@@ -103,7 +103,24 @@ def _is_named(case: Case, key: ObjectKey, attributes: Attributes) -> bool:
     actions = [a for a in ACTIONS if attributes.get(a) not in (None, *NO_ACTION)]
     known = origins(case.before.schema, key)
     named = any(case.up.names_object(k) and all(case.up.states_attribute(k, a) for a in actions) for k in known)
-    return named or (len(known) > 1 and _is_detached(case, key))
+    return named or _leaves_with_type(case, key) or (len(known) > 1 and _is_detached(case, key))
+
+
+def _leaves_with_type(case: Case, key: ObjectKey) -> bool:
+    """Whether a check is part of a column's type, and a statement gives the column a type."""
+    table, attributes = key.owner, case.before.schema[key]
+    if table is None or not attributes.get("of_type"):
+        return False
+    return any(case.up.alters_column_type(table, c) for c in _columns_under(case, table, attributes))
+
+
+def _of_type(case: Case, key: ObjectKey) -> set[str]:
+    """The column's attributes that its type said, where a statement gives it a type: JSON on MariaDB is utf8mb4_bin."""
+    if key.kind != "column" or key.owner is None:
+        return set()
+    checks = [a for k, a in case.before.schema.of(key.owner).items() if a.get("of_type")]
+    mine = any(key.name in _columns_under(case, key.owner, a) for a in checks)
+    return {"charset", "collation"} if mine and case.up.alters_column_type(key.owner, key.name) else set()
 
 
 def _is_detached(case: Case, key: ObjectKey) -> bool:
@@ -183,6 +200,8 @@ def _unsaid(case: Case, key: ObjectKey, change: Difference) -> dict[str, tuple[A
     known = origins(case.before.schema, key)
     unsaid = {n: v for n, v in changed.items() if not any(case.up.states_attribute(k, n) for k in known)}
     unsaid = {n: v for n, v in unsaid.items() if not case.up.only_renamed(*v)}
+    if {"charset", "collation"} & unsaid.keys():
+        unsaid = {n: v for n, v in unsaid.items() if n not in _of_type(case, key)}
     if {"partition_of"} & unsaid.keys() and _is_detached(case, key):
         del unsaid["partition_of"]
     return {n: v for n, v in unsaid.items() if n not in ACTIONS or v[0] not in NO_ACTION}

@@ -90,7 +90,7 @@ class Reader:
         objects.update(self._tables(base, shown))
         for name, parts in shown.items():
             objects.update(_columns(name, columns.get(name, []), parts, self.dialect))
-            objects.update(_checks(name, parts, self.dialect))
+            objects.update(_checks(name, columns.get(name, []), parts, self.dialect))
         objects.update(self._foreign_objects(foreign, shown))
         objects.update(self._index_objects(indexes, foreign))
         objects.update(Beside(self.link, self.database, self.dialect).read(tables))
@@ -294,8 +294,9 @@ def _default(row: TextRow, dialect: Dialect) -> str | None:
     return value if re.match(r"(CURRENT_TIMESTAMP|NOW)\b", value, re.IGNORECASE) else f"({value})"
 
 
-def _checks(table: str, shown: Shown, dialect: Dialect) -> Objects:
+def _checks(table: str, rows: list[TextRow], shown: Shown, dialect: Dialect) -> Objects:
     objects: Objects = {}
+    texts = {str(r[1]) for r in rows if (r[4], r[10]) == ("longtext", "utf8mb4_bin")}
     for name, text in shown.constraints.items():
         if not text.upper().startswith("CHECK"):
             continue
@@ -304,10 +305,12 @@ def _checks(table: str, shown: Shown, dialect: Dialect) -> Objects:
         key = _unnamed("check", table, expression, objects) if made else _named(table, name)
         check = _check(expression, enforced="NOT ENFORCED" not in rest.upper())
         objects[key] = {**check, **({"given_name": made[1] or made[2]} if made else {})}
-    for text in shown.columns.values():
+    for name, text in shown.columns.items():
         expression, _ = _condition(text, dialect)
         if expression:
-            objects[_unnamed("check", table, expression, objects)] = _check(expression, enforced=True)
+            check = _check(expression, enforced=True)
+            json = name in texts and expression == f"json_valid({quote(name)})"  # what MariaDB makes of the type JSON
+            objects[_unnamed("check", table, expression, objects)] = {**check, **({"of_type": True} if json else {})}
     return objects
 
 
