@@ -19,6 +19,9 @@ def half_applied(case: Case) -> Found:
     Where DDL is not transactional (MySQL, MariaDB, CONCURRENTLY, scripts run outside a transaction) the statements
     before the failing one stay: the second attempt stops at them, and down does not fit either.
 
+    Told are the objects that differ and the rows that are missing, changed or added, of a table whose columns changed
+    too. A row that differs only by a column that was dropped is told as that column.
+
     With [interrupt] rerun: an up that runs a second time without a down between (a crash kept its version from being
     recorded), stops with an error and has changed something by then, data applied twice for instance. One that is
     refused and leaves everything as the first up made it is no finding: that is what a CREATE TABLE does the second
