@@ -60,10 +60,19 @@ def tested(folder: Path, **changes: object) -> Report:
 
 @pytest.fixture
 def trial(tmp_path: Path) -> Trial:
-    def run(*, base: str, up: str, down: str | None, seed: str = "", settings: str = "", foreign_keys: bool = False):
+    def run(
+        *,
+        base: str,
+        up: str,
+        down: str | None,
+        seed: str = "",
+        settings: str = "",
+        foreign_keys: bool = False,
+        keys: int = 1000,
+    ) -> Outcome:
         if foreign_keys:
             settings += '\n[source]\nsession = ["PRAGMA foreign_keys = on"]\n'
         folder = project(tmp_path, [(base, "SELECT 1;"), (up, down)], seed=seed, settings=settings)
-        return Outcome(tested(folder, only=("0002",)))
+        return Outcome(tested(folder, only=("0002",), max_keys=keys))
 
     return run

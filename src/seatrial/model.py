@@ -250,6 +250,10 @@ class Counter:
     highest: int | None = None  # the value stored in the column that the counter has to keep clear of; None: no rows
 
 
+OFFENDING_KEPT = 20_000
+"""Keys of offending rows that a moment keeps at least: those of two moments are told apart by them."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Integrity:
     """What one declared (or configured) constraint says about the stored rows, enforced or not."""
@@ -262,7 +266,7 @@ class Integrity:
     expression: str = ""  # check: its condition
     sql: str = ""  # the query that was run; it returns the keys of the offending rows
     count: int = 0
-    keys: tuple[Key, ...] = ()  # at most the limit, in key order
+    keys: tuple[Key, ...] = ()  # at most OFFENDING_KEPT, or the limit where that is more; in key order
     observed: bool = True  # False: the query could not be run, ``why_not`` says why
     why_not: str = ""
     inferred: bool = False
@@ -380,8 +384,8 @@ class ProbeResult:
     table: TableRef | None = None
     columns: tuple[str, ...] = ()
     count: int = 0
-    keys: tuple[Key, ...] = ()
-    preexisting: int = 0  # how many rows it returned before up
+    keys: tuple[Key, ...] = ()  # of the rows that it did not return before up, else of all; at most the limit
+    preexisting: int = 0  # how many of the rows it returned before up already
     error: str = ""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from seatrial.checks import Found, check
-from seatrial.checks.case import Case, Cause, finding, n, quoted
+from seatrial.checks.case import Case, Cause, Rows, finding, n, quoted
 from seatrial.model import Phase, ProbeResult, Severity
 from seatrial.sql.intent import touched_tables
 
@@ -16,14 +16,11 @@ def invariant_broken(case: Case) -> Found:
 
     Rows that the query returned before up already are not held against the migration (LOW, preexisting).
     """
-    seen: set[str] = set()
-    for probe in case.trial.probes:
-        if not probe.name.startswith("invariant "):
-            continue
-        name = probe.name.removeprefix("invariant ")
-        if not probe.count or name in seen:
-            continue
-        seen.add(name)
+    broken = [p for p in case.trial.probes if p.name.startswith("invariant ") and p.count]
+    for asked in dict.fromkeys(p.name for p in broken):
+        answers = [p for p in broken if p.name == asked]
+        probe = next((p for p in answers if p.count > p.preexisting), answers[0])
+        name = asked.removeprefix("invariant ")
         old = probe.preexisting == probe.count
         yield finding(
             case,
@@ -31,14 +28,22 @@ def invariant_broken(case: Case) -> Found:
             Severity.LOW if old else Severity.HIGH,
             probe.phase,
             f"The invariant '{name}' does not hold after {probe.phase.value}: its query returns {n(probe.count, 'row')}"
-            f"{', all of which it returned before' if old else ''}.",
+            f"{_of_which(probe)}.",
             objects=[f"invariant {name}"],
             causes=_causes(case, probe, old=old),
             recommendation=f"Bring the rows that the query returns in line with '{name}' in the same migration.",
             sql=probe.sql,
-            count=probe.count,
+            rows=Rows(
+                key=("row",), count=probe.count if old else probe.count - probe.preexisting, keys=set(probe.keys)
+            ),
             preexisting=old,
         )
+
+
+def _of_which(probe: ProbeResult) -> str:
+    if probe.preexisting == probe.count:
+        return ", all of which it returned before"
+    return f", {probe.preexisting:,} of which it returned before" if probe.preexisting else ""
 
 
 def _causes(case: Case, probe: ProbeResult, *, old: bool) -> Iterator[Cause]:

@@ -52,13 +52,14 @@ def nulls_in_required(case: Case) -> Found:
 
 
 def _required(case: Case, table: TableRef, probe: ProbeResult) -> Finding:
-    rows = Rows(key=case.key_of(table), count=probe.count, keys=set(probe.keys))
+    new = probe.count - probe.preexisting
+    rows = Rows(key=case.key_of(table), count=new, keys=set(probe.keys))
     return finding(
         case,
         "nulls-in-required",
         Severity.MEDIUM,
         probe.phase,
-        f"After {probe.phase.value} {n(probe.count, 'row')} of {table} {'holds' if probe.count == 1 else 'hold'} NULL"
+        f"After {probe.phase.value} {n(new, 'row')} of {table} {'holds' if new == 1 else 'hold'} NULL"
         f" in {listed(probe.columns)}, which [[required]] forbids{which(rows)}.",
         table=table,
         rows=rows,
@@ -80,6 +81,9 @@ def _judge(case: Case, rule: str, severity: Severity) -> Iterator[Finding | NotV
                 yield NotVerified(what=f"{result.object} after {phase.value}", why=result.why_not, rule=rule)
             elif result.count:
                 found.setdefault(result.table, []).append((phase, result))
+                if (old := _before(case, result, phase)) and old.count and (_cut(old) or _cut(result)):
+                    why = f"too many rows break {result.object} to tell which of them are new"
+                    yield NotVerified(what=f"rows of {result.table} after {phase.value}", why=why, rule=rule)
     for table, results in sorted(found.items()):
         yield from _finding(case, rule, severity, table, results)
 
@@ -141,10 +145,22 @@ def _rows(case: Case, table: TableRef, results: list[tuple[Phase, Integrity]]) -
 
 def _new(case: Case, result: Integrity, phase: Phase) -> Integrity:
     """The rows that did not break the same constraint before up."""
+    old = _before(case, result, phase)
+    if old is None or not old.count:
+        return result
+    if _cut(old) or _cut(result):
+        return dataclasses.replace(result, keys=(), count=max(0, result.count - old.count))
+    stood = set(old.keys)
+    fresh = tuple(k for k in result.keys if k not in stood)
+    return dataclasses.replace(result, keys=fresh, count=len(fresh))
+
+
+def _before(case: Case, result: Integrity, phase: Phase) -> Integrity | None:
+    """What the same constraint said before up."""
     back = {b: a for a, b in case.trial.renames.tables}
     table = result.table if phase is Phase.DOWN else back.get(result.table, result.table)
     same = (result.rule, table, result.references, result.expression)
-    old = next(
+    return next(
         (
             i
             for i in case.before.integrity
@@ -153,11 +169,11 @@ def _new(case: Case, result: Integrity, phase: Phase) -> Integrity:
         ),
         None,
     )
-    if old is None or not old.count:
-        return result
-    fresh = tuple(k for k in result.keys if k not in set(old.keys))
-    count = len(fresh) if result.count == len(result.keys) else max(len(fresh), result.count - old.count)
-    return dataclasses.replace(result, keys=fresh, count=count)
+
+
+def _cut(result: Integrity) -> bool:
+    """Whether more rows break it than were kept: which of them are new cannot be told."""
+    return result.count > len(result.keys)
 
 
 def _text(rule: str, table: TableRef, result: Integrity, rows: Rows, phase: Phase, new: bool) -> str:

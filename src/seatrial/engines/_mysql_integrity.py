@@ -10,7 +10,7 @@ from seatrial.engines._mysql_catalog import Catalog
 from seatrial.engines._mysql_columns import Column, as_text
 from seatrial.engines._mysql_link import Link, quote
 from seatrial.errors import DatabaseError
-from seatrial.model import Attributes, Integrity, ObjectKey, Relationship, Schema, TableRef
+from seatrial.model import OFFENDING_KEPT, Attributes, Integrity, ObjectKey, Relationship, Schema, TableRef
 from seatrial.relations import relations
 
 
@@ -114,7 +114,7 @@ class Judge:
     def _answer(self, asked: Integrity) -> Integrity:
         try:
             count = int(self.link.value(f"SELECT COUNT(*) FROM ({_countable(asked.sql)}) q") or 0)
-            keys = self.link.rows(f"{asked.sql} LIMIT {self.limit}") if count else []
+            keys = self.link.rows(f"{asked.sql} LIMIT {max(self.limit, OFFENDING_KEPT)}") if count else []
         except DatabaseError as error:
             return replace(asked, observed=False, why_not=str(error))
         return replace(asked, count=count, keys=tuple(keys))

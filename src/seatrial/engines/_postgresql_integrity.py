@@ -8,7 +8,17 @@ from functools import cached_property
 
 from seatrial.engines._postgresql_session import Session, readable
 from seatrial.errors import DatabaseError
-from seatrial.model import Attributes, Integrity, ObjectKey, Relationship, Schema, Snapshot, TableRef, TableState
+from seatrial.model import (
+    OFFENDING_KEPT,
+    Attributes,
+    Integrity,
+    ObjectKey,
+    Relationship,
+    Schema,
+    Snapshot,
+    TableRef,
+    TableState,
+)
 from seatrial.relations import relations
 from seatrial.sql.tokens import WORD, tokenize
 
@@ -117,9 +127,9 @@ def _asked(session: Session, facts: Facts, found: Integrity) -> Integrity:
     order = ", ".join(str(i + 2) for i in range(len(key))) if found.table in facts.columns and key else "1"
     keyed = facts._states[found.table].key
     order = order if keyed else "q::text"
-    sql = found.sql.rstrip(";")
+    sql, most = found.sql.rstrip(";"), max(facts.limit, OFFENDING_KEPT)
     try:
-        rows = session.rows(f"SELECT count(*) OVER (), q.* FROM (\n{sql}\n) q ORDER BY {order} LIMIT {facts.limit}")
+        rows = session.rows(f"SELECT count(*) OVER (), q.* FROM (\n{sql}\n) q ORDER BY {order} LIMIT {most}")
     except DatabaseError as error:
         return replace(found, observed=False, why_not=str(error))
     return replace(found, count=int(rows[0][0]) if rows else 0, keys=tuple(row[1:] for row in rows))

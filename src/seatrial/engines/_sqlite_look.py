@@ -15,7 +15,18 @@ from seatrial.engines._sqlite_delta import Delta, compare, is_close, needed
 from seatrial.engines._sqlite_integrity import Asked, Question, ask, broken_indexes, counters, nullless
 from seatrial.engines._sqlite_mirror import State
 from seatrial.engines._sqlite_rows import Comparison
-from seatrial.model import Counter, Integrity, ObjectKey, Schema, Snapshot, TableDiff, TablePair, TableRef, TableState
+from seatrial.model import (
+    OFFENDING_KEPT,
+    Counter,
+    Integrity,
+    ObjectKey,
+    Schema,
+    Snapshot,
+    TableDiff,
+    TablePair,
+    TableRef,
+    TableState,
+)
 
 MOST_NEAR = 50_000  # rows, and leaves, up to which looking at those alone is cheaper than reading the table
 FEW = 20_000  # entries of a table's indexes that are checked whenever a row changed
@@ -208,7 +219,7 @@ class Look:
             if fact.rule == "nulls-in-required" and fact.columns[0] in empty.get(fact.table.name, ()):
                 yield fact
             elif old is None:
-                yield ask(self.connection, question, self.limit)
+                yield ask(self.connection, question, max(self.limit, OFFENDING_KEPT))
             elif old.declared_before == fact.declared_before:
                 yield old
             else:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from seatrial.config import Config
@@ -12,6 +14,7 @@ from seatrial.model import (
     CastBack,
     Database,
     ErrorKind,
+    Key,
     Migration,
     NotVerified,
     ObjectKey,
@@ -29,6 +32,9 @@ from seatrial.model import (
 from seatrial.schema import converts, key_order, pair_by_name, pair_through, same_schema
 from seatrial.sql.intent import Intent, probe_sql, read
 from seatrial.trial.retry import Cut
+
+Returned = dict[str, Counter[Key]]
+"""By the name of a question: the rows that it returned before up, all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +54,7 @@ class Observer:
         """
         trial, now = Trial(index=index, migration=migration, engine=self.database.engine, before=before), before
         try:
-            asked = {probe.name: probe for probe in self._ask(Phase.UP, before)}
+            asked = self._returned_before(before)
             trial, now = self._up(trial, before, asked)
             if trial.error or trial.up.error or migration.no_down is not None:
                 return trial, now
@@ -65,7 +71,7 @@ class Observer:
             return dataclasses.replace(step, error=dataclasses.replace(step.error, kind=ErrorKind.MIGRATION))
         return step
 
-    def _up(self, trial: Trial, before: Snapshot, asked: Mapping[str, ProbeResult]) -> tuple[Trial, Snapshot]:
+    def _up(self, trial: Trial, before: Snapshot, asked: Returned) -> tuple[Trial, Snapshot]:
         self.told("up")
         step = self._run(self.runner.up, trial.migration)
         if _outside(step):
@@ -84,7 +90,7 @@ class Observer:
         doubts += (*_unread(before, after), *_histories(before), *_unproven(intent))
         return dataclasses.replace(trial, cast_backs=casts, probes=probes, not_verified=doubts), after
 
-    def _down(self, trial: Trial, up: Snapshot, asked: Mapping[str, ProbeResult]) -> tuple[Trial, Snapshot]:
+    def _down(self, trial: Trial, up: Snapshot, asked: Returned) -> tuple[Trial, Snapshot]:
         self.told("down")
         before = trial.before
         assert before is not None
@@ -168,11 +174,21 @@ class Observer:
                 )
             )
 
-    def _ask(self, phase: Phase, held: Snapshot, asked: Mapping[str, ProbeResult] | None = None) -> list[ProbeResult]:
-        """The project's own questions, [[invariants]] and [[required]]; ``asked``: the answers of before up."""
-        questions = [ProbeResult(name=f"invariant {i.name}", phase=phase, sql=i.sql) for i in self.config.invariants]
-        answers = (self._probe(q) for q in (*questions, *self._required(phase, held)))
-        return [dataclasses.replace(a, preexisting=_common(asked.get(a.name), a)) if asked else a for a in answers]
+    def _questions(self, phase: Phase, held: Snapshot) -> Iterator[ProbeResult]:
+        """The project's own, [[invariants]] and [[required]]."""
+        for invariant in self.config.invariants:
+            yield ProbeResult(name=f"invariant {invariant.name}", phase=phase, sql=invariant.sql)
+        yield from self._required(phase, held)
+
+    def _returned_before(self, before: Snapshot) -> Returned:
+        found = {}
+        for question in self._questions(Phase.UP, before):
+            with contextlib.suppress(DatabaseError):  # it may ask for what up makes
+                found[question.name] = Counter(self.database.query(question.sql))
+        return found
+
+    def _ask(self, phase: Phase, held: Snapshot, asked: Returned) -> list[ProbeResult]:
+        return [self._probe(q, asked.get(q.name)) for q in self._questions(phase, held)]
 
     def _required(self, phase: Phase, held: Snapshot) -> Iterator[ProbeResult]:
         for required in self.config.required:
@@ -191,19 +207,17 @@ class Observer:
                 columns=(required.column,),
             )
 
-    def _probe(self, probe: ProbeResult) -> ProbeResult:
+    def _probe(self, probe: ProbeResult, before: Counter[Key] | None = None) -> ProbeResult:
+        """``before``: the rows that were returned before up already; the keys are those of the others."""
         try:
-            rows = self.database.query(probe.sql)
+            rows = Counter(self.database.query(probe.sql))
         except DatabaseError as error:
             return dataclasses.replace(probe, error=str(error))
+        fresh = rows - (before or Counter())
+        keys = sorted((fresh or rows).elements(), key=key_order)[: self.config.max_keys]
         return dataclasses.replace(
-            probe, count=len(rows), keys=tuple(sorted(rows, key=key_order)[: self.config.max_keys])
+            probe, count=rows.total(), preexisting=rows.total() - fresh.total(), keys=tuple(keys)
         )
-
-
-def _common(old: ProbeResult | None, new: ProbeResult) -> int:
-    """How many of the rows were returned before up already."""
-    return len(set(old.keys) & set(new.keys)) if old else 0
 
 
 def converted(before: Schema, after: Schema, pair: TablePair) -> Iterator[tuple[str, str]]:
