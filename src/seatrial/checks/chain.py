@@ -10,6 +10,7 @@ from seatrial.checks.causes.chained import of_error, of_rows, of_schema
 from seatrial.checks.schema_restored import said
 from seatrial.model import ChainStep, Finding, ObjectKey, Phase, Severity, TableDiff, TableRef
 from seatrial.schema import Difference, diff, renamed
+from seatrial.sql.show import show
 
 CONTEXT = "On the way all the way down from the newest migration"
 ADVICE = "Let down restore what was there before up, whatever later migrations did."
@@ -89,6 +90,7 @@ def _schema(case: Case, link: Link, changes: Sequence[Difference]) -> Iterator[F
             objects=[c.key.label for c in mine],
             causes=of_schema(case, link.step, mine),
             recommendation=ADVICE,
+            sql=show((c.key for c in mine), link.step.schema_now, case.trial.engine),
             count=len(mine),
         )
 

@@ -10,6 +10,7 @@ from seatrial.checks.case import Case, finding, listed, shorten
 from seatrial.checks.causes.objects import lost_beside
 from seatrial.checks.inherited import origins, repeats
 from seatrial.checks.schema_restored import as_before, said
+from seatrial.checks.shown import schema_sql
 from seatrial.model import Attribute, Attributes, NotVerified, ObjectKey, Phase, Schema, Severity, TableRef
 from seatrial.schema import Difference, diff, renamed
 from seatrial.sql.intent import ACTIONS
@@ -55,6 +56,7 @@ def collateral_schema_loss(case: Case) -> Found:
             objects=[*(c.key.label for c in changes), *_new_labels(case, changes)],
             causes=(w for c in changes for w in lost_beside(case, c)),
             recommendation=_advice([c.key.label for c in changes]),
+            sql=schema_sql(case, _after_up(case, changes), case.after_up),
             count=len(changes),
         )
 
@@ -63,6 +65,12 @@ def _new_labels(case: Case, changes: Sequence[Difference]) -> list[str]:
     """What is there under another name after up answers to both."""
     now = _followed(case)
     return [now[c.key][0].label for c in changes if c.new is not None and c.key in now]
+
+
+def _after_up(case: Case, changes: Sequence[Difference]) -> list[ObjectKey]:
+    """What the objects are, or would be, called after up."""
+    now = _followed(case)
+    return [now[c.key][0] if c.key in now else c.key for c in changes]
 
 
 def _advice(labels: Sequence[str]) -> str:

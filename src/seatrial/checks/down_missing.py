@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from seatrial.checks import Found, check
 from seatrial.checks.case import Case, Cause, finding
+from seatrial.checks.shown import left_by_up
 from seatrial.model import Phase, Severity
 
 
@@ -26,5 +27,6 @@ def down_missing(case: Case) -> Found:
         causes=[Cause(why)],
         recommendation="Write a down that takes back what up did; where that cannot be, say so in a waiver with "
         "an end date.",
+        sql=left_by_up(case),
         count=1,
     )

@@ -10,6 +10,7 @@ from seatrial.checks.causes.objects import not_restored
 from seatrial.checks.causes.objects import renamed as why_renamed
 from seatrial.checks.causes.objects import reordered as why_reordered
 from seatrial.checks.inherited import repeats
+from seatrial.checks.shown import schema_sql
 from seatrial.model import ObjectKey, Phase, Severity, TableRef
 from seatrial.schema import Difference, diff, renamed, reordered
 
@@ -46,6 +47,7 @@ def schema_not_restored(case: Case) -> Found:
             objects=[c.key.label for c in changes],
             causes=(w for c in changes for w in not_restored(case, c)),
             recommendation=_advice(changes),
+            sql=schema_sql(case, (c.key for c in changes), case.after_down),
             count=len(changes),
         )
 
@@ -168,6 +170,7 @@ def column_order_changed(case: Case) -> Found:
             objects=[f"table {table}"],
             causes=why_reordered(case, table),
             recommendation="Name columns in every SELECT and INSERT that depends on their order.",
+            sql=schema_sql(case, [ObjectKey("column", *table, "")], case.after_down),
             count=1,
         )
 
@@ -196,5 +199,6 @@ def object_renamed(case: Case) -> Found:
             objects=[a.label for a, _ in pairs],
             causes=(w for a, b in pairs for w in why_renamed(case, a, b)),
             recommendation="Name the object in down as it was named before up.",
+            sql=schema_sql(case, (b for _, b in pairs), case.after_down),
             count=len(pairs),
         )

@@ -1,0 +1,35 @@
+"""The SQL with which a person sees what a finding about the schema tells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from seatrial.checks.case import Case
+from seatrial.model import ObjectKey, Snapshot, TableDiff
+from seatrial.schema import Difference, diff
+from seatrial.sql.show import MOST, show
+
+
+def schema_sql(case: Case, keys: Iterable[ObjectKey], at: Snapshot) -> str:
+    """Queries for the objects, as they stand at a moment."""
+    return show(keys, at.schema, case.trial.engine)
+
+
+def outermost(changes: Iterable[Difference]) -> list[Difference]:
+    """Without what belongs to a table that is itself missing or new."""
+    known = list(changes)
+    whole = {c.key.owner for c in known if c.key.kind == "table" and (c.old is None or c.new is None)}
+    return [c for c in known if c.key.kind == "table" or c.key.owner not in whole]
+
+
+def left_by_up(case: Case) -> str:
+    """Queries for what up changed: of the schema; the rows, where it left that as it was."""
+    changes = outermost(diff(case.before.schema, case.after_up.schema))
+    if changes:
+        return schema_sql(case, (c.key for c in changes), case.after_up)
+    return "\n".join(f"{_rows(case, d)};" for d in case.trial.up_changes[:MOST])
+
+
+def _rows(case: Case, change: TableDiff) -> str:
+    rows = [r.key for r in (*change.added, *change.lost)]
+    return case.rows_sql(change.table, [*rows, *(r.key for g in change.changed for r in g.rows)])

@@ -1,0 +1,139 @@
+"""The queries with which a person sees schema objects as they are. Pure.
+
+A query runs whether its object is there or not: it finds nothing where that is what there is to see. For that reason
+PostgreSQL is asked by name (a cast to ``regclass`` fails for a table that is gone), and MySQL and MariaDB get SHOW
+CREATE for what is there only. A kind whose query would not show every difference is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable
+
+from seatrial.model import ObjectKey
+from seatrial.sql.remedy import MYSQL
+from seatrial.sql.tokens import quote_name, quote_string
+
+MOST = 5
+"""Queries that one finding shows."""
+
+_OF_TABLE = ("table", "column", "constraint", "primary key", "unique", "foreign key", "check", "index")
+
+
+def show(keys: Iterable[ObjectKey], there: Container[ObjectKey], dialect: str) -> str:
+    """At most five queries, one a line, each ended by ``;``; empty where none is known.
+
+    ``there``: what exists where they are to be run.
+    """
+    ask = {"sqlite": _sqlite, "postgresql": _postgresql}.get(dialect)
+    queries = (ask(k) if ask else _mysql(k, there, dialect) for k in keys)
+    return "\n".join([f"{q};" for q in dict.fromkeys(queries) if q][:MOST])
+
+
+def _sqlite(key: ObjectKey) -> str:
+    """All that belongs to a table; a trigger names its table as it was written, in whatever case."""
+    if key.kind not in (*_OF_TABLE, "trigger", "view"):
+        return ""
+    name = quote_string(key.table or key.name, "sqlite")
+    return f"SELECT type, name, sql FROM sqlite_schema WHERE tbl_name = {name} COLLATE NOCASE"
+
+
+_CATALOGS = {
+    "table": ("tables", "table_schema", "table_name"),
+    "view": ("tables", "table_schema", "table_name"),
+    "sequence": ("tables", "table_schema", "table_name"),
+    "trigger": ("triggers", "trigger_schema", "trigger_name"),
+    "procedure": ("routines", "routine_schema", "routine_name"),
+    "function": ("routines", "routine_schema", "routine_name"),
+    "event": ("events", "event_schema", "event_name"),
+}
+
+
+def _mysql(key: ObjectKey, there: Container[ObjectKey], dialect: str) -> str:
+    assert dialect in MYSQL, dialect
+    if key.kind in _OF_TABLE:
+        key = ObjectKey("table", "", "", key.table or key.name)
+    if key.kind not in _CATALOGS:
+        return ""
+    if key in there:
+        return f"SHOW CREATE {key.kind.upper()} {quote_name(key.name, dialect)}"
+    catalog, schema, name = _CATALOGS[key.kind]
+    wanted = quote_string(key.name, dialect)
+    return f"SELECT {name} FROM information_schema.{catalog} WHERE {schema} = DATABASE() AND {name} = {wanted}"
+
+
+_RELATION = "(SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE {named})"
+_NAMESPACE = "(SELECT oid FROM pg_namespace WHERE nspname = {schema})"
+_COLUMNS = (
+    "SELECT a.attname, format_type(a.atttypid, a.atttypmod) AS type, a.attnotnull,"
+    " pg_get_expr(d.adbin, d.adrelid) AS default, a.attidentity, a.attgenerated, a.attcollation::regcollation,"
+    " a.attstorage, a.attcompression, a.attstattarget, a.attoptions, a.attislocal, a.attacl,"
+    " col_description(a.attrelid, a.attnum) AS comment FROM pg_attribute a"
+    " LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum"
+    " WHERE a.attrelid = {relation} AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum"
+)
+_CONSTRAINTS = (
+    "SELECT conname, pg_get_constraintdef(oid) AS definition, obj_description(oid, 'pg_constraint') AS comment"
+    " FROM pg_constraint WHERE conrelid = {relation} ORDER BY conname"
+)
+_TABLE = (
+    "SELECT relname, relkind, relowner::regrole, relpersistence, reloptions, relacl, relreplident, relrowsecurity,"
+    " relforcerowsecurity, pg_get_partkeydef(oid) AS partition_key, pg_get_expr(relpartbound, oid) AS partition_bound,"
+    " ARRAY(SELECT inhparent::regclass FROM pg_inherits WHERE inhrelid = pg_class.oid) AS parents,"
+    " obj_description(oid, 'pg_class') AS comment FROM pg_class WHERE relname = {table} AND relnamespace = {namespace}"
+)
+_TYPES = (
+    "SELECT typname, typtype, typowner::regrole, format_type(typbasetype, typtypmod) AS base, typnotnull, typdefault,"
+    " ARRAY(SELECT enumlabel FROM pg_enum WHERE enumtypid = t.oid ORDER BY enumsortorder) AS labels,"
+    " ARRAY(SELECT attname || ' ' || format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = t.typrelid"
+    " AND attnum > 0 AND NOT attisdropped ORDER BY attnum) AS attributes,"
+    " ARRAY(SELECT conname || ' ' || pg_get_constraintdef(oid) FROM pg_constraint WHERE contypid = t.oid) AS checks,"
+    " obj_description(oid, 'pg_type') AS comment"
+    " FROM pg_type t WHERE typname = {name} AND typnamespace = {namespace}"
+)
+_VIEWS = (
+    "SELECT relname, pg_get_viewdef(oid) AS definition, relowner::regrole, reloptions, relispopulated,"
+    " obj_description(oid, 'pg_class') AS comment"
+    " FROM pg_class WHERE relname = {name} AND relnamespace = {namespace} AND relkind IN ('v', 'm')"
+)
+_ROUTINES = (
+    "SELECT pg_get_functiondef(oid) AS definition, proowner::regrole, obj_description(oid, 'pg_proc') AS comment"
+    " FROM pg_proc WHERE proname || '(' || oidvectortypes(proargtypes) || ')' = {name} AND pronamespace = {namespace}"
+    " AND prokind <> 'a'"
+)
+_POSTGRESQL = {
+    "table": _TABLE,
+    "row security": _TABLE,
+    "column": _COLUMNS,
+    **dict.fromkeys(("constraint", "primary key", "unique", "foreign key", "check"), _CONSTRAINTS),
+    "index": "SELECT pg_get_indexdef(indexrelid) AS definition, indisvalid, indisclustered, indisreplident,"
+    " obj_description(indexrelid, 'pg_class') AS comment FROM pg_index WHERE indrelid = {relation}",
+    "trigger": "SELECT tgname, pg_get_triggerdef(oid) AS definition, tgenabled,"
+    " obj_description(oid, 'pg_trigger') AS comment FROM pg_trigger WHERE tgrelid = {relation} AND NOT tgisinternal",
+    "rule": "SELECT rulename, pg_get_ruledef(oid) AS definition, ev_enabled,"
+    " obj_description(oid, 'pg_rewrite') AS comment FROM pg_rewrite WHERE ev_class = {relation}",
+    "policy": "SELECT * FROM pg_policies WHERE schemaname = {schema} AND tablename = {table}",
+    "view": _VIEWS,
+    "materialized view": _VIEWS,
+    "function": _ROUTINES,
+    "procedure": _ROUTINES,
+    "type": _TYPES,
+    "domain": _TYPES,
+    "sequence": "SELECT * FROM pg_sequences WHERE schemaname = {schema} AND sequencename = {name}",
+    "extension": "SELECT extname, extversion, extnamespace::regnamespace FROM pg_extension WHERE extname = {name}",
+    "schema": "SELECT nspname, nspowner::regrole, nspacl, obj_description(oid, 'pg_namespace') AS comment"
+    " FROM pg_namespace WHERE nspname = {name}",
+}
+
+
+def _postgresql(key: ObjectKey) -> str:
+    kind = key.kind
+    if kind == "grant" and key.table:  # on a table, or on one of its columns
+        kind = "table" if key.name == key.table else "column"
+    if kind not in _POSTGRESQL:
+        return ""
+    schema, table, name = (
+        quote_string(text, "postgresql") for text in (key.namespace or "public", key.table or key.name, key.name)
+    )
+    relation = _RELATION.format(named=f"n.nspname = {schema} AND c.relname = {table}")
+    namespace = _NAMESPACE.format(schema=schema)
+    return _POSTGRESQL[kind].format(schema=schema, table=table, name=name, relation=relation, namespace=namespace)
