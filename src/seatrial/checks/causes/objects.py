@@ -70,7 +70,10 @@ def _changed(up: object, change: Difference) -> bool:
 
 
 def _by(intent: Intent, key: ObjectKey) -> str:
-    """The statement that names the object itself."""
+    """The statement that names the object itself; of a column the one that makes or drops it, reads name it too."""
+    table, column = key.owner, key.name if key.kind == "column" else ""
+    if table and column and (made := intent.drops_column(table, column) or intent.adds_column(table, column)):
+        return f" ({quoted(made)})"
     found = intent.naming_object(key)
     mine = [s for s in found if key.name and "(" not in key.name and key.name.lower() in s.lower()] or list(found)
     return f" ({quoted(mine)})" if mine else ""
