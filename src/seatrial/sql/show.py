@@ -2,7 +2,8 @@
 
 A query runs whether its object is there or not: it finds nothing where that is what there is to see. For that reason
 PostgreSQL is asked by name (a cast to ``regclass`` fails for a table that is gone), and MySQL and MariaDB get SHOW
-CREATE for what is there only. A kind whose query would not show every difference is left out.
+CREATE for what is there only. Kinds that are not known are left out; rare attributes (the options of an identity, what
+a sequence is owned by) do not stand in what PostgreSQL answers.
 """
 
 from __future__ import annotations
