@@ -107,6 +107,21 @@ def test_since_a_git_ref_tries_what_the_branch_adds(tmp_path):
     assert [m["status"] for m in written(tmp_path / "out")["migrations"]] == ["skipped", "skipped", "passed"]
 
 
+def test_since_a_version_tries_what_came_after_it(tmp_path):
+    folder = project(tmp_path / "p", [TABLE, BAD, GOOD, BAD])
+    done = seatrial("run", folder, "--engine", "sqlite", "--report", tmp_path / "out", "--since", "0002")
+    assert done.exit_code == 1, done.output
+    report = written(tmp_path / "out")
+    assert [(m["version"], m["status"]) for m in report["migrations"]] == [
+        ("0001", "skipped"),
+        ("0002", "skipped"),  # and with it what it loses
+        ("0003", "passed"),
+        ("0004", "failed"),
+    ]
+    assert [m["version"] for m in report["migrations"] if m["findings"]] == ["0004"]
+    assert (report["summary"]["passed"], report["summary"]["failed"]) == (1, 1)
+
+
 def test_since_tries_a_migration_that_the_branch_renumbers(tmp_path):
     folder = project(tmp_path / "p", [TABLE, GOOD])
     git = ["git", "-C", str(folder), "-c", "user.name=t", "-c", "user.email=t@t.invalid"]

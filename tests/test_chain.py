@@ -1,0 +1,60 @@
+"""The way all the way down on real engines: what a down meets there that its own trial never showed it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from trial_fixtures import project
+from trial_fixtures import tested as run_of
+
+from seatrial.config import ServerConfig
+from seatrial.model import Phase, Severity, Status
+from seatrial.servers.mysql import MysqlServer
+from seatrial.servers.postgresql import PostgresqlServer
+
+BASE = ("CREATE TABLE a (id integer PRIMARY KEY, v varchar(20));", "DROP TABLE a;")
+SEED = "INSERT INTO a VALUES (1, 'one'), (2, 'two'), (3, 'three');"
+COPY = (
+    "CREATE TABLE b (id integer PRIMARY KEY, v varchar(20)); INSERT INTO b SELECT id, v FROM a;",
+    "DELETE FROM a WHERE id NOT IN (SELECT id FROM b); DROP TABLE b;",
+)
+# MySQL reads the table that it deletes from only through a derived one.
+THIN = "DELETE FROM b WHERE id = (SELECT low FROM (SELECT min(id) AS low FROM b) AS x);"
+KEEPS_NOTHING = "SELECT 1;"
+PUTS_BACK = "INSERT INTO b SELECT id, v FROM a WHERE id NOT IN (SELECT id FROM b);"
+
+DOWNS = pytest.mark.parametrize("down", [KEEPS_NOTHING, PUTS_BACK], ids=["keeps nothing", "puts back"])
+
+
+def check(folder: Path, down: str, server: ServerConfig) -> None:
+    """The down of 0002 believes b; where the down of 0003 did not put b's row back, it takes one of a's with it."""
+    report = run_of(project(folder, [BASE, COPY, (THIN, down)], seed=SEED), server=server)
+    assert not [n for n in report.not_verified if "chain" in n.what]
+    _, copy, thin = report.migrations
+    chained = [f for judged in report.migrations for f in judged.findings if f.phase is Phase.CHAIN]
+    if down == PUTS_BACK:
+        assert chained == []
+        assert [m.status for m in report.migrations] == [Status.PASSED] * 3
+        return
+    assert [m.status for m in report.migrations] == [Status.PASSED, Status.FAILED, Status.FAILED]
+    (lost,) = chained
+    assert copy.findings == (lost,)
+    assert "rows-lost" in {f.rule for f in thin.findings}
+    assert (lost.rule, lost.severity, lost.table) == ("rows-lost", Severity.CRITICAL, "a")
+    assert (lost.count, lost.keys) == (1, (("1",),))
+
+
+@DOWNS
+def test_sqlite(tmp_path: Path, down: str):
+    check(tmp_path, down, ServerConfig(engine="sqlite"))
+
+
+@DOWNS
+def test_postgresql(tmp_path: Path, down: str, pg_server: PostgresqlServer):
+    check(tmp_path, down, ServerConfig(url=pg_server.url("postgres")))
+
+
+@DOWNS
+def test_mysql_and_mariadb(tmp_path: Path, down: str, mysql_server: MysqlServer):
+    check(tmp_path, down, ServerConfig(url=mysql_server.url("")))
