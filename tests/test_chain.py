@@ -58,3 +58,14 @@ def test_postgresql(tmp_path: Path, down: str, pg_server: PostgresqlServer):
 @DOWNS
 def test_mysql_and_mariadb(tmp_path: Path, down: str, mysql_server: MysqlServer):
     check(tmp_path, down, ServerConfig(url=mysql_server.url("")))
+
+
+def test_made_up_values_that_a_later_down_did_not_bring_back_are_gone(tmp_path: Path):
+    base = ("CREATE TABLE t (id integer PRIMARY KEY, v text NOT NULL);", "DROP TABLE t;")
+    adds = ("ALTER TABLE t ADD COLUMN w text; CREATE TABLE u (id integer PRIMARY KEY);", "DROP TABLE u;")
+    drops = ("ALTER TABLE t DROP COLUMN w; DROP TABLE u;", "SELECT 1;")
+    report = run_of(project(tmp_path, [base, adds, drops]))
+    first, added, dropped = report.migrations
+    assert (first.status, dropped.status, report.exit_code) == (Status.PASSED, Status.FAILED, 1)
+    assert {"values-lost", "rows-lost"} <= {f.rule for f in dropped.findings}
+    assert not [f for f in first.findings + added.findings if f.rule in ("rows-lost", "values-lost", "down-failed")]

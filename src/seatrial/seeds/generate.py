@@ -49,17 +49,24 @@ def topup(database: Database, before: Schema, after: Schema, *, rows: int, seed:
 
 
 def undo(database: Database, made: FillResult, schema: Schema) -> None:
-    """Take back what a top-up made under this schema: its tables had no rows, its columns were NULL in every row."""
+    """Take back what a top-up made: its tables had no rows, its columns were NULL in every row.
+
+    ``schema`` is the one that stands: what a later down did not bring back is not there to be taken back.
+    """
     if not made.columns and not any(made.inserted.values()):
         return
+    there = schema.tables()
     with database.filling() as session:
-        for table, names in made.columns.items():
+        for table, filled in made.columns.items():
+            names = [c for c in filled if c in schema.columns(table)]
+            if not names:
+                continue
             clocks = [c for c, a in schema.columns(table).items() if a.get("on_update")]  # MySQL moves them by itself
             kept = [f"{database.quote(c)} = {database.quote(c)}" for c in clocks if c not in names]
             given = ", ".join([*(f"{database.quote(n)} = NULL" for n in names), *kept])
             session.execute(f"UPDATE {qualified(database, table)} SET {given}")
         for table, count in made.inserted.items():
-            if count:
+            if count and table in there:
                 session.execute(f"DELETE FROM {qualified(database, table)}")
 
 
