@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -84,6 +84,12 @@ def same_schema(one: Schema, other: Schema) -> bool:
 def _order(schema: Schema, other: Schema, table: TableRef) -> list[str]:
     known = other.columns(table)
     return [c for c in schema.columns(table) if c in known]
+
+
+def outermost(changes: Sequence[Difference]) -> list[Difference]:
+    """Without what belongs to a table that is itself missing or new."""
+    whole = {c.key.owner for c in changes if c.key.kind == "table" and (c.old is None or c.new is None)}
+    return [c for c in changes if c.key.kind == "table" or c.key.owner not in whole]
 
 
 def renamed(differences: Iterable[Difference]) -> dict[ObjectKey, ObjectKey]:

@@ -9,7 +9,7 @@ from seatrial.checks.case import Case, Rows, finding, listed, n, shorten, which
 from seatrial.checks.causes.chained import of_error, of_rows, of_schema
 from seatrial.checks.schema_restored import said
 from seatrial.model import ChainStep, Finding, ObjectKey, Phase, Severity, TableDiff, TableRef
-from seatrial.schema import Difference, diff, renamed
+from seatrial.schema import Difference, diff, outermost, renamed
 from seatrial.sql.show import show
 
 CONTEXT = "On the way all the way down from the newest migration"
@@ -75,9 +75,8 @@ def _findings(case: Case, link: Link) -> Iterator[Finding]:
 
 def _schema(case: Case, link: Link, changes: Sequence[Difference]) -> Iterator[Finding]:
     twins = renamed(changes)
-    whole = {c.key.owner for c in changes if c.key.kind == "table" and (c.old is None or c.new is None)}
     moved = {*twins, *twins.values()}
-    left = [c for c in changes if c.key not in moved and (c.key.kind == "table" or c.key.owner not in whole)]
+    left = [c for c in outermost(changes) if c.key not in moved]
     for table in sorted({c.key.owner for c in left}, key=lambda t: str(t or "")):
         mine = [c for c in left if c.key.owner == table]
         yield finding(

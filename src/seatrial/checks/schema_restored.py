@@ -12,7 +12,7 @@ from seatrial.checks.causes.objects import reordered as why_reordered
 from seatrial.checks.inherited import repeats
 from seatrial.checks.shown import schema_sql
 from seatrial.model import ObjectKey, Phase, Severity, TableRef
-from seatrial.schema import Difference, diff, renamed, reordered
+from seatrial.schema import Difference, diff, outermost, renamed, reordered
 
 STAYING = frozenset({"extension", "role", "user"})
 """What a down may leave on purpose: others may use it by now."""
@@ -56,13 +56,11 @@ def _unrestored(case: Case) -> list[Difference]:
     changes = diff(case.before.schema, case.after_down.schema)
     twins = renamed(changes)
     moved = {*twins, *twins.values()}
-    whole = {c.key.owner for c in changes if c.key.kind == "table" and (c.old is None or c.new is None)}
     known = {c.key: c for c in changes}
     return [
         c
-        for c in changes
+        for c in outermost(changes)
         if c.key not in moved
-        and (c.key.kind == "table" or c.key.owner not in whole)
         and not _draws_from_twin(c, twins)
         and not repeats((case.before if c.old is not None else case.after_down).schema, c, known)
     ]

@@ -6,20 +6,13 @@ from collections.abc import Iterable
 
 from seatrial.checks.case import Case
 from seatrial.model import ObjectKey, Snapshot, TableDiff
-from seatrial.schema import Difference, diff
+from seatrial.schema import diff, outermost
 from seatrial.sql.show import MOST, show
 
 
 def schema_sql(case: Case, keys: Iterable[ObjectKey], at: Snapshot) -> str:
     """Queries for the objects, as they stand at a moment."""
     return show(keys, at.schema, case.trial.engine)
-
-
-def outermost(changes: Iterable[Difference]) -> list[Difference]:
-    """Without what belongs to a table that is itself missing or new."""
-    known = list(changes)
-    whole = {c.key.owner for c in known if c.key.kind == "table" and (c.old is None or c.new is None)}
-    return [c for c in known if c.key.kind == "table" or c.key.owner not in whole]
 
 
 def left_by_up(case: Case) -> str:
