@@ -1,12 +1,9 @@
 """Folders of SQL files: found, read and run as dbmate and golang-migrate do."""
 
-import os
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
-from test_sources_support import Sqlite, held, tables, write
+from test_sources_support import Sqlite, tables, write
 
 from seatrial import sources
 from seatrial.errors import SourceError
@@ -302,62 +299,7 @@ def test_not_blank(sql):
     assert not common.is_blank(sql)
 
 
-# --- against the real program -----------------------------------------------------------------------------------------
-
-DBMATE = os.environ.get("SEATRIAL_DBMATE") or shutil.which("dbmate")
-
-CASES = {
-    "plain": f"{UP}create table a (x);\n{DOWN}drop table a;",
-    "comment first": f"-- hello\n\n{UP}create table a (x);\n{DOWN}drop table a;",
-    "statement first": f"select 1;\n{UP}create table a (x);\n{DOWN}drop table a;",
-    "no down": f"{UP}create table a (x);",
-    "down first": f"{DOWN}drop table a;\n{UP}create table a (x);",
-    "two downs": f"{UP}create table a (x);\n{DOWN}drop table a;\n{DOWN}drop table a;",
-    "two sections": f"{UP}create table a (x);\n{DOWN}drop table a;\n{UP}create table b (x);\n{DOWN}drop table b;",
-    "indented": f" {UP}create table a (x);\n{DOWN}drop table a;",
-    "close to the dashes": "--migrate:up\ncreate table a (x);\n--  migrate:down\ndrop table a;",
-    "junk behind": "-- migrate:upward\ncreate table a (x);\n-- migrate:down\ndrop table a;",
-    "failing": f"{UP}create table a (x); insert into nowhere values (1);\n{DOWN}drop table a;",
-    "failing without transaction": "-- migrate:up transaction:false\ncreate table a (x); insert into n values (1);\n"
-    f"{DOWN}drop table a;",
-    "other option": f"-- migrate:up transaction:FALSE\ncreate table a (x); insert into n values (1);\n{DOWN}",
-    "foreign keys": f"{UP}create table a as select foreign_keys from pragma_foreign_keys;\n{DOWN}drop table a;",
-    "foreign keys inside": f"{UP}pragma foreign_keys = on; create table a as select * from pragma_foreign_keys;\n"
-    + DOWN,
-    "crlf": f"{UP}create table a (x);\n{DOWN}drop table a;".replace("\n", "\r\n"),
-    "failing down": f"{UP}create table a (x);\n{DOWN}drop table a; oops;",
-    "empty": f"{UP}{DOWN}",
-}
-
-
-@pytest.mark.skipif(not DBMATE, reason="dbmate is not installed (npm: dbmate); SEATRIAL_DBMATE may name it")
-@pytest.mark.parametrize("case", CASES)
-def test_as_the_real_dbmate(tmp_path, database, case):
-    """After up and after down the real program and ours leave the same tables, rows and records."""
-    dbmate_project(tmp_path, **{"0001_a": CASES[case]})
-    real = tmp_path / "real.db"
-
-    def call(command: str) -> bool:
-        argv = [DBMATE, "--url", f"sqlite:{real}", "-d", str(tmp_path / "db/migrations"), "--no-dump-schema", command]
-        return subprocess.run(argv, capture_output=True, check=False).returncode == 0
-
-    ok = call("migrate")
-    try:
-        source = sources.find(tmp_path, kind="dbmate", path="db/migrations")
-        (migration,) = source.discover()
-    except SourceError:
-        assert not ok
-        return
-    if migration.no_down and "no `-- migrate:down`" in migration.no_down:
-        assert not ok  # the one place where ours is milder: it runs and is reported as down-missing
-        return
-    runner = source.runner(database)
-    assert (runner.up(migration).error is None) == ok
-    assert held(database.path) == held(real)
-    if ok:
-        ok = call("rollback")
-        assert (runner.down(migration).error is None) == ok
-        assert held(database.path) == held(real)
+# --- on PostgreSQL ----------------------------------------------------------------------------------------------------
 
 
 def test_dbmate_on_postgresql_keeps_its_table_where_the_migration_leads(tmp_path, pg):
@@ -371,124 +313,9 @@ def test_dbmate_on_postgresql_keeps_its_table_where_the_migration_leads(tmp_path
     assert runner.down(migration).error is None
 
 
-PG_CASES = {
-    "plain": f"{UP}create table a (x int);\n{DOWN}drop table a;",
-    "failing": f"{UP}create table a (x int); insert into nowhere values (1);\n{DOWN}drop table a;",
-    "several, no transaction": "-- migrate:up transaction:false\ncreate table a (); insert into n values (1);\n" + DOWN,
-    "concurrently": f"-- migrate:up transaction:false\ncreate index concurrently i on pg_class (oid);\n{DOWN}",
-    "an empty search_path": f"{UP}select pg_catalog.set_config('search_path', '', false); create table public.a ();\n"
-    f"{DOWN}drop table a;",
-    "another search_path": f"{UP}create schema app; set search_path = app; create table a ();\n{DOWN}",
-    "its own transaction": f"{UP}begin; create table a (x int); commit;\n{DOWN}drop table a;",
-    "back in a transaction": f"{UP}commit; create table a (x int); begin;\n{DOWN}drop table a;",
-    "savepoints": f"{UP}savepoint s; create table a (x int); rollback to savepoint s; create table b ();\n{DOWN}",
-}
-
-
-@pytest.mark.skipif(not DBMATE, reason="dbmate is not installed (npm: dbmate); SEATRIAL_DBMATE may name it")
-@pytest.mark.parametrize("case", PG_CASES)
-def test_as_the_real_dbmate_on_postgresql(tmp_path, pg, pg_server, case):
-    dbmate_project(tmp_path, **{"0001_a": PG_CASES[case]})
-    real = pg_server.create()
-    url = real.url.replace("?host=", "?sslmode=disable&host=").replace("postgresql:", "postgres:")
-    source = sources.find(tmp_path)
-    (migration,) = source.discover()
-    runner = source.runner(pg)
-    for command, act in (("migrate", runner.up), ("rollback", runner.down)):
-        argv = [DBMATE, "--url", url, "-d", str(tmp_path / "db/migrations"), "--no-dump-schema", command]
-        done = subprocess.run(argv, capture_output=True, text=True, check=False)
-        assert (act(migration).error is None) == (done.returncode == 0), done.stderr
-        assert everything(pg) == everything(real)
-        if done.returncode:
-            return
-
-
-def everything(database) -> tuple:
-    return (sorted(map(str, database.inspect().items())), database.query("select * from public.schema_migrations"))
-
-
 def test_postgresql_version_table_follows_the_search_path():
     table = dbmate.PostgresVersionTable("my'versions")
     assert table.insert("0001") == (
         "do $seatrial$ begin execute format('insert into %s (version) values (''0001'')', "
         "format('%I.%I', coalesce(current_schema(), 'public'), 'my''versions')); end $seatrial$"
     )
-
-
-MIGRATE = os.environ.get("SEATRIAL_MIGRATE") or shutil.which("migrate")
-
-PAIRS = {
-    "plain": ("create table a (x int);", "drop table a;"),
-    "failing": ("create table a (x int); insert into nowhere values (1);", "drop table a;"),
-    "failing down": ("create table a (x int);", "drop table a; oops"),
-    "no down": ("create table a (x int);", None),
-    "no up": (None, "create table a (x int);"),
-    "empty": ("", ""),
-    "only comments": ("-- nothing\n", "-- nothing\n"),
-    "several without end": ("create table a (x int); create table b (x int)", "drop table a; drop table b"),
-    "its own transaction": ("begin; create table a (x int); commit;", "drop table a;"),
-}
-ONLY_SQLITE = {
-    "foreign keys": ("create table a as select foreign_keys from pragma_foreign_keys;", "drop table a;"),
-    "foreign keys inside": ("pragma foreign_keys = on; create table a as select * from pragma_foreign_keys;", ""),
-}
-ONLY_POSTGRESQL = {
-    "concurrently alone": ("create index concurrently i on t (x)", "drop index concurrently i"),
-    "concurrently in company": ("create index concurrently i on t (x); select 1", "drop index i"),
-    "search_path": ("create schema app; set search_path = app; create table a ();", "drop schema app cascade"),
-}
-
-
-def pair_project(folder: Path, up: str | None, down: str | None) -> Path:
-    files = {"1_first.up.sql": "create table t (x int);", "1_first.down.sql": "drop table t;"}
-    files |= {} if up is None else {"2_case.up.sql": up}
-    files |= {} if down is None else {"2_case.down.sql": down}
-    return write(folder, {f"migrations/{name}": text for name, text in files.items()})
-
-
-def beside_migrate(folder: Path, url: str, runner, migrations, compare) -> None:
-    """Up, up, down, down by the real program and by ours; after each step both databases hold the same."""
-    first, case = migrations
-    acts = [
-        ("up", runner.up, first),
-        ("up", runner.up, case),
-        ("down", runner.down, case),
-        ("down", runner.down, first),
-    ]
-    for way, act, migration in acts:
-        argv = [MIGRATE, "-path", str(folder / "migrations"), "-database", url, way, "1"]
-        done = subprocess.run(argv, capture_output=True, text=True, check=False)
-        assert (act(migration).error is None) == (done.returncode == 0), done.stderr
-        compare()
-        if done.returncode:
-            return
-
-
-needs_migrate = pytest.mark.skipif(
-    not MIGRATE, reason="golang-migrate is not installed (its program is called migrate); SEATRIAL_MIGRATE may name it"
-)
-
-
-@needs_migrate
-@pytest.mark.parametrize("case", PAIRS | ONLY_SQLITE)
-def test_as_the_real_golang_migrate(tmp_path, database, case):
-    real = tmp_path / "real.db"
-    source = sources.find(pair_project(tmp_path, *(PAIRS | ONLY_SQLITE)[case]))
-
-    def compare() -> None:
-        assert held(database.path) == held(real)
-
-    beside_migrate(tmp_path, f"sqlite3://{real}", source.runner(database), source.discover(), compare)
-
-
-@needs_migrate
-@pytest.mark.parametrize("case", PAIRS | ONLY_POSTGRESQL)
-def test_as_the_real_golang_migrate_on_postgresql(tmp_path, pg, pg_server, case):
-    real = pg_server.create()
-    url = real.url.replace("?host=", "?sslmode=disable&host=")
-    source = sources.find(pair_project(tmp_path, *(PAIRS | ONLY_POSTGRESQL)[case]))
-
-    def compare() -> None:
-        assert everything(pg) == everything(real)
-
-    beside_migrate(tmp_path, url, source.runner(pg), source.discover(), compare)
