@@ -173,10 +173,12 @@ class Maker:
             row[name] = None
         elif name in self.references.by_column:
             self.references.choose_again(row, name)
-        elif name in self._streams:
-            row[name] = self._streams[name].next()
+        elif name in self._streams and (value := self._streams[name].next()) is not None:
+            row[name] = value
         elif self._pools[name]:
             row[name] = self._rng.choice(self._pools[name])
+        else:
+            row[name] = None
 
     def planned_at(self, i: int) -> Values:
         """What other tables' rows already rely on in row number ``i``."""
