@@ -66,6 +66,9 @@ def test_a_seed_belongs_to_its_version_or_to_the_last_one_that_is_not_tried():
         ({"seed": {"rows": "many"}}, "'seed.rows': expected a whole number, got text"),
         ({"project": "x"}, "unknown key 'project'"),
         ({"report": 3}, "'report': expected text, got a whole number"),
+        ({"retry": {"attempts": 4}}, "'retry': at most 3 further attempts (attempts = 0: none), and no pause"),
+        ({"retry": {"attempts": -1}}, "got attempts = -1, pauses = [5, 10, 15]"),
+        ({"retry": {"pauses": [5, 0.5]}}, "may be shorter than the one before it; got attempts = 3, pauses = [5, 0.5]"),
         ({"fail_on": "hgh"}, "'fail_on': 'hgh' is none of low, medium, high, critical"),
     ],
 )

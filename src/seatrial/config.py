@@ -20,6 +20,8 @@ from msgspec import Meta
 from seatrial.errors import ConfigError
 from seatrial.model import Relationship, Severity
 
+MOST_ATTEMPTS = 3  # what three attempts do not mend, a fourth does not
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceConfig:
@@ -82,8 +84,16 @@ class Waiver:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryConfig:
-    attempts: Annotated[int, Meta(ge=0)] = 3  # further ones, after the first
+    attempts: int = 3  # further ones, after the first; 0: none
     pauses: tuple[Annotated[float, Meta(ge=0)], ...] = (5.0, 10.0, 15.0)  # seconds
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.attempts <= MOST_ATTEMPTS or list(self.pauses) != sorted(self.pauses):
+            raise ValueError(
+                f"at most {MOST_ATTEMPTS} further attempts (attempts = 0: none), and no pause before one of them may be"
+                f" shorter than the one before it; got attempts = {self.attempts}, pauses ="
+                f" [{', '.join(f'{p:g}' for p in self.pauses)}]"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

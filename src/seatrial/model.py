@@ -796,6 +796,13 @@ class Database(Protocol):
 
     def restore(self, checkpoint: str) -> None: ...
 
+    def reset(self, checkpoint: str) -> str:
+        """``restore`` that uses nothing of what stands: the database is dropped, and made again from the copy.
+
+        Moments taken since the checkpoint may be gone. Where the copy may have suffered as well (its server was
+        restarted since), nothing is done, and it says so, as a sentence without its end.
+        """
+
     def discard(self, checkpoint: str) -> None: ...
 
     def filling(self) -> Any:

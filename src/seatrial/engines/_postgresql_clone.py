@@ -6,7 +6,8 @@ both are written down and set again. Shadow tables made since the checkpoint are
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from seatrial.engines._postgresql_session import Session, Site, literal, quote
@@ -32,6 +33,7 @@ class Checkpoint:
     settings: tuple[tuple[str | None, str], ...]  # role or None, "name=value"
     grants: tuple[str, ...]  # statements with {} for the database
     shadows: frozenset[str]
+    life: object  # the server's when the copy was made
 
 
 _SETTINGS = """
@@ -52,7 +54,7 @@ def save(site: Site, name: str, session: Session, shadows: frozenset[str]) -> Ch
     if rights:
         grants.append("REVOKE ALL ON DATABASE {} FROM PUBLIC")
         grants += [_grant(str(privilege), who, grantable == "t") for privilege, who, grantable in rights]
-    return Checkpoint(name, settings, tuple(grants), shadows)
+    return Checkpoint(name, settings, tuple(grants), shadows, site.life())
 
 
 def _grant(privilege: str, who: str | None, grantable: bool) -> str:
@@ -71,17 +73,31 @@ def restore(site: Site, name: str, checkpoint: Checkpoint, live: frozenset[str])
     aside = site.spare_name()
     site.rename_database(name, aside)
     site.recreate_database(name, checkpoint.name)
+    with _settled(site, name, checkpoint, live) as new:
+        if missing:
+            _carry_over(site, aside, new, missing)
+    site.drop_database(aside)
+
+
+def reset(site: Site, name: str, checkpoint: Checkpoint, live: frozenset[str]) -> None:
+    """The same, where nothing of the database is used: all shadows that moments need are in the copy."""
+    site.replace_database(name, checkpoint.name)
+    with _settled(site, name, checkpoint, live):
+        pass
+
+
+@contextlib.contextmanager
+def _settled(site: Site, name: str, checkpoint: Checkpoint, live: frozenset[str]) -> Iterator[Session]:
+    """A session in a fresh copy that has what copies lack, and no shadow that nobody needs."""
     _apply(site, name, checkpoint)
     new = Session(site, name)
     try:
         stale = sorted(checkpoint.shadows - live)
         if stale:
             new.rows(f"DROP TABLE IF EXISTS {', '.join(stale)}")
-        if missing:
-            _carry_over(site, aside, new, missing)
+        yield new
     finally:
         new.close()
-    site.drop_database(aside)
 
 
 def _apply(site: Site, name: str, checkpoint: Checkpoint) -> None:

@@ -81,6 +81,12 @@ class Shadows:
             return Shadow("", layout, 0, EMPTY)
         return Shadow(relation, layout, int(rows), _checksum(total), earlier, _checksum(before))
 
+    def keep_only(self, relations: frozenset[str]) -> None:
+        """Forget the moments that need any other shadow: those are gone with their database."""
+        for name, moment in list(self.moments.items()):
+            if not {s.relation for s in moment.shadows.values() if s.relation} <= relations:
+                del self.moments[name]
+
     def release(self, session: Session, moment: str) -> None:
         """Forget a moment, and drop the shadows that only it needed."""
         kept = self.moments.pop(moment, None)

@@ -92,6 +92,12 @@ class Site(Protocol):
     def recreate_database(self, name: str, template: str) -> None:
         """Like ``create_database`` under a name of ours that is free again."""
 
+    def replace_database(self, name: str, template: str) -> None:
+        """The same where a database of ours stands, which goes first."""
+
+    def life(self) -> object:
+        """The same object as long as the server runs on."""
+
     def spare_name(self) -> str:
         """A name of ours to put a database aside."""
 

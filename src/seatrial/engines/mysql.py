@@ -74,6 +74,11 @@ class Site(Protocol):
 
     def drop_database(self, name: str) -> None: ...
 
+    def recreate_database(self, name: str) -> None: ...
+
+    def life(self) -> object:
+        """The same object as long as the server runs on."""
+
     def disconnect(self, name: str, own: int) -> None:
         """End the sessions that hold a lock in a database of ours, but the one of id ``own``."""
 
@@ -111,6 +116,7 @@ class MysqlDatabase:
         self._keeper = Keeper(self._link, name, self.dialect, self._files)
         self._checkpoints: dict[str, Whole] = {}
         self._checkpoints_made = 0
+        self._lives: dict[str, object] = {}  # checkpoint -> the server's when it was made
         self._accounts = Accounts(site)
         self._accounts_then: dict[str, frozenset[Account]] = {}  # checkpoint -> those that stood
         self._unsampled: str | None = None  # why metadata locks are not sampled, once that was asked
@@ -302,6 +308,7 @@ class MysqlDatabase:
     # --- the whole database -------------------------------------------------------------------------------------------
 
     def checkpoint(self) -> str:
+        life = self._site.life()
         copies = self._copies(self._catalog())
         states = {ref.name: state for ref, (state, copy) in self._current.items() if copies.get(ref) is copy}
         self._checkpoints_made += 1
@@ -310,6 +317,7 @@ class MysqlDatabase:
         self._hold(f"checkpoint {handle}", copies.values())
         self._accounts_then[handle] = self._accounts.made()
         self._origins_then[handle] = self._origins
+        self._lives[handle] = life
         return handle
 
     def restore(self, checkpoint: str) -> None:
@@ -320,6 +328,15 @@ class MysqlDatabase:
         self._origins = self._origins_then[checkpoint]
         self._current = {TableRef("", t): (state, whole.copies[t]) for t, state in now.items()}
         self._hold("current", [copy for _, copy in self._current.values()])
+
+    def reset(self, checkpoint: str) -> str:
+        """On a server of ours nothing is safe from a crash (no flush, no doublewrite), and MyISAM is so nowhere."""
+        if self._site.life() is not self._lives[checkpoint]:
+            return "the server was restarted since the checkpoint was made"
+        self._link.close()
+        self._site.recreate_database(self.name)
+        self.restore(checkpoint)
+        return ""
 
     def discard(self, checkpoint: str) -> None:
         whole = self._checkpoints.pop(checkpoint, None)

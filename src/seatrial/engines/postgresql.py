@@ -278,6 +278,18 @@ class PostgresqlDatabase:
         self._generation += 1
         self._accounts.drop(keep=self._accounts_then[checkpoint])
 
+    def reset(self, checkpoint: str) -> str:
+        """After a crash unlogged tables are empty, the project's and our shadows: such a copy is none (manual)."""
+        kept = self._checkpoints[checkpoint]
+        if self.site.life() is not kept.life:
+            return "the server was restarted since the checkpoint was made"
+        self._leave()
+        self._shadows.keep_only(kept.shadows)
+        clone.reset(self.site, self.name, kept, frozenset(self._shadows.live()))
+        self._generation += 1
+        self._accounts.drop(keep=self._accounts_then[checkpoint])
+        return ""
+
     def discard(self, checkpoint: str) -> None:
         """Drop a checkpoint's copy."""
         self._checkpoints.pop(checkpoint, None)

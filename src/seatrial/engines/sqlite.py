@@ -342,11 +342,23 @@ class SqliteDatabase:
 
     def restore(self, checkpoint: str) -> None:
         """Put a copy in the file's place; a program that still holds the old one cannot spoil it."""
+        self._put(self._checkpoints[checkpoint], self.path.stat().st_mode)
+
+    def reset(self, checkpoint: str) -> str:
+        """The file goes before its copy comes: there may be no room for both."""
         state = self._checkpoints[checkpoint]
+        if state.mirror.is_spoilt:
+            return "its checkpoint was spoilt too"
+        mode = self.path.stat().st_mode
+        self.path.unlink()
+        self._put(state, mode)
+        return ""
+
+    def _put(self, state: State, mode: int) -> None:
         fresh = self.path.with_name(f"restore-{next(self._numbers)}.sqlite3")
         with state.mirror.file(state) as kept:
             shutil.copyfile(kept, fresh)
-        fresh.chmod(self.path.stat().st_mode)
+        fresh.chmod(mode)
         for path in self._beside:
             Path(path).unlink(missing_ok=True)
         fresh.replace(self.path)

@@ -174,6 +174,14 @@ class DatabaseServer(ABC):
     def url(self, name: str) -> str:
         return str(self.target.url(name))
 
+    def life(self) -> object:
+        """The same object as long as the server runs on: our connection, which no restart and no crash survives."""
+        try:
+            self.maintain("SELECT 1")
+        except ServerError:
+            return object()
+        return self._maintenance
+
     def _facts(self, name: str) -> dict[str, str]:
         return {"kind": self.facts_kind, "server": self.target.place, "name": name}
 

@@ -131,7 +131,16 @@ class MysqlServer(DatabaseServer):
             self.maintain(f"INSERT INTO {_ours(name)}.{MARKER} VALUES ('{self._run.id}')")
         return name
 
+    def recreate_database(self, name: str) -> None:
+        """An empty database in the place of one of ours; its line in the ledger stays."""
+        self._drop(name)
+        self.maintain(f"CREATE DATABASE {_ours(name)} {_UTF8}")
+
     def drop_database(self, name: str) -> None:
+        self._drop(name)
+        self._run.forget(**self._facts(name))
+
+    def _drop(self, name: str) -> None:
         drop = f"DROP DATABASE IF EXISTS {_ours(name)}"
         self._end(f"SELECT ID, USER FROM information_schema.PROCESSLIST WHERE DB = '{name}'")  # they may hold locks
         try:
@@ -139,7 +148,6 @@ class MysqlServer(DatabaseServer):
         except ServerError:  # somebody keeps one of its tables locked from elsewhere
             self._end(self._holders(name))
             self.maintain(drop)
-        self._run.forget(**self._facts(name))
 
     def disconnect(self, name: str, own: int) -> None:
         """End the sessions that are seen to hold a lock in a database of ours, but the one of id ``own``."""

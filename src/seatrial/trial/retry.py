@@ -7,7 +7,7 @@ what is found in its data, is a verdict and never comes here.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
@@ -86,6 +86,20 @@ def _others(database: Database) -> tuple[str, ...] | None:
         return None
 
 
+class Brought(Protocol):
+    """How it was brought back. ``why_not``: not from its checkpoint; ``ups``: migrations that were applied again."""
+
+    @property
+    def why_not(self) -> str: ...
+
+    @property
+    def ups(self) -> int: ...
+
+    @property
+    def rows(self) -> bool:
+        """Whether rows were loaded or made again."""
+
+
 class Ground(Protocol):
     """What is brought back: the walk's database."""
 
@@ -95,12 +109,9 @@ class Ground(Protocol):
     @property
     def can_restore(self) -> bool: ...
 
-    @property
-    def ups(self) -> int: ...
+    def restore(self) -> Brought: ...
 
-    def restore(self) -> None: ...
-
-    def renew(self) -> None: ...
+    def renew(self) -> Brought: ...
 
 
 @dataclass(slots=True)
@@ -114,6 +125,7 @@ class Retrier:
     retries: list[Retry] = field(default_factory=list)
     faltered: dict[str, list[StepError]] = field(default_factory=dict)
     _used: dict[str, int] = field(default_factory=dict)
+    _brought: Brought | None = None  # how the attempt at hand began
 
     def persist(self, migration: str, act: Callable[[list[Disturbed]], T]) -> T:
         """What ``act`` gives; it is told what disturbed it before. Raises Disturbed where nothing helped."""
@@ -171,10 +183,8 @@ class Retrier:
         return AGAIN if first and self.ground.can_restore else RESET
 
     def _bring_back(self, strategy: str) -> None:
-        if strategy == AGAIN:
-            self.ground.restore()
-        else:
-            self.ground.renew()
+        self._brought = None
+        self._brought = self.ground.restore() if strategy == AGAIN else self.ground.renew()
         self.ground.unsure = False
 
     def _tell_failed(
@@ -207,10 +217,24 @@ class Retrier:
         self.retries.append(retry)
 
     def _actions(self, strategy: str) -> tuple[str, ...]:
+        if self._brought is None:
+            return ("The test database could not be brought back",)
         if strategy == AGAIN:
-            return ("Restored the test database to its state before the migration", "Re-ran the migration")
-        again = (self.rows,) if self.ground.ups else ()
-        return ("Dropped and recreated test database", *again)
+            restored = "Restored the test database to its state before the migration"
+            return (restored, *self._how(self._brought), "Re-ran the migration")
+        return ("Dropped and recreated test database", *self._how(self._brought))
+
+    def _how(self, brought: Brought) -> Iterator[str]:
+        """How the state before the migration came back; nothing where there was none."""
+        ups = f"{brought.ups} migration{'' if brought.ups == 1 else 's'}"
+        if not brought.why_not:
+            yield "Copied schema and rows back from the checkpoint"
+            if brought.ups:
+                yield f"Applied {ups} again that came after the checkpoint"
+        elif brought.ups:
+            yield f"Applied {ups} again ({brought.why_not})"
+        if brought.rows:
+            yield self.rows
 
 
 def _bare(error: Exception) -> BaseException:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 
@@ -82,10 +82,13 @@ class Ground:
             database.relationships = self.config.relationships
             database.execute(*self.config.server.setup)
             database.note([])
-            return database, Steps(self.source.runner(database), database)
+            return database, self.runner(database)
         except BaseException:
             database.close()
             raise
+
+    def runner(self, database: Database) -> Runner:
+        return Steps(self.source.runner(database), database)
 
     @contextmanager
     def opened(self) -> Iterator[tuple[Database, Runner]]:
@@ -106,6 +109,24 @@ class Done:
     cost_ms: float
     again: Act
     held: int | None = None
+    is_up: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """How a database was brought back: from its checkpoint (or why not), and what was done again after that."""
+
+    why_not: str
+    again: Sequence[Done]
+
+    @property
+    def ups(self) -> int:
+        return sum(done.is_up for done in self.again)
+
+    @property
+    def rows(self) -> bool:
+        """Whether rows were loaded or made again."""
+        return any(done.held is None and not done.is_up for done in self.again)
 
 
 @dataclass(slots=True)
@@ -124,8 +145,8 @@ class Stand:
     _checkpoint: str = ""
     _keeps: bool = False  # a checkpoint was wanted: another database gets one too, whatever disturbs its making
     _checkpoint_ms: float = 0.0
-    _since: list[Done] = field(default_factory=list)  # all done since the checkpoint
-    _done: list[Done] = field(default_factory=list)  # all done since the database was empty
+    _before: list[Done] = field(default_factory=list)  # all done from the empty database to the checkpoint
+    _since: list[Done] = field(default_factory=list)  # and since then
 
     def empty(self) -> AbstractContextManager[tuple[Database, Runner]]:
         """Another database like this one, with nothing in it."""
@@ -150,9 +171,13 @@ class Stand:
     def hold(self, index: int) -> Snapshot:
         """A of a step that is about to be tried."""
         self._hold(index)
-        self._done = [done for done in self._done if done.held != index]
-        self._done.append(Done(0.0, lambda: self._hold(index), index))
+        self._unhold(index)
+        self._since.append(Done(0.0, lambda: self._hold(index), index))
         return self.held[index]
+
+    def _unhold(self, index: int) -> None:
+        self._before = [done for done in self._before if done.held != index]
+        self._since = [done for done in self._since if done.held != index]
 
     def _hold(self, index: int) -> None:
         self.held[index] = self.take(f"{index}:A")
@@ -174,7 +199,7 @@ class Stand:
     def drop(self, index: int) -> None:
         """What stood before a step is no measure for the chain, or too heavy to keep."""
         self.database.release(self.held.pop(index).moment)
-        self._done = [done for done in self._done if done.held != index]
+        self._unhold(index)
 
     def is_now(self, now: Snapshot, wanted: Snapshot) -> bool:
         if now is wanted:
@@ -195,6 +220,7 @@ class Stand:
         begun = time.perf_counter()
         self._checkpoint = self.database.checkpoint()
         self._checkpoint_ms = (time.perf_counter() - begun) * 1000
+        self._before += self._since
         self._since.clear()
 
     def keep_if_due(self) -> None:
@@ -207,39 +233,58 @@ class Stand:
         """Whether there is a state to go back to that is not an empty database's."""
         return bool(self._checkpoint or self.held)
 
-    def restore(self) -> None:
+    def restore(self) -> Brought:
         """Back to where the walk stands; by another database where nothing was kept. Raises Disturbed, Astray."""
         if not self._checkpoint:
-            self.renew()
-            return
+            return self.renew()
         self.standing = None
         self.database.restore(self._checkpoint)
-        for done in self._since:
-            done.again()
+        again = [done for done in self._since if done.held is None]
+        self._do_again(again)
         self.standing = None
+        return Brought("", again)
 
-    def renew(self) -> None:
-        """The same on another database, from nothing. Raises Disturbed, Astray, ServerError."""
+    def renew(self) -> Brought:
+        """The same, but nothing of the database that stands is believed: it is dropped, and made again.
+
+        From the checkpoint's copy where that cannot have suffered too, else from nothing. Raises Disturbed, Astray,
+        ServerError.
+        """
         self.runner.close()
+        self.standing = None
+        copy, self._checkpoint = self._checkpoint, ""  # where bringing it back fails, it is not tried again
+        why_not = self.database.reset(copy) if copy else "no checkpoint was kept"
+        if why_not:
+            self._begin_again()
+        else:
+            self._checkpoint = copy
+            self.runner = self.ground.runner(self.database)
+        again = list(self._since)
+        self._do_again(again)
+        if self._keeps and not self._checkpoint:
+            self.keep()
+        return Brought(why_not, again)
+
+    def _begin_again(self) -> None:
+        """Another database, in which all is still to be done."""
         gone = self.database
         self.database, self.runner = self.ground.open()
         _close(gone)
-        self.standing, self._checkpoint = None, ""
         self.held.clear()
-        self._since.clear()
-        for done in list(self._done):
+        self._since = [*self._before, *self._since]
+        self._before.clear()
+
+    def _do_again(self, all_of: Sequence[Done]) -> None:
+        for done in all_of:
             done.again()
             self.standing = self.standing if done.held is not None else None
-        if self._keeps:
-            self.keep()
 
     def did(self, cost_ms: float, again: Act) -> None:
         """Something was done to the database that belongs to its way from here on."""
         self._since.append(Done(cost_ms, again))
-        self._done.append(Done(cost_ms, again))
 
     def did_up(self, migration: Migration, cost_ms: float) -> None:
-        self.did(cost_ms, lambda: self._up_again(migration))
+        self._since.append(Done(cost_ms, lambda: self._up_again(migration), is_up=True))
 
     def _up_again(self, migration: Migration) -> None:
         error = self.runner.up(migration).error
@@ -248,11 +293,6 @@ class Stand:
         if found := disturbed(self.database, error):
             raise found
         raise Astray(migration.id, error)
-
-    @property
-    def ups(self) -> int:
-        """How many things brought the database here."""
-        return sum(done.held is None for done in self._done)
 
     def close(self) -> None:
         self.runner.close()
