@@ -1,21 +1,23 @@
-"""For every test: timings are never asserted, so a busy machine must not fail a property either.
+"""For every test: the engines and their servers, the order of the tests, and what a machine must not decide.
 
-The fixtures of servers are made known here and nowhere else: imported into a module they would be that module's own,
-and each module would start servers of its own.
+``engine`` is the fixture of a test that needs a database: the test runs once on each engine, or on those that it is
+marked with (``@pytest.mark.engines("mysql", "mariadb")``). Servers are started here, one of each a session.
 """
+
+from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
+import pytest
+from engine_fixture import ENGINES, MYSQLS, Engine, Servers
 from hypothesis import settings
-from mysql_fixtures import db, mysql_server
-from pg_fixtures import pg, pg_server, pg_shared
-from server_fixtures import state_folder
-from trial_fixtures import trial
+from trial_fixtures import Outcome
 
-__all__ = ["db", "mysql_server", "pg", "pg_server", "pg_shared", "state_folder", "trial"]
-
-settings.register_profile("calm", deadline=None)
+settings.register_profile("calm", deadline=None)  # timings are never asserted, by hypothesis neither
 settings.load_profile("calm")
 
 # Hundreds of tests call the command: without bytecode beside the sources each of them would compile all of it again.
@@ -24,3 +26,90 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # A shell starts what it puts in the background with SIGINT ignored, and the runs that are interrupted would inherit it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+SERVED = {"servers", "pg_server"}  # fixtures that need a server of whoever asks for them
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    itself = any("engine" in mark.args[0] for mark in metafunc.definition.iter_markers("parametrize"))
+    if "engine" in metafunc.fixturenames and not itself:
+        mark = metafunc.definition.get_closest_marker("engines")
+        every = MYSQLS if {"db", "mysql_server"} & set(metafunc.fixturenames) else ENGINES
+        metafunc.parametrize("engine", mark.args if mark else every, indirect=True)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What needs no server comes first, and is all that `make fast` runs."""
+    for item in items:
+        chosen = getattr(item, "callspec", None) and item.callspec.params.get("engine")
+        if chosen not in (None, "sqlite") or (chosen is None and SERVED & set(getattr(item, "fixturenames", ()))):
+            item.add_marker("slow")
+    items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
+
+
+@pytest.fixture(scope="session")
+def state_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The state folder of a session of tests, its ledger; the cache of initialised data folders stays the user's."""
+    kept = os.environ.get("XDG_STATE_HOME")
+    folder = str(tmp_path_factory.mktemp("state"))
+    os.environ["XDG_STATE_HOME"] = folder
+    yield folder
+    os.environ.pop("XDG_STATE_HOME")
+    if kept is not None:
+        os.environ["XDG_STATE_HOME"] = kept
+
+
+@pytest.fixture(scope="session")
+def servers(state_folder: str) -> Iterator[Servers]:
+    """``servers["mysql"]``: the one of this session."""
+    found = Servers()
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def engine(request: pytest.FixtureRequest, servers: Servers, tmp_path: Path) -> Iterator[Engine]:
+    """Each engine in turn."""
+    found = Engine(request.param, servers[request.param], tmp_path)
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def trial(engine: Engine) -> Callable[..., Outcome]:
+    """``trial(base=..., seed=..., up=..., down=...)``: one migration tried in-process, judged as a run would."""
+    return engine.trial
+
+
+@pytest.fixture(scope="session")
+def pg_server(servers: Servers) -> Any:
+    return servers["postgresql"]
+
+
+@pytest.fixture
+def pg(pg_server: Any) -> Iterator[Any]:
+    """A PostgreSQL database of the test's own."""
+    database = pg_server.create()
+    yield database
+    database.close()
+
+
+@pytest.fixture(scope="module")
+def pg_shared(pg_server: Any) -> Iterator[Any]:
+    """A PostgreSQL database that the tests of a module share; each makes objects of its own names."""
+    database = pg_server.create()
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def mysql_server(engine: Engine) -> Any:
+    """MariaDB's server, then MySQL's."""
+    return engine.server
+
+
+@pytest.fixture
+def db(engine: Engine) -> Any:
+    """A MariaDB database of the test's own, then a MySQL one."""
+    return engine.create()

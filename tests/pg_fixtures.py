@@ -1,49 +1,14 @@
-"""A real local PostgreSQL for tests: one server a session, one database a test or module."""
+"""Scripts on PostgreSQL databases, and pairs of tables to compare."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-
-import pytest
-from missing import without
+import engine_fixture
 from server_fixtures import changed, differences  # noqa: F401 - handed on
 
 from seatrial.engines.postgresql import PostgresqlDatabase
-from seatrial.errors import ServerError
 from seatrial.model import Script, Snapshot, Step, TablePair, TableRef
-from seatrial.servers.postgresql import PostgresqlServer
 
-PROGRAMS = os.environ.get("SEATRIAL_TEST_POSTGRESQL") or None
-"""Another PostgreSQL's bin folder to run the tests on."""
-
-
-@pytest.fixture(scope="session")
-def pg_server(state_folder: str) -> Iterator[PostgresqlServer]:
-    try:
-        server = PostgresqlServer.local(PostgresqlDatabase, programs=PROGRAMS)
-    except ServerError as error:
-        without(f"no PostgreSQL programs here: {error}")
-    with server:
-        yield server
-
-
-@pytest.fixture
-def pg(pg_server: PostgresqlServer) -> Iterator[PostgresqlDatabase]:
-    """A database of the test's own."""
-    database = pg_server.create()
-    assert isinstance(database, PostgresqlDatabase)
-    yield database
-    database.close()
-
-
-@pytest.fixture(scope="module")
-def pg_shared(pg_server: PostgresqlServer) -> Iterator[PostgresqlDatabase]:
-    """A database that the tests of a module share; each makes objects of its own names."""
-    database = pg_server.create()
-    assert isinstance(database, PostgresqlDatabase)
-    yield database
-    database.close()
+PROGRAMS = engine_fixture.PROGRAMS["postgresql"]
 
 
 def ran(database: PostgresqlDatabase, text: str, **how: object) -> Step:

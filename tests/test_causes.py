@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+pytestmark = pytest.mark.engines("sqlite")  # what other engines do: test_causes_pairs.py
+
 PARENT_AND_CHILD = """
 CREATE TABLE parents (id integer PRIMARY KEY, name text);
 CREATE TABLE children (id integer PRIMARY KEY, parent_id integer REFERENCES parents (id) ON DELETE {action}, note text);

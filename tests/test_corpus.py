@@ -8,16 +8,17 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
+from engine_fixture import ENGINES
 
-from seatrial import app, config
-from seatrial.config import ServerConfig
 from seatrial.reporters import render
 
 CORPUS = Path(__file__).parent / "corpus"
@@ -37,11 +38,13 @@ def _runner() -> ModuleType:
 RUN = _runner()
 
 
-def grown(*engines: str) -> list:
-    return [pytest.param(case, id=case.name) for case in RUN.load([CORPUS / "grown"], list(engines), "", plain=False)]
+def cases(folder: str) -> list[Any]:
+    """Every case on every engine that it applies to."""
+    found = RUN.load([CORPUS / folder], list(ENGINES), "", plain=False)
+    return [pytest.param(case.engine, case, id=case.name) for case in found]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def command():
     """The command's words, ready to run: it starts hundreds of times, so what Python loads for it is loaded once."""
     if not hasattr(os, "fork"):
@@ -57,56 +60,38 @@ def command():
             server.stdin.close()
 
 
-def public(command: str, engine: str, *server: str) -> None:
-    arguments = ["--seatrial", command, "--jobs", "1", "--engine", engine, *server]
-    done = subprocess.run(
-        [sys.executable, CORPUS / "run.py", CORPUS / "public", *arguments], capture_output=True, text=True
-    )
-    assert done.returncode == 0, f"\n{done.stdout}{done.stderr}"
+@pytest.mark.parametrize(("engine", "case"), cases("public"), indirect=["engine"])
+def test_public(engine, case, command, tmp_path):
+    servers = {} if engine.name == "sqlite" else {engine.name: engine.url}
+    score = RUN.run(case, shlex.split(command), servers, tmp_path, timeout=120)
+    assert (score.verdict, score.detail) == ("strict", "")
 
 
-def strict(case, folder: Path, server: ServerConfig) -> None:
-    RUN.lay_out(case, folder)
-    settings = config.load(folder).replace(server=server, only=("0002",))
-    report = app.run(settings)
+@pytest.mark.parametrize(("engine", "case"), cases("grown"), indirect=["engine"])
+def test_grown(engine, case, tmp_path):
+    RUN.lay_out(case, tmp_path)
+    report = engine.tested(tmp_path, only=("0002",))
     migration = next(m for m in json.loads(render(report, "json"))["migrations"] if m["version"] == "0002")
     score = RUN.judge(case, migration)
     assert (score.verdict, score.detail) == ("strict", "")
     assert report.exit_code == {"passed": 0, "failed": 1}[case.facts["expect"]["status"]]
 
 
-def test_public_sqlite(command):
-    public(command, "sqlite")
+def test_the_runner_tells_what_is_not_strict(command, tmp_path):
+    """As its README says to call it."""
+    wrong = tmp_path / "wrong.toml"
+    text = (CORPUS / "public" / "A01-drop-column-readd.toml").read_text()
+    wrong.write_text(text.replace('status = "failed"', 'status = "passed"'))
+    run = [sys.executable, CORPUS / "run.py", "--engine", "sqlite", "--seatrial", command]
+    good = subprocess.run([*run, CORPUS / "public", "--only", "A01"], capture_output=True, text=True)
+    assert good.returncode == 0, f"{good.stdout}{good.stderr}"
+    bad = subprocess.run([*run, wrong], capture_output=True, text=True)
+    assert (bad.returncode, "failed, not passed" in bad.stdout) == (1, True), f"{bad.stdout}{bad.stderr}"
 
 
-def test_public_postgresql(command, pg_server):
-    public(command, "postgresql", "--server", f"postgresql={pg_server.url('postgres')}")
-
-
-def test_public_mysql_and_mariadb(command, mysql_server):
-    public(command, mysql_server.engine, "--server", f"{mysql_server.engine}={mysql_server.url('')}")
-
-
-@pytest.mark.parametrize("case", grown("sqlite"))
-def test_grown_sqlite(case, tmp_path):
-    strict(case, tmp_path, ServerConfig(engine="sqlite"))
-
-
-@pytest.mark.parametrize("case", grown("postgresql"))
-def test_grown_postgresql(case, tmp_path, pg_server):
-    strict(case, tmp_path, ServerConfig(url=pg_server.url("postgres")))
-
-
-@pytest.mark.parametrize("case", grown("mysql", "mariadb"))
-def test_grown_mysql_and_mariadb(case, tmp_path, mysql_server):
-    if case.engine == mysql_server.engine:
-        strict(case, tmp_path, ServerConfig(url=mysql_server.url("")))
-
-
-def test_a_versioned_table_without_old_versions_proves_nothing_of_them(mysql_server, tmp_path):
-    if mysql_server.engine == "mysql":
-        pytest.skip("MariaDB's alone")
+@pytest.mark.engines("mariadb")
+def test_a_versioned_table_without_old_versions_proves_nothing_of_them(engine, tmp_path):
     (case,) = RUN.load([CORPUS / "grown"], ["mariadb"], "W19", plain=False)
     RUN.lay_out(case, tmp_path)
-    report = app.run(config.load(tmp_path).replace(server=ServerConfig(url=mysql_server.url("")), only=("0002",)))
+    report = engine.tested(tmp_path, only=("0002",))
     assert [d.what for d in report.not_verified if d.what.startswith("history")] == ["history of vt"]

@@ -305,10 +305,9 @@ PERIODS = [
 ]
 
 
+@pytest.mark.engines("mariadb")  # MySQL has no system versioning
 @pytest.mark.parametrize("columns", PERIODS, ids=["hidden", "declared", "transactions", "keyless"])
 def test_old_versions_of_rows_are_compared_too(db: MysqlDatabase, columns: str) -> None:
-    if db.engine != "mariadb":
-        pytest.skip("MySQL has no system versioning")
     made = f"create table t ({columns}) with system versioning"
     history = "update t set v = 7 where id = 1; update t set v = 1 where id = 1; delete from t where id = 3"
     ran(db, f"{made}; insert into t (id, v, w) values (1, 1, 'a'), (2, 2, 'b'), (3, 3, 'c'); {history}")
@@ -346,9 +345,8 @@ def test_old_versions_of_rows_are_compared_too(db: MysqlDatabase, columns: str) 
     assert gone("drop table t")[0] == 3
 
 
+@pytest.mark.engines("mariadb")
 def test_versioned_tables_are_compared_by_what_holds_now(db: MysqlDatabase) -> None:
-    if db.engine != "mariadb":
-        pytest.skip("MySQL has no system versioning")
     ran(db, "create table t (id int primary key, v int) with system versioning; insert into t values (1, 1), (2, 2)")
     before = db.take("A")
     ran(db, "update t set v = 9 where id = 2")

@@ -175,9 +175,8 @@ def test_metadata_locks_are_sampled_where_the_server_shows_them(db: MysqlDatabas
     assert lock.held_ms is not None and 100 < lock.held_ms <= step.statements[0].duration_ms
 
 
+@pytest.mark.engines("mysql")  # metadata locks are not sampled on MariaDB
 def test_a_user_without_performance_schema_is_told_so(db: MysqlDatabase) -> None:
-    if db.engine == "mariadb":
-        pytest.skip("metadata locks are not sampled on MariaDB")
     user = f"w_{db.name[-8:]}"
     db.execute(f"create user {user}", f"grant all on `{db.name}`.* to {user}")
     connect = dataclasses.replace(Target.parse(db.url), user=user).connect
@@ -388,9 +387,8 @@ def test_counters_say_what_comes_next(db: MysqlDatabase) -> None:
     assert (counter.next_value, counter.highest) == (10, 9)
 
 
+@pytest.mark.engines("mariadb")  # MySQL has no sequences
 def test_a_sequence_behind_a_default_is_a_counter(db: MysqlDatabase) -> None:
-    if db.engine != "mariadb":
-        pytest.skip("MySQL has no sequences")
     ran(
         db,
         "create sequence `s``1` nocache; create sequence c;"

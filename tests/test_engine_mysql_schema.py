@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
+from engine_fixture import MYSQLS, Engine
 from mysql_fixtures import changed, ran
 from mysql_schema_cases import CASES, DROPPED, MARIADB, MYSQL, NEVER, Case
 
 from seatrial.engines.mysql import MysqlDatabase
 from seatrial.model import Schema
-from seatrial.servers.mysql import MysqlServer
 from seatrial.sql import split
 
 BASE = """
@@ -60,16 +59,26 @@ class Looked:
     attributes: set[tuple[str, str]] = field(default_factory=set)
 
 
+def of(engine: str) -> dict[str, Case]:
+    return CASES | {"mariadb": MARIADB, "mysql": MYSQL}[engine]
+
+
 @pytest.fixture(scope="module")
-def looked(mysql_server: MysqlServer) -> Iterator[Looked]:
+def looks() -> dict[str, Looked]:
+    """By engine."""
+    return {}
+
+
+@pytest.fixture
+def looked(engine: Engine, looks: dict[str, Looked]) -> Looked:
     """Every case once, all in one database."""
-    database = mysql_server.create()
-    assert isinstance(database, MysqlDatabase)
-    everything = Looked(CASES | (MARIADB if database.engine == "mariadb" else MYSQL))
-    for name, (setup, change, _) in everything.cases.items():
-        everything.found[name] = _look(database, everything, setup, change)
-    yield everything
-    database.close()
+    if engine.name not in looks:
+        database = engine.create()
+        everything = Looked(of(engine.name))
+        for name, (setup, change, _) in everything.cases.items():
+            everything.found[name] = _look(database, everything, setup, change)
+        looks[engine.name] = everything
+    return looks[engine.name]
 
 
 def _look(database: MysqlDatabase, everything: Looked, setup: str, change: str) -> dict[str, set[str]]:
@@ -98,13 +107,12 @@ def _common(kind: str) -> str:
     return "constraint" if kind in constraints else "routine" if kind in ("function", "procedure") else kind
 
 
-@pytest.mark.parametrize("name", CASES | MYSQL | MARIADB)
+@pytest.mark.parametrize(("engine", "name"), [(e, name) for e in MYSQLS for name in of(e)], indirect=["engine"])
 def test_exactly_what_changed_is_named(looked: Looked, name: str) -> None:
-    if name not in looked.cases:
-        pytest.skip("the other engine's")
     assert looked.found[name] == looked.cases[name][2]
 
 
+@pytest.mark.engines(*MYSQLS)
 def test_every_attribute_of_the_catalogue_has_a_change_of_its_own(looked: Looked) -> None:
     """What the catalogue says of an object and no case changes would be compared without proof."""
     changes = set()
@@ -194,9 +202,8 @@ def test_bookkeeping_is_in_no_snapshot(base: MysqlDatabase) -> None:
     assert not [t for t in base.take("m").tables if t.table.name == "schema_migrations"]
 
 
+@pytest.mark.engines("mariadb")
 def test_mariadb_sequences_and_versioned_tables(db: MysqlDatabase) -> None:
-    if db.engine != "mariadb":
-        pytest.skip("MySQL has neither sequences nor system versioning")
     ran(db, "create sequence s increment 5; create table h (a int) with system versioning;")
     objects = {k.label: a for k, a in db.inspect().items()}
     assert objects["sequence s"]["increment"] == "5"

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from trial_fixtures import Outcome, Trial, project
+from trial_fixtures import Outcome, project
 from trial_fixtures import tested as run_of
 
 from seatrial.config import SeedConfig, ServerConfig
@@ -57,7 +57,8 @@ def test_names_that_suggest_nothing(columns: dict[str, str], parents: dict[str, 
     assert suggested(columns, parents) == []
 
 
-def test_an_inferred_orphan_is_medium_and_said_to_be_inferred(trial: Trial):
+@pytest.mark.engines("sqlite")
+def test_an_inferred_orphan_is_medium_and_said_to_be_inferred(trial):
     found = trial(base=USERS_AND_ORDERS.format(column="user_id"), seed=ROWS, up=GONE, down="SELECT 1;")
     orphan = found["orphaned-rows"]
     assert (orphan.severity, orphan.inferred, orphan.preexisting) == (Severity.MEDIUM, True, False)
@@ -67,7 +68,8 @@ def test_an_inferred_orphan_is_medium_and_said_to_be_inferred(trial: Trial):
     assert orphan.causes == (f"{gone} and no foreign key is declared that would refuse it",)
 
 
-def test_a_configured_relationship_is_as_good_as_a_foreign_key(trial: Trial):
+@pytest.mark.engines("sqlite")
+def test_a_configured_relationship_is_as_good_as_a_foreign_key(trial):
     settings = '[[relationships]]\ntable = "orders"\ncolumn = "buyer"\nreferences = "users.id"\n'
     base = USERS_AND_ORDERS.format(column="buyer")
     found = trial(base=base, seed=ROWS, up=GONE, down="SELECT 1;", settings=settings)

@@ -1,7 +1,11 @@
 """Rows that broke a rule before up are no fault of the migration; which of those after up are new is told exactly."""
 
+import pytest
+
 from seatrial.engines import _sqlite_look
 from seatrial.model import Severity
+
+pytestmark = pytest.mark.engines("sqlite")
 
 BASE = (
     "CREATE TABLE p (id integer PRIMARY KEY);"

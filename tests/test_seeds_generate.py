@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
-from seatrial.engines.sqlite import SqliteDatabase
 from seatrial.errors import DatabaseError
 from seatrial.model import Database, TableRef
 from seatrial.seeds.generate import FillResult, fill, topup, undo
@@ -122,31 +120,17 @@ NASTY = {"sqlite": SQLITE, "postgresql": POSTGRESQL}
 Make = Callable[[str], Database]
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def engine(request) -> str:
-    return request.param
-
-
 @pytest.fixture
-def make(engine, request, tmp_path) -> Iterator[Make]:
+def make(engine) -> Make:
     """Makes databases with a schema, on the engine at hand."""
-    made: list[Database] = []
 
     def create(script: str) -> Database:
-        if engine == "sqlite":
-            folder = tmp_path / str(len(made))
-            folder.mkdir()
-            database: Database = SqliteDatabase(Path(folder, "test.sqlite3"))
-        else:
-            database = request.getfixturevalue("pg_server").create()
-        made.append(database)
+        database = engine.create()
         error = database.load(script)
         assert error is None, error
         return database
 
-    yield create
-    for database in made:
-        database.close()
+    return create
 
 
 def table(name: str) -> TableRef:
@@ -178,9 +162,10 @@ def assert_sound(database: Database) -> None:
     assert [(i.object, i.why_not) for i in snapshot.integrity if not i.observed] == []
 
 
+@pytest.mark.engines("sqlite", "postgresql")
 @pytest.mark.parametrize("count", [1, 2, 3, 12, 60])
 def test_every_table_is_filled_and_every_constraint_holds(make, engine, count):
-    database = make(NASTY[engine])
+    database = make(NASTY[engine.name])
     made = filled(database, count)
     assert made.not_filled == {}
     for ref, inserted in made.inserted.items():
@@ -193,8 +178,9 @@ ONLY_NULL = {("types", "odd")}  # a type that is not known: found out to be NULL
 NEVER_NULL = {("crm.Lead %s", "q")}  # its domain is NOT NULL
 
 
+@pytest.mark.engines("sqlite", "postgresql")
 def test_nullable_columns_hold_null_and_values(make, engine):
-    database = make(NASTY[engine])
+    database = make(NASTY[engine.name])
     made = filled(database)
     schema = database.inspect()
     one_sided = set()
@@ -205,7 +191,7 @@ def test_nullable_columns_hold_null_and_values(make, engine):
             )[0]
             if attributes["nullable"] and not attributes.get("generated") and held in ("0", total):
                 one_sided.add((str(ref), name))
-    assert one_sided == (ONLY_NULL | NEVER_NULL if engine == "postgresql" else set())
+    assert one_sided == (ONLY_NULL | NEVER_NULL if engine.name == "postgresql" else set())
     assert {(str(t), c) for t, names in made.null_only.items() for c in names} == one_sided & ONLY_NULL
 
 
@@ -215,8 +201,9 @@ def test_the_first_row_has_every_value(make):
     assert any(None not in row for row in rows(database, table("t")))
 
 
+@pytest.mark.engines("sqlite", "postgresql")
 def test_two_fills_give_equal_rows(make, engine):
-    one, other = make(NASTY[engine]), make(NASTY[engine])
+    one, other = make(NASTY[engine.name]), make(NASTY[engine.name])
     filled(one)
     filled(other)
     assert everything(one) == everything(other)
@@ -229,6 +216,7 @@ def test_another_seed_gives_other_rows(make):
     assert everything(one) != everything(other)
 
 
+@pytest.mark.engines("sqlite", "postgresql")
 def test_values_hurt(make, engine):
     database = make(
         "CREATE TABLE t (id BIGINT PRIMARY KEY, s VARCHAR(30), n DECIMAL(12,4), f DOUBLE PRECISION,"
@@ -241,7 +229,7 @@ def test_values_hurt(make, engine):
     assert "" in texts and any(t != t.strip() for t in texts) and any("😀" in t for t in texts)
     assert any(len(t) == 30 for t in texts) and len(set(texts)) < len(texts)
     assert any(n.split(".")[-1].startswith("105") for n in numbers)
-    assert any(f.startswith("-0") for f in floats) or engine == "sqlite"  # whose REAL columns store -0.0 as 0
+    assert any(f.startswith("-0") for f in floats) or engine.name == "sqlite"  # whose REAL columns store -0.0 as 0
     assert any(m.endswith(".123456") for m in moments)
     assert any(z.startswith("00") for z in zips)
 
@@ -296,9 +284,8 @@ def test_bookkeeping_is_left_alone(make):
     assert rows(database, table("schema_migrations")) == []
 
 
-def test_generated_keys_go_on_after_the_rows(make, engine):
-    if engine == "sqlite":
-        pytest.skip("SQLite's own rowid goes on by itself")
+@pytest.mark.engines("postgresql")  # SQLite's own rowid goes on by itself
+def test_generated_keys_go_on_after_the_rows(make):
     database = make("CREATE TABLE t (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, x text)")
     filled(database)
     database.execute("INSERT INTO t (x) VALUES ('next')")
@@ -317,9 +304,10 @@ def test_what_cannot_be_filled_says_why_in_the_engines_words(make):
     assert made.not_filled[table("odd")]
 
 
+@pytest.mark.engines("sqlite", "postgresql")
 def test_an_unforeseen_refusal_is_worked_around(make, engine):
     """The condition is beyond what is understood: the engine's refusals show the way."""
-    check = "instr(x, 'o') = 0" if engine == "sqlite" else "strpos(x, 'o') = 0"
+    check = "instr(x, 'o') = 0" if engine.name == "sqlite" else "strpos(x, 'o') = 0"
     database = make(f"CREATE TABLE t (id INT PRIMARY KEY, x TEXT NOT NULL CHECK ({check}), y TEXT)")
     assert filled(database).inserted == {table("t"): 12}
     assert len({x for (x,) in rows(database, table("t"), "x")}) > 1
@@ -328,6 +316,7 @@ def test_an_unforeseen_refusal_is_worked_around(make, engine):
 # --- top-up ---
 
 
+@pytest.mark.engines("sqlite", "postgresql")
 def test_topup_fills_new_tables_and_new_columns(make):
     database = make(FAMILY)
     filled(database)

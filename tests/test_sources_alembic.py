@@ -11,13 +11,11 @@ from pathlib import Path
 
 import pytest
 import trial_fixtures as trials
-from missing import without
 from test_sources_support import Sqlite, tables, write
 
 from seatrial import sources
-from seatrial.app import open_server
 from seatrial.engines.postgresql import PostgresqlDatabase
-from seatrial.errors import NotOurs, ServerError, SourceError
+from seatrial.errors import NotOurs, SourceError
 from seatrial.model import ErrorKind, Observed
 from seatrial.servers.postgresql import PostgresqlServer
 from seatrial.sources import SourceSettings
@@ -934,14 +932,9 @@ def test_what_only_looks_like_leaving_is_run(tmp_path, postgresql):
 # --- MariaDB ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def mariadb():
-    try:
-        server = open_server("mariadb", None)
-    except ServerError as error:
-        without(f"no MariaDB here: {error}")
-    yield server
-    server.close()
+@pytest.fixture
+def mariadb(servers):
+    return servers["mariadb"]
 
 
 def test_mariadb_steps(tmp_path, mariadb):

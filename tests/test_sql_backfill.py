@@ -1,54 +1,19 @@
 """Rows that a backfill meant to reach: the query for them, run on real engines at the end of the step."""
 
-import os
-
 import pytest
 from sql_schemas import ref, schema
 
-from seatrial.engines.mariadb import open_database
-from seatrial.engines.sqlite import SqliteDatabase
-from seatrial.errors import ServerError
 from seatrial.model import Snapshot
-from seatrial.servers.files import SqliteServer
-from seatrial.servers.mysql import MysqlServer
 from seatrial.sql import quote_name, split
 from seatrial.sql.intent import probe_sql, read
-
-PROGRAMS = {"mysql": os.environ.get("SEATRIAL_TEST_MYSQL"), "mariadb": os.environ.get("SEATRIAL_TEST_MARIADB")}
-
-
-@pytest.fixture(scope="module")
-def servers(request, state_folder):
-    started = {}
-
-    def start(engine):
-        if engine not in started:
-            started[engine] = _start(engine, request)
-        return started[engine]
-
-    yield start
-    for engine, server in started.items():
-        if engine != "postgresql":
-            server.close()
-
-
-def _start(engine, request):
-    if engine == "sqlite":
-        return SqliteServer(database=SqliteDatabase)
-    if engine == "postgresql":
-        return request.getfixturevalue("pg_server")
-    try:
-        return MysqlServer.local(engine, open_database, programs=PROGRAMS[engine])
-    except ServerError as error:
-        pytest.skip(f"no {engine} programs here: {error}")
 
 
 class Here:
     """An engine's database, and what a step leaves in it."""
 
-    def __init__(self, server):
-        self.database = server.create()
-        self.engine = self.database.engine
+    def __init__(self, engine):
+        self.database = engine.create()
+        self.engine = engine.name
 
     def missed(self, base, up):
         """The keys that the probes of all backfills return after up, and why others have none."""
@@ -68,11 +33,9 @@ class Here:
         return probe_sql(backfill, ["id"], lambda n: quote_name(n, self.engine), columns)
 
 
-@pytest.fixture(params=["sqlite", "postgresql", "mariadb", "mysql"])
-def here(request, servers):
-    found = Here(servers(request.param))
-    yield found
-    found.database.close()
+@pytest.fixture
+def here(engine):
+    return Here(engine)
 
 
 BASE = (

@@ -1,17 +1,16 @@
-"""``trial(base=..., seed=..., up=..., down=...)``: one migration tried in-process on SQLite, judged as a run would."""
+"""Projects of SQL migrations on disk, and what a run of one comes to."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-
-import pytest
 
 from seatrial import app, config
 from seatrial.config import Config
 from seatrial.model import Finding, Judged, Report
 
-Trial = Callable[..., "Outcome"]
+Migrations = Sequence[tuple[str, str | None]]
+"""(up, down) of each; None: it has no down."""
 
 
 class Outcome:
@@ -34,9 +33,7 @@ class Outcome:
         return " / ".join(self[rule].causes)
 
 
-def project(
-    folder: Path, migrations: Sequence[tuple[str, str | None]], *, seed: str | None = None, settings: str = ""
-) -> Path:
+def project(folder: Path, migrations: Migrations, *, seed: str | None = None, settings: str = "") -> Path:
     """A dbmate project: (up, down) of versions 0001, 0002 ...; the seed belongs to 0001."""
     place = folder / "db" / "migrations"
     place.mkdir(parents=True)
@@ -52,27 +49,8 @@ def project(
 
 
 def tested(folder: Path, **changes: object) -> Report:
+    """Run on SQLite, where neither the project nor ``changes`` name another server."""
     settings: Config = config.load(folder)
     if settings.server.engine is None and settings.server.url is None:
         settings = settings.replace(server=config.ServerConfig(engine="sqlite"))
     return app.run(settings.replace(**changes))
-
-
-@pytest.fixture
-def trial(tmp_path: Path) -> Trial:
-    def run(
-        *,
-        base: str,
-        up: str,
-        down: str | None,
-        seed: str = "",
-        settings: str = "",
-        foreign_keys: bool = False,
-        keys: int = 1000,
-    ) -> Outcome:
-        if foreign_keys:
-            settings += '\n[source]\nsession = ["PRAGMA foreign_keys = on"]\n'
-        folder = project(tmp_path, [(base, "SELECT 1;"), (up, down)], seed=seed, settings=settings)
-        return Outcome(tested(folder, only=("0002",), max_keys=keys))
-
-    return run
