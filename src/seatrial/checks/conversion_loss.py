@@ -23,13 +23,14 @@ def conversion_loss(case: Case) -> Found:
     """
     if not case.up_ran:
         return
-    for table in dict.fromkeys([d.table for d in case.trial.down_changes] + [c.table for c in case.trial.cast_backs]):
+    casts = [c for c in case.trial.cast_backs if not _anew(case, c)]
+    for table in dict.fromkeys([d.table for d in case.trial.down_changes] + [c.table for c in casts]):
         rows = Rows(key=case.key_of(table))
         down = case.down_diff(table) if case.down_ran else TableDiff(table=table)
         columns = [c for c in _converted(case, table) if c not in down.missing_columns]
         rows.add_changes(down, columns)
         restored = Rows(key=rows.key)
-        for cast in (c for c in case.trial.cast_backs if c.table == table):
+        for cast in (c for c in casts if c.table == table):
             _add(cast, restored if case.down_ran else rows)
         worst = rows if rows.count else restored
         if worst.count:
@@ -55,6 +56,12 @@ def _converted(case: Case, table: TableRef) -> Iterator[str]:
             and not case.down.assigns_column(target, names.get(column, column))
         ):
             yield column
+
+
+def _anew(case: Case, cast: CastBack) -> bool:
+    """A column that up drops and adds again, empty, has no values to convert: what it held is lost by other rules."""
+    up, column = case.up, (cast.table, cast.column)
+    return bool(up.drops_column(*column) and up.adds_column(*column)) and not up.assigns_column(*column)
 
 
 def _labels(schema: Schema, column: Attributes) -> Attribute:
