@@ -94,6 +94,8 @@ def same_value(old: Column, one: str, new: Column, other: str) -> str:
         return f"{one} + 0 <=> {other} + 0"
     if old.base in TEXTS and (old.base, old.charset) == (new.base, new.charset):
         return f"CAST({one} AS BINARY) <=> CAST({other} AS BINARY)"
+    if old.base in UNPRINTED and new.base in UNPRINTED:  # as hex they may be longer than max_allowed_packet: NULL
+        return f"CAST({one} AS BINARY) <=> CAST({other} AS BINARY)"
     return f"{as_bytes(old, one)} <=> {as_bytes(new, other)}"
 
 
@@ -133,4 +135,5 @@ def _plain(column: Column, name: str) -> str:
         return f"{name} + 0"
     if column.base in ("float", "double"):
         return f"CAST({name} AS DOUBLE)"
-    return name
+    # A type of a plugin (MariaDB's INET6, UUID) lends itself to the whole of IFNULL(value, 'N'), which is then NULL.
+    return name if column.is_integer or column.base in _EXACT else f"CAST({name} AS CHAR)"

@@ -9,6 +9,7 @@ from seatrial.engines._mysql_columns import Column, as_bytes, as_text, packed
 from seatrial.engines._mysql_dialect import Dialect
 from seatrial.engines._mysql_link import Link, TextRow, quote
 from seatrial.engines._mysql_tablespace import Tablespaces
+from seatrial.errors import DatabaseError
 from seatrial.model import Row, TableRef
 
 
@@ -112,8 +113,8 @@ class Shadows:
         whole = (*key, period[1].name) if key else ()
         name = self._new("v")
         source = f"{quote(table.name)} FOR SYSTEM_TIME ALL WHERE {quote(period[1].name)} < {period[1].ends}"
-        self.link.execute(self._copying(name, source, stored, whole))
-        rows, digest = self._summed(f"SELECT COUNT(*), {_SUM.format(hex='HEX(h)')} FROM {name}")
+        self._make(name, self._copying(source, stored, whole))
+        rows, digest = self._summed_copy(name)
         return Copy(name, table, stored, whole, rows, digest, digest)
 
     def _copy(self, table: TableRef, columns: Sequence[Column], key: tuple[str, ...]) -> Copy:
@@ -126,8 +127,8 @@ class Shadows:
             return Copy(name, table, stored, key, rows, digest or server_sum, digest, twin, server_sum)
         self._summed_by_server.setdefault(table, False)
         name = self._new("r")
-        self.link.execute(self._copying(name, quote(table.name), stored, key))
-        rows, digest = self._summed(f"SELECT COUNT(*), {_SUM.format(hex='HEX(h)')} FROM {name}")
+        self._make(name, self._copying(quote(table.name), stored, key))
+        rows, digest = self._summed_copy(name)
         server_sum = self._server_sum(table) if self._summed_by_server[table] else ""
         return Copy(name, table, stored, key, rows, server_sum or digest, digest, server_sum=server_sum)
 
@@ -169,16 +170,22 @@ class Shadows:
         digest = f"SHA2({packed(plain, [quote(c.name) for c in plain])}, 256)"
         return f"SELECT COUNT(*), {_SUM.format(hex=digest)} FROM {quote(table.name)}"
 
-    def _copying(self, name: str, source: str, stored: Sequence[Column], key: tuple[str, ...]) -> str:
+    def _copying(self, source: str, stored: Sequence[Column], key: tuple[str, ...]) -> str:
         fields = [f"{quote(c.name)} AS c{i}" for i, c in enumerate(stored)]
         keyed = [c for k in key for c in stored if c.name == k]
         if keyed and not is_number(keyed):
             fields.append(f"{_digest(keyed, [quote(c.name) for c in keyed])} AS k")
         fields.append(f"{self._hash([c for c in stored if not c.generated])} AS h")
-        return f"{self._creating(name)} AS SELECT {', '.join(fields)} FROM {source}"
+        return f"SELECT {', '.join(fields)} FROM {source}"
 
     def _hash(self, columns: Sequence[Column]) -> str:
         return f"UNHEX(SHA2({packed(columns, [quote(c.name) for c in columns])}, 256))"
+
+    def _summed_copy(self, name: str) -> tuple[int, str]:
+        unhashed = self.link.value(f"SELECT COUNT(*) FROM {name} WHERE h IS NULL")
+        if unhashed != "0":  # nothing would tell these rows from others
+            raise DatabaseError(f"{unhashed} rows could not be hashed: max_allowed_packet is too small for them")
+        return self._summed(f"SELECT COUNT(*), {_SUM.format(hex='HEX(h)')} FROM {name}")
 
     def _summed(self, query: str) -> tuple[int, str]:
         count, total = self.link.rows(query)[0]
@@ -208,10 +215,18 @@ class Shadows:
     def scratch(self, query: str, declared: str = "") -> str:
         """A new table of a query's rows; ``declared`` gives columns another type than the query's."""
         name = self._new("w")
-        self.link.execute(f"{self._creating(name, declared)} AS {query}")
+        self._make(name, query, declared)
         return name
 
-    def _creating(self, name: str, declared: str = "") -> str:
+    def _make(self, name: str, query: str, declared: str = "") -> None:
+        try:
+            self.link.execute(f"{self._creating(name, declared)} AS {query}")
+        except DatabaseError as error:
+            if error.code != _NOT_BY_THIS_ENGINE:
+                raise
+            self.link.execute(f"{self._creating(name, declared, anew='InnoDB')} AS {query}")
+
+    def _creating(self, name: str, declared: str = "", anew: str = "") -> str:
         """CREATE TABLE of a copy, in the form that this server allows; ``declared``: columns, in parentheses."""
         if self._keyed is None:
             found = {str(n): str(v) for n, v in self.link.rows(_LIMITS)}
@@ -222,7 +237,7 @@ class Shadows:
             declared = f"({_NUMBER}, {declared[1:]}" if declared else f"({_NUMBER})"
         # On a full disk MyISAM waits until somebody makes room (manual, B.3.4.3); InnoDB refuses the rows.
         other = self._refused or self._files.is_short_of_room()
-        engine = "InnoDB" if other else self._dialect.mode_of_copies
+        engine = anew or ("InnoDB" if other else self._dialect.mode_of_copies)
         return f"CREATE TABLE {name} {declared} ENGINE={engine}"
 
 
@@ -230,6 +245,7 @@ _LIMITS = (
     "SHOW VARIABLES WHERE Variable_name IN"
     " ('disabled_storage_engines', 'enforce_storage_engine', 'sql_require_primary_key')"
 )
+_NOT_BY_THIS_ENGINE = "1178"  # MyISAM takes no column with a geographic SRID (Error Message Reference)
 _NUMBER = "seatrial_n BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY"
 """The key of our copies where the server takes no table without one."""
 _CHECKSUM = "CHECKSUM TABLE {table} EXTENDED"
