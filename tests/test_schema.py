@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -112,3 +114,19 @@ def test_keys_sort_as_people_count():
         ("b",),
         ("²",),
     ]
+
+
+def test_names_in_another_case_are_the_same_where_they_are_folded():
+    old, new = snapshot(table("Orders", "a", "Total"), "Orders"), snapshot(table("orders", "a", "total"), "orders")
+    assert pair_by_name(old, new)[0].new is None
+    (pair,) = pair_by_name(old, dataclasses.replace(new, folds_names=True))
+    assert (pair.new, pair.columns) == (TableRef("", "orders"), (("a", "a"), ("Total", "total")))
+
+
+def test_two_names_that_differ_by_case_alone_stay_two():
+    both = Schema({**table("Orders", "a", "b", "B"), **table("orders", "a", "b", "B")})
+    old = dataclasses.replace(snapshot(both, "Orders", "orders"), folds_names=True)
+    assert [p.new for p in pair_by_name(old, old)] == [TableRef("", "Orders"), TableRef("", "orders")]
+    gone = dataclasses.replace(snapshot(table("orders", "a", "b"), "orders"), folds_names=True)
+    assert [p.new for p in pair_by_name(old, gone)] == [None, TableRef("", "orders")]
+    assert pair_by_name(old, gone)[1].columns == (("a", "a"), ("b", "b"), ("B", None))

@@ -272,3 +272,19 @@ def test_a_zone_of_the_session_is_not_ours():
         assert "IS NULL) = (" in probe_sql(backfill, ["id"], lambda n: n)
     (backfill,) = read(["update events set day = at at time zone 'UTC'"], "postgresql", schema(tables)).backfills
     assert "DISTINCT FROM" in probe_sql(backfill, ["id"], lambda n: n)
+
+
+@pytest.mark.parametrize(
+    ("session", "before", "judged"),
+    [
+        ((), "", 1),
+        ((), "PRAGMA case_sensitive_like = ON", 0),
+        (("pragma case_sensitive_like(true)",), "", 0),
+        (("pragma case_sensitive_like = 1",), "PRAGMA case_sensitive_like = 0", 1),
+    ],
+)
+def test_a_like_that_minds_case_is_not_asked_again_by_one_that_does_not(session, before, judged):
+    statements = [*filter(None, [before]), "update users set name = 'x' where name like 'A%'"]
+    found = read(statements, "sqlite", schema({"users": "id name"}), session=session)
+    assert len(found.backfills) == judged
+    assert [why for _, why in found.unjudged_backfills] == ["PRAGMA case_sensitive_like was set"] * (1 - judged)

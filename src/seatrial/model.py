@@ -141,7 +141,7 @@ class Schema(Mapping[ObjectKey, Attributes]):
     constraint     type ("primary key" | "unique" | "foreign key" | "check" | "exclusion"), columns, definition,
     (and unnamed)  validated, enforced; foreign key: references (str of TableRef), referenced_columns, on_delete,
                    on_update, match; check: expression; unique: nulls_not_distinct; ``given_name``, never compared: what
-                   the server calls one that was made without a name, less the table's (``ibfk_2``); ``of_type``, never
+                   the server calls one that was made without a name, less the table's (``ibfk_2``); ``by_type``, never
                    compared: this check is what the server makes of a column's type (MariaDB: JSON)
     index          columns (plain columns only, "" for an expression), unique, predicate, definition, valid
     trigger        definition, enabled; view: definition; function: definition; type: type, labels ...
@@ -300,6 +300,7 @@ class Snapshot:
     counters: tuple[Counter, ...] = ()
     integrity: tuple[Integrity, ...] = ()
     size_bytes: int = 0
+    folds_names: bool = False  # names that differ in nothing but case need not be two (SQLite, MySQL)
 
     def table(self, ref: TableRef) -> TableState | None:
         return next((t for t in self.tables if t.table == ref), None)

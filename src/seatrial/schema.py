@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeVar
 
 from seatrial.model import Attribute, Attributes, Key, ObjectKey, Renames, Schema, Snapshot, TablePair, TableRef
 
@@ -22,8 +23,10 @@ def _rank(value: str | None) -> tuple[int, int, str]:
     return 2, 0, value
 
 
+Named = TypeVar("Named", str, TableRef)
+
 ORDER = "position"  # compared as an order within a table, never as a value
-BESIDE = frozenset({ORDER, "given_name", "of_type"})
+BESIDE = frozenset({ORDER, "given_name", "by_type"})
 """Attributes that are no part of a definition."""
 
 
@@ -139,15 +142,30 @@ def _pairs(
     old: Snapshot, new: Snapshot, tables: Mapping[TableRef, TableRef], columns: Mapping[TableRef, Mapping[str, str]]
 ) -> list[TablePair]:
     there = frozenset(new.schema.tables())
+    in_other_case = _in_other_case(old.schema.tables(), there) if new.folds_names else {}
     pairs = []
     for state in old.tables:
         if not state.compared:
             continue
         table = state.table
-        target = next((t for t in (tables.get(table), table) if t in there), None)
-        mapped = _columns(old.schema, new.schema, table, target, columns.get(table, {}))
+        target = next((t for t in (tables.get(table), table, in_other_case.get(table)) if t in there), None)
+        names = dict(columns.get(table, {}))
+        if new.folds_names and target is not None:
+            names = _in_other_case(old.schema.columns(table), new.schema.columns(target)) | names
+        mapped = _columns(old.schema, new.schema, table, target, names)
         pairs.append(TablePair(old=table, new=target, columns=mapped, key=state.key))
     return pairs
+
+
+def _in_other_case(old: Iterable[Named], new: Iterable[Named]) -> dict[Named, Named]:
+    """Missing names that are there in another case, and mean the same where names are folded: old name -> new name."""
+    missing, fresh = set(old) - set(new), set(new) - set(old)
+    folded = {_folded(name): name for name in fresh} if missing else {}
+    return {name: folded[_folded(name)] for name in missing if _folded(name) in folded}
+
+
+def _folded(name: str | TableRef) -> object:
+    return name.casefold() if isinstance(name, str) else tuple(part.casefold() for part in name)
 
 
 def _columns(

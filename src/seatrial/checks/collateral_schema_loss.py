@@ -117,7 +117,7 @@ def _is_named(case: Case, key: ObjectKey, attributes: Attributes) -> bool:
 def _leaves_with_type(case: Case, key: ObjectKey) -> bool:
     """Whether a check is part of a column's type, and a statement gives the column a type."""
     table, attributes = key.owner, case.before.schema[key]
-    if table is None or not attributes.get("of_type"):
+    if table is None or not attributes.get("by_type"):
         return False
     return any(case.up.alters_column_type(table, c) for c in _columns_under(case, table, attributes))
 
@@ -126,8 +126,7 @@ def _of_type(case: Case, key: ObjectKey) -> set[str]:
     """The column's attributes that its type said, where a statement gives it a type: JSON on MariaDB is utf8mb4_bin."""
     if key.kind != "column" or key.owner is None:
         return set()
-    checks = [a for k, a in case.before.schema.of(key.owner).items() if a.get("of_type")]
-    mine = any(key.name in _columns_under(case, key.owner, a) for a in checks)
+    mine = case.before.schema[key].get("by_type")
     return {"charset", "collation"} if mine and case.up.alters_column_type(key.owner, key.name) else set()
 
 

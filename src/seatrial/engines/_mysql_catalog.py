@@ -277,11 +277,17 @@ def _column_attributes(row: TextRow, shown: str, dialect: Dialect) -> Attributes
         attributes["no_default"] = True
     if "INVISIBLE" in extra.upper():
         attributes["invisible"] = True
+    if (row[4], row[10]) == _JSON and "json_" in _condition(shown, dialect)[0]:
+        attributes["by_type"] = True
     if row[13] is not None:
         attributes["srid"] = int(row[13])
     if rest := " ".join(filter(None, (_KNOWN_EXTRAS.sub("", extra).strip(), column_storage(shown, dialect.name)))):
         attributes["options"] = rest
     return attributes
+
+
+_JSON = ("longtext", "utf8mb4_bin")
+"""Type and collation that MariaDB gives a column declared JSON; a CHECK of its own takes the place of json_valid."""
 
 
 def _default(row: TextRow, dialect: Dialect) -> str | None:
@@ -296,7 +302,7 @@ def _default(row: TextRow, dialect: Dialect) -> str | None:
 
 def _checks(table: str, rows: list[TextRow], shown: Shown, dialect: Dialect) -> Objects:
     objects: Objects = {}
-    texts = {str(r[1]) for r in rows if (r[4], r[10]) == ("longtext", "utf8mb4_bin")}
+    texts = {str(r[1]) for r in rows if (r[4], r[10]) == _JSON}
     for name, text in shown.constraints.items():
         if not text.upper().startswith("CHECK"):
             continue
@@ -310,7 +316,7 @@ def _checks(table: str, rows: list[TextRow], shown: Shown, dialect: Dialect) -> 
         if expression:
             check = _check(expression, enforced=True)
             json = name in texts and expression == f"json_valid({quote(name)})"  # what MariaDB makes of the type JSON
-            objects[_unnamed("check", table, expression, objects)] = {**check, **({"of_type": True} if json else {})}
+            objects[_unnamed("check", table, expression, objects)] = {**check, **({"by_type": True} if json else {})}
     return objects
 
 

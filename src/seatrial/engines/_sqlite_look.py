@@ -187,6 +187,7 @@ class Look:
             counters=counters(self.connection, self.catalog, self._known_counters()),
             integrity=(*answers, *self._unchecked()),
             size_bytes=self.state.size,
+            folds_names=True,
         )
 
     def _states(self) -> Iterator[TableState]:

@@ -182,6 +182,7 @@ class MysqlDatabase:
             counters=catalog.counters,
             integrity=integrity,
             size_bytes=sum(catalog.bytes.values()),
+            folds_names=True,  # columns always, tables as lower_case_table_names says
         )
 
     def _catalog(self, hidden: frozenset[str] = frozenset()) -> Catalog:

@@ -7,6 +7,7 @@ column that it assigns, and nothing later writes, renames or drops what SET or W
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -30,6 +31,7 @@ _FORMED = {
     "mysql": frozenset({"FLOAT"}),
     "mariadb": frozenset({"FLOAT"}),
 }
+_EXACT_LIKE = re.compile(r"case_sensitive_like\s*[=(]\s*['\"]?(\w+)", re.IGNORECASE)
 _TEXTS = frozenset({"TEXT", "VARCHAR", "CHARACTER", "CHAR", "BPCHAR", "TINYTEXT", "MEDIUMTEXT", "LONGTEXT"})
 
 
@@ -106,7 +108,7 @@ class _Doubt(_Reach):
 
 
 def backfills(
-    world: World, statements: Sequence[str]
+    world: World, statements: Sequence[str], session: Sequence[str] = ()
 ) -> tuple[tuple[Backfill, ...], tuple[tuple[str, str], ...], tuple[Unproven, ...]]:
     """The UPDATEs that can be judged, batches of one joined; those that cannot, with the reason; and the batches among
     these that the rule means all the same."""
@@ -118,6 +120,7 @@ def backfills(
         if run.index not in updating:
             continue
         try:
+            _refuse_like(world, run, [*session, *statements[: run.index + 1]])
             candidates.append(_candidate(world, run, statements[run.index]))
         except (_Unjudged, NotTaken) as reason:
             unjudged.append((statements[run.index], str(reason)))
@@ -309,6 +312,14 @@ def _refuse_settings(world: World, tokens: Tokens) -> None:
         raise _Unread("search_path was set")
     if world.dialect in ("mysql", "mariadb") and "||" in found:
         raise _Unread("what || means follows sql_mode")
+
+
+def _refuse_like(world: World, run: Run, until: Sequence[str]) -> None:
+    """Our own query's LIKE takes 'a' for 'A': what was set cannot be asked for (SQLite manual, PRAGMA)."""
+    if world.dialect == "sqlite" and any(t.word == "LIKE" for t in run.parsed.tokens):
+        found = [m[1].casefold() for text in until for m in _EXACT_LIKE.finditer(text)]
+        if found and found[-1] in ("1", "on", "yes", "true"):
+            raise _Unread("PRAGMA case_sensitive_like was set")
 
 
 def _target(world: World, run: Run, update: Update) -> tuple[Table, Mention]:

@@ -322,16 +322,21 @@ def _columns_in(name: str) -> list[str]:
     return [c.strip() for c in inside.split(",") if c.strip()]
 
 
-def read(statements: Sequence[str], dialect: str, schema: Schema, *, observed: bool = True) -> Intent:
+def read(
+    statements: Sequence[str], dialect: str, schema: Schema, *, observed: bool = True, session: Sequence[str] = ()
+) -> Intent:
     """What the statements of one step ask for; ``schema`` is the schema before it.
 
     ``observed`` says whether these are all the statements that ran; where they are not, everything is opaque.
+    ``session``: what the connection was given before them.
     """
-    return _read(tuple(statements), dialect, schema, observed)
+    return _read(tuple(statements), dialect, schema, observed, tuple(session))
 
 
 @lru_cache(maxsize=256)  # the trial asks, then the checks, for the second up the same again, then each report
-def _read(statements: tuple[str, ...], dialect: str, schema: Schema, observed: bool) -> Intent:
+def _read(
+    statements: tuple[str, ...], dialect: str, schema: Schema, observed: bool, session: tuple[str, ...] = ()
+) -> Intent:
     world = World(schema, dialect)
     found_zones: dict[str, None] = {}
     sets_zone = False
@@ -344,7 +349,7 @@ def _read(statements: tuple[str, ...], dialect: str, schema: Schema, observed: b
                 found_zones[zone] = None
                 sets_zone = sets_zone or sets
     lineage = Lineage(world)
-    judged, unjudged, unproven = backfills(world, statements)
+    judged, unjudged, unproven = backfills(world, statements, session)
     opaque = tuple(statements[i] for i in sorted(world.opaque))
     if not observed:
         opaque = statements or ("what the step sent to the database was not observed",)

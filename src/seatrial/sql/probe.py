@@ -15,7 +15,7 @@ _PG_AS_TEXT = re.compile(
 )
 _PG_TEXT = re.compile(r"text$|character|varchar|bpchar|name$", re.IGNORECASE)
 _MYSQL_TYPE = re.compile(r"\s*(\w+)\s*(\([^)]*\))?", re.DOTALL)
-_MYSQL_INTEGERS = ("tinyint", "smallint", "mediumint", "int", "integer", "bigint", "bool", "boolean", "year")
+_MYSQL_INTEGERS = ("tinyint", "smallint", "mediumint", "int", "integer", "bigint", "bool", "boolean")
 _MYSQL_BITS = {"tinyint": 8, "smallint": 16, "mediumint": 24, "int": 32, "integer": 32, "bigint": 64}
 _MYSQL_TEXTS = ("char", "varchar", "tinytext", "text", "mediumtext", "longtext", "enum", "set", "nchar", "nvarchar")
 _MYSQL_BYTES = ("binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob")
@@ -94,10 +94,15 @@ def _mysql(name: str, value: str, kind: str) -> str:
         if word in ("enum", "set") and value.strip("( )").isdigit():
             return f"{name} + 0 <=> {value}"  # a member by its number
         length = size if word in ("char", "varchar", "nchar", "nvarchar") else ""
-        return f"{_bytes(name)} <=> {_bytes(f'CAST({value} AS CHAR{length})')}"
+        same = f"{_bytes(name)} <=> {_bytes(f'CAST({value} AS CHAR{length})')}"
+        return f"({same} OR ({name} + 0 = 0 AND {value} NOT IN {kind[4:]}))" if word == "enum" else same
+    if word == "year":
+        return f"{name} <=> {_year(name, f'CAST({value} AS DECIMAL(65,0))')}"
     if word in _MYSQL_INTEGERS:
         return f"{name} <=> {_clamped(f'CAST({value} AS DECIMAL(65,0))', word, kind)}"  # rounds; AS SIGNED cuts
-    if word in ("decimal", "numeric", "datetime", "time", "date"):
+    if word in ("date", "datetime", "timestamp"):
+        return _moment(name, value, f"CAST({value} AS {word.upper().replace('TIMESTAMP', 'DATETIME')}{size})")
+    if word in ("decimal", "numeric", "time"):
         return f"{name} <=> CAST({value} AS {word.upper().replace('NUMERIC', 'DECIMAL')}{size})"
     if word in ("double", "float"):
         return f"{name} <=> CAST({value} AS {word.upper()})"
@@ -106,6 +111,19 @@ def _mysql(name: str, value: str, kind: str) -> str:
     if word == "json":
         return f"CAST({name} AS CHAR) <=> CAST(CAST({value} AS JSON) AS CHAR)"
     return f"{name} <=> {value}"
+
+
+def _moment(name: str, value: str, cast: str) -> str:
+    """What is no date of the calendar is stored as the zero date where the session is not strict; as is our own cast."""
+    return f"({name} <=> {cast} OR ({name} = 0 AND {value} IS NOT NULL AND {cast} + INTERVAL 0 DAY IS NULL))"
+
+
+def _year(name: str, number: str) -> str:
+    """The year that a number of two digits means (manual, 13.2.9); '0' is 2000, 0 and what is out of range 0000."""
+    two = f"WHEN {number} BETWEEN 1 AND 69 THEN 2000 + {number} WHEN {number} BETWEEN 70 AND 99 THEN 1900 + {number}"
+    whole = f"WHEN {number} BETWEEN 1901 AND 2155 THEN {number}"
+    none = f"WHEN {number} = 0 AND {name} = 2000 THEN 2000 WHEN {number} IS NOT NULL THEN 0"
+    return f"CASE {two} {whole} {none} END"
 
 
 def _clamped(value: str, word: str, kind: str) -> str:

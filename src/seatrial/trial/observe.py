@@ -78,7 +78,8 @@ class Observer:
             return _error(trial, up=step), before
         after = self.database.take(f"{trial.index}:B", since=before)
         sent, engine = _stayed(step), self.database.engine
-        intent = read(sent, engine, before.schema, observed=step.statements_observed)
+        session = self.config.source.session
+        intent = read(sent, engine, before.schema, observed=step.statements_observed, session=session)
         pairs = pair_through(before, after, intent.renames)
         trial = dataclasses.replace(
             trial, up=step, after_up=after, renames=intent.renames, up_changes=self.database.diff(before, after, pairs)
