@@ -114,7 +114,7 @@ def _mysql(name: str, value: str, kind: str) -> str:
 
 
 def _moment(name: str, value: str, cast: str) -> str:
-    """What is no date of the calendar is stored as the zero date where the session is not strict; as is our own cast."""
+    """A lax session stores what is no date of the calendar as the zero date; our own cast gives something else."""
     return f"({name} <=> {cast} OR ({name} = 0 AND {value} IS NOT NULL AND {cast} + INTERVAL 0 DAY IS NULL))"
 
 
