@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from seatrial.checks import Found, check
 from seatrial.checks.case import Case, Cause, Rows, finding, listed, n, quoted, shorten, which
-from seatrial.model import Key, LivedIn, ObjectKey, Phase, Refusal, Row, Severity, StepError, TableDiff, TableRef
+from seatrial.model import Key, LivedIn, ObjectKey, Phase, Refusal, Severity, StepError, TableDiff, TableRef
 from seatrial.sql.intent import touched_tables
 
 
@@ -90,9 +90,11 @@ def _why_blocked(error: StepError) -> Iterator[Cause]:
 
 
 def _text(written: TableDiff, rows: Rows) -> str:
-    are = "is" if rows.count == 1 else "are"
-    what = f"What was written to {listed(rows.columns)} in " if rows.columns else ""
-    return f"{what}{n(rows.count, 'row')} of {written.table} written after up {are} lost by down{which(rows)}."
+    if rows.columns and {c.key for c in rows.changes} >= rows.keys:  # no row is gone as a whole
+        what = f"What was written to {listed(rows.columns)} in {n(rows.count, 'row')} of {written.table} after up is"
+    else:
+        what = f"{n(rows.count, 'row')} of {written.table} written after up {'is' if rows.count == 1 else 'are'}"
+    return f"{what} lost by down{which(rows)}."
 
 
 def _lost(case: Case, lived: LivedIn, written: TableDiff) -> Rows:
@@ -108,23 +110,26 @@ def _lost(case: Case, lived: LivedIn, written: TableDiff) -> Rows:
     gone = [r for r in after.lost if r.key in mine]
     complete = after.lost_count == len(after.lost)
     rows.add_rows(len(gone) if complete else min(written.added_count, after.lost_count), gone, written.columns)
-    taken_back = list(_taken_back(case, written, after))
-    rows.add_rows(len(taken_back), taken_back)
+    _add_taken_back(rows, case, written, after)
     return rows
 
 
-def _taken_back(case: Case, written: TableDiff, after: TableDiff) -> Iterator[Row]:
-    """Rows in which a value that was written holds its old value again: that of before the write, or of before up."""
+def _add_taken_back(rows: Rows, case: Case, written: TableDiff, after: TableDiff) -> None:
+    """Values that were written and hold their old value again: that of before the write, or of before up."""
     old = _cells(written)
     first = _cells(case.up_diff(_first_named(case, written.table)))
     for group in after.changed:
         for row in group.rows:
-            for column, value in zip(group.columns, row.new, strict=True):
+            again = []
+            for i, column in enumerate(group.columns):
                 place = (row.key, column)
-                again = value in (old[place], first.get(place, old[place])) if place in old else False
-                if again and column not in after.missing_columns:
-                    yield Row(key=row.key)
-                    break
+                was = (old[place], first.get(place, old[place])) if place in old else ()
+                if row.new[i] in was and column not in after.missing_columns:
+                    again.append((i, column))
+            if again:
+                rows.count += 1
+                rows.columns += [c for _, c in again if c not in rows.columns]
+                rows.add_changed(row, again)
 
 
 def _cells(diff: TableDiff) -> dict[tuple[Key, str], str | None]:

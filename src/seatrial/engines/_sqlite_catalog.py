@@ -332,7 +332,7 @@ def _column_objects(table: Table) -> Iterator[tuple[ObjectKey, Attributes]]:
         yield (
             ObjectKey("column", "", table.name, column.name),
             {
-                "type": column.type,
+                "type": _declared(column),
                 "nullable": column.nullable,
                 "default": column.default,
                 "collation": column.text.collation,
@@ -344,6 +344,11 @@ def _column_objects(table: Table) -> Iterator[tuple[ObjectKey, Attributes]]:
                 "position": position,
             },
         )
+
+
+def _declared(column: Column) -> str:
+    """INT is INTEGER but in a key, where INTEGER alone is the rowid: SQLAlchemy's rebuilds write one for the other."""
+    return "INTEGER" if column.type == "INT" and not column.key_place else column.type
 
 
 def _constraint_objects(table: Table, tables: Mapping[str, Table]) -> Iterator[tuple[ObjectKey, Attributes]]:

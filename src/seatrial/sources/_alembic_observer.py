@@ -50,6 +50,10 @@ def _constraint(quote: Any, call: Any) -> Iterable[str]:
         yield f"DROP CONSTRAINT {quote(str(call[0][0].name))}"
 
 
+def _dropped(quote: Any, call: Any) -> Iterable[str]:
+    yield f"DROP COLUMN {quote(call[0][1].name)}"
+
+
 def _column(quote: Any, call: Any) -> Iterable[str]:
     """What ``alter_column`` takes away; what it gives stands in the new table's CREATE TABLE."""
     (_, name, *_), settings = call
@@ -101,7 +105,8 @@ class Observer:
             return run
 
         rebuild = batch.ApplyBatchImpl
-        for name, say in (("drop_index", _index), ("drop_constraint", _constraint), ("alter_column", _column)):
+        heard = {"drop_index": _index, "drop_constraint": _constraint, "drop_column": _dropped, "alter_column": _column}
+        for name, say in heard.items():
             setattr(rebuild, name, told(getattr(rebuild, name), say))
 
     # --- one step ---

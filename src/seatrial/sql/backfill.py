@@ -12,14 +12,25 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from seatrial.model import TableRef
-from seatrial.sql.batches import NotTaken, conjuncts, limitless, limits_of, rangeless, ranges_of, render, signature
+from seatrial.sql.batches import (
+    NotTaken,
+    conjuncts,
+    limitless,
+    limits_of,
+    rangeless,
+    ranges_of,
+    render,
+    requalified,
+    signature,
+    unbracketed,
+)
 from seatrial.sql.cursor import Cursor, Tokens
 from seatrial.sql.dml import changes
 from seatrial.sql.effects import Span, Update, Verb
 from seatrial.sql.mentions import Mention, Mentions, mentions
 from seatrial.sql.statement import routine_body
 from seatrial.sql.tables import TEMPORARY, Column, Event, Run, Table
-from seatrial.sql.tokens import PARAMETER, VARIABLE, Token, code, words
+from seatrial.sql.tokens import PARAMETER, VARIABLE, Token, code, quote_name, words
 from seatrial.sql.values import is_random, varies
 from seatrial.sql.world import World
 
@@ -144,19 +155,28 @@ def _joined(candidates: list[_Candidate]) -> Iterator[Backfill]:
         groups.setdefault(candidate.same_set, []).append(candidate)
     for group in groups.values():
         bare = [rangeless(c.where, c.keys) for c in group]
-        forms = [_form(b, c.keys) for b, c in zip(bare, group, strict=True)]
+        forms = [_form(requalified(b, c.backfill.alias, ""), c.keys) for b, c in zip(bare, group, strict=True)]
         kept = [b if forms.count(f) > 1 else c.where for b, f, c in zip(bare, forms, group, strict=True)]
-        conditions = tuple(dict.fromkeys(render(k) for k in kept))
+        first = group[0].backfill
+        spelled = [_under(first, k, c.backfill) for k, c in zip(kept, group, strict=True)]
+        conditions = tuple(dict.fromkeys(render(s) for s in spelled))
         ranges = [
             render(r) for c, k in zip(group, kept, strict=True) if k is not c.where for r in ranges_of(c.where, c.keys)
         ]
         yield replace(
-            group[0].backfill,
+            first,
             conditions=() if "" in conditions else conditions,
             batches=tuple(c.backfill.statement for c in group),
             limits=tuple(dict.fromkeys(limit for c in group for limit in c.backfill.limits)),
             ranges=tuple(dict.fromkeys(ranges)),
         )
+
+
+def _under(first: Backfill, where: tuple[Token, ...], own: Backfill) -> tuple[Token, ...]:
+    """A condition as it reads in another statement, which may call the table otherwise."""
+    if own.alias == first.alias:
+        return where
+    return requalified(where, own.alias, quote_name(first.alias, first.dialect))
 
 
 def _form(where: Sequence[Token], keys: frozenset[str]) -> tuple[object, ...]:
@@ -254,7 +274,7 @@ def _candidate(world: World, run: Run, statement: str) -> _Candidate:
         dialect=world.dialect,
         items=tuple(_item(world, run, update, table, i) for i in range(len(update.items))),
         target=render(limitless(_span(tokens, update.targets), tables=True)),
-        alias=mention.alias or mention.name.name,
+        alias=_called(mention),
         prefix=render(prefix),
         sources=render(sources),
         joined=bool(update.sources) or _is_joined(tokens, update.targets),
@@ -269,7 +289,7 @@ def _candidate(world: World, run: Run, statement: str) -> _Candidate:
         keys=_keys(world, table),
         assigned=frozenset(map(id, columns)),
         touched=frozenset(map(id, [*columns, *run.columns])),
-        same_set=(id(table), signature(prefix), *_set_signature(tokens, update)),
+        same_set=(id(table), signature(prefix), *_set_signature(world, run, update, _called(mention))),
     )
 
 
@@ -290,13 +310,24 @@ def _reads_itself(world: World, tokens: Tokens, update: Update, columns: list[Co
     return any(t.name and world.fold(t.name) in names for t in inside)
 
 
-def _set_signature(tokens: Tokens, update: Update) -> tuple[object, ...]:
-    items = tuple((a.columns, signature(_span(tokens, a.value))) for a in update.items)
-    return (
-        signature(_span(tokens, update.targets)),
-        items,
-        signature(limitless(_span(tokens, update.sources), tables=True)),
-    )
+def _set_signature(world: World, run: Run, update: Update, alias: str) -> tuple[object, ...]:
+    """Equal for statements that set the same, whatever each calls the table and however it writes it."""
+    tokens = run.parsed.tokens
+    targets, sources = _span(tokens, update.targets), limitless(_span(tokens, update.sources), tables=True)
+    if len([m for m in run.parsed.found.tables if _called(m) == alias]) > 1:
+        return (signature(tokens),)  # what the name stands for changes inside
+    values = [unbracketed(requalified(_span(tokens, a.value), alias, "")) for a in update.items]
+    items = [(tuple(map(world.fold, a.columns)), signature(v)) for a, v in zip(update.items, values, strict=True)]
+    plain = {t.word for t in targets} <= {"AS", ".", *(t.word for t in targets if t.name)} - {
+        "ONLY",
+        "PARTITION",
+        "JOIN",
+    }
+    return (() if plain else signature(targets), tuple(items), signature(requalified(sources, alias, "")))
+
+
+def _called(mention: Mention) -> str:
+    return mention.alias or mention.name.name
 
 
 def _refuse_settings(world: World, tokens: Tokens) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from seatrial.sql.cursor import Tokens, closing, top
 from seatrial.sql.tokens import QUOTED, WORD, Token, words
@@ -33,6 +34,29 @@ def render(tokens: Sequence[Token]) -> str:
 def signature(tokens: Sequence[Token]) -> tuple[str, ...]:
     """Equal for texts that differ only in blanks, comments, quoting and the case of words."""
     return tuple(t.name.casefold() if t.kind in (WORD, QUOTED) else t.word or f"'{t.value}" for t in tokens)
+
+
+def requalified(tokens: Sequence[Token], old: str, new: str) -> tuple[Token, ...]:
+    """With another name before the dot, or without one, where ``old`` (its schema before it) qualifies a column."""
+    kept: list[Token] = []
+    for before, token in zip([None, *tokens], tokens, strict=False):
+        if token.word != "." or before is None or before.name != old:
+            kept.append(token)
+            continue
+        kept.pop()
+        if kept and kept[-1].word == ".":
+            del kept[-2:]
+        kept += [replace(before, text=new, name=new), token] if new else []
+    return tuple(kept)
+
+
+def unbracketed(tokens: Sequence[Token]) -> Sequence[Token]:
+    """Without brackets around the whole."""
+    while len(tokens) > 2 and tokens[0].word == "(" and closing(tokens, 0, len(tokens)) == len(tokens) - 1:
+        if tokens[1].word in ("SELECT", "WITH", "VALUES"):
+            break
+        tokens = tokens[1:-1]
+    return tokens
 
 
 def limitless(tokens: Tokens, *, tables: bool = False) -> list[Token]:
