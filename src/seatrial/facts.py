@@ -33,6 +33,18 @@ SAME_PLACE = {
 """Main rule -> rules that state the same, where table and rows, columns or objects overlap."""
 
 
+FOLLOWS = {
+    "rows-lost": {"schema-not-restored", "column-order-changed"},
+    "values-lost": {"schema-not-restored", "conversion-loss", "column-order-changed"},
+    "collateral-schema-loss": {"schema-not-restored", "next-insert-fails", "column-order-changed", "up-not-repeatable"},
+    "schema-not-restored": {"next-insert-fails", "column-order-changed", "object-renamed", "up-not-repeatable"},
+    "rows-left-behind": {"up-not-repeatable"},
+}
+"""Rule -> rules whose causes and advice it makes superfluous in one fact."""
+
+UNKNOWN = "cause not determined"
+
+
 @dataclass(frozen=True, slots=True)
 class Fact:
     """The finding that says it best, and those that say the same from another side."""
@@ -50,11 +62,32 @@ class Fact:
 
     @property
     def causes(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(c for f in self.findings for c in f.causes))
+        """Each once, without those that only follow from another; an unknown one where no finding knows better."""
+        told = dict.fromkeys(c for f in self.findings for c in f.causes if not self._follows(f))
+        return tuple(c for c in told if c != UNKNOWN) or tuple(told)
 
     @property
     def recommendations(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(f.recommendation for f in self.findings if f.recommendation))
+        """What to do, each once; that down has to do something, only where nothing says what."""
+        told = [f for f in self.findings if f.recommendation and not self._follows(f)]
+        concrete = [f for f in told if f.rule != "down-does-nothing"]
+        return tuple(dict.fromkeys(f.recommendation for f in concrete or told))
+
+    def _follows(self, finding: Finding) -> bool:
+        """Whether what led to a finding, and what to do about it, is told by another one of the fact."""
+        others = (f for f in self.findings if f is not finding and UNKNOWN not in f.causes)
+        return any(_leads_to(other, finding) for other in others)
+
+
+def _leads_to(one: Finding, other: Finding) -> bool:
+    if other.rule not in FOLLOWS.get(one.rule, ()):
+        return False
+    if other.rule != "schema-not-restored":
+        return True
+    if one.rule == "collateral-schema-loss":
+        return set(other.objects) <= set(one.objects)
+    held = {f"table {one.table}", *(f"column {one.table}.{c}" for c in one.columns)}
+    return set(other.objects) <= held
 
 
 def facts(findings: Iterable[Finding]) -> tuple[Fact, ...]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from seatrial.checks.inherited import parents
+from seatrial.facts import UNKNOWN
 from seatrial.model import (
     Change,
     ChangedRow,
@@ -25,8 +27,6 @@ from seatrial.model import (
 from seatrial.schema import key_order, same_schema
 from seatrial.sql.intent import Intent, read
 from seatrial.sql.tokens import quote_name, quote_string
-
-UNKNOWN = "cause not determined"
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,28 +144,50 @@ class Case:
     def rows_sql(self, table: TableRef, keys: Sequence[Key], columns: Iterable[str] = ()) -> str:
         """A query that shows rows by their keys."""
         key = self.key_of(table)
-        name = ".".join(self.quote(part) for part in (table.namespace, table.name) if part)
+        name = self.named(table)
         shown = ", ".join(self.quote(c) for c in dict.fromkeys((*key, *columns))) or "*"
-        if not key or not keys:
-            return f"SELECT {shown} FROM {name}"
-        types = [self._type(table, c) for c in key]
-        values = [", ".join(self._literal(v, t) for v, t in zip(k, types, strict=False)) for k in keys[:20]]
-        left = ", ".join(self.quote(c) for c in key)
-        if len(key) == 1:
-            return f"SELECT {shown} FROM {name} WHERE {left} IN ({', '.join(values)})"
-        return f"SELECT {shown} FROM {name} WHERE ({left}) IN ({', '.join(f'({v})' for v in values)})"
+        where = f" WHERE {self.rows_where(table, keys)}" if key and keys else ""
+        return f"SELECT {shown} FROM {name}{where}"
+
+    def rows_where(self, table: TableRef, keys: Sequence[Key]) -> str:
+        """A condition that the rows of the first twenty keys meet. SQLite takes a list of rows only as VALUES."""
+        columns = self.key_of(table)
+        names = [self.quote(c) for c in columns]
+        types = [self._type(table, c) for c in columns]
+        rows = [[self._literal(v, t) for v, t in zip(k, types, strict=False)] for k in keys[:20]]
+        if any("NULL" in row for row in rows):  # which equals nothing
+            return " OR ".join(f"({' AND '.join(map(_equal, names, row))})" for row in rows)
+        if len(names) == 1:
+            return f"{names[0]} IN ({', '.join(row[0] for row in rows)})"
+        values = "VALUES " if self.trial.engine == "sqlite" else ""
+        listed_rows = ", ".join(f"({', '.join(row)})" for row in rows)
+        return f"({', '.join(names)}) IN ({values}{listed_rows})"
+
+    def named(self, table: TableRef) -> str:
+        return ".".join(self.quote(part) for part in (table.namespace, table.name) if part)
 
     def quote(self, name: str) -> str:
         return quote_name(name, self.trial.engine)
 
     def _type(self, table: TableRef, column: str) -> str:
-        return str(self.before.schema.columns(table).get(column, {}).get("type") or "").lower()
+        moments = (m.schema.columns(table) for m in (self.trial.before, self.trial.after_up) if m)
+        known = next((columns for columns in moments if columns), {})
+        return str(known.get(column, {}).get("type") or "").lower()
 
     def _literal(self, value: str | None, type_: str) -> str:
         if value is None:
             return "NULL"
+        if self.trial.engine != "postgresql" and value.startswith("\\x") and _BINARY.search(type_):
+            return f"x'{value[2:]}'"
         number = "int" in type_ and value.isascii() and value.removeprefix("-").isdigit()
         return value if number else quote_string(value, self.trial.engine)
+
+
+_BINARY = re.compile("blob|binary|^$")  # the last is SQLite's column without a type
+
+
+def _equal(name: str, value: str) -> str:
+    return f"{name} IS NULL" if value == "NULL" else f"{name} = {value}"
 
 
 @dataclass

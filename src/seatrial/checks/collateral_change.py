@@ -63,9 +63,7 @@ def _causes(case: Case, diff: TableDiff, columns: list[str], named: bool) -> lis
         found += removed(case, diff.table)
     if not named and diff.added_count:
         found += added(case, diff.table)
-    for column in columns:
-        found += changed_by_up(case, diff.table, column)
-    return found
+    return [*found, *changed_by_up(case, diff.table, columns)]
 
 
 def _text(diff: TableDiff, rows: Rows, columns: list[str], named: bool) -> str:

@@ -54,7 +54,7 @@ def collateral_schema_loss(case: Case) -> Found:
             table=table,
             columns=[c.key.name for c in changes if c.key.kind == "column"],
             objects=[*(c.key.label for c in changes), *_new_labels(case, changes)],
-            causes=(w for c in changes for w in lost_beside(case, c)),
+            causes=lost_beside(case, changes),
             recommendation=_advice([c.key.label for c in changes]),
             sql=schema_sql(case, _after_up(case, changes), case.after_up),
             count=len(changes),

@@ -116,9 +116,10 @@ def _causes(case: Case, table: TableRef, column: str, *, down: bool) -> Iterator
         was, now = told[0]
         back = f"down gives {shown(now)} for {shown(was)}" if down else f"{shown(was)} comes back as {shown(now)}"
         yield Cause(f"what the conversion of {name} {wide}makes of a value{how} does not give it back: {back}", advice)
-    for loss, example in found:
-        more = f"{loss.advice[:1].upper()}{loss.advice[1:]}. " if loss.advice else ""
-        yield Cause(f"in the conversion of {name} {wide}{loss.how}: {example}{how}", f"{more}{advice}".strip())
+    if found:
+        became = "; ".join(f"{loss.how}: {example}" for loss, example in found)
+        more = [f"{loss.advice[:1].upper()}{loss.advice[1:]}." for loss, _ in found if loss.advice]
+        yield Cause(f"in the conversion of {name} {wide}{became}{how}", " ".join([*more, advice]).strip())
 
 
 def _said(case: Case, table: TableRef, column: str) -> str:

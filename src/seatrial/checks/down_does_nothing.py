@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from seatrial.checks import Found, check
 from seatrial.checks.case import Case, Cause, finding, quoted, shorten
-from seatrial.checks.shown import left_by_up
+from seatrial.checks.shown import left_by_up, undoing
 from seatrial.model import Phase, Severity
 from seatrial.schema import same_schema
 from seatrial.sql.look import says, words_of
@@ -32,7 +32,8 @@ def down_does_nothing(case: Case) -> Found:
         Phase.DOWN,
         "Down ran without an error and changed nothing: rows and schema are as up left them.",
         causes=_causes(case),
-        recommendation="Write a down that takes back what up did, or leave it out, so that nobody relies on it.",
+        recommendation=f"Write a down that takes back what up did{undoing(case)}, or leave it out, so that nobody"
+        " relies on it.",
         sql=left_by_up(case),
         count=1,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from seatrial.checks import Found, check
 from seatrial.checks.case import Case, Cause, finding
-from seatrial.checks.shown import left_by_up
+from seatrial.checks.shown import left_by_up, undoing
 from seatrial.model import Phase, Severity
 
 
@@ -25,8 +25,8 @@ def down_missing(case: Case) -> Found:
         Phase.DOWN,
         f"There is no way back from {case.trial.migration.name}: {why}.",
         causes=[Cause(why)],
-        recommendation="Write a down that takes back what up did; where that cannot be, say so in a waiver with "
-        "an end date.",
+        recommendation=f"Write a down that takes back what up did{undoing(case)}; where that cannot be, say so in a"
+        " waiver with an end date.",
         sql=left_by_up(case),
         count=1,
     )

@@ -84,10 +84,9 @@ def _worse(old: Counter, new: Counter | None, snapshot: Snapshot, place: tuple[T
         and new.next_value < old.next_value
     )
     if back and not _collides(old):
-        return (
-            f"the next id of {table} is {new.next_value}, and {old.next_value} before up: ids from "
-            f"{new.next_value} to {(old.next_value or 0) - 1} are given out again"
-        )
+        last = (old.next_value or 0) - 1
+        again = f"ids {new.next_value} to {last} are" if new.next_value != last else f"id {last} is"
+        return f"the next id of {table} is {new.next_value}, and {old.next_value} before up: {again} given out again"
     return ""
 
 
@@ -132,6 +131,6 @@ def _finding(
         recommendation=f"Let {phase.value} keep what generates {table}.{column}."
         if lost
         else f"In {phase.value}, set the counter of {table}.{column} past the largest id that was ever given out.",
-        sql=f"SELECT max({case.quote(column)}) FROM {case.quote(table.name)}",
+        sql=f"SELECT max({case.quote(column)}) FROM {case.named(table)}",
         count=1,
     )

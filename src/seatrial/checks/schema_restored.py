@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from seatrial.checks import Found, check
+from seatrial.checks.attributes import otherwise
 from seatrial.checks.case import Case, finding, listed, n
 from seatrial.checks.causes.objects import not_restored
 from seatrial.checks.causes.objects import renamed as why_renamed
@@ -45,7 +46,7 @@ def schema_not_restored(case: Case) -> Found:
             table=table,
             columns=[c.key.name for c in changes if c.key.kind == "column"],
             objects=[c.key.label for c in changes],
-            causes=(w for c in changes for w in not_restored(case, c)),
+            causes=not_restored(case, changes),
             recommendation=_advice(changes),
             sql=schema_sql(case, (c.key for c in changes), case.after_down),
             count=len(changes),
@@ -89,7 +90,7 @@ def said(changes: Sequence[Difference]) -> str:
     """``index a_idx and check t(a > 0) are missing``, ``column t.c has default none instead of 'new'``."""
     missing = [c.key.label for c in changes if c.new is None]
     left = [c.key.label for c in changes if c.old is None]
-    others = [_otherwise(c) for c in changes if c.old is not None and c.new is not None]
+    others = [otherwise(c) for c in changes if c.old is not None and c.new is not None]
     parts = [f"{listed(missing, 6)} {are(missing)} missing"] if missing else []
     parts += [f"{listed(left, 6)} {are(left)} left behind"] if left else []
     return listed([*parts, *others], 6)
@@ -97,36 +98,6 @@ def said(changes: Sequence[Difference]) -> str:
 
 def are(names: Sequence[str]) -> str:
     return "is" if len(names) == 1 else "are"
-
-
-def _otherwise(change: Difference) -> str:
-    label = change.key.label
-    parts = [f"{name.replace('_', ' ')} {_instead(old, new)}" for name, (old, new) in change.attributes.items()]
-    return f"{label} has {listed(parts, 3)}"
-
-
-def _instead(old: object, new: object) -> str:
-    """``new instead of old``; of long texts what stands around the first difference."""
-    was, has = " ".join(_value(old).split()), " ".join(_value(new).split())
-    same = next((i for i, (a, b) in enumerate(zip(was, has, strict=False)) if a != b), min(len(was), len(has)))
-    start = same - LEAD if max(len(was), len(has)) > SHOWN and same > LEAD else 0
-    return f"{_window(has, start)} instead of {_window(was, start)}"
-
-
-SHOWN, LEAD = 60, 25  # characters of a value, and how many of them may stand before the first difference
-
-
-def _window(text: str, start: int) -> str:
-    cut = ("…" if start else "") + text[start:]
-    return cut if len(cut) <= SHOWN else cut[: SHOWN - 1] + "…"
-
-
-def _value(value: object) -> str:
-    if value is None or value == "" or (isinstance(value, tuple) and not any(value)):
-        return "none"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return ", ".join(v or "none" for v in value) if isinstance(value, tuple) else str(value)
 
 
 def as_before(names: Iterable[str]) -> str:

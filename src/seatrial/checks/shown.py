@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from seatrial.checks.attributes import code
 from seatrial.checks.case import Case
 from seatrial.model import ObjectKey, Snapshot, TableDiff
 from seatrial.schema import diff, outermost
+from seatrial.sql import remedy
 from seatrial.sql.show import MOST, show
 
 
@@ -21,6 +23,16 @@ def left_by_up(case: Case) -> str:
     if changes:
         return schema_sql(case, (c.key for c in changes), case.after_up)
     return "\n".join(f"{_rows(case, d)};" for d in case.trial.up_changes[:MOST])
+
+
+def undoing(case: Case) -> str:
+    """``: `DROP TABLE audit``` where up only added objects that one statement each takes away; else empty."""
+    changes = outermost(diff(case.before.schema, case.after_up.schema))
+    known = set(case.before.schema.tables())
+    drops = [remedy.drop(c.key, case.trial.engine) if c.old is None else "" for c in reversed(changes)]
+    if not all(drops) or len(drops) > MOST or any(d.table in known for d in case.trial.up_changes):
+        return ""
+    return f": {code(drops)}" if drops else ""
 
 
 def _rows(case: Case, change: TableDiff) -> str:

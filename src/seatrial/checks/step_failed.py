@@ -59,13 +59,12 @@ _HAD_AGAINST = {
 def _causes(error: StepError) -> Iterator[Cause]:
     """Who refused: the database, which gives a code and a statement, or the migration's own code; and what it has
     against it."""
-    said = shorten(error.message, 200)
     if error.about is not None:
-        yield Cause(f"{_HAD_AGAINST[error.about]}: {said}")
+        yield Cause(_HAD_AGAINST[error.about])
     elif error.code or error.statement:
-        yield Cause(f"the database refused the statement: {said}")
+        yield Cause("the database refused the statement for a reason of its own, which its message tells")
     elif error.message:
-        yield Cause(f"the migration's own code raised an error: {said}")
+        yield Cause("the migration's own code raised an error")
 
 
 _ADVICE = {

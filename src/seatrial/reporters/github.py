@@ -41,7 +41,7 @@ def _line(judged: Judged, fact: Fact) -> str:
 
 def _message(fact: Fact) -> str:
     waived = [f"Waived: {fact.main.waived}"] if fact.main.waived is not None else []
-    parts = [fact.main.message, *waived, *(f"Cause: {c}" for c in fact.causes)]
+    parts = [fact.main.message, *waived, *(f"Cause: {words.bare(c)}" for c in fact.causes)]
     return "\n".join([*parts, *(f"Fix: {r}" for r in fact.recommendations)])
 
 

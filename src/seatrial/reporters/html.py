@@ -150,7 +150,7 @@ def _fact(fact: Fact, above: str = "") -> dict[str, Any]:
             (words.key(c.key), c.column, words.value(c.old), words.value(c.new)) for c in main.changes[:CHANGES]
         ],
         "more_changes": max(len(main.changes) - CHANGES, 0),
-        "causes": fact.causes,
+        "causes": [words.bare(c) for c in fact.causes],
         "recommendations": fact.recommendations,
         "also": fact.also,
     }

@@ -74,7 +74,7 @@ def _text(fact: Fact) -> str:
     lines += [f"rows: {', '.join(keys)}{words.more(rest)}"] if keys else []
     for change in main.changes[:10]:
         lines.append(f"{words.key(change.key)} {change.column}: {words.value(change.old)} -> {words.value(change.new)}")
-    lines += [f"cause: {c}" for c in fact.causes] + [f"fix: {r}" for r in fact.recommendations]
+    lines += [f"cause: {words.bare(c)}" for c in fact.causes] + [f"fix: {r}" for r in fact.recommendations]
     lines += [f"also {f.rule}: {f.message}" for f in fact.also]
     lines += [f"waived: {main.waived}"] if main.waived is not None else []
     return "\n".join(lines)

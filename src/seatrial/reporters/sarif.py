@@ -88,7 +88,11 @@ def _result(judged: Judged, fact: Fact, index: int) -> dict[str, Any]:
 
 
 def _message(fact: Fact) -> str:
-    parts = [fact.main.message, *(f"Cause: {c}" for c in fact.causes), *(f"Fix: {r}" for r in fact.recommendations)]
+    parts = [
+        fact.main.message,
+        *(f"Cause: {words.bare(c)}" for c in fact.causes),
+        *(f"Fix: {r}" for r in fact.recommendations),
+    ]
     return words.visible("\n".join([*parts, *(f"Also {f.rule}: {f.message}" for f in fact.also)]))
 
 

@@ -155,9 +155,9 @@ def _evidence(fact: Fact, look: Look) -> Iterator[str]:
     if shown and shown[0] not in main.message:
         yield from _wrapped("     ", f"rows: {', '.join(shown)}{words.more(rest)}", look)
     yield from _changes(main, look)
-    for label, texts in (("cause", fact.causes), ("fix", fact.recommendations)):
-        for text in texts:
-            yield from _wrapped("     ", f"{label}: {text}", look)
+    told = [f"cause: {words.bare(c)}" for c in fact.causes] + [f"fix: {r}" for r in fact.recommendations]
+    for text in told:
+        yield from _wrapped("     ", text, look)
     for other in fact.also:
         yield from _wrapped("     ", f"also {other.rule} ({other.severity.upper()}): {other.message}", look)
         if not set(other.changes) <= set(main.changes):

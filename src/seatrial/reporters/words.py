@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from seatrial.facts import UNKNOWN
 from seatrial.model import (
     Change,
     Environment,
@@ -159,6 +160,11 @@ def place(finding: Finding) -> str:
         return ", ".join(finding.objects[:3])
     shown = ", ".join(finding.columns[:3]) + more(len(finding.columns) - 3)
     return f"{finding.table}.{shown}" if shown else finding.table
+
+
+def bare(cause: str) -> str:
+    """A cause behind a label that says already that it is one."""
+    return cause.removeprefix("cause ") if cause == UNKNOWN else cause
 
 
 def failing(judged: Judged) -> list[Finding]:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from seatrial.model import Attributes, Counter, ObjectKey, Schema, TableRef
 from seatrial.sql.tokens import code, quote_name, quote_string, words
 
-_CONSTRAINTS = ("constraint", "primary key", "unique", "foreign key", "check")
+CONSTRAINTS = ("constraint", "primary key", "unique", "foreign key", "check")
 MYSQL = ("mysql", "mariadb")
 
 
@@ -50,24 +50,46 @@ def keep_rows(table: TableRef, dialect: str, where: str = "") -> str:
     return f"CREATE TABLE {of(kept(table), dialect)} AS SELECT * FROM {of(table, dialect)}{said}"
 
 
-def put_rows_back(schema: Schema, table: TableRef, dialect: str) -> str:
+def put_rows_back(schema: Schema, table: TableRef, key: Sequence[str], dialect: str) -> str:
+    """The rows that are missing, and the side table gone; by key, for what was not deleted is in the side table too."""
     columns = columns_of(schema, table, dialect)
     always = any(str(a.get("identity") or "").upper() == "ALWAYS" for a in schema.columns(table).values())
     override = " OVERRIDING SYSTEM VALUE" if always else ""
-    source = of(kept(table), dialect)
-    return f"INSERT INTO {of(table, dialect)} ({columns}){override} SELECT {columns} FROM {source}"
+    source, mine = of(kept(table), dialect), of(table, dialect)
+    sure = (
+        len(key) == 1 and schema.columns(table).get(key[0], {}).get("nullable") is False
+    )  # NOT IN, with a NULL, is none
+    name = quoted(key[0], dialect) if sure else ""
+    missing = f" WHERE NOT EXISTS (SELECT 1 FROM {mine} WHERE {same(mine, source, key, dialect)})" if key else ""
+    missing = f" WHERE {name} NOT IN (SELECT {name} FROM {mine})" if sure else missing
+    return f"INSERT INTO {mine} ({columns}){override} SELECT {columns} FROM {source}{missing}; DROP TABLE {source}"
 
 
-def keep_column(table: TableRef, key: Sequence[str], column: str, dialect: str) -> str:
-    """A copy of one column by key."""
-    names = ", ".join(quoted(c, dialect) for c in dict.fromkeys((*key, column)))
-    return f"CREATE TABLE {of(kept(table, f'{column}_kept'), dialect)} AS SELECT {names} FROM {of(table, dialect)}"
+def side(table: TableRef, columns: Sequence[str]) -> TableRef:
+    """The side table of some columns."""
+    return kept(table, f"{columns[0]}_kept" if len(columns) == 1 else "kept")
 
 
-def put_column_back(table: TableRef, key: Sequence[str], column: str, dialect: str) -> str:
-    mine, side, name = of(table, dialect), of(kept(table, column + "_kept"), dialect), quoted(column, dialect)
-    same = " AND ".join(f"k.{quoted(c, dialect)} = {mine}.{quoted(c, dialect)}" for c in key)
-    return f"UPDATE {mine} SET {name} = (SELECT k.{name} FROM {side} k WHERE {same})"
+def keep_columns(table: TableRef, key: Sequence[str], columns: Sequence[str], dialect: str) -> str:
+    """A copy of some columns by key."""
+    names = ", ".join(quoted(c, dialect) for c in dict.fromkeys((*key, *columns)))
+    return f"CREATE TABLE {of(side(table, columns), dialect)} AS SELECT {names} FROM {of(table, dialect)}"
+
+
+def put_columns_back(table: TableRef, key: Sequence[str], columns: Sequence[str], dialect: str) -> str:
+    """Their values in the rows that had them, and the side table gone; rows that came later keep theirs."""
+    mine, source = of(table, dialect), of(side(table, columns), dialect)
+    alias = "kept" if table.name != "kept" else "k"
+    held = f"FROM {source} {alias} WHERE {same(mine, alias, key, dialect)}"
+    values = ", ".join(f"{c} = (SELECT {alias}.{c} {held})" for c in (quoted(c, dialect) for c in columns))
+    name = quoted(key[0], dialect)
+    had = f"{name} IN (SELECT {name} FROM {source})" if len(key) == 1 else f"EXISTS (SELECT 1 {held})"
+    return f"UPDATE {mine} SET {values} WHERE {had}; DROP TABLE {source}"
+
+
+def same(one: str, other: str, key: Sequence[str], dialect: str) -> str:
+    """The condition that two tables' rows have one key."""
+    return " AND ".join(f"{other}.{quoted(c, dialect)} = {one}.{quoted(c, dialect)}" for c in key)
 
 
 def rename_column(table: TableRef, old: str, new: str, dialect: str) -> str:
@@ -100,10 +122,15 @@ def create_again(key: ObjectKey, attributes: Attributes, dialect: str) -> str:
         if dialect == "sqlite":
             return f"CREATE VIEW {view} {definition}"
         return f"CREATE VIEW {view} AS {definition}" if dialect == "postgresql" else ""
-    if key.kind in _CONSTRAINTS and dialect != "sqlite":
+    if key.kind in CONSTRAINTS and dialect != "sqlite":
         named = f"CONSTRAINT {name} " if key.kind == "constraint" and "CONSTRAINT" not in definition[:12] else ""
         return f"ALTER TABLE {owner} ADD {named}{definition}"
     return ""
+
+
+def declared(key: ObjectKey, attributes: Attributes) -> str:
+    """A rule as a table's definition says it; empty for what is no rule."""
+    return str(attributes.get("definition") or "") if key.kind in CONSTRAINTS else ""
 
 
 def drop(key: ObjectKey, dialect: str) -> str:

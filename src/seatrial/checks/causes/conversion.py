@@ -46,6 +46,8 @@ def lost(old: str | None, new: str | None, *, back: bool = False) -> Loss | None
         if back:
             return Loss("the new form has no cast that gives the old one", "keep the old column until nobody needs it")
         return Loss("what the new type cannot hold became NULL", "decide in an explicit expression what it becomes")
+    if old == new:
+        return Loss("the type of what is stored is another", "keep the column's type")
     for find in (_moment, _number, _json, _text):
         if (loss := find(old, new)) is not None:
             return loss

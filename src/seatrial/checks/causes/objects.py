@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
-from seatrial.checks.case import Case, Cause, listed, quoted, shorten
+from seatrial.checks.attributes import code, was
+from seatrial.checks.case import Case, Cause, listed, quoted
 from seatrial.checks.causes.rows import DROPS_IN_CASCADE
 from seatrial.model import ObjectKey
 from seatrial.schema import Difference
@@ -13,55 +15,73 @@ from seatrial.sql import remedy
 from seatrial.sql.intent import Intent
 from seatrial.sql.look import names_in, says, words_of
 
+_IT, _THEM = "\0", "\1"  # where the objects, and the pronoun for them, stand in a sentence
 
-def not_restored(case: Case, change: Difference) -> Iterator[Cause]:
+
+class _Why(NamedTuple):
+    """What happened to an object; objects of one statement are told together."""
+
+    said: str
+    advice: str
+    item: str = ""  # the object in the advice, where that says more than its label
+    sql: str = ""
+
+
+def _together(found: Iterable[tuple[str, _Why]]) -> Iterator[Cause]:
+    groups: dict[tuple[str, str, bool], list[tuple[str, _Why]]] = {}
+    for label, why in found:
+        groups.setdefault((why.said, why.advice, bool(why.sql)), []).append((label, why))
+    for (said, advice, _), members in groups.items():
+        them = "it" if len(members) == 1 else "them"
+        items = listed((why.item or label for label, why in members), 6)
+        shown = code(why.sql for _, why in members)
+        yield Cause(
+            said.replace(_IT, listed((label for label, _ in members), 6)).replace(_THEM, them),
+            f"{advice.replace(_IT, items).replace(_THEM, them)}{f': {shown}' if shown else ''}.",
+        )
+
+
+def not_restored(case: Case, changes: Sequence[Difference]) -> Iterator[Cause]:
     """Which of the two steps did it, by which statement."""
-    label, key = change.key.label, change.key
-    up_has = key in case.after_up.schema
+    yield from _together((c.key.label, _not_restored(case, c)) for c in changes)
+
+
+def _not_restored(case: Case, change: Difference) -> _Why:
+    key, up_has = change.key, change.key in case.after_up.schema
     if change.old is not None and change.new is None:
-        yield _missing(case, change, up_has=up_has)
-    elif change.old is None:
-        drop = remedy.drop(key, case.trial.engine)
-        advice = f"In down, remove {label}{f': `{drop}`' if drop else ''}."
-        if up_has:
-            yield Cause(f"up creates {label}{_by(case.up, key)} and down does not remove it", advice)
-        else:
-            yield Cause(f"down creates {label}{_by(case.down, key)}, which was not there before up", advice)
-    else:
-        yield _otherwise(case, change, up_has=up_has)
+        return _missing(case, change, up_has=up_has)
+    if change.old is not None:
+        return _otherwise(case, change, up_has=up_has)
+    advice, drop = f"In down, remove {_IT}", remedy.drop(key, case.trial.engine)
+    if up_has:
+        return _Why(f"up creates {_IT}{_by(case.up, key)} and down does not remove {_THEM}", advice, sql=drop)
+    return _Why(f"down creates {_IT}{_by(case.down, key)}, which was not there before up", advice, sql=drop)
 
 
-def _missing(case: Case, change: Difference, *, up_has: bool) -> Cause:
-    key, label = change.key, change.key.label
-    again = remedy.create_again(key, change.old or {}, case.trial.engine)
-    advice = f"In down, create {label} again{f': `{again}`' if again else ' as it was'}."
+def _missing(case: Case, change: Difference, *, up_has: bool) -> _Why:
+    key = change.key
     if up_has:
         by = _by(case.down, key) or _with_column(case.down, change) or _rebuilt(case.down, key)
-        return Cause(f"down removes {label}{by}, which was there before up", f"Let down leave {label} where it is.")
+        return _Why(f"down removes {_IT}{by}, which was there before up", f"Let down leave {_IT} in place")
     by = _by(case.up, key) or _with_column(case.up, change) or _rebuilt(case.up, key)
-    return Cause(f"up removes {label}{by} and down does not create it again", advice)
+    said = f"up removes {_IT}{by} and down does not create {_THEM} again"
+    again = remedy.create_again(key, change.old or {}, case.trial.engine)
+    advice = (
+        "In down, create" if again or key.kind not in remedy.CONSTRAINTS else "In the table that down makes, declare"
+    )
+    return _Why(said, f"{advice} {_IT} again", sql=again or remedy.declared(key, change.old or {}))
 
 
-def _otherwise(case: Case, change: Difference, *, up_has: bool) -> Cause:
-    key, label = change.key, change.key.label
-    advice = f"In down, define {label} as before up: {_was(change)}."
+def _otherwise(case: Case, change: Difference, *, up_has: bool) -> _Why:
+    key = change.key
+    again = remedy.create_again(key, change.old or {}, case.trial.engine) if key.kind == "index" else ""
+    advice = f"In down, drop {_IT} and create {_THEM} as before up" if again else f"In down, define {_IT} as before up"
+    item = "" if again else f"{key.label} ({was(change)})"
     if up_has and not _changed(case.after_up.schema[key], change):
-        return Cause(f"up redefines {label}{_rebuilt(case.up, key) or _by(case.up, key)} and down leaves it so", advice)
+        by = _rebuilt(case.up, key) or _by(case.up, key)
+        return _Why(f"up redefines {_IT}{by} and down leaves {_THEM} so", advice, item, again)
     by = _rebuilt(case.down, key) or _by(case.down, key)
-    return Cause(f"down defines {label} otherwise than it was before up{by}", advice)
-
-
-_YES_NO = {True: "yes", False: "no", None: "none"}
-
-
-def _was(change: Difference) -> str:
-    """``default 'new', nullable no``; a definition that is too long for a sentence is cut."""
-    said = []
-    for name, (old, _) in change.attributes.items():
-        value = old if isinstance(old, (str, int, tuple)) and not isinstance(old, bool) else _YES_NO[old]
-        value = ", ".join(value) if isinstance(value, tuple) else str(value)
-        said.append(f"{name.replace('_', ' ')} {shorten(value, 80)}")
-    return ", ".join(said[:4])
+    return _Why(f"down defines {_IT} otherwise than before up{by}", advice, item, again)
 
 
 def _changed(up: object, change: Difference) -> bool:
@@ -95,32 +115,44 @@ def _rebuilt(intent: Intent, key: ObjectKey) -> str:
 # --- what no statement says ---
 
 
-def lost_beside(case: Case, change: Difference) -> Iterator[Cause]:
-    """Why up lost or changed an object that no statement names; the first that fits."""
-    of_table = (_forgotten, _went_with_column, _redefined, _ruled_by_column, _followed)
-    for find in (*of_table, _in_cascade, _with_its_view, _owner_gone):
-        if found := list(find(case, change)):
-            yield from found
-            return
+def lost_beside(case: Case, changes: Sequence[Difference]) -> Iterator[Cause]:
+    """Why up lost or changed objects that no statement names; of each the first that fits."""
+    found = {c.key: why for c in changes if (why := _forgotten(case, c))}
+    yield from _together((key.label, why) for key, why in found.items())
+    for change in (c for c in changes if c.key not in found):
+        for find in _RARE:
+            if told := list(find(case, change)):
+                yield from told
+                break
 
 
 def _again(case: Case, change: Difference) -> str:
     text = remedy.create_again(change.key, change.old or {}, case.trial.engine) if change.new is None else ""
     how = f": `{text}`" if text else ""
-    return f"Create {change.key.label} again in the same migration{how}, or drop it in a statement of its own."
+    return f"Create {change.key.label} again at the end of up, or drop it by a statement{how}."
 
 
-def _forgotten(case: Case, change: Difference) -> Iterator[Cause]:
-    table = change.key.owner
+def _forgotten(case: Case, change: Difference) -> _Why | None:
+    key, table = change.key, change.key.owner
     found = case.up.rebuilds(table) or case.up.drops_table(table) if table is not None else ()
-    if found and change.new is None:
-        yield Cause(f"up rebuilds {table} and the new table is made without it ({quoted(found)})", _again(case, change))
-    elif found:
-        lost = listed(sorted(change.attributes))
-        yield Cause(
-            f"up rebuilds {table} and the new table has {change.key.label} without {lost} ({quoted(found)})",
-            f"Define {change.key.label} in the new table as it was: {_was(change)}.",
+    if table is None or not found:
+        return None
+    now = case.now_named(table)
+    both = " and of down" if case.down_ran and (case.down.rebuilds(now) or case.down.drops_table(now)) else ""
+    if change.new is not None:
+        said, item = (
+            f"up rebuilds {table} and declares {_IT} otherwise ({quoted(found)})",
+            f"{key.label} ({was(change)})",
         )
+        return _Why(said, f"In the new table of up{both}, declare as before: {_IT}", item)
+    said = f"up rebuilds {table} and the new table lacks {_IT} ({quoted(found)})"
+    if again := remedy.create_again(key, change.old or {}, case.trial.engine):
+        return _Why(said, f"Create {_IT} again at the end of up{both}, or drop {_THEM} by a statement", sql=again)
+    if key.kind not in remedy.CONSTRAINTS:
+        return _Why(
+            said, f"Create {_IT} again at the end of up{both} as before, or say in a statement what becomes of {_THEM}"
+        )
+    return _Why(said, f"In the new table of up{both}, declare {_IT}", sql=remedy.declared(key, change.old or {}))
 
 
 def _went_with_column(case: Case, change: Difference) -> Iterator[Cause]:
@@ -140,10 +172,9 @@ def _redefined(case: Case, change: Difference) -> Iterator[Cause]:
     if change.key.kind != "column" or table is None:
         return
     if stated := case.up.alters_column_type(table, change.key.name):
-        lost = sorted(change.attributes)
         yield Cause(
-            f"the column is defined anew without {listed(lost)} ({quoted(stated)})",
-            f"Repeat in the new definition of {change.key.name} what it had: {_was(change)}.",
+            f"{change.key.label} is defined anew without what is not repeated ({quoted(stated)})",
+            f"Repeat in the new definition of {change.key.name} what it had: {was(change)}.",
         )
 
 
@@ -171,6 +202,21 @@ def _followed(case: Case, change: Difference) -> Iterator[Cause]:
             f"renaming {parents[0]} to {parents[1]} takes the foreign keys of other tables along",
             f"Declare {change.key.label} anew where it is to refer to what is called {parents[0]} afterwards.",
         )
+
+
+def _dragged(case: Case, change: Difference) -> Iterator[Cause]:
+    """SQLite rewrites every view and trigger that names a renamed table (manual, ALTER TABLE RENAME)."""
+    dialect, label = case.trial.engine, change.key.label
+    text, now = (str((side or {}).get("definition") or "") for side in (change.old, change.new))
+    names = [t.name for t in case.before.schema.tables() if names_in(text, t.name, dialect)]
+    gone = [t for t in names if change.new is not None and not names_in(now, t, dialect)]
+    for renames in (s for s in case.up.statements if dialect == "sqlite" and says(s, dialect, "RENAME", "TO")):
+        if moved := [t for t in gone if names_in(renames, t, dialect)]:
+            again = remedy.create_again(change.key, change.old or {}, dialect)
+            yield Cause(
+                f"renaming {moved[0]} takes the views and triggers that name it along ({quoted([renames])})",
+                f"At the end of up, drop {label} and create it as before: {code([again])}.",
+            )
 
 
 def _in_cascade(case: Case, change: Difference) -> Iterator[Cause]:
@@ -217,6 +263,11 @@ def _owner_gone(case: Case, change: Difference) -> Iterator[Cause]:
             f"it names {gone[0]}, which up drops ({quoted(case.up.drops_table(gone[0]))})",
             _again(case, change),
         )
+
+
+_RARE = (
+    _went_with_column, _redefined, _ruled_by_column, _followed, _dragged, _in_cascade, _with_its_view, _owner_gone,
+)  # fmt: skip
 
 
 # --- order and names ---

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from seatrial.checks.case import Case, Cause, listed, quoted, shorten
+from seatrial.checks.case import Case, Cause, listed, quoted
 from seatrial.checks.causes.triggers import fired
 from seatrial.model import Attributes, ObjectKey, Schema, TableRef
 from seatrial.sql import remedy
@@ -99,12 +99,15 @@ def _deleted(case: Case, table: TableRef) -> Iterator[Cause]:
 
 
 def _keep_them(case: Case, table: TableRef, statements: Sequence[str]) -> str:
-    dialect = case.trial.engine
-    where = where_of(statements[0], dialect) if len(statements) == 1 else ""
-    return (
-        f"Copy them before they go (`{remedy.keep_rows(table, dialect, where)}`) and let down put them back"
-        f" (`{remedy.put_rows_back(case.before.schema, table, dialect)}`)."
-    )
+    """A side table of what is deleted; of everything, where the statement does not say it (children of its own)."""
+    dialect, key = case.trial.engine, case.key_of(table)
+    own = any(a.get("references") == str(table) for _, a in _foreign_keys(case.before.schema, table))
+    where = where_of(statements[0], dialect) if len(statements) == 1 and not own else ""
+    again = remedy.put_rows_back(case.before.schema, table, key, dialect)
+    if not key and not where:  # nothing tells which rows are still there
+        again = f"DELETE FROM {remedy.of(table, dialect)}; {again}"
+    copy = remedy.keep_rows(table, dialect, where)
+    return f"Copy them before they go (`{copy}`) and let down put them back (`{again}`)."
 
 
 def _of_partitions(case: Case, table: TableRef) -> Iterator[Cause]:
@@ -179,11 +182,13 @@ def _parked_and_dropped(case: Case, table: TableRef) -> Iterator[Cause]:
     for parking in case.after_up.schema.tables():
         if parking not in before and parking not in after and copied_into(case, parking, table):
             dialect = case.trial.engine
-            columns = remedy.columns_of(case.before.schema, table, dialect)
+            names = remedy.columns_of(case.before.schema, table, dialect)
+            there = names == remedy.columns_of(case.after_up.schema, parking, dialect)
+            mine, side = remedy.of(table, dialect), remedy.of(parking, dialect)
+            back = f": `INSERT INTO {mine} ({names}) SELECT {names} FROM {side}`" if there else ""
             yield Cause(
                 f"up moves rows to {parking}, and down drops {parking} without moving them back",
-                f"In down, insert the rows of {parking} into {remedy.of(table, dialect)} ({columns}) before"
-                f" {parking} is dropped.",
+                f"In down, move the rows of {parking} back to {table} before {parking} is dropped{back}.",
             )
 
 
@@ -218,7 +223,7 @@ def removed_by_down(case: Case, table: TableRef) -> Iterator[Cause]:
         direct = down.truncates(table) or down.deletes_from(table)
         yield Cause(
             f"down deletes rows that were there before up ({quoted(direct)})",
-            f"Let down delete by their key only those rows of {table} that up added.",
+            f"Let down delete only the rows of {table} that up added{_added_by_up(case, table)}.",
         )
     else:
         yield from _by_down_elsewhere(case, table)
@@ -276,7 +281,7 @@ def _cascade(case: Case, table: TableRef, key: ObjectKey, attributes: Attributes
         )
     elif statements or (case.up_diff(ref).lost_count and not rekeyed and not _went(case, ref)):
         how = f" ({quoted(statements)})" if statements else ""
-        yield Cause(f"up deletes rows of {parent}{how}, {fires}", _save_children(case, table, parent, action))
+        yield Cause(f"up deletes rows of {parent}{how}, {fires}", _save_children(case, table, attributes))
     elif dropped:
         yield Cause(
             f"dropping {parent} deletes its rows first, {fires} ({quoted(dropped)})",
@@ -286,20 +291,25 @@ def _cascade(case: Case, table: TableRef, key: ObjectKey, attributes: Attributes
             else f"Detach {table} from {parent} on purpose before {parent} is dropped.",
         )
     elif _went(case, ref):
-        yield Cause(f"rows of {parent} went by a cascade, {fires}", _save_children(case, table, parent, action))
+        yield Cause(f"rows of {parent} went by a cascade, {fires}", _save_children(case, table, attributes))
 
 
-def _save_children(case: Case, table: TableRef, parent: str, action: str) -> str:
-    dialect = case.trial.engine
-    if action == "CASCADE":
+def _save_children(case: Case, table: TableRef, attributes: Attributes) -> str:
+    """By a side table; the parents' rows have to be there again first."""
+    dialect, key, columns = case.trial.engine, case.key_of(table), _texts(attributes)
+    then = "at the end of down, when the rows referred to are there again"
+    if attributes.get("on_delete") == "CASCADE":
+        again = remedy.put_rows_back(case.before.schema, table, key, dialect)
         return (
-            f"Copy the rows of {table} before those of {parent} go (`{remedy.keep_rows(table, dialect)}`), and let down"
-            f" put back what is missing after the rows of {parent}; or move them to another parent first, in a"
-            " statement of its own."
+            f"Copy the rows of {table} first (`{remedy.keep_rows(table, dialect)}`), and put them back {then}"
+            f" (`{again}`); or move them to another parent before, in a statement of its own."
         )
+    if not key or set(columns) & set(key):
+        return f"Keep {listed(f'{table}.{c}' for c in columns)} in a side table first, and put the values back {then}."
+    copy = remedy.keep_columns(table, key, columns, dialect)
+    back = remedy.put_columns_back(table, key, columns, dialect)
     return (
-        f"Note which row of {parent} each row of {table} refers to before rows of {parent} are deleted"
-        f" (`{remedy.keep_rows(table, dialect)}`), and let down set it again."
+        f"Keep {listed(f'{table}.{c}' for c in columns)} first (`{copy}`), and put the values back {then} (`{back}`)."
     )
 
 
@@ -362,12 +372,22 @@ def _left_by_down(case: Case, table: TableRef) -> str:
     return f"and down deletes other ones ({quoted(deletes)})" if deletes else "and down does not delete them"
 
 
+def _added_by_up(case: Case, table: TableRef) -> str:
+    """`` (here `DELETE FROM roles WHERE code IN ('ops')`)`` where that is a short statement."""
+    diff = case.up_diff(table)
+    where = case.rows_where(table, [r.key for r in diff.added]) if diff.key and diff.added else ""
+    few = 0 < diff.added_count <= 20 and len(where) <= 200
+    return f" (here `DELETE FROM {remedy.of(table, case.trial.engine)} WHERE {where}`)" if few else ""
+
+
 def _delete_them(case: Case, table: TableRef) -> str:
     diff = case.down_diff(table)
     if not diff.key or len(diff.added) != diff.added_count or diff.added_count > 20:
         return f"Let down delete exactly those rows of {table} that up added."
-    where = case.rows_sql(table, [r.key for r in diff.added]).partition(" WHERE ")[2]
-    return f"In down, `DELETE FROM {remedy.of(table, case.trial.engine)} WHERE {shorten(where, 200)}`."
+    where = case.rows_where(table, [r.key for r in diff.added])
+    if len(where) > 200:  # half a condition is none
+        return f"Let down delete exactly those rows of {table} that up added."
+    return f"In down, `DELETE FROM {remedy.of(table, case.trial.engine)} WHERE {where}`."
 
 
 def _added_by_down(case: Case, table: TableRef) -> Iterator[Cause]:

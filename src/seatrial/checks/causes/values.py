@@ -15,76 +15,93 @@ from seatrial.sql.look import names_in, says
 
 
 def values_lost(case: Case, table: TableRef, columns: Sequence[str]) -> Iterator[Cause]:
-    """Why values of these columns are others after down."""
+    """Why values of these columns are others after down; what one cause explains is told once."""
     changed_in_up = {c for g in case.up_diff(table).changed for c in g.columns}
-    for column in columns:
-        if case.up.drops_column(table, column):
-            yield _dropped(case, table, column)
-        elif column in case.up_diff(table).missing_columns:
-            yield from list(_in_cascade(case, table, column)) or [_dropped(case, table, column)]
-        elif column in changed_in_up:
-            yield from changed_by_up(case, table, column)
-        else:
+    gone = case.up_diff(table).missing_columns
+    dropped = [c for c in columns if case.up.drops_column(table, c) or c in gone]
+    cascaded = {c: found for c in dropped if c in gone and (found := list(_in_cascade(case, table, c)))}
+    yield from (cause for found in cascaded.values() for cause in found)
+    yield from _dropped(case, table, [c for c in dropped if c not in cascaded])
+    left = [c for c in columns if c not in dropped]
+    yield from changed_by_up(case, table, [c for c in left if c in changed_in_up])
+    for column in left:
+        if column not in changed_in_up:
             yield from changed_by_down(case, table, column)
 
 
-def _dropped(case: Case, table: TableRef, column: str) -> Cause:
-    statements = case.up.drops_column(table, column)
-    how = f" ({quoted(statements)})" if statements else ""
-    advice = _keep(case, table, column)
-    if column not in case.after_down.schema.columns(table):
-        return Cause(f"up drops the column {column}{how} and down does not bring it back", advice)
-    filled = case.down.assigns_column(table, column)
-    if filled:
-        return Cause(
-            f"up drops the column {column}{how} and down computes it anew ({quoted(filled)}), which does not give the"
-            " same values",
-            advice,
+def _dropped(case: Case, table: TableRef, columns: Sequence[str]) -> Iterator[Cause]:
+    back = case.after_down.schema.columns(table)
+    fates: dict[str, list[str]] = {}
+    for column in columns:
+        filled = case.down.assigns_column(table, column)
+        anew = f" and down computes it anew ({quoted(filled)}), which does not give the same values"
+        again = anew if filled else " and down adds it again without its values"
+        fates.setdefault(again if column in back else " and down does not bring it back", []).append(column)
+    for fate, names in fates.items():
+        statements = [s for c in names for s in case.up.drops_column(table, c)]
+        how = f" ({quoted(statements)})" if statements else ""
+        fate = fate if len(names) == 1 else fate.replace(" it ", " them ").replace(" its ", " their ")
+        yield Cause(
+            f"up drops the column{'s' * (len(names) > 1)} {listed(names)}{how}{fate}", _keep(case, table, names)
         )
-    return Cause(f"up drops the column {column}{how} and down adds it again without its values", advice)
 
 
-def _keep(case: Case, table: TableRef, column: str) -> str:
+def _keep(case: Case, table: TableRef, columns: Sequence[str]) -> str:
     """Rename first and drop later; where the column has to go now, keep a copy."""
     dialect, key = case.trial.engine, case.key_of(table)
-    away = remedy.rename_column(table, column, f"{column}_old", dialect)
-    rename = f"Rename the column instead (`{away}`, back in down) and drop it in a later migration"
-    if not key or column in key:
+    away = "; ".join(remedy.rename_column(table, c, f"{c}_old", dialect) for c in columns)
+    what, it = ("column", "it") if len(columns) == 1 else ("columns", "them")
+    rename = f"Rename the {what} instead (`{away}`, back in down) and drop {it} in a later migration"
+    if not key or set(columns) & set(key):
         return f"{rename}."
-    copy = remedy.keep_column(table, key, column, dialect)
-    back = remedy.put_column_back(table, key, column, dialect)
-    return f"{rename}; or keep its values (`{copy}`) and put them back in down (`{back}`)."
+    copy = remedy.keep_columns(table, key, columns, dialect)
+    back = remedy.put_columns_back(table, key, columns, dialect)
+    return f"{rename}; or keep the values (`{copy}`) and put them back in down (`{back}`)."
 
 
-def changed_by_up(case: Case, table: TableRef, column: str) -> Iterator[Cause]:
-    """Why up changed what a column holds, in rows that stayed; the first that fits."""
-    for find in (_overwritten, _rekeyed, _converted, _emptied, _followed, _replaced, *_RARE):
-        if found := list(find(case, table, column)):
-            yield from found
-            return
+def changed_by_up(case: Case, table: TableRef, columns: Sequence[str]) -> Iterator[Cause]:
+    """Why up changed what these columns hold, in rows that stayed; of each column the first that fits."""
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for column in columns:
+        alike.setdefault(_written(case, table, column), []).append(column)
+    for written, names in alike.items():
+        if written:
+            yield _overwritten(case, table, names, written)
+            continue
+        for column in names:
+            for find in (_rekeyed, _converted, _emptied, _followed, _replaced, *_RARE):
+                if found := list(find(case, table, column)):
+                    yield from found
+                    break
 
 
-def _overwritten(case: Case, table: TableRef, column: str) -> Iterator[Cause]:
-    family = case.family(table)
+def _written(case: Case, table: TableRef, column: str) -> tuple[str, ...]:
+    """What UPDATE assigns a column, what down assigns it, and where up kept it; empty where none does."""
+    family, dialect = case.family(table), case.trial.engine
     wrote = next((w for t in family if case.up.updates(t) and (w := case.up.assigns_column(t, column))), ())
     if not wrote:
-        return
-    dialect = case.trial.engine
+        return ()
     wrote = tuple(s for s in wrote if names_in(s, column, dialect)) or wrote
-    said = f"up overwrites {column} ({quoted(wrote)})"
     again = _again(case, family, column)
+    return quoted(wrote), quoted(again), "" if again else _keeper(case, table, column)
+
+
+def _overwritten(case: Case, table: TableRef, columns: Sequence[str], written: tuple[str, ...]) -> Cause:
+    wrote, again, keeper = written
+    names, it, was = listed(columns), *(("it", "it was") if len(columns) == 1 else ("them", "they were"))
     if again:
-        yield Cause(
-            f"{said} and down computes it back ({quoted(again)}), which does not give every value as it was",
-            _copy(case, table, column),
-        )
-    elif keeper := _keeper(case, table, column):
-        yield Cause(
-            f"{said}, and down throws away {keeper}, where it was kept, without copying it back",
-            f"In down, copy the values of {table}.{column} back from {keeper} before that is dropped.",
-        )
+        fate = f" and down computes {it} back ({again}), which does not give every value as it was"
+    elif keeper:
+        values, dialect = listed(f"{table}.{c}" for c in columns), case.trial.engine
+        name = remedy.quoted(keeper.removeprefix(f"{table}."), dialect)
+        sets = ", ".join(f"{remedy.quoted(c, dialect)} = {name}" for c in columns)
+        fate = f", and down throws away {keeper}, where {was} kept, without copying {it} back"
+        back = f": `UPDATE {remedy.of(table, dialect)} SET {sets}`" if keeper.startswith(f"{table}.") else ""
+        advice = f"In down, copy the values of {values} back from {keeper} before that is dropped{back}."
+        return Cause(f"up overwrites {names} ({wrote}){fate}", advice)
     else:
-        yield Cause(f"{said} and down does not put back what it was", _copy(case, table, column))
+        fate = f" and down does not put back what {was}"
+    return Cause(f"up overwrites {names} ({wrote}){fate}", _copy(case, table, columns))
 
 
 def _again(case: Case, family: Sequence[TableRef], column: str) -> tuple[str, ...]:
@@ -104,12 +121,13 @@ def _rekeyed(case: Case, table: TableRef, column: str) -> Iterator[Cause]:
         )
 
 
-def _copy(case: Case, table: TableRef, column: str) -> str:
+def _copy(case: Case, table: TableRef, columns: Sequence[str]) -> str:
     dialect, key = case.trial.engine, case.key_of(table)
-    if not key or column in key:
-        return f"Copy {table}.{column} to a new column before it is overwritten, and let down copy it back."
-    copy = remedy.keep_column(table, key, column, dialect)
-    back = remedy.put_column_back(table, key, column, dialect)
+    if not key or set(columns) & set(key):
+        names = listed(f"{table}.{c}" for c in columns)
+        return f"Copy {names} beside, by something that tells the rows apart, and let down copy it back."
+    copy = remedy.keep_columns(table, key, columns, dialect)
+    back = remedy.put_columns_back(table, key, columns, dialect)
     return f"Keep the values before they are overwritten (`{copy}`), and put them back in down (`{back}`)."
 
 
@@ -149,14 +167,13 @@ def converted(
     """A conversion, with what became of the values, as the rows show it."""
     intent = case.up if by == "up" else case.down
     statements = intent.alters_column_type(table if by == "up" else case.now_named(table), column)
-    how = f" ({quoted(statements)})" if statements else ""
+    by_what = f" ({quoted(statements)})" if statements else ""
     found = list(losses(pairs_of(change, column)))
-    said = f"{by} converts {column}{f' from {kind[0]} to {kind[1]}' if any(kind) else ''}{how}"
-    for loss, example in found:
-        advice = f"{loss.advice[:1].upper()}{loss.advice[1:]}. " if loss.advice else ""
-        yield Cause(f"{said}, and {loss.how}: {example}", f"{advice}{beside(case, table, column, kind)}")
-    if not found:
-        yield Cause(f"{said}, which does not give every value as it was", beside(case, table, column, kind))
+    said = f"{by} converts {column}{f' from {kind[0]} to {kind[1]}' if any(kind) else ''}{by_what}"
+    how = "; ".join(f"{loss.how}: {example}" for loss, example in found)
+    advice = [f"{loss.advice[:1].upper()}{loss.advice[1:]}." for loss, _ in found if loss.advice]
+    said += f", and {how}" if how else ", which does not give every value as it was"
+    yield Cause(said, " ".join([*advice, beside(case, table, column, kind)]))
 
 
 def pairs_of(change: TableDiff, column: str) -> Iterator[tuple[str | None, str | None]]:
@@ -260,11 +277,11 @@ def _by_trigger(case: Case, table: TableRef, column: str) -> Iterator[Cause]:
 def _copied(case: Case, table: TableRef, column: str) -> Iterator[Cause]:
     if statements := case.up.rebuilds(table):
         copies = [s for s in statements if "SELECT" in s.upper()] or list(statements)
-        yield Cause(
-            f"up rebuilds the table and the copy puts other values into {column} ({quoted(copies)})",
-            f"Name the columns on both sides of the INSERT ... SELECT that fills {table}, in the same order, and take"
-            f" {column} over as it is.",
-        )
+        advice = f"Name the columns on both sides of the INSERT ... SELECT that fills {table}, in the same order."
+        if not any("*" in s for s in copies):
+            advice = f"Let the copy take {column} over as it is, or: {_copy(case, table, [column])}"
+        said = "up rebuilds the table and the copy does not take every value over as it was"
+        yield Cause(f"{said} ({quoted(copies)})", advice)
 
 
 def _renamed(case: Case, table: TableRef, column: str) -> Iterator[Cause]:
@@ -317,7 +334,7 @@ def _copied_by_down(case: Case, table: TableRef, column: str) -> Iterator[Cause]
     if statements := case.down.rebuilds(table):
         copies = [s for s in statements if "SELECT" in s.upper()] or list(statements)
         yield Cause(
-            f"down rebuilds the table and the copy puts other values into {column} ({quoted(copies)})",
+            f"down rebuilds the table and the copy does not take every value over as it was ({quoted(copies)})",
             f"In down, name the columns on both sides of the INSERT ... SELECT that fills {table}, in the same order.",
         )
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 
-from seatrial.facts import Fact
+from seatrial.facts import Fact, facts
 from seatrial.model import (
     Blocker,
     Finding,
@@ -93,7 +94,7 @@ def _risk(judged: Judged) -> str:
 
 def _unsafe(judged: Judged) -> str:
     grave = words.failing(judged) or [f for f in judged.findings if f.waived is not None]
-    advice = "; ".join(dict.fromkeys(f.recommendation.rstrip(".") for f in grave if f.recommendation))
+    advice = _brief(told.recommendations(facts(grave)))
     if judged.rollback_safe is None:
         why = told.not_run(judged, judged.trial.down, down=True) or "the rollback was not observed"
         return md.row(told.name(judged), _type(judged), UNTESTED, md.text(why), md.text(advice))
@@ -101,6 +102,14 @@ def _unsafe(judged: Judged) -> str:
     worst = max((f.severity for f in issues), key=lambda s: s.rank, default=Severity.HIGH)
     risk = f"❌ {'HIGH' if worst.rank >= Severity.HIGH.rank else worst.upper()}"
     return md.row(told.name(judged), _type(judged), risk, _issue(issues), md.text(advice))
+
+
+def _brief(advice: Sequence[str]) -> str:
+    """What to do, without the SQL in brackets: that stands with the migration and under the critical actions."""
+    return "; ".join(dict.fromkeys(_SQL_BESIDE.sub("", a).rstrip(".") for a in advice))
+
+
+_SQL_BESIDE = re.compile(r" \(`[^`]*`(?:, [^()`]*)?\)")
 
 
 def _issue(issues: list[Finding]) -> str:
@@ -314,7 +323,7 @@ def _action(place: int, blocker: Blocker, report: Report) -> str:
     named = f"{judged.migration.version} {judged.migration.name}" if judged else blocker.migration
     at = f" ({words.place(fact.main)})" if fact.main.table else ""
     lines = [f"{place}. **{_deed(fact)} {md.text(named + at)}**:"]
-    lines += [f"   - Root cause: {md.text(c)}" for c in fact.causes or ("not determined",)]
+    lines += [f"   - Root cause: {md.text(words.bare(c))}" for c in fact.causes or ("not determined",)]
     lines.append(f"   - Impact: {md.text(fact.main.message)}")
     lines += [f"   - Fix: {md.text(r)}" for r in fact.recommendations]
     return "\n".join(lines)

@@ -187,7 +187,7 @@ def _bad(check: Check, asked: Asked) -> str:
     if worst.integrity.keys:
         lines.append(f"Row IDs: {_keys(worst.integrity)}")
     if finding is not None:
-        lines += [f"Likely cause: {md.text(c)}" for c in finding.causes[:3]]
+        lines += [f"Likely cause: {md.text(words.bare(c))}" for c in finding.causes[:3]]
         lines.append(f"Severity: {_severity(finding)}")
     elif worst.moment == "before up":
         lines.append("The rows were there before the migration and none after it")

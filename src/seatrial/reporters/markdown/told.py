@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from seatrial.facts import Fact
+from seatrial.facts import UNKNOWN, Fact
 from seatrial.model import Finding, Judged, Severity, Status, Step
 from seatrial.reporters import words
 from seatrial.reporters.changes import number
@@ -118,7 +118,13 @@ def not_run(judged: Judged, step: Step, *, down: bool) -> str:
 
 
 def causes(facts: tuple[Fact, ...]) -> list[str]:
-    return list(dict.fromkeys(md.start(c) for f in facts for c in f.causes))
+    """Each once; of several facts, the one whose cause is not known is named."""
+    several = len(facts) > 1
+    unknown = (
+        f"{UNKNOWN}: {words.rule_list([f.main])}" if several else UNKNOWN for f in facts if f.causes == (UNKNOWN,)
+    )
+    known = (c for f in facts for c in f.causes if c != UNKNOWN)
+    return list(dict.fromkeys(md.start(c) for c in (*known, *unknown)))
 
 
 def recommendations(facts: tuple[Fact, ...]) -> list[str]:
