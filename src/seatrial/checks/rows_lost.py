@@ -6,6 +6,7 @@ from seatrial.checks import Found, check
 from seatrial.checks.case import Case, Rows, finding, n, narrow, which
 from seatrial.checks.causes import history
 from seatrial.checks.causes import rows as why
+from seatrial.checks.shown import gone_sql
 from seatrial.model import Phase, Severity, TableRef
 
 
@@ -44,6 +45,7 @@ def rows_lost(case: Case) -> Found:
             rows=rows,
             causes=why.rows_lost(case, diff.table),
             recommendation=narrow(case, case.trial.up),
+            sql=gone_sql(case, diff.table),
         )
     yield from _histories(case)
 

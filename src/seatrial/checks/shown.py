@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from seatrial.checks.attributes import code
 from seatrial.checks.case import Case
-from seatrial.model import ObjectKey, Snapshot, TableDiff
+from seatrial.model import ObjectKey, Snapshot, TableDiff, TableRef
 from seatrial.schema import diff, outermost
 from seatrial.sql import remedy
 from seatrial.sql.show import MOST, show
@@ -15,6 +15,16 @@ from seatrial.sql.show import MOST, show
 def schema_sql(case: Case, keys: Iterable[ObjectKey], at: Snapshot) -> str:
     """Queries for the objects, as they stand at a moment."""
     return show(keys, at.schema, case.trial.engine)
+
+
+def gone_sql(case: Case, table: TableRef, columns: Iterable[str] = ()) -> str:
+    """What shows that a table, or a column, is not there after down; empty where they are: their rows tell more."""
+    there = case.after_down.schema.columns(table)
+    if there and all(c in there for c in columns):
+        return ""
+    return schema_sql(
+        case, [ObjectKey.of_table(table), *(ObjectKey("column", *table, c) for c in columns)], case.after_down
+    )
 
 
 def left_by_up(case: Case) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from seatrial.checks import Found, check
 from seatrial.checks.case import Case, Rows, finding, listed, n, narrow, which
 from seatrial.checks.causes import values as why
+from seatrial.checks.shown import gone_sql
 from seatrial.model import Phase, Severity
 
 
@@ -47,4 +48,5 @@ def values_lost(case: Case) -> Found:
             columns=columns,
             causes=why.values_lost(case, diff.table, columns),
             recommendation=narrow(case, case.trial.up),
+            sql=gone_sql(case, diff.table, columns),
         )

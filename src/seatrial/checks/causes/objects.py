@@ -75,7 +75,8 @@ def _missing(case: Case, change: Difference, *, up_has: bool) -> _Why:
 def _otherwise(case: Case, change: Difference, *, up_has: bool) -> _Why:
     key = change.key
     again = remedy.create_again(key, change.old or {}, case.trial.engine) if key.kind == "index" else ""
-    advice = f"In down, drop {_IT} and create {_THEM} as before up" if again else f"In down, define {_IT} as before up"
+    again = f"{remedy.drop(key, case.trial.engine)}; {again}" if again else ""
+    advice = f"In down, make {_IT} anew as before up" if again else f"In down, define {_IT} as before up"
     item = "" if again else f"{key.label} ({was(change)})"
     if up_has and not _changed(case.after_up.schema[key], change):
         by = _rebuilt(case.up, key) or _by(case.up, key)

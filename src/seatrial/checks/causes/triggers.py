@@ -25,8 +25,14 @@ def fired(case: Case, table: TableRef, step: str, effect: str) -> Iterator[Cause
         if _is_fired(case, intent, key.owner, attributes) and _does(case, schema, key, attributes, table, effect):
             yield Cause(
                 f"trigger {key.name} on {key.owner} fired while {step} wrote to {key.owner}, and {effect}",
-                _advice(case, key, attributes, step),
+                _advice(case, key, attributes, _steps(case, key.owner, attributes, step)),
             )
+
+
+def _steps(case: Case, owner: TableRef, attributes: Attributes, step: str) -> str:
+    """A trigger that both steps fire is in the way of both."""
+    both = all(_is_fired(case, intent, owner, attributes) for intent in (case.up, case.down) if case.down_ran)
+    return "up and in down" if case.down_ran and both else step
 
 
 def _is_fired(case: Case, intent: Intent, owner: TableRef, attributes: Attributes) -> bool:
@@ -59,7 +65,8 @@ def _advice(case: Case, key: ObjectKey, attributes: Attributes, step: str) -> st
     assert owner is not None
     if dialect == "postgresql":
         off = f"ALTER TABLE {remedy.of(owner, dialect)} DISABLE TRIGGER {remedy.quoted(key.name, dialect)}"
-        return f"In {step}, switch it off before (`{off}`) and on again afterwards (ENABLE TRIGGER)."
+        on = off.replace(" DISABLE ", " ENABLE ")
+        return f"In {step}, switch it off before (`{off}`) and on again afterwards (`{on}`)."
     again = remedy.create_again(key, attributes, dialect)
     how = f" (`{again}`)" if again else ""
     return f"In {step}, drop it before (`{remedy.drop(key, dialect)}`) and create it again afterwards{how}."

@@ -11,7 +11,7 @@ from seatrial.checks.causes.triggers import fired
 from seatrial.model import Attributes, Schema, TableDiff, TableRef
 from seatrial.schema import converts, diff
 from seatrial.sql import remedy
-from seatrial.sql.look import names_in, says
+from seatrial.sql.look import names_in, says, where_of
 
 
 def values_lost(case: Case, table: TableRef, columns: Sequence[str]) -> Iterator[Cause]:
@@ -96,7 +96,9 @@ def _overwritten(case: Case, table: TableRef, columns: Sequence[str], written: t
         name = remedy.quoted(keeper.removeprefix(f"{table}."), dialect)
         sets = ", ".join(f"{remedy.quoted(c, dialect)} = {name}" for c in columns)
         fate = f", and down throws away {keeper}, where {was} kept, without copying {it} back"
-        back = f": `UPDATE {remedy.of(table, dialect)} SET {sets}`" if keeper.startswith(f"{table}.") else ""
+        filled = case.up.assigns_column(case.now_named(table), keeper.removeprefix(f"{table}."))
+        held = f" WHERE {name} IS NOT NULL" if any(where_of(s, dialect) for s in filled) else ""
+        back = f": `UPDATE {remedy.of(table, dialect)} SET {sets}{held}`" if keeper.startswith(f"{table}.") else ""
         advice = f"In down, copy the values of {values} back from {keeper} before that is dropped{back}."
         return Cause(f"up overwrites {names} ({wrote}){fate}", advice)
     else:
@@ -139,13 +141,20 @@ def _keeper(case: Case, table: TableRef, column: str) -> str:
     target = case.now_named(table)
     for name in case.after_up.schema.columns(target):
         fresh = name not in before.columns(table) and name not in after.columns(table)
-        if fresh and any(names_in(s, column, dialect) for s in case.up.assigns_column(target, name)):
+        kept = [s for s in case.up.assigns_column(target, name) if fresh and names_in(s, column, dialect)]
+        if kept and _first(case, kept, case.up.assigns_column(table, column)):
             return f"{table}.{name}"
     for side in case.after_up.schema.tables():
         fresh = side not in before.tables() and side not in after.tables() and side != target
         if fresh and any(_takes(s, column, dialect) for s in copied_into(case, side, table)):
             return str(side)
     return ""
+
+
+def _first(case: Case, kept: Sequence[str], wrote: Sequence[str]) -> bool:
+    """Whether a value was kept before it was overwritten: afterwards the copy is one of the new value."""
+    order = list(case.up.statements)
+    return not wrote or (all(s in order for s in (kept[0], wrote[0])) and order.index(kept[0]) <= order.index(wrote[0]))
 
 
 def _takes(statement: str, column: str, dialect: str) -> bool:
@@ -287,11 +296,20 @@ def _copied(case: Case, table: TableRef, column: str) -> Iterator[Cause]:
 def _renamed(case: Case, table: TableRef, column: str) -> Iterator[Cause]:
     pairs = [(a, b) for t, a, b in case.trial.renames.columns if t == table]
     if pairs:
-        back = "; ".join(remedy.rename_column(table, b, a, case.trial.engine) for a, b in reversed(pairs))
+        back = "; ".join(remedy.rename_column(table, b, a, case.trial.engine) for a, b in _apart(pairs))
         yield Cause(
             f"up renames {listed(f'{a} to {b}' for a, b in pairs)}, and down does not take the renames back",
             f"In down, `{back}`.",
         )
+
+
+def _apart(pairs: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """Pairs to rename back, by way of other names where one takes the name of another."""
+    if not {a for a, _ in pairs} & {b for _, b in pairs}:
+        yield from reversed(pairs)
+        return
+    yield from ((f"{b}_moving", b) for _, b in pairs)
+    yield from ((a, f"{b}_moving") for a, b in pairs)
 
 
 _RARE = (_timed, _in_cascade, _by_trigger, _copied, _renamed, _relabelled)
