@@ -45,11 +45,20 @@ def found(rule: str, **changes: object) -> Finding:
 )
 def test_what_took_long(durations, cause):
     statements = tuple(Statement(sql=f"UPDATE t{i} SET a = 1", duration_ms=d) for i, d in enumerate(durations))
-    assert found("long-running", up=Step(duration_ms=2000.0, statements=statements)).causes == (cause,)
+    said = found("long-running", up=Step(duration_ms=2000.0, statements=statements), reup=Step(executed=False))
+    assert said.causes == (cause,)
+
+
+@pytest.mark.parametrize(("again", "said"), [(900.0, []), (1500.0, ["Up took 1.5 s"]), (3000.0, ["Up took 2.0 s"])])
+def test_of_two_ups_from_the_same_state_the_quicker_counts(again, said):
+    trial = replace(additive().trial, up=Step(duration_ms=2000.0), reup=Step(duration_ms=again))
+    case = Case(trial)
+    assert case.reup_ran and case.restored
+    assert [f.message.partition(" on a ")[0] for f in CHECKS["long-running"].run(case)] == said
 
 
 def test_nothing_is_said_of_statements_that_were_not_seen():
-    said = found("long-running", up=Step(duration_ms=2000.0, statements_observed=False))
+    said = found("long-running", up=Step(duration_ms=2000.0, statements_observed=False), reup=Step(executed=False))
     assert said.causes == ("cause not determined",)
 
 

@@ -13,8 +13,12 @@ LONG_MS, VERY_LONG_MS = 1_000.0, 60_000.0
 
 @check("long-running", Severity.MEDIUM)
 def long_running(case: Case) -> Found:
-    """Up or down takes long on the rows of the trial: MEDIUM from one second, HIGH from one minute."""
-    for phase, step in ((Phase.UP, case.trial.up), (Phase.DOWN, case.trial.down)):
+    """Up or down takes long on the rows of the trial: MEDIUM from one second, HIGH from one minute.
+
+    Where down restored everything, up ran twice from the same state, and the quicker run counts: what else the machine
+    was doing is not the migration's.
+    """
+    for phase, step in ((Phase.UP, _quicker(case)), (Phase.DOWN, case.trial.down)):
         if not step.executed or step.duration_ms < LONG_MS:
             continue
         slowest = _slowest(step)
@@ -31,6 +35,12 @@ def long_running(case: Case) -> Found:
             count=1,
         )
         return
+
+
+def _quicker(case: Case) -> Step:
+    """The first up, or the second where it did the same work over again in less time."""
+    up, again = case.trial.up, case.trial.reup
+    return again if case.reup_ran and case.restored and again.duration_ms < up.duration_ms else up
 
 
 def _slowest(step: Step) -> Statement | None:
