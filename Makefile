@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 export SEATRIAL_MYSQL_ROOT ?= $(CURDIR)/.cache/mysql
+export SEATRIAL_POSTGRESQL_17 ?= $(CURDIR)/.cache/postgresql-17
 export SEATRIAL_POSTGRESQL_18 ?= $(CURDIR)/.cache/postgresql-18
 
 .PHONY: demo test lint fast bench clean

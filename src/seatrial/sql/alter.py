@@ -41,6 +41,9 @@ def _add(cursor: Cursor, table: Name) -> Iterator[Effect]:
     explicit = cursor.accept("COLUMN")
     guarded = cursor.at("IF", "NOT", "EXISTS")
     cursor.if_exists()
+    if not explicit and (required := _not_null(cursor)):
+        yield Effect(verb=Verb.REDEFINE, table=table, column=required, states=frozenset({"nullable"}))
+        return
     if not explicit and is_rule(cursor):
         yield from _add_rule(cursor, table)
         return
@@ -48,6 +51,17 @@ def _add(cursor: Cursor, table: Name) -> Iterator[Effect]:
     for element in many:
         if (definition := column(element)) is not None:
             yield from _added(table, definition, guarded=guarded)
+
+
+def _not_null(cursor: Cursor) -> str:
+    """The column of ``[CONSTRAINT name] NOT NULL column`` (PostgreSQL 18 manual, ALTER TABLE), else nothing."""
+    start = cursor.index
+    if cursor.accept("CONSTRAINT"):
+        cursor.identifier()
+    found = cursor.identifier() if cursor.accept("NOT", "NULL") else ""
+    if not found:
+        cursor.index = start
+    return found
 
 
 def _added(table: Name, definition: ColumnDef, *, guarded: bool = False) -> Iterator[Effect]:

@@ -158,7 +158,7 @@ class Intent:
 
     def states_attribute(self, key: ObjectKey, attribute: str) -> bool:
         """Whether a statement says something about that attribute of a column or a table."""
-        if key.owner is not None and attribute == "inherited" and self._changes_parent(key.owner):
+        if key.owner is not None and attribute in _INHERITED and self._changes_parent(key.owner):
             return True
         if key.owner is None or key.kind not in ("table", "column"):
             return self.names_object(key) and not self._restates_without(key, attribute)
@@ -168,6 +168,8 @@ class Intent:
         columns = self._lineage.columns(key.owner, key.name, related=True)
         stated = {s for c in columns for s in c.states}
         if stated & said or (attribute == "identity_options" and self._names_sequence(key)):
+            return True
+        if said & _NOT_NULL and self._names_not_null(key):
             return True
         return attribute in ("type", "default") and self._renames_within(key, attribute)
 
@@ -185,6 +187,12 @@ class Intent:
         name = f"{key.table}_{key.name}_seq"
         effects = [e.effect for e in self._lineage.world.events if e.effect is not None]
         return any(e.kind == "sequence" and self._same(e.new, name) for e in effects)
+
+    def _names_not_null(self, key: ObjectKey) -> bool:
+        """PostgreSQL 18: DROP, VALIDATE, ALTER or RENAME CONSTRAINT of a column's NOT NULL."""
+        given = str(self._lineage.world.schema.get(key, {}).get("given_name") or "")
+        rules = [(e, e.effect.rule) for e in self._lineage.world.events if e.effect is not None]
+        return bool(given) and any(r is not None and r.name == given and self._is_on(e, key) for e, r in rules)
 
     def _changes_parent(self, table: TableRef) -> bool:
         """ATTACH, DETACH, INHERIT: what a table inherits is its own from then on, or the other way round."""
@@ -292,10 +300,12 @@ _FOLLOWS = {
     "generated_kind": ("generated",),
     "no_default": ("nullable",),
     "on_conflict": ("nullable",),
-    "not_null_validated": ("nullable",),
+    **dict.fromkeys(("not_null_validated", "not_null_inherited", "not_null_name", "not_null_comment"), ("nullable",)),
     "partitions": ("partition_key",),
     "row_format": ("engine",),  # each has a default of its own
 }
+_NOT_NULL = {"nullable", "not_null_name", "not_null_comment"}
+_INHERITED = ("inherited", "identity", "identity_options")  # a partition has its parent's identity (17, manual, 5.3)
 _RENAMED = ("renamed type", "renamed domain", "renamed sequence")
 
 

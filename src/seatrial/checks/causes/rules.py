@@ -44,7 +44,7 @@ def _parent(result: Integrity) -> str:
 
 def _declared_over(case: Case, table: TableRef, result: Integrity, phase: Phase) -> Iterator[Cause]:
     """The rule is new: it was declared without a look at the rows."""
-    before = {k.label for k in case.before.schema}
+    before = {k.label for k in case.before.schema if k.kind != "column" or not case.before.schema[k].get("nullable")}
     if result.object in before or result.object.startswith("relationship ") or result.inferred:
         return
     intent, _ = _step(case, phase)
