@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 import engine_fixture
-from missing import without
+from engine_fixture import without
 from server_fixtures import changed, differences  # noqa: F401 - handed on
 
 from seatrial.engines.postgresql import PostgresqlDatabase

@@ -11,10 +11,10 @@ import functools
 from collections.abc import Callable, Iterator
 
 import pytest
+from engine_fixture import Engine
 from pg_fixtures import started
 from test_corpus import CORPUS, RUN, strict
 
-from seatrial.config import ServerConfig
 from seatrial.servers.postgresql import PostgresqlServer
 
 pytestmark = pytest.mark.slow
@@ -54,4 +54,4 @@ def server_of(state_folder: str) -> Iterator[Callable[[int], PostgresqlServer]]:
 
 @pytest.mark.parametrize(("version", "case"), cases())
 def test_on_another_version(version, case, tmp_path, server_of):
-    strict(case, tmp_path, ServerConfig(url=server_of(version).url("postgres")))
+    strict(Engine("postgresql", server_of(version), tmp_path), case, tmp_path)

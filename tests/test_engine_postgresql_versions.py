@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from missing import without
+from engine_fixture import without
 from pg_fixtures import programs
 
 HERE = Path(__file__).parent

@@ -13,7 +13,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from missing import without
+from engine_fixture import without
 from test_sources_support import Sqlite, held, write
 
 from seatrial import sources
