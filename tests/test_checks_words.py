@@ -14,6 +14,7 @@ from seatrial.model import (
     ChangeGroup,
     Finding,
     ObjectKey,
+    Refusal,
     Row,
     Schema,
     Snapshot,
@@ -76,6 +77,19 @@ def test_where_a_down_stopped(error, words):
     half = Snapshot(moment="C", schema=Schema(dict(list(up.schema.items())[:-1])), tables=up.tables)
     said = found("half-applied", down=down, after_down=half, reup=Step(executed=False), after_reup=None)
     assert words in said.message
+
+
+REFUSED = StepError(message="no such table: runs", statement="UPDATE runs SET x = 1", about=Refusal.MISSING)
+UNREFLECTED = StepError(message="NoSuchTableError: runs", line=31)
+
+
+@pytest.mark.parametrize("error", [REFUSED, UNREFLECTED])
+def test_a_history_that_begins_on_tables_of_another_maker(error):
+    empty, some = (Snapshot(moment="A", schema=s, tables=()) for s in (Schema(), additive().trial.before.schema))
+    up = Step(error=error)
+    said = [found("up-failed", before=b, up=up, after_up=None) for b in (empty, some)]
+    assert ["made elsewhere" in s.causes[0] for s in said] == [True, False]
+    assert "in front" in said[0].recommendation
 
 
 W = TableRef("", "w")

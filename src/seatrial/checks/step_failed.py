@@ -39,7 +39,7 @@ def _failed(case: Case, rule: str, phase: Phase, step: Step) -> Finding:
         Severity.CRITICAL,
         phase,
         f"{phase.value.capitalize()} failed{what}: {shorten(error.message, 300)}{code}",
-        causes=_causes(error),
+        causes=[_ON_NOTHING] if _began_on_nothing(case, phase, error) else _causes(error),
         recommendation=_advice(phase, error),
         sql=error.statement,
         count=1,
@@ -54,6 +54,21 @@ _HAD_AGAINST = {
     Refusal.RELIED_ON: "other objects need what the statement drops or changes",
     Refusal.LOCK: "the statement did not get its lock in time",
 }
+
+
+# Alembic projects often make their first tables with create_all, and stamp the version (Alembic's cookbook, "Building
+# an Up to Date Database from Scratch"): their first revisions alter what no revision made.
+_ON_NOTHING = Cause(
+    "no migration before it made a table: what it needs is made elsewhere in this project (create_all, a dump), or not"
+    " at all",
+    "Put a migration in front that makes the tables which the project begins with.",
+)
+
+
+def _began_on_nothing(case: Case, phase: Phase, error: StepError) -> bool:
+    missing = error.about is Refusal.MISSING or error.message.startswith("NoSuchTableError:")
+    before = case.trial.before
+    return phase is Phase.UP and missing and before is not None and not before.schema.tables()
 
 
 def _causes(error: StepError) -> Iterator[Cause]:
