@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
+
 from seatrial.checks import Found, check
 from seatrial.checks.case import Case, Cause, Rows, finding, listed, n, narrow, shorten, which
 from seatrial.checks.causes.rows import added, removed
 from seatrial.checks.causes.values import changed_by_up
-from seatrial.model import NotVerified, Phase, Severity, TableDiff
+from seatrial.model import Change, Key, NotVerified, Phase, Severity, TableDiff
 
 
 @check("collateral-change", Severity.HIGH)
@@ -21,15 +24,17 @@ def collateral_change(case: Case) -> Found:
         return
     for diff in case.trial.up_changes:
         named = case.up.names_table(diff.table)
-        # Where a statement gives rows other keys, what stands under a key is another row's: no column changed.
+        # Where a statement gives rows other keys, what stands under a key may be another row's.
         moved = named and any(case.up.assigns_column(diff.table, c) for c in diff.key)
-        columns = [
-            c
-            for c in dict.fromkeys(c for g in diff.changed for c in g.columns)
-            if not (named and (moved or case.up.mentions_column(diff.table, c)))
-        ]
         rows = Rows(key=diff.key)
-        rows.add_changes(diff, columns)
+        if moved:
+            yield from _add_new_values(case, diff, rows)
+            columns = rows.columns
+        else:
+            changed = dict.fromkeys(c for g in diff.changed for c in g.columns)
+            columns = [c for c in changed if not (named and case.up.mentions_column(diff.table, c))]
+            rows.add_changes(diff, columns)
+        changed = rows.count
         if not named:
             rows.add_rows(diff.lost_count, diff.lost, diff.columns)
             rows.add_rows(
@@ -48,13 +53,43 @@ def collateral_change(case: Case) -> Found:
             "collateral-change",
             Severity.HIGH,
             Phase.UP,
-            _text(diff, rows, columns, named),
+            _text(diff, rows, columns, changed, named),
             table=diff.table,
             rows=rows,
             columns=columns,
             causes=_causes(case, diff, columns, named),
             recommendation=narrow(case, case.trial.up),
         )
+
+
+def _add_new_values(case: Case, diff: TableDiff, rows: Rows) -> Iterator[NotVerified]:
+    """Values that no row held before up, of columns that nothing mentions, in rows that may stand under other keys."""
+    columns = [c for c in diff.columns if not (c in diff.key or case.up.mentions_column(diff.table, c))]
+    if not columns or case.up.inserts_into(diff.table):
+        return
+    shown = sum(len(g.rows) for g in diff.changed) + len(diff.lost) + len(diff.added)
+    if shown < diff.changed_count + diff.lost_count + diff.added_count:
+        what = f"whether {listed(columns)} of {diff.table} changed, or only stand under other keys"
+        why = "its rows have other keys after up, and not all of them were kept"
+        yield NotVerified(what=what, why=why, rule="collateral-change")
+        return
+    touched: dict[Key, None] = {}
+    for column in columns:
+        old, new = _sides(diff, column)
+        fresh = Counter(new.values()) - Counter(old.values())
+        touched |= dict.fromkeys(key for key, value in new.items() if value in fresh)
+        rows.columns += [column] if fresh else []
+        rows.changes += [Change(key=k, column=column, old=None, new=v) for k, v in new.items() if v in fresh]
+    rows.keys |= touched.keys()
+    rows.count += len(touched)
+
+
+def _sides(diff: TableDiff, column: str) -> tuple[dict[Key, str | None], dict[Key, str | None]]:
+    """Key -> value of a column before and after, of the rows in which it is not the same."""
+    place, groups = diff.columns.index(column), [g for g in diff.changed if column in g.columns]
+    old = {r.key: r.old[g.columns.index(column)] for g in groups for r in g.rows}
+    new = {r.key: r.new[g.columns.index(column)] for g in groups for r in g.rows}
+    return old | {r.key: r.values[place] for r in diff.lost}, new | {r.key: r.values[place] for r in diff.added}
 
 
 def _causes(case: Case, diff: TableDiff, columns: list[str], named: bool) -> list[Cause]:
@@ -66,14 +101,13 @@ def _causes(case: Case, diff: TableDiff, columns: list[str], named: bool) -> lis
     return [*found, *changed_by_up(case, diff.table, columns)]
 
 
-def _text(diff: TableDiff, rows: Rows, columns: list[str], named: bool) -> str:
+def _text(diff: TableDiff, rows: Rows, columns: list[str], changed: int, named: bool) -> str:
     parts = []
     if not named and diff.lost_count:
         parts.append(f"removed {n(diff.lost_count, 'row')}")
     if not named and diff.added_count:
         parts.append(f"added {n(diff.added_count, 'row')}")
     if columns:
-        changed = sum(g.count for g in diff.changed if set(g.columns) & set(columns))
         parts.append(f"changed {listed(columns)} in {n(changed, 'row')}")
     missing = "no statement names that table" if not named else "no statement mentions what changed"
     return f"Up {listed(parts)} of {diff.table}{which(rows)}, although {missing}."
