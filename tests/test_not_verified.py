@@ -196,3 +196,19 @@ def test_a_table_that_an_earlier_migration_emptied(tmp_path):
     found = trial_fixtures.tested(project(tmp_path, steps)).not_verified
     assert [(d.what, d.migration[:4]) for d in found] == [("rows of users", "0003")]
     assert found[0].why == "it is empty when this migration is tried"
+
+
+def test_an_up_that_fails_on_no_row_too_is_told_with_that_error(tmp_path):
+    """Found: Optuna's v2.4.0.a on MariaDB was said to refuse a made-up NULL; it fails in an empty database as well."""
+    up = "CREATE TABLE copied (name TEXT NOT NULL); INSERT INTO copied SELECT NULL FROM users; DROP TABLE nowhere;"
+    report = trial_fixtures.tested(project(tmp_path, [(USERS, "DROP TABLE users;"), (up, "DROP TABLE copied;")]))
+    (finding,) = [f for f in report.migrations[1].findings if f.rule == "up-failed"]
+    assert "no such table: nowhere" in finding.message
+    assert "NOT NULL constraint failed: copied.name" in doubts(report)["stored rows under this migration"]
+
+
+def test_an_up_that_refuses_every_row_is_told_with_its_own_error(tmp_path):
+    up = "CREATE TABLE copied (name TEXT NOT NULL); INSERT INTO copied SELECT NULL FROM users;"
+    report = trial_fixtures.tested(project(tmp_path, [(USERS, "DROP TABLE users;"), (up, "DROP TABLE copied;")]))
+    (finding,) = [f for f in report.migrations[1].findings if f.rule == "up-failed"]
+    assert "NOT NULL constraint failed: copied.name" in finding.message

@@ -34,7 +34,7 @@ def collateral_change(case: Case) -> Found:
             changed = dict.fromkeys(c for g in diff.changed for c in g.columns)
             columns = [c for c in changed if not (named and case.up.mentions_column(diff.table, c))]
             rows.add_changes(diff, columns)
-        changed = rows.count
+        touched = rows.count
         if not named:
             rows.add_rows(diff.lost_count, diff.lost, diff.columns)
             rows.add_rows(
@@ -53,7 +53,7 @@ def collateral_change(case: Case) -> Found:
             "collateral-change",
             Severity.HIGH,
             Phase.UP,
-            _text(diff, rows, columns, changed, named),
+            _text(diff, rows, columns, touched, named),
             table=diff.table,
             rows=rows,
             columns=columns,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from seatrial.config import Config
 from seatrial.errors import SeedError
-from seatrial.model import ErrorKind, Migration, NotVerified, Schema, Snapshot, Step, TableRef
+from seatrial.model import ErrorKind, Migration, NotVerified, Schema, Snapshot, Step, StepError, TableRef
 from seatrial.plan import Planned
 from seatrial.seeds.generate import FillResult, topup, undo
 from seatrial.seeds.load import BOOKKEEPING, UNFIT, load
@@ -221,8 +221,11 @@ class Rows:
         for index in [i for i in self.stand.held if i < step.index]:
             self.stand.drop(index)
 
-    def ahead(self, step: Planned, applied: Sequence[Planned]) -> Ahead | None:
-        """What this step asks of rows, where none stand in its way; None where it fails there too; or Disturbed."""
+    def ahead(self, step: Planned, applied: Sequence[Planned]) -> Ahead | StepError | None:
+        """What this step asks of rows, where none stand in its way; or how it fails there; or Disturbed.
+
+        None where an earlier one already fails without rows.
+        """
         sent: tuple[str, ...] = ()
         with self.stand.empty() as (database, runner):
             for earlier in (*applied, step):
@@ -230,7 +233,7 @@ class Rows:
                 if done.error and (found := disturbed(database, done.error)):
                     raise found
                 if done.error:
-                    return None
+                    return done.error if earlier is step else None
                 sent = tuple(s.sql for s in done.statements)
             return Ahead(schema=database.inspect(), statements=sent)
 

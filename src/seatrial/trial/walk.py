@@ -19,6 +19,7 @@ from seatrial.model import (
     Snapshot,
     Source,
     Step,
+    StepError,
     Trial,
 )
 from seatrial.plan import Plan, Planned
@@ -425,6 +426,8 @@ class Leg:
         ahead = persist(lambda _: self.rows.ahead(step, self._applied))
         if ahead is None or failed.before is None or failed.up.error is None:
             return failed, now
+        if isinstance(ahead, StepError):
+            return self._without_rows(step, failed, now, ahead)
         schema = failed.before.schema
         for asked in (dataclasses.replace(ahead, statements=()), ahead):
             failed, now = self._fitting(step, failed, now, asked)
@@ -437,6 +440,21 @@ class Leg:
             if not failed.up.error:
                 why = "the migration's own code does not understand rows that Seatrial makes up; give rows with [seed]"
                 self._doubt(step, why)
+        return failed, now
+
+    def _without_rows(self, step: Planned, failed: Trial, now: Snapshot, bare: StepError) -> tuple[Trial, Snapshot]:
+        """Up fails whatever rows there are: that is what there is to tell, and not what it has against made-up ones."""
+        assert failed.before is not None and failed.up.error is not None
+        first = failed.up.error
+        same = (first.code, first.statement or first.message) == (bare.code, bare.statement or bare.message)
+        if same or not self.rows.made:
+            return failed, now
+        schema = failed.before.schema
+        self._back(step)
+        failed, now = self._once_more(
+            step, failed, self.retrier.persist(step.migration.id, lambda _: self.rows.empty(schema))
+        )
+        self._doubt(step, f"up fails without any row, and before that on made-up rows: {first.message}")
         return failed, now
 
     def _fitting(self, step: Planned, failed: Trial, now: Snapshot, ahead: Ahead) -> tuple[Trial, Snapshot]:
