@@ -76,8 +76,10 @@ def _causes(error: StepError) -> Iterator[Cause]:
     against it."""
     if error.about is not None:
         yield Cause(_HAD_AGAINST[error.about])
-    elif error.code or error.statement:
+    elif error.code:
         yield Cause("the database refused the statement for a reason of its own, which its message tells")
+    elif error.statement:
+        yield Cause("the statement was taken, and what it began did not come to its end")
     elif error.message:
         yield Cause("the migration's own code raised an error")
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from seatrial.engines._mysql_link import Dial, code_and_message, error_kind, is_driver_error
+from seatrial.engines._mysql_xa import prepared, taken_back
 from seatrial.errors import DatabaseError, SeatrialError
 from seatrial.model import (
     ErrorKind,
@@ -59,7 +60,7 @@ class StepRunner:
         started = time.perf_counter()
         done: list[Statement] = []
         self._seen = []
-        error = self._run(script, done)
+        error = self._without_prepared(self._run(script, done), done)
         return Step(
             duration_ms=_since(started),
             statements=tuple(done),
@@ -98,6 +99,20 @@ class StepRunner:
         finally:
             with suppress(Exception):  # a connection that the migration killed cannot be closed either
                 raw.close()
+
+    def _without_prepared(self, error: StepError | None, done: Sequence[Statement]) -> StepError | None:
+        """Nothing that the step left prepared stays; that it did is an error where there is none yet."""
+        texts = [s.sql for s in done if s.sql[:2].upper() == "XA"]
+        ended = [sql for sql in texts if _ends_xa(sql, self._dialect)]
+        names = [n for n in prepared(texts, self._dialect) if not any(n in sql for sql in ended)]
+        left = taken_back(self._dial, self._database, names)
+        if not left:
+            return error
+        said = f"the XA transaction {left[0]} stays prepared: nothing of it is applied, and it keeps its locks until"
+        said += " somebody commits it or rolls it back"
+        if error is not None:
+            return replace(error, message=f"{error.message}; {said}")
+        return StepError(message=said, statement=f"XA PREPARE {left[0]}")
 
     def statements(self, script: Script) -> list[SourceStatement]:
         return split(script.text, self._dialect)
@@ -236,6 +251,10 @@ class _Session:
             if not is_driver_error(error):
                 raise
             return ""
+
+
+def _ends_xa(sql: str, dialect: str) -> bool:
+    return [t.word for t in code(sql, dialect)[:2]] in (["XA", "COMMIT"], ["XA", "ROLLBACK"])
 
 
 def observed(seen: Sequence[Observation]) -> Observed:
