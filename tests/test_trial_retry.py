@@ -1,124 +1,280 @@
-"""Disturbances on SQLite, attempts that disagree, and what the retrying itself promises."""
+"""Runs that something outside disturbs, on every engine: they are carried out all the same, and verdicts stay."""
 
 from __future__ import annotations
 
-import sqlite3
-from dataclasses import dataclass, replace
-from pathlib import Path
+import json
+from collections.abc import Callable
+from typing import Any
 
 import pytest
-from retry_fixtures import GOOD, LOSS, disturbed, rules, strategies
+from retry_fixtures import BASE, GOOD, LOSS, LOST, SEED, SERVED, disturbed, lost, outside, rules, strategies
+from test_sources_alembic import project as alembic_project
+from test_sources_alembic import revision, table
 
-from seatrial.checks.case import Case
-from seatrial.checks.flaky import flaky
+from seatrial import app, config
 from seatrial.config import ServerConfig
 from seatrial.errors import ServerError
-from seatrial.model import Finding, Report, Status, StepError, Trial
+from seatrial.model import Report, Status
 from seatrial.reporters import render
 from seatrial.trial.rows import Rows
-from seatrial.trial.stand import Stand
+from seatrial.trial.stand import Stand, Steps
 
+__all__ = ["outside"]
 SQLITE = ServerConfig(engine="sqlite")
+FROM_NOTHING = ("Applied 1 migration again (no checkpoint was kept)", "Reloaded seed data from seed.sql")
+BY_COPY = "Copied schema and rows back from the checkpoint"
+STAYS = "The migration was carried out; what was found in it stays: no verdict on data is retried"
 
 
-def lock(watched: list[sqlite3.Connection], scratch: Path) -> None:
-    """Lock the newest database of ours, as another program would."""
-    path = max(scratch.glob("seatrial-*/*/seatrial_*.sqlite3"), key=lambda p: p.stat().st_mtime)
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    connection.execute("BEGIN EXCLUSIVE")
-    watched.append(connection)
+def summary(report: Report) -> list[str]:
+    """The lines of the report's Auto-Retry Summary, without blank ones."""
+    text = render(report, "markdown").partition("## Auto-Retry Summary\n")[2].partition("\n---\n")[0]
+    return [line.strip() for line in text.splitlines() if line]
 
 
-def test_sqlite_file_locked_once(tmp_path, monkeypatch):
-    """The lock goes with the file that is put aside."""
-    scratch = tmp_path / "scratch"
-    scratch.mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(scratch))
-    held: list[sqlite3.Connection] = []
-    when = {("0002", "down"): lambda: lock(held, scratch)}
-    report = disturbed(tmp_path, [LOSS], SQLITE, when)
-    assert held
-    assert "values-lost" in rules(report)
-    assert strategies(report)[0][0] == "re-run-migration"
-    assert strategies(report)[-1][1]
-    assert "locked" in report.retries[0].reason
-    assert not list(scratch.glob("seatrial-*"))
+def told(report: Report) -> list[str]:
+    """The same of a report whose other formats say it too."""
+    found = json.loads(render(report, "json"))["retries"]
+    keys = ("strategy", "migration", "attempt", "succeeded", "reason", "pause_s")
+    assert [tuple(r[k] for k in keys) for r in found] == [tuple(getattr(r, k) for k in keys) for r in report.retries]
+    assert [tuple(r["actions"]) for r in found] == [r.actions for r in report.retries]
+    shown = " ".join(render(report, "terminal").split())
+    for retry in report.retries:
+        outcome = "succeeded" if retry.succeeded else "failed"
+        assert f"{retry.migration}: {retry.strategy} {outcome} (attempt {retry.attempt}" in shown
+        assert all(" ".join(action.split()) in shown for action in retry.actions[:5])
+    return summary(report)
 
 
-def test_that_retrying_is_switched_off_is_said(tmp_path, monkeypatch):
-    """Found: "trying again would not help", of a lock."""
-    scratch = tmp_path / "scratch"
-    scratch.mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(scratch))
-    held: list[sqlite3.Connection] = []
-    when = {("0002", "down"): lambda: lock(held, scratch)}
-    report = disturbed(tmp_path, [LOSS], SQLITE, when, settings="attempts = 0\n")
-    assert (report.status, report.retries) == (Status.ERROR, ())
-    assert "No auto-retry used - it is switched off ([retry] attempts = 0)" in render(report, "markdown")
+# --- each strategy ---
 
 
-def found(trial: Trial) -> list[Finding]:
-    return [f for f in flaky(Case(trial)) if isinstance(f, Finding)]
+def test_a_lock_held_once(outside):
+    report = outside.run([LOSS], {("0002", "up"): outside.lock})
+    assert outside.holders
+    assert strategies(report) == [("re-run-migration", True)]
+    assert (report.status, rules(report), lost(report)) == (Status.FAILED, ["values-lost"], LOST)
+    (retry,) = report.retries
+    assert "lock" in retry.reason.lower()
+    assert told(report) == [
+        "**Retry Attempts**: 1",
+        "**Strategies Used**:",
+        "1. `re-run-migration`: ✅ Succeeded (attempt 1)",
+        f"- Migration `0002`: {retry.reason}",
+        "- Waited 0.05 s",
+        "- Restored the test database to its state before the migration",
+        *(f"- {words}" for words in FROM_NOTHING),
+        "- Re-ran the migration",
+        f"- {STAYS}",
+        "**Final Status**: FAILED (after 1 retry)",
+    ]
 
 
-def tried(folder: Path, up: str, down: str = "SELECT 1;") -> Trial:
-    report: Report = disturbed(folder, [(up, down)], SQLITE, {})
-    return report.migrations[-1].trial
+def test_a_lock_held_every_time(outside):
+    report = outside.run([LOSS], {("0002", "up"): outside.lock}, always=True)
+    assert (report.status, report.exit_code) == (Status.ERROR, 2)
+    assert strategies(report) == [("re-run-migration", False), ("reset-test-db", False), ("reset-test-db", False)]
+    assert [r.pause_s for r in report.retries] == [0.05, 0.1, 0.15]
+    assert "tried again 3 times" in report.migrations[-1].trial.error
+    assert told(report)[-1] == "**Final Status**: ERROR (after 3 retries)"
 
 
-def test_attempts_that_agree_are_not_flaky(tmp_path):
-    trial = tried(tmp_path, *LOSS)
-    assert found(replace(trial, earlier=(replace(trial, error="the connection was lost"),))) == []
+@pytest.mark.engines("mariadb", "mysql")
+def test_a_row_locked_once(outside):
+    report = outside.run([("UPDATE t SET a = 'new';", "UPDATE t SET a = 'old';")], {("0002", "up"): outside.lock})
+    assert strategies(report) == [("re-run-migration", True)]
+    assert "Lock wait timeout" in report.retries[0].reason
+    assert rules(report) == ["values-lost"]
 
 
-def test_random_values_are_not_flaky(tmp_path):
-    draws = "UPDATE t SET b = hex(randomblob(4));"
-    one, other = (
-        tried(tmp_path / n, draws, "UPDATE t SET b = CASE id WHEN 1 THEN 'x' WHEN 2 THEN 'y' END;") for n in "ab"
+@pytest.mark.engines(*SERVED)
+def test_a_connection_killed_during_up(outside):
+    """What the first attempt had committed by then is gone: the second begins where the first did."""
+    up, down = f"CREATE TABLE half (id INT); {outside.pause} {LOSS[0]}", f"{LOSS[1]} DROP TABLE half;"
+    report = outside.run([(f"--free\n{up}", f"--free\n{down}")], {("0002", "up"): outside.in_the_middle()})
+    assert strategies(report) == [("reset-test-db", True)]
+    assert (report.status, report.exit_code) == (Status.FAILED, 1)
+    assert (rules(report), lost(report)) == (["values-lost"], LOST)
+    assert told(report)[2:] == [
+        "1. `reset-test-db`: ✅ Succeeded (attempt 1)",
+        f"- Migration `0002`: {report.retries[0].reason}",
+        "- Waited 0.05 s",
+        "- Dropped and recreated test database",
+        *(f"- {words}" for words in FROM_NOTHING),
+        f"- {STAYS}",
+        "**Final Status**: FAILED (after 1 retry)",
+    ]
+
+
+@pytest.fixture
+def ups(monkeypatch) -> list[str]:
+    """The migrations that were brought up, in their order."""
+    found: list[str] = []
+    plain = Steps.up
+    monkeypatch.setattr(Steps, "up", lambda steps, m: (found.append(m.id), plain(steps, m))[1])
+    return found
+
+
+def strike(outside, times: int = 1) -> Callable[[], object]:
+    """What makes a run begin with another database: a killed session; on SQLite locks, one after the other."""
+    if outside.name == "sqlite":
+        return outside.lock
+    left = [outside.kill] * times
+    return lambda: left.pop()() if left else None
+
+
+@pytest.mark.parametrize("step", ["down", "up again"])
+def test_a_reset_copies_the_checkpoint_where_one_stands(outside, ups, step):
+    """Nothing before the migration is run again, and the moments that the chain needs are still there."""
+    both = [GOOD, LOSS, ("ALTER TABLE t ADD COLUMN d INT;", "ALTER TABLE t DROP COLUMN d;")]
+    always = outside.name == "sqlite"
+    left = [outside.lock] * 2
+    act = (lambda: left.pop()() if left else None) if always else strike(outside)
+    report = outside.run(both, {("0003", step): act}, only=(), always=True)
+    first = [("re-run-migration", False)] if always else []
+    assert strategies(report) == [*first, ("reset-test-db", True)]
+    assert report.retries[-1].actions == ("Dropped and recreated test database", BY_COPY)
+    assert ups.count("0001") == 3  # its own trial with made-up rows, and applied once on the seed's database
+    assert ups.count("0002") == 2
+    assert [m.status for m in report.migrations[1:]] == [Status.PASSED, Status.FAILED, Status.PASSED]
+    assert (rules(report, "0003"), lost(report)) == (["values-lost"], LOST)
+    assert not [n for n in report.not_verified if "chain" in n.what]
+    assert f"- {BY_COPY}" in told(report)
+
+
+def test_a_loss_stays_through_all_three_strategies(outside):
+    """A seed with a missing parent, a lock held by another session, and a connection killed in the attempt after it."""
+    users = "CREATE TABLE users (id INT PRIMARY KEY, email VARCHAR(20) NOT NULL);"
+    orders = "CREATE TABLE t (id INT PRIMARY KEY, b VARCHAR(20), u INT NOT NULL, FOREIGN KEY (u) REFERENCES users (id));"
+    seed = "INSERT INTO users VALUES (10, 'a@x');\nINSERT INTO t VALUES (1, 'x', 10), (2, 'y', 99), (3, NULL, 10);\n"
+    if outside.name == "sqlite":
+        seed = f"PRAGMA foreign_keys = ON;\n{seed}"
+    again = outside.lock if outside.name == "sqlite" else outside.kill
+    report = outside.run(
+        [LOSS],
+        {("0002", "up"): outside.lock, ("0002", "down"): again},
+        base=(users + orders, "DROP TABLE t; DROP TABLE users;"),
+        seed=seed,
     )
-    assert [d.changed[0].rows for d in one.up_changes] != [d.changed[0].rows for d in other.up_changes]
-    assert found(replace(one, earlier=(replace(other, error="lost"),))) == []
+    assert strategies(report) == [("fix-seed-data", True), ("re-run-migration", False), ("reset-test-db", True)]
+    assert (report.status, report.exit_code, report.summary.data_corruption) == (Status.FAILED, 1, True)
+    assert (rules(report), lost(report)) == (["values-lost"], LOST)
+    lines = told(report)
+    assert [line for line in lines if line[0].isdigit()] == [
+        "1. `fix-seed-data`: ✅ Succeeded (attempt 1)",
+        "2. `re-run-migration`: ❌ Failed (attempt 1)",
+        "3. `reset-test-db`: ✅ Succeeded (attempt 2)",
+    ]
+    assert "- t 2: its missing parent in users was made (id = 99)" in lines
+    assert lines[-1] == "**Final Status**: FAILED (after 3 retries)"
 
 
-def test_other_values_rows_and_objects_are_flaky(tmp_path):
-    back = "UPDATE t SET b = CASE id WHEN 1 THEN 'x' WHEN 2 THEN 'y' END;"
-    was = replace(tried(tmp_path / "a", "UPDATE t SET b = 'one';", back), error="lost")
-    now = tried(tmp_path / "b", "UPDATE t SET b = 'two';", back)
-    (values,) = found(replace(now, earlier=(was,)))
-    assert "it had written other values to t.b" in values.message
-    rows = found(replace(tried(tmp_path / "c", "DELETE FROM t WHERE id = 1;"), earlier=(was,)))
-    assert any("removed 0 rows of t; this time 1" in f.message for f in rows)
-    (objects,) = found(replace(tried(tmp_path / "d", *GOOD), earlier=(was,)))
-    assert "column t.c" in objects.message
+# --- at other moments ---
 
 
-def test_a_step_that_worked_and_then_fails_is_flaky(tmp_path):
-    was = replace(tried(tmp_path / "a", *GOOD), error="lost")
-    now = tried(tmp_path / "b", "ALTER TABLE nowhere ADD COLUMN c INT;")
-    (finding,) = found(replace(now, earlier=(was,)))
-    assert "had ended without an error; this time it failed" in finding.message
-    (again,) = found(replace(was, error="", faltered=(StepError(message="boom"),)))
-    assert "failed once when it was applied again" in again.message
+@pytest.mark.engines(*SERVED)
+@pytest.mark.parametrize("step", ["down", "up again"])
+def test_sessions_killed_while_we_read(outside, step):
+    report = outside.run([LOSS], {("0002", step): outside.kill})
+    assert strategies(report) == [("reset-test-db", True)]
+    assert (report.status, rules(report)) == (Status.FAILED, ["values-lost"])
+
+
+@pytest.mark.engines(*SERVED)
+def test_killed_while_the_seed_is_loaded(outside):
+    first, second = SEED.split("), (2")
+    seed = f"{first});\n{outside.pause}\nINSERT INTO t VALUES (2{second}\n"
+    outside.in_the_middle()()
+    report = outside.run([LOSS], seed=seed)
+    assert strategies(report) == [("reset-test-db", True)]
+    assert (lost(report), report.trace.repaired_seed) == (LOST, "")
+
+
+@pytest.mark.engines("postgresql")
+def test_killed_where_an_up_is_tried_without_rows(outside):
+    """Found: it counted as a refusal there too, and what only made-up rows break was up-failed."""
+    up = (
+        "SELECT CASE WHEN count(*) = 0 THEN pg_sleep(1.4) END FROM t;\n"
+        "ALTER TABLE t ADD CONSTRAINT short CHECK (a ~ '^[ab]$');"
+    )
+    outside.words = "pg_sleep(1.4)"
+    begin = outside.in_the_middle()
+    report = outside.run([(up, "ALTER TABLE t DROP CONSTRAINT short;")], {("0002", "up"): begin}, seed=None)
+    assert ("reset-test-db", True) in strategies(report)
+    assert (report.status, rules(report)) == (Status.PASSED, [])
+
+
+@pytest.mark.engines(*SERVED)
+def test_killed_while_rows_are_written_as_an_application_would(outside):
+    """Found: "[lived_in] could not be run", and no second try."""
+    (outside.folder / "writes.sql").write_text(f"{outside.pause}\nINSERT INTO t (id, a) VALUES (900, 'new');\n")
+    begin = outside.in_the_middle()
+    report = outside.run([GOOD], {("0002", "lived-in"): begin}, settings='[lived_in]\npath = "writes.sql"\n')
+    assert strategies(report) == [("reset-test-db", True)]
+    assert report.migrations[-1].trial.lived_in.written[0].added_count == 1
+    assert not [n for n in report.not_verified if "could not be run" in n.why]
+
+
+@pytest.mark.engines("postgresql", "mysql")
+def test_a_connection_killed_under_alembic(outside):
+    """The project's own Python loses its connection: told by no code, and the same to us."""
+    up = f'op.execute("{outside.pause}"); op.drop_column("t", "x")'
+    back = "op.add_column('t', sa.Column('x', sa.Text))"
+    place = alembic_project(outside.folder, revision("a", **table("t")), revision("b", "a", up=up, downgrade=back))
+    (place / "seatrial.toml").write_text("[retry]\npauses = [0.05]\n")
+    outside.in_the_middle()()
+    report = app.run(config.load(place).replace(server=outside.server, only=("b",)))
+    assert strategies(report) == [("reset-test-db", True)]
+    assert rules(report, "b") == ["values-lost"]
+
+
+# --- the migration's own doing, and what is not tried again ---
+
+TIMEOUTS = {
+    "postgresql": "SET statement_timeout = '100ms'; SELECT pg_sleep(1);",
+    "mysql": "SET max_execution_time = 100; SELECT COUNT(*) FROM t a, t b, t c, t d, t e, t f, t g, t h, t i, t j, t k,"
+    " t l, t m, t n, t o, t p, t q;",
+    "mariadb": "SET max_statement_time = 0.1; SELECT SLEEP(1);",
+}
+
+
+@pytest.mark.engines(*SERVED)
+def test_its_own_timeout_is_the_migrations_fault(outside):
+    """MariaDB does not show who holds a metadata lock: only where nobody else is there at all, nobody else did it."""
+    server = ServerConfig(engine="mariadb") if outside.name == "mariadb" else outside.server
+    report = disturbed(outside.folder, [(TIMEOUTS[outside.name], "SELECT 1;")], server)
+    assert (report.exit_code, rules(report)) == (1, ["up-failed"])
+    assert strategies(report) == [("re-run-migration", True)]
+
+
+def test_that_retrying_is_switched_off_is_said(outside):
+    """Found: "trying again would not help", of a lock."""
+    off = f"attempts = 0\n{outside.waits}"
+    report = outside.run([LOSS], {("0002", "up"): outside.lock}, settings=off)
+    assert (report.status, report.retries) == (Status.ERROR, ())
+    assert told(report) == ["No auto-retry used - it is switched off ([retry] attempts = 0)"]
 
 
 def test_no_retry_is_said_only_where_there_was_none(tmp_path):
-    report = disturbed(tmp_path, [GOOD], SQLITE, {})
+    report = disturbed(tmp_path, [GOOD], SQLITE)
     assert report.status is Status.PASSED
-    assert "No auto-retry needed - all integrity checks passed on first attempt" in render(report, "markdown")
+    assert told(report) == ["No auto-retry needed - all integrity checks passed on first attempt"]
 
 
 def test_a_migration_that_drops_the_version_table_is_told_by_its_name(tmp_path):
-    free = ("--free\nDROP TABLE schema_migrations;", "SELECT 1;")
-    report = disturbed(tmp_path, [free], SQLITE, {})
+    report = disturbed(tmp_path, [("--free\nDROP TABLE schema_migrations;", "SELECT 1;")], SQLITE)
     assert rules(report) == ["up-failed"]
     assert "schema_migrations" in report.migrations[-1].findings[0].message
 
 
-@dataclass
+# --- a server that is lost again and again ---
+
+
 class Lost:
     """Something that a lost server breaks off, as often as ``times`` says."""
 
-    times: int
+    def __init__(self, times: int) -> None:
+        self.times = times
 
     def __call__(self) -> None:
         self.times -= 1
@@ -126,20 +282,38 @@ class Lost:
             raise ServerError("the server went away")
 
 
-def test_a_server_lost_in_the_down_and_again_when_the_database_is_brought_back(tmp_path):
+BAD = ("ALTER TABLE t ADD COLUMN c INT;", "DROP TABLE nowhere;")
+
+
+def test_a_server_lost_in_the_down_and_again_when_the_database_is_brought_back(tmp_path, monkeypatch):
     """Found: the next run had no checkpoint to go back to, and went there when down failed (KeyError)."""
-    down = Lost(2)
-    when = {("0002", "down"): down}
-    bad = ("ALTER TABLE t ADD COLUMN c INT;", "DROP TABLE nowhere;")
-    replayed = Stand._up_again
-    again = Lost(1)
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Stand, "_up_again", lambda stand, migration: (again(), replayed(stand, migration)))
-        report = disturbed(tmp_path, [bad, GOOD], SQLITE, when, always=True, only=("0002", "0003"))
+    down, again, replayed = Lost(2), Lost(1), Stand._up_again
+    monkeypatch.setattr(Stand, "_up_again", lambda stand, migration: (again(), replayed(stand, migration)))
+    report = disturbed(tmp_path, [BAD, GOOD], SQLITE, {("0002", "down"): down}, always=True, only=("0002", "0003"))
     assert max(down.times, again.times) < 0
     assert rules(report) == ["down-failed"]
     assert report.migrations[-1].trial.up.executed
     assert strategies(report)[-1][1]
+
+
+def test_a_copy_that_cannot_be_brought_back_is_not_tried_again(outside, monkeypatch):
+    """The next attempt runs everything again."""
+    database: Any = []
+    monkeypatch.setattr(Stand, "keep", lambda stand, plain=Stand.keep: (plain(stand), database.append(stand.database)))
+    gone, lost_down = Lost(1), Lost(1)
+
+    def down() -> None:
+        plain = database[-1].reset
+        monkeypatch.setattr(database[-1], "reset", lambda copy: (gone(), plain(copy))[1], raising=False)
+        lost_down()
+
+    report = outside.run([LOSS, GOOD], {("0002", "down"): down}, only=("0002", "0003"))
+    assert strategies(report) == [("reset-test-db", False), ("reset-test-db", True)]
+    assert [r.actions for r in report.retries] == [
+        ("The test database could not be brought back", "Disturbed again: the server went away"),
+        ("Dropped and recreated test database", *FROM_NOTHING),
+    ]
+    assert rules(report) == ["values-lost"]
 
 
 REFUSES_ROWS = (
@@ -154,7 +328,7 @@ def test_a_server_lost_while_rows_are_taken_out(tmp_path, monkeypatch, times, st
     """Found: the run ended without a report. What comes after is tried only where this migration is applied."""
     lost, taken_out = Lost(times), Rows.take_out
     monkeypatch.setattr(Rows, "take_out", lambda rows, *found: (lost(), taken_out(rows, *found))[1])
-    report = disturbed(tmp_path, [REFUSES_ROWS, NEEDS_IT], SQLITE, {}, seed=None, only=("0002", "0003"))
+    report = disturbed(tmp_path, [REFUSES_ROWS, NEEDS_IT], SQLITE, seed=None, only=("0002", "0003"))
     assert lost.times < times
     assert rules(report) == ["up-failed"]
     assert rules(report, "0003") == []
