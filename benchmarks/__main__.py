@@ -3,6 +3,7 @@
     tables      snapshots, proofs and comparisons of one big table, against a reference read beside them
     alembic100  100 small Alembic migrations: a whole run beside plain Alembic, pytest-mrt and pytest-alembic
     many_tables a migration of one small table among 50 that hold ten million rows
+    going_back  a database brought back from its checkpoint, beside making it anew, and beside MySQL's CLONE
     corpus      the score on tests/corpus
 
 Nothing is asserted: a machine under load gives other seconds; the ratios are of one run.
@@ -13,9 +14,15 @@ from __future__ import annotations
 import argparse
 import datetime
 
-from benchmarks import alembic100, common, corpus, many_tables, tables
+from benchmarks import alembic100, common, corpus, going_back, many_tables, tables
 
-ALL = {"tables": tables.main, "alembic100": alembic100.main, "many_tables": many_tables.main, "corpus": corpus.main}
+ALL = {
+    "tables": tables.main,
+    "alembic100": alembic100.main,
+    "many_tables": many_tables.main,
+    "going_back": going_back.main,
+    "corpus": corpus.main,
+}
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from engine_fixture import ENGINES, MYSQLS, Engine, Servers
 from hypothesis import settings
+from retry_fixtures import outside
 from trial_fixtures import Outcome
 
 settings.register_profile("calm", deadline=None)  # timings are never asserted, by hypothesis neither
@@ -26,6 +27,8 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # A shell starts what it puts in the background with SIGINT ignored, and the runs that are interrupted would inherit it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+__all__ = ["outside"]
 
 SERVED = {"servers", "pg_server"}  # fixtures that need a server of whoever asks for them
 

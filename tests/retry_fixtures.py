@@ -223,6 +223,9 @@ class OnMysql(Outside):
                 self.holders[-1].cursor().execute("SELECT * FROM t WHERE id = 1 FOR UPDATE")
 
 
+KINDS = {"postgresql": OnPostgresql, "mariadb": OnMysql, "mysql": OnMysql}
+
+
 @pytest.fixture
 def outside(engine: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Outside]:
     """Somebody else, on each engine in turn; nothing of ours is there after the test that was not before."""
@@ -232,7 +235,7 @@ def outside(engine: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
         monkeypatch.setattr("tempfile.tempdir", str(scratch))
         found: Outside = OnSqlite(engine, tmp_path, scratch)
     else:
-        found = (OnPostgresql if engine.name == "postgresql" else OnMysql)(engine, tmp_path)
+        found = KINDS[engine.name](engine, tmp_path)
     before = found.databases()
     yield found
     found.close()
@@ -321,4 +324,4 @@ def somebody_at(name: str, running: process.Running, server: ServerConfig, folde
 
     found = Engine()
     found.name, found.server = name, OnServer(name, target_of(name, running))  # type: ignore[attr-defined]
-    return (OnPostgresql if name == "postgresql" else OnMysql)(found, folder)
+    return KINDS[name](found, folder)

@@ -6,7 +6,7 @@ import datetime
 from dataclasses import replace
 from pathlib import Path
 
-from retry_fixtures import GOOD, LOSS, disturbed, outside, rules, strategies
+from retry_fixtures import GOOD, LOSS, disturbed, rules, strategies
 
 from seatrial import config
 from seatrial.checks.case import Case
@@ -16,7 +16,6 @@ from seatrial.config import ServerConfig
 from seatrial.judge import judge
 from seatrial.model import Finding, Report, Severity, StepError, Trial
 
-__all__ = ["outside"]
 SQLITE = ServerConfig(engine="sqlite")
 NUMBER = {  # of the database, which the second attempt has another one of
     "postgresql": "substring(current_database() from '[0-9]+$')::int",
@@ -83,5 +82,3 @@ def test_a_step_that_worked_and_then_fails_is_flaky(tmp_path):
     assert "had ended without an error; this time it failed" in finding.message
     (again,) = found(replace(was, error="", faltered=(StepError(message="boom"),)))
     assert "failed once when it was applied again" in again.message
-
-

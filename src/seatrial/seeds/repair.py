@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate, count, repeat
+from itertools import accumulate, count, groupby, repeat
 from pathlib import Path
 from typing import TypeVar
 
@@ -54,23 +54,18 @@ def repair(database: Database, path: Path, project: Path, refused: SeedError, *,
     """Load what can be kept into a database in which nothing of the seed is.
 
     Raises Beyond where it cannot be mended: a statement that is no INSERT of values or that needs what another left in
-    the session, a table that keeps what a transaction should take back, a table or column that the schema does not
-    have, or no row that can be kept. Raises ``refused`` where the surroundings are at fault.
+    the session, a table or column that the schema does not have, or no row that can be kept. Raises ``refused`` where
+    the surroundings are at fault.
+
+    A table without transactions (MyISAM) keeps the rows before the refused one, which would be there twice when that is
+    tried again. Its rows are loaded one by one: one row is in, or is not. Raises Beyond where that is not so either: a
+    trigger may fail when the row is in already.
     """
     given = pieces(database, path, project)
     if given.entwined:
         raise Beyond("its statements take up what earlier ones left in the session, so none can be tried alone")
-    if _keeps_refused(database, given):
-        raise Beyond("it fills a table that keeps rows of a refused statement: tried again, they would be there twice")
     with database.loading() as attempt:
         return _Mender(database, given, refused, seed, attempt).run(path.name)
-
-
-def _keeps_refused(database: Database, seed: Piece) -> bool:
-    """Whether rows go where a refused statement leaves some of them: what is tried again would be there twice."""
-    lasting = {t.name.casefold() for t in database.lasting()}
-    named = ({n.casefold() for n in names_in(s, database.engine)} for s in seed.statements) if lasting else ()
-    return any(not lasting.isdisjoint(names) for names in named)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +102,7 @@ class _Mender:
         self.schema = database.inspect()
         self.known = shapes(self.schema, database.engine)
         self.seed = seed
+        self.lasting = {t.name.casefold() for t in database.lasting()}
         self.saved: list[_Part] = []
         self.repairs: list[str] = []
         self._refused: list[tuple[_Part, StepError]] = []
@@ -115,6 +111,8 @@ class _Mender:
         for setting in self.seed.session:
             if error := self._checked(self._attempt(setting)):
                 raise Beyond(f"its own setting is refused: {error.message}")
+        if table := next((k.table for k in self.schema if k.kind == "trigger" and self._lasts(k.table)), ""):
+            raise Beyond(f"{table} keeps the row of a refused statement whose trigger failed, and would hold it twice")
         self._save([_Part(text, place=(i,)) for i, text in enumerate(self.seed.statements)])
         self._save_what_waited()
         self._mend_all([self._waiting(part, error) for part, error in self._refused])
@@ -130,12 +128,39 @@ class _Mender:
 
     def _save(self, parts: Sequence[_Part]) -> None:
         """Load parts in their order; of those that are refused, single rows; what is refused still, waits."""
-        for some in _some(parts):
-            if self._try(some) is None:
+        for some in self._apart(parts):
+            if len(some) == 1 and self._keeps(some[0]):
+                self._save_rows(some[0])
+            elif self._try(some) is None:
                 self.saved += some
             else:
                 for part in some:
                     self._save_one(part)
+
+    def _apart(self, parts: Sequence[_Part]) -> Iterator[Sequence[_Part]]:
+        """Parts to be tried together: those of which something would stay are alone."""
+        for keeps, found in groupby(parts, self._keeps):
+            some = list(found)
+            yield from ([part] for part in some) if keeps else _some(some)
+
+    def _keeps(self, part: _Part) -> bool:
+        """Whether a table named there keeps what a transaction should take back."""
+        if part.row is not None:
+            return self._lasts(part.row.table.name)
+        return bool(self.lasting) and any(map(self._lasts, names_in(part.sql, self.database.engine)))
+
+    def _lasts(self, table: str) -> bool:
+        return table.casefold() in self.lasting
+
+    def _save_rows(self, part: _Part) -> None:
+        """Row by row, into a table that keeps the rows before the refused one."""
+        for row in self._rows(part) or [part]:
+            if (error := self._checked(self._attempt(row.sql))) is None:
+                self.saved.append(row)
+            elif row.row is None:
+                raise Beyond(f"{_first_line(row.sql, 60)} may have left rows when it was refused: {error.message}")
+            else:
+                self._refused.append((row, error))
 
     def _save_one(self, part: _Part) -> None:
         error = self._try([part])
@@ -181,7 +206,7 @@ class _Mender:
     def _put(self, parts: Sequence[_Part]) -> list[StepError | None]:
         """Load parts, together where they can be; what each was refused for."""
         found: list[StepError | None] = []
-        for some in _some(parts):
+        for some in self._apart(parts):
             together = self._try(some) is None
             errors = [None if together else self._try([part]) for part in some]
             self.saved += [part for part, error in zip(some, errors, strict=True) if error is None]

@@ -96,8 +96,12 @@ class Brought(Protocol):
     def ups(self) -> int: ...
 
     @property
-    def rows(self) -> bool:
-        """Whether rows were loaded or made again."""
+    def seeds(self) -> bool:
+        """Whether given rows were loaded again."""
+
+    @property
+    def makes_rows(self) -> bool:
+        """Whether made-up rows were made, or changed, again."""
 
 
 class Ground(Protocol):
@@ -116,11 +120,11 @@ class Ground(Protocol):
 
 @dataclass(slots=True)
 class Retrier:
-    """``rows``: how rows come back, in words. ``faltered``: ups that failed once when they were applied again."""
+    """``seed``: where given rows come from. ``faltered``: ups that failed once when they were applied again."""
 
     ground: Ground
     config: RetryConfig
-    rows: str
+    seed: str
     told: Callable[[str, str], None]  # migration, what is waited for
     retries: list[Retry] = field(default_factory=list)
     faltered: dict[str, list[StepError]] = field(default_factory=dict)
@@ -233,8 +237,10 @@ class Retrier:
                 yield f"Applied {ups} again that came after the checkpoint"
         elif brought.ups:
             yield f"Applied {ups} again ({brought.why_not})"
-        if brought.rows:
-            yield self.rows
+        if brought.seeds:
+            yield f"Reloaded seed data from {self.seed}"
+        if brought.makes_rows:
+            yield "Made the same rows in it again"
 
 
 def _bare(error: Exception) -> BaseException:

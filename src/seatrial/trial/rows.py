@@ -19,7 +19,7 @@ from seatrial.seeds.thin import Rows as Kept
 from seatrial.seeds.thin import Thinned, keep_only, thin, units
 from seatrial.sql.rename import names_in
 from seatrial.trial.retry import disturbed
-from seatrial.trial.stand import Act, Stand
+from seatrial.trial.stand import ROWS, SEED, Act, Stand
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +58,9 @@ class Rows:
         try:
             given()
         except SeedError as refused:
-            self.stand.did(0.0, self._mend(path, refused))
+            self.stand.did(SEED, 0.0, self._mend(path, refused))
         else:
-            self.stand.did(0.0, given)
+            self.stand.did(SEED, 0.0, given)
 
     def _tell_skipped(self, skipped: Sequence[tuple[str, str]]) -> None:
         """Rows of a dump or file that are in none of the project's tables: no migration is tried on them."""
@@ -131,7 +131,7 @@ class Rows:
         made = fill()
         self._peopled = after
         self.made[index] = made
-        self.stand.did((time.perf_counter() - begun) * 1000, fill)
+        self.stand.did(ROWS, (time.perf_counter() - begun) * 1000, fill)
         self.doubts += [NotVerified(what=f"rows of {table}", why=why) for table, why in made.not_filled.items()]
         self.doubts += [
             NotVerified(what=f"values of {table}.{column}", why="no value was found for it: NULL in every made-up row")
@@ -163,7 +163,7 @@ class Rows:
 
         made = fit()
         if made.columns:
-            self.stand.did(0.0, fit)
+            self.stand.did(ROWS, 0.0, fit)
         return tuple(f"made-up values of {t}.{', '.join(c)} replaced" for t, c in made.columns.items())
 
     def refused(self, migration: Migration, refused: Step, schema: Schema) -> Thinned | None:
@@ -192,7 +192,7 @@ class Rows:
             keep_only(self.stand.database, schema, found.kept)
 
         take_out()
-        self.stand.did(0.0, take_out)
+        self.stand.did(ROWS, 0.0, take_out)
         self.refill()
         gone = {t: found.counts[t] - len(kept) for t, kept in found.kept.items()}
         return tuple(f"{n} of {found.counts[t]} made-up rows of {t} taken out" for t, n in gone.items())
@@ -211,7 +211,7 @@ class Rows:
 
         self.made.clear()
         empty()
-        self.stand.did(0.0, empty)
+        self.stand.did(ROWS, 0.0, empty)
         self.refill()
         return tuple(f"made-up rows of {t} taken out" for t in filled)
 

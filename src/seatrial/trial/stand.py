@@ -26,6 +26,7 @@ from seatrial.schema import pair_by_name, same_schema
 from seatrial.trial.retry import Astray, disturbed
 
 Act = Callable[[], object]
+UP, SEED, ROWS, HELD = "up", "seed", "rows", "held"
 CHAIN_BYTES = 8 << 30  # what the moments kept for the chain may weigh together
 
 
@@ -106,10 +107,10 @@ class Ground:
 class Done:
     """Something that brought the database on, and what it took; ``held``: only a moment was kept, of this step."""
 
+    what: str  # UP, SEED, ROWS, HELD
     cost_ms: float
     again: Act
     held: int | None = None
-    is_up: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,12 +122,15 @@ class Brought:
 
     @property
     def ups(self) -> int:
-        return sum(done.is_up for done in self.again)
+        return sum(done.what == UP for done in self.again)
 
     @property
-    def rows(self) -> bool:
-        """Whether rows were loaded or made again."""
-        return any(done.held is None and not done.is_up for done in self.again)
+    def seeds(self) -> bool:
+        return any(done.what == SEED for done in self.again)
+
+    @property
+    def makes_rows(self) -> bool:
+        return any(done.what == ROWS for done in self.again)
 
 
 @dataclass(slots=True)
@@ -143,6 +147,7 @@ class Stand:
     size_bytes: int = 0
     unsure: bool = False  # something failed here: it is brought back before anything else is done
     _checkpoint: str = ""
+    _why_not: str = "no checkpoint was kept"  # why there is none to go back to
     _keeps: bool = False  # a checkpoint was wanted: another database gets one too, whatever disturbs its making
     _checkpoint_ms: float = 0.0
     _before: list[Done] = field(default_factory=list)  # all done from the empty database to the checkpoint
@@ -172,7 +177,7 @@ class Stand:
         """A of a step that is about to be tried."""
         self._hold(index)
         self._unhold(index)
-        self._since.append(Done(0.0, lambda: self._hold(index), index))
+        self._since.append(Done(HELD, 0.0, lambda: self._hold(index), index))
         return self.held[index]
 
     def _unhold(self, index: int) -> None:
@@ -218,7 +223,7 @@ class Stand:
         if old:
             self.database.discard(old)
         begun = time.perf_counter()
-        self._checkpoint = self.database.checkpoint()
+        self._checkpoint, self._why_not = self.database.checkpoint(), ""
         self._checkpoint_ms = (time.perf_counter() - begun) * 1000
         self._before += self._since
         self._since.clear()
@@ -252,18 +257,25 @@ class Stand:
         """
         self.runner.close()
         self.standing = None
-        copy, self._checkpoint = self._checkpoint, ""  # where bringing it back fails, it is not tried again
-        why_not = self.database.reset(copy) if copy else "no checkpoint was kept"
-        if why_not:
+        if not self._reset():
             self._begin_again()
-        else:
-            self._checkpoint = copy
-            self.runner = self.ground.runner(self.database)
-        again = list(self._since)
+        again, why_not = list(self._since), self._why_not
         self._do_again(again)
         if self._keeps and not self._checkpoint:
             self.keep()
         return Brought(why_not, again)
+
+    def _reset(self) -> bool:
+        """Whether the checkpoint's copy stands now; where that is no use, or fails, it is not tried again."""
+        copy, self._checkpoint = self._checkpoint, ""
+        if copy:
+            self._why_not = "the checkpoint could not be brought back"
+            self._why_not = self.database.reset(copy)
+        if self._why_not:
+            return False
+        self._checkpoint = copy
+        self.runner = self.ground.runner(self.database)
+        return True
 
     def _begin_again(self) -> None:
         """Another database, in which all is still to be done."""
@@ -279,12 +291,12 @@ class Stand:
             done.again()
             self.standing = self.standing if done.held is not None else None
 
-    def did(self, cost_ms: float, again: Act) -> None:
+    def did(self, what: str, cost_ms: float, again: Act) -> None:
         """Something was done to the database that belongs to its way from here on."""
-        self._since.append(Done(cost_ms, again))
+        self._since.append(Done(what, cost_ms, again))
 
     def did_up(self, migration: Migration, cost_ms: float) -> None:
-        self._since.append(Done(cost_ms, lambda: self._up_again(migration), is_up=True))
+        self.did(UP, cost_ms, lambda: self._up_again(migration))
 
     def _up_again(self, migration: Migration) -> None:
         error = self.runner.up(migration).error

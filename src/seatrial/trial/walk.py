@@ -107,9 +107,7 @@ class Leg:
 
     def __post_init__(self) -> None:
         self.rows = Rows(self.stand, self.config, self.doubts)
-        given = self.config.seed.path if self.seed_at is not None else None
-        rows = f"Reloaded seed data from {given}" if given else "Made the same rows in it again"
-        self.retrier = Retrier(self.stand, self.config.retry, rows, self._told_of_disturbance)
+        self.retrier = Retrier(self.stand, self.config.retry, self.config.seed.path or "", self._told_of_disturbance)
 
     def walk(self) -> None:
         if self.seed_at == -1:
