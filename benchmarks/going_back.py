@@ -25,7 +25,7 @@ _CREATE = "CREATE TABLE {} (id BIGINT PRIMARY KEY, ref INTEGER, amount INTEGER, 
 def big(database: Database, rows: int) -> list[str]:
     dialect = DIALECTS[database.engine]
     database.execute(dialect.create)
-    for statement in dialect.fill[:1]:
+    for statement in dialect.fill:
         database.execute(statement.format(rows=rows // HALF))
     return ["measured"]
 
@@ -37,6 +37,8 @@ def many(database: Database, _: int) -> list[str]:
     with database.filling():
         for name in names:
             database.fill(TableRef("", name), _COLUMNS, rows)
+    if database.engine in ("mysql", "mariadb"):
+        database.execute(*(f"ANALYZE TABLE {name}" for name in names))  # for the size that is shown
     return names
 
 
@@ -161,8 +163,8 @@ def _lines(
     try:
         tables: list[str] = []
         made = common.cost(lambda: tables.extend(fill(database, rows)))
-        measured = Measured(database, tables)
-        taken = {"filled the first time": made, **common.interleaved(repeat, {**measured.acts(), **clone(server)})}
+        measured, beside = Measured(database, tables), clone(server) if fill is big else {}
+        taken = {"filled the first time": made, **common.interleaved(repeat, {**measured.acts(), **beside})}
     except DatabaseError as error:
         raise SystemExit(f"{server.engine}: {error}") from error
     finally:

@@ -573,6 +573,11 @@ def test_restore_gives_the_same_database_and_keeps_moments(pg: PostgresqlDatabas
     assert set(differences(pg, b, c)) == {"plain", "extra"} and set(differences(pg, a, b)) == {"plain", "other"}
     pg.restore(checkpoint)
     assert differences(pg, b, pg.take("D")).keys() == {"plain", "extra"}
+    ran(pg, "update plain set v = 'c'")
+    assert pg.reset(checkpoint) == ""
+    d = pg.take("D")
+    assert (d.schema, differences(pg, a, d)) == (a.schema, {})
+    assert pg.query("select count(*) from plain") != [("0",)]
     pg.discard(checkpoint)
 
 

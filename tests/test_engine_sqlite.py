@@ -291,6 +291,9 @@ def test_restore_brings_everything_back_under_the_same_url(database):
     assert (again.tables, again.schema, again.counters, database.url) == (old.tables, old.schema, old.counters, url)
     assert changes(database, old, again) == ()
     assert [d.table.name for d in changes(database, old, gone)] == ["t"]
+    run(database, "delete from t")
+    assert database.reset(mark) == ""
+    assert changes(database, old, database.take("C")) == ()
     database.discard(mark)
     database.release("A")
     with pytest.raises(DatabaseError, match="released"):

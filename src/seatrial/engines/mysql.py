@@ -325,6 +325,7 @@ class MysqlDatabase:
         whole = self._checkpoints[checkpoint]
         self._site.disconnect(self.name, self._own)  # whoever still holds a lock here would keep us waiting
         now = self._keeper.restore(whole)
+        self._checkpoints[checkpoint] = dataclasses.replace(whole, states=now)  # what was made anew is as it was, too
         self._accounts.drop(keep=self._accounts_then[checkpoint])
         self._origins = self._origins_then[checkpoint]
         self._current = {TableRef("", t): (state, whole.copies[t]) for t, state in now.items()}
