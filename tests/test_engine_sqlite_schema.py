@@ -25,6 +25,8 @@ T = "create table p (id integer primary key, k int unique);"
 ATTRIBUTES = {
     "type": ("a varchar(20)", "a varchar(30)", "column t.a: type"),
     "no type": ("a", "a blob", "column t.a: type"),
+    "int is integer": ("a int, b int", "a integer, b int", ""),
+    "int is no rowid": ("a int not null primary key", "a integer not null primary key", "column t.a: type"),
     "nullable": ("a int", "a int not null", "column t.a: nullable"),
     "not null on conflict": ("a int not null", "a int not null on conflict ignore", "column t.a: on_conflict"),
     "default": ("a int default 1", "a int default 2", "column t.a: default"),
@@ -63,7 +65,7 @@ ATTRIBUTES = {
         "a int, b int, constraint u unique (b)",
         "constraint u: columns definition",
     ),
-    "primary key": ("a int not null, b int", "a int primary key not null, b int", "primary key t(a)"),
+    "primary key": ("a text not null, b int", "a text primary key not null, b int", "primary key t(a)"),
     "primary key descending": (
         "a int, b int, primary key (a)",
         "a int, b int, primary key (a desc)",
@@ -98,8 +100,8 @@ ATTRIBUTES = {
     ),
     "match": ("a int references p", "a int references p match full", ""),
     "kind of a constraint": (
-        "a int not null, constraint c unique (a)",
-        "a int not null, constraint c primary key (a)",
+        "a text not null, constraint c unique (a)",
+        "a text not null, constraint c primary key (a)",
         "constraint c: definition type",
     ),
     "named foreign key": (
@@ -270,14 +272,14 @@ def test_what_is_not_the_users_is_left_out(database):
         """
         create table t (id integer primary key autoincrement, a int unique);
         create table alembic_version (v text); create index bi on alembic_version (v);
-        create virtual table f using fts5(a);
+        create virtual table f using fts5(a); create virtual table g using fts5(a, content = '');
         insert into t (a) values (1); analyze;
         """,
     )
     labels = [k.label for k in database.inspect() if k.kind != "column"]
-    assert labels == ["primary key t(id)", "table f", "table t", "unique t(a)"]
+    assert labels == ["primary key t(id)", "table f", "table g", "table t", "unique t(a)"]
     states = {t.table.name: t.compared for t in database.take("A").tables}
-    assert states == {"f": False, "t": True}
+    assert states == {"f": True, "g": False, "t": True}
 
 
 def test_constraints_of_one_name_and_commas_left_out(database):

@@ -345,11 +345,11 @@ def test_what_a_batch_drops_is_said(tmp_path, database):
     """On SQLite a batch only leaves it out of the new table: no statement names it (Phoenix 2f9d1a65945f)."""
     base = (
         "op.create_table('t', sa.Column('id', sa.Integer, primary_key=True), sa.Column('a', sa.Text, nullable=False),"
-        " sa.CheckConstraint('a > 1', name='above'), sqlite_autoincrement=True); op.create_index('t_a', 't', ['a'])"
+        " sa.Column('b', sa.Text), sa.CheckConstraint('a > 1', name='above'), sqlite_autoincrement=True); op.create_index('t_a', 't', ['a'])"
     )
     up = (
         "with op.batch_alter_table('t') as b: b.drop_index('t_a'); b.drop_constraint('above');"
-        " b.alter_column('a', nullable=True, server_default=None)"
+        " b.alter_column('a', nullable=True, server_default=None); b.drop_column('b')"
     )
     folder = project(tmp_path, revision("a", up=base), revision("b", "a", up=up))
     source = sources.find(folder)
@@ -357,6 +357,7 @@ def test_what_a_batch_drops_is_said(tmp_path, database):
         first, second = (runner.up(m) for m in source.discover())
     assert (first.said, first.error, second.error) == ((), None, None)
     dropped = ["DROP INDEX t_a", "DROP CONSTRAINT above", "ALTER COLUMN a DROP NOT NULL", "ALTER COLUMN a DROP DEFAULT"]
+    dropped += ["DROP COLUMN b"]
     assert sorted(second.said) == sorted(f"ALTER TABLE t {part}" for part in dropped)
     assert not any("t_a" in s.sql for s in second.statements if not s.sql.startswith("PRAGMA"))
 

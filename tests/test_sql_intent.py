@@ -619,6 +619,15 @@ def test_table_attributes(dialect, script, expected):
     assert " ".join(a for a in names if found.states_attribute(key("table", "", "users"), a)) == expected
 
 
+@pytest.mark.parametrize(
+    "script",
+    ["cluster users using other", "alter table users cluster on other", "alter table users set without cluster"],
+)
+def test_an_index_is_no_longer_the_one_that_its_table_goes_by(script):
+    assert intent(script, "postgresql").states_attribute(key("index", "users", "users_i"), "clustered")
+    assert not intent(script, "postgresql").states_attribute(key("index", "orders", "orders_i"), "clustered")
+
+
 def test_a_renamed_type_states_the_types_of_its_columns():
     tables = {"tickets": {"st": {"type": "mood", "default": "'new'::mood"}, "n": {"type": "integer"}}}
     found = intent("alter type mood rename to mood_old", "postgresql", tables)

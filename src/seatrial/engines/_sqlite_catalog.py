@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import marshal
+import re
 import sqlite3
 from collections import Counter as Tally
 from collections import deque
@@ -59,6 +60,12 @@ class Table:
     indexes: tuple[Index, ...]
     alias: str | None  # the INTEGER PRIMARY KEY column that is the rowid
     rowid: str | None  # a name for the rowid that no column shadows; None: WITHOUT ROWID
+    module: str = ""  # of a virtual table that keeps rows of its own, which a plain SELECT gives back
+
+    @property
+    def readable(self) -> bool:
+        """Whether its rows can be compared."""
+        return not self.virtual or bool(self.module)
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -66,6 +73,8 @@ class Table:
         primary = sorted((c.key_place, c.name) for c in self.columns if c.key_place)
         if primary:
             return tuple(name for _, name in primary)
+        if self.module in _TREES:
+            return (self.columns[0].name,)
         required = {c.name.lower() for c in self.columns if not c.nullable}
         return next((k for k in self.unique_keys if {c.lower() for c in k} <= required), ())
 
@@ -147,7 +156,9 @@ class CatalogReader:
         others = tuple(e.root for e in entries if e.root and e.name not in roots)
         sequences = any(e.name == "sqlite_sequence" for e in entries)
         left_out = frozenset(e.name.lower() for e in entries if e.type == "table" and e.name not in tables)
-        return Catalog(tables, roots, others, _parts(entries), self._schema(tables, mine), sequences, left_out)
+        parts = _parts(entries)
+        parts |= {t.name: _shadows(t.name, parts) for t in tables.values() if t.module}
+        return Catalog(tables, roots, others, parts, self._schema(tables, mine), sequences, left_out)
 
     def _schema(self, tables: Mapping[str, Table], mine: list[Entry]) -> Schema:
         content = _digest([(e.type, e.name, e.table, e.sql) for e in mine])
@@ -214,6 +225,22 @@ def _parts(entries: list[Entry]) -> dict[str, tuple[int, ...]]:
     return {name: tuple(roots) for name, roots in found.items()}
 
 
+def _shadows(name: str, parts: Mapping[str, tuple[int, ...]]) -> tuple[int, ...]:
+    """The root pages of the tables that store a virtual one: FTS and R*Tree call theirs ``NAME_...``."""
+    return tuple(root for table, roots in parts.items() if table.startswith(f"{name}_") for root in roots)
+
+
+# fts5.html 4.4, fts3.html 6.2: with content= the rows are another table's, or nowhere.
+_KEEPS_ROWS = re.compile(r"USING\s+(fts[345]|rtree|rtree_i32|geopoly)\b(?!.*\bcontent\s*=)", re.IGNORECASE | re.DOTALL)
+_TREES = ("rtree", "rtree_i32")
+
+
+def _module(sql: str, rows: list[Any]) -> str:
+    """The module of a virtual table that keeps rows of its own; empty where it does not, or is not here."""
+    found = _KEEPS_ROWS.search(sql)
+    return found[1].lower() if found and rows else ""
+
+
 def _is_virtual(sql: str | None) -> bool:
     return (sql or "")[:20].upper().startswith("CREATE VIRTUAL TABLE")
 
@@ -238,6 +265,7 @@ def _table(connection: sqlite3.Connection, entry: Entry, indexes: list[Entry]) -
         tuple(_index(e, columns, names) for e in indexes),
         alias,
         None if text.without_rowid or virtual else free,
+        _module(entry.sql or "", rows) if virtual else "",
     )
 
 

@@ -97,8 +97,13 @@ class Base:
         for name, table in self.catalog.tables.items():
             old, root = before.tables.get(name), before.roots.get(name)
             same = old is not None and (old.sql, root) == (table.sql, self.catalog.roots.get(name))
-            if same and not table.virtual and root not in self.changed:
+            if same and (self._is_stored_alike(table) if table.virtual else root not in self.changed):
                 yield name
+
+    def _is_stored_alike(self, table: Table) -> bool:
+        """Whether what a virtual table keeps is where, and what, it was."""
+        before, now = self.moment.catalog.parts.get(table.name), self.catalog.parts.get(table.name, ())
+        return table.readable and before == now and self.changed.isdisjoint(now)
 
     def is_all(self, catalog: Catalog) -> bool:
         """Whether every table is as it was, and everything declared as it was."""
@@ -149,7 +154,7 @@ class Look:
     ) -> None:
         self.connection, self.state, self.catalog, self.limit = connection, state, catalog, limit
         self.asked, self.bases = asked, bases
-        self.totals = {t.name: self._total(t) for t in catalog.tables.values() if not t.virtual}
+        self.totals = {t.name: self._total(t) for t in catalog.tables.values() if t.readable}
         self.indexes = self._indexes()
 
     def moment(self, name: str) -> Moment:
@@ -204,7 +209,7 @@ class Look:
         if known is not None and known.key == table.key:
             return known
         ref = TableRef("", table.name)
-        if table.virtual:
+        if not table.readable:
             module = self.catalog.schema[ObjectKey("table", "", "", table.name)].get("virtual")
             why = f"a virtual table ({module}) keeps its rows where only its module knows"
             return TableState(table=ref, rows=0, checksum="", compared=False, why_not=why)

@@ -12,6 +12,7 @@ import marshal
 import sqlite3
 from collections import Counter as Tally
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from seatrial.engines._sqlite_catalog import Column, Table
@@ -36,6 +37,8 @@ class Comparison:
         limit: int,
         narrow: tuple[frozenset[int], frozenset[int]] | None = None,
     ) -> None:
+        if old is not None and old.virtual:
+            pair = replace(pair, columns=tuple(p for p in pair.columns if not _is_hidden(old, p[0])))
         self.connection, self.pair, self.limit = connection, pair, limit
         self.old, self.new = old, new
         self.columns = tuple(o for o, _ in pair.columns)
@@ -308,6 +311,12 @@ class Comparison:
             ChangedRow(key=r.key, old=tuple(r.values[p] for p in places), new=(None,) * len(names)) for r in shown
         )
         return ChangeGroup(columns=names, count=first.count, rows=rows)
+
+
+def _is_hidden(table: Table, name: str) -> bool:
+    """Whether a column is none of the rows, but how a virtual table is asked (FTS: its own name, ``rank``)."""
+    found = table.column(name)
+    return found is not None and found.hidden == 1
 
 
 def _print(row: tuple[Any, ...]) -> bytes:

@@ -200,7 +200,13 @@ def _set(cursor: Cursor, table: Name) -> Iterator[Effect]:
         schema = cursor.identifier()
         yield Effect(verb=Verb.RENAME_TABLE, table=table, other=Name(schema, table.name), kind="schema")
         return
-    named = {"LOGGED": "persistence", "UNLOGGED": "persistence", "TABLESPACE": "tablespace", "ACCESS": "access_method"}
+    named = {
+        "LOGGED": "persistence",
+        "UNLOGGED": "persistence",
+        "TABLESPACE": "tablespace",
+        "ACCESS": "access_method",
+        "WITHOUT": "cluster",
+    }
     yield Effect(verb=Verb.OPTIONS, table=table, states=frozenset({"options", named.get(cursor.word(), "options")}))
 
 

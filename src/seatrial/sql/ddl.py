@@ -146,7 +146,7 @@ def _create_table(cursor: Cursor, flags: set[str]) -> Effect:
         kind=kind or ("inherits" if parent else ""),
         definitions=tuple(definitions),
         rules=tuple(rules),
-        states=states | ({"persistence"} if "UNLOGGED" in flags else set()),
+        states=states | {said for flag, said in (("UNLOGGED", "persistence"), ("VIRTUAL", "virtual")) if flag in flags},
         whole=bool(query),
         temporary=bool(flags & {"TEMP", "TEMPORARY"}),
         guarded=guarded,
@@ -268,7 +268,8 @@ def maintain(cursor: Cursor) -> Iterator[Effect]:
         cursor.brackets()
     cursor.skip_any("TABLE", "TABLES", "ONLY")
     while (name := cursor.name()) is not None:
-        yield Effect(verb=Verb.OPTIONS, table=name)
+        chosen = {"cluster"} if cursor.word() == "USING" else set()  # CLUSTER t USING its_index
+        yield Effect(verb=Verb.OPTIONS, table=name, states=frozenset(chosen))
         cursor.index = find(cursor.tokens, cursor.index, cursor.stop, ",")
         if not cursor.accept(","):
             return

@@ -160,6 +160,8 @@ class Intent:
         """Whether a statement says something about that attribute of a column or a table."""
         if key.owner is not None and attribute in _INHERITED and self._changes_parent(key.owner):
             return True
+        if key.owner is not None and attribute in _CHOSEN and self._chooses_index(key.owner, attribute):
+            return True
         if key.owner is None or key.kind not in ("table", "column"):
             return self.names_object(key) and not self._restates_without(key, attribute)
         said = {attribute, *_FOLLOWS.get(attribute, ())}
@@ -193,6 +195,10 @@ class Intent:
         given = str(self._lineage.world.schema.get(key, {}).get("given_name") or "")
         rules = [(e, e.effect.rule) for e in self._lineage.world.events if e.effect is not None]
         return bool(given) and any(r is not None and r.name == given and self._is_on(e, key) for e, r in rules)
+
+    def _chooses_index(self, table: TableRef, attribute: str) -> bool:
+        """Where a table is told which index it goes by, another one is it no longer."""
+        return any(_CHOSEN[attribute] in t.states for t in self._lineage.tables(table))
 
     def _changes_parent(self, table: TableRef) -> bool:
         """ATTACH, DETACH, INHERIT: what a table inherits is its own from then on, or the other way round."""
@@ -294,6 +300,7 @@ ACTIONS = ("on_delete", "on_update", "deferrable", "deferred", "match")
 """What a foreign key's declaration may leave out, each an attribute of its own."""
 
 # Attributes that some engines keep beside the one that a statement says.
+_CHOSEN = {"clustered": "cluster", "replica_identity": "replica_identity"}  # an index's attribute: what its table says
 _FOLLOWS = {
     "identity_options": ("identity", "type"),  # a wider column's sequence counts further
     "stored": ("generated",),
