@@ -345,7 +345,8 @@ def test_what_a_batch_drops_is_said(tmp_path, database):
     """On SQLite a batch only leaves it out of the new table: no statement names it (Phoenix 2f9d1a65945f)."""
     base = (
         "op.create_table('t', sa.Column('id', sa.Integer, primary_key=True), sa.Column('a', sa.Text, nullable=False),"
-        " sa.Column('b', sa.Text), sa.CheckConstraint('a > 1', name='above'), sqlite_autoincrement=True); op.create_index('t_a', 't', ['a'])"
+        " sa.Column('b', sa.Text), sa.CheckConstraint('a > 1', name='above'), sqlite_autoincrement=True);"
+        " op.create_index('t_a', 't', ['a'])"
     )
     up = (
         "with op.batch_alter_table('t') as b: b.drop_index('t_a'); b.drop_constraint('above');"
