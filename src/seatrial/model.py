@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 Attribute = str | int | bool | None | tuple[str, ...]
 Attributes = Mapping[str, Attribute]
@@ -749,8 +749,11 @@ class Database(Protocol):
     def execute(self, *statements: str) -> None:
         """Run statements of ours, each in autocommit. Raises DatabaseError."""
 
-    def query(self, sql: str) -> list[tuple[str | None, ...]]:
-        """Rows of one query as text, in the fixed session. Raises DatabaseError."""
+    def query(self, sql: str, *, at: Snapshot | None = None) -> list[tuple[str | None, ...]]:
+        """Rows of one query as text, in the fixed session. Raises DatabaseError.
+
+        ``at``: the newest moment; where ``keep`` kept it, that is asked, and else what the database holds now.
+        """
 
     def run(self, script: Script) -> Step:
         """Run a script on a fresh connection and observe it; the database's refusal is in ``Step.error``."""
@@ -769,8 +772,14 @@ class Database(Protocol):
 
     def inspect(self) -> Schema: ...
 
+    def keep(self, moment: str) -> bool:
+        """Keep what the database holds now, so that ``take`` can look at it while others write on; False: it cannot.
+
+        It has to be taken before anything else is kept or taken.
+        """
+
     def take(self, moment: str, *, since: Snapshot | None = None, also: Schema | None = None) -> Snapshot:
-        """Name what the database holds now.
+        """Name what the database holds now, or held when this moment was kept.
 
         ``since``: a snapshot of this very database; what is proven untouched since then is carried over unread.
         ``also``: constraints of this schema are judged over the rows as well (``Integrity.declared_before``).
@@ -877,6 +886,13 @@ class Runner(Protocol):
         """Take the migration's record out of the version table, as if the tool had died before writing it."""
 
     def close(self) -> None: ...
+
+
+@runtime_checkable
+class Waiting(Protocol):
+    """A runner that waits for another process to run its steps: once a step is on its way, it calls ``meanwhile``."""
+
+    meanwhile: Callable[[], None]
 
 
 class Source(Protocol):

@@ -345,6 +345,13 @@ def reading(path: Path) -> sqlite3.Connection:
 
 
 @contextmanager
+def opened(state: State) -> Iterator[sqlite3.Connection]:
+    """The database as it was in a state."""
+    with state.mirror.file(state) as path, closing(reading(path)) as connection:
+        yield connection
+
+
+@contextmanager
 def both(old: Moment, new: Moment, pairs: Sequence[TablePair]) -> Iterator[sqlite3.Connection]:
     """The tables of pairs at two moments, in the databases ``old`` and ``new`` of one connection."""
     mine, theirs = ({p.old.name for p in pairs}, {p.new.name for p in pairs if p.new is not None})

@@ -131,7 +131,7 @@ class MysqlDatabase:
         for statement in statements:
             self._link.execute(statement)
 
-    def query(self, sql: str) -> list[TextRow]:
+    def query(self, sql: str, *, at: Snapshot | None = None) -> list[TextRow]:
         return self._link.exact(sql)
 
     def reaches_outside(self, text: str) -> str:
@@ -166,6 +166,9 @@ class MysqlDatabase:
 
     def inspect(self) -> Schema:
         return self._catalog(self.bookkeeping).schema
+
+    def keep(self, moment: str) -> bool:
+        return False  # what the server holds has to be read before it holds something else
 
     def take(self, moment: str, *, since: Snapshot | None = None, also: Schema | None = None) -> Snapshot:
         # ``since`` is not needed: a table's newest copy is carried over wherever it is proven to be as it was then.

@@ -91,7 +91,7 @@ class PostgresqlDatabase:
             for statement in statements:
                 guarded(lambda text=statement: connection.execute(text.encode()))  # type: ignore[misc]
 
-    def query(self, sql: str) -> list[tuple[str | None, ...]]:
+    def query(self, sql: str, *, at: Snapshot | None = None) -> list[tuple[str | None, ...]]:
         """Rows of one query as text, in the fixed session. Raises DatabaseError."""
         return self.session.rows(sql)
 
@@ -139,6 +139,9 @@ class PostgresqlDatabase:
     def inspect(self) -> Schema:
         """Every object that stands, bookkeeping tables left out."""
         return self._accounts.beside(catalog.inspect(self.session, self.bookkeeping))
+
+    def keep(self, moment: str) -> bool:
+        return False  # what the server holds has to be read before it holds something else
 
     def take(self, moment: str, *, since: Snapshot | None = None, also: Schema | None = None) -> Snapshot:
         """Name what the database holds now; what is proven untouched since ``since`` is carried over unread."""

@@ -17,7 +17,7 @@ from seatrial.engines._sqlite_checksum import checksum_sql
 from seatrial.engines._sqlite_forms import quoted
 from seatrial.engines._sqlite_integrity import Asker
 from seatrial.engines._sqlite_journal import Print, Watch
-from seatrial.engines._sqlite_look import Look, Moment, bases, both, differences, is_same, reading
+from seatrial.engines._sqlite_look import Look, Moment, bases, both, differences, is_same, opened
 from seatrial.engines._sqlite_mirror import Mirror, State, unit_of
 from seatrial.engines._sqlite_run import (
     connect,
@@ -71,6 +71,7 @@ class SqliteDatabase:
         self.path.touch(mode=0o600)
         self.url = f"sqlite:///{self.path}"
         self._moments: dict[str, Moment] = {}
+        self._kept: dict[str, State] = {}  # of moments that were not looked at yet
         self._checkpoints: dict[str, State] = {}
         self._mirrors: list[Mirror] = []  # the last one takes in what comes
         self._is_held = False  # the file was taken in last as it was when the watch began
@@ -88,9 +89,9 @@ class SqliteDatabase:
         with self._session() as connection:
             execute(connection, statements, self._watch.between)
 
-    def query(self, sql: str) -> list[tuple[str | None, ...]]:
-        """Rows of one query as text. Raises DatabaseError."""
-        with self._session() as connection:
+    def query(self, sql: str, *, at: Snapshot | None = None) -> list[tuple[str | None, ...]]:
+        """Rows of one query as text, of now or of a moment. Raises DatabaseError."""
+        with self._session() if at is None else opened(self._moment(at).state) as connection:
             try:
                 return [as_texts(row) for row in exactly(connection, lambda: connection.execute(sql).fetchall())]
             except (sqlite3.Error, sqlite3.Warning) as error:
@@ -201,23 +202,31 @@ class SqliteDatabase:
         with closing(connect(self.path)) as connection:
             return self._reader.read(connection, self.bookkeeping).schema
 
-    def take(self, moment: str, *, since: Snapshot | None = None, also: Schema | None = None) -> Snapshot:
-        """Keep the state of the file, and look at what changed in it."""
+    def keep(self, moment: str) -> bool:
+        """The mirror holds it; looked at is the mirror, and never the file that a migration may be writing to."""
         self.release(moment)
-        earlier = self._moments.get(since.moment) if since is not None else None
         state = self._take_in()
+        if not self._watch.is_quiet():
+            state.mirror.forget(state)
+            raise DatabaseError("another program wrote to the database while it was read", kind=ErrorKind.ENVIRONMENT)
+        self._kept[moment] = state
+        return True
+
+    def take(self, moment: str, *, since: Snapshot | None = None, also: Schema | None = None) -> Snapshot:
+        """Keep the state of the file, unless it is kept already, and look at what changed in it."""
+        if moment not in self._kept:
+            self.keep(moment)
+        state = self._kept.pop(moment)
+        earlier = self._moments.get(since.moment) if since is not None else None
         if earlier is not None and also is None and state.mirror.holds(earlier.state):
             found = earlier.again(moment, state)
         else:
             found = self._look(moment, state, earlier, also)
-        if not self._watch.is_quiet():
-            state.mirror.forget(state)
-            raise DatabaseError("another program wrote to the database while it was read", kind=ErrorKind.ENVIRONMENT)
         self._moments[moment] = found
         return found.snapshot
 
     def _look(self, moment: str, state: State, earlier: Moment | None, also: Schema | None) -> Moment:
-        with closing(reading(self.path)) as connection:
+        with opened(state) as connection:
             catalog = self._reader.read(connection, self.bookkeeping)
             asked = self._asker.questions(catalog, also, self.relationships)
             known = bases((earlier, *reversed(self._moments.values())), state, catalog) if earlier is not None else []
@@ -225,9 +234,10 @@ class SqliteDatabase:
 
     def release(self, moment: str) -> None:
         """Forget a moment's rows."""
-        kept = self._moments.pop(moment, None)
-        if kept is not None:
-            self._forget(kept.state)
+        found = self._moments.pop(moment, None)
+        state = self._kept.pop(moment, None) or (found.state if found is not None else None)
+        if state is not None:
+            self._forget(state)
 
     def weight(self, held: Snapshot) -> int:
         """The pages that changed before the next moment; all else stands in the mirror."""
@@ -374,6 +384,7 @@ class SqliteDatabase:
     def close(self) -> None:
         """Remove the file and all that was kept of it."""
         self._moments.clear()
+        self._kept.clear()
         self._checkpoints.clear()
         self._mirrors.clear()
         shutil.rmtree(self.path.parent, ignore_errors=True)

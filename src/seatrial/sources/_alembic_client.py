@@ -63,16 +63,19 @@ class Worker:
         patience_s: float = _PATIENCE_S,
         judge: Callable[[str], str] = lambda statement: "",
         watch: Callable[[str, str], None] = lambda statement, session: None,
+        meanwhile: Callable[[], None] = lambda: None,
     ) -> dict[str, Any]:
         """Send a request and wait; ``judge`` says what of a statement that the project sends leaves its database.
 
-        ``watch`` hears of each statement of a step, and of the server's session that runs it, before it runs.
+        ``watch`` hears of each statement of a step, and of the server's session that runs it, before it runs;
+        ``meanwhile`` is called while the process is at work.
         Raises TookTooLong or Died; either way the process is gone.
         """
         self._output.seek(0)
         self._output.truncate()
         until = time.monotonic() + patience_s
         self._send(request)
+        meanwhile()
         while True:
             answer = self._answer(patience_s, until)
             if "judge" in answer:

@@ -7,7 +7,7 @@ script/base.py), about its command line from alembic/config.py.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -164,6 +164,7 @@ class AlembicRunner:
         variable = source.config.url_env
         self._environ = {variable: self._url} if variable else {}
         self._worker: client.Worker | None = None
+        self.meanwhile: Callable[[], None] = lambda: None
 
     def up(self, migration: Migration) -> Step:
         return self._step("up", migration)
@@ -203,7 +204,11 @@ class AlembicRunner:
         assert self._worker is not None
         try:
             return self._worker.ask(
-                request, self._settings.timeout_s, self._database.reaches_outside, overheard.announced
+                request,
+                self._settings.timeout_s,
+                self._database.reaches_outside,
+                overheard.announced,
+                self.meanwhile,
             )
         except DatabaseError:  # ours, while the worker still waits for a word
             self.close()

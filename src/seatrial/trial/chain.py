@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
-from seatrial.model import ChainStep, ErrorKind, NotVerified, Snapshot
+from seatrial.model import ChainStep, ErrorKind, NotVerified, Snapshot, Step
 from seatrial.plan import Planned
 from seatrial.schema import pair_by_name
+from seatrial.trial.later import Look
 from seatrial.trial.retry import disturbed
 from seatrial.trial.rows import Rows
 from seatrial.trial.stand import CHAIN_BYTES, Stand
@@ -23,6 +25,11 @@ class Chain:
     told: Callable[[Planned], None]
     steps: list[ChainStep] = field(default_factory=list)
     doubts: list[NotVerified] = field(default_factory=list)
+
+    _look: Look[None] = field(init=False)  # at what the step before left
+
+    def __post_init__(self) -> None:
+        self._look = self.stand.later.add(lambda: None)
 
     def go_down(self, applied: Sequence[Planned]) -> bool:
         """Stops where there is no way back; whether anything was done. Raises Disturbed."""
@@ -41,6 +48,7 @@ class Chain:
             self.told(step)
             if not self._down(step, then):
                 break
+        self._look.get()
         return True
 
     def _why_not_held(self, step: Planned) -> str:
@@ -50,23 +58,33 @@ class Chain:
 
     def _down(self, step: Planned, then: Snapshot) -> bool:
         stand = self.stand
-        self.rows.take_back(step.index)
+        if step.index in self.rows.made:
+            self._look.get()  # rows are taken back by what stands
+            self.rows.take_back(step.index)
         done = stand.runner.down(step.migration)
+        self._look.get()
         if done.error and (found := disturbed(stand.database, done.error)):
             raise found
         if done.error and done.error.kind is not ErrorKind.MIGRATION:
             self._stop(done.error.message)
             return False
-        now = stand.take(f"{step.index}:chain")
-        changes = () if done.error else stand.database.diff(then, now, pair_by_name(then, now))
+        moment = f"{step.index}:chain"
+        if not stand.database.keep(moment):
+            self._compare(moment, step, done, then)
+        else:
+            self._look = stand.later.add(partial(self._compare, moment, step, done, then))
+        if done.error:
+            self._stop(f"the down of {step.migration.id} fails")
+        return done.error is None
+
+    def _compare(self, moment: str, step: Planned, done: Step, then: Snapshot) -> None:
+        now = self.stand.take(moment)
+        changes = () if done.error else self.stand.database.diff(then, now, pair_by_name(then, now))
         self.steps.append(
             ChainStep(
                 migration=step.migration.id, down=done, schema_then=then.schema, schema_now=now.schema, changes=changes
             )
         )
-        if done.error:
-            self._stop(f"the down of {step.migration.id} fails")
-        return done.error is None
 
     def _stop(self, why: str) -> None:
         self.doubts.append(NotVerified(what="the chain all the way down", why=why))

@@ -6,7 +6,8 @@ import contextlib
 import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 
 from seatrial.config import Config
 from seatrial.errors import DatabaseError
@@ -31,10 +32,19 @@ from seatrial.model import (
 )
 from seatrial.schema import converts, key_order, pair_by_name, pair_through, same_schema
 from seatrial.sql.intent import Intent, probe_sql, read
+from seatrial.trial.later import Later, Look
 from seatrial.trial.retry import Cut
 
 Returned = dict[str, Counter[Key]]
 """By the name of a question: the rows that it returned before up, all of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A trial as far as it came, and what the database holds."""
+
+    trial: Trial
+    now: Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,24 +56,46 @@ class Observer:
     config: Config
     told: Callable[[str], None] = lambda _: None
     own: Callable[[StepError], bool] = lambda _: False  # an error of the surroundings is the migration's own doing
+    later: Later = field(default_factory=Later)
 
     def observe(self, index: int, migration: Migration, before: Snapshot) -> tuple[Trial, Snapshot]:
         """Run up, down, up from ``before``; returns the trial and a snapshot of what stands now.
 
         Raises Cut, with the trial as far as it came, where something is raised.
         """
-        trial, now = Trial(index=index, migration=migration, engine=self.database.engine, before=before), before
+        trial = Trial(index=index, migration=migration, engine=self.database.engine, before=before)
+        seen = Seen(trial, before)
+        stages = (
+            ("up", "B", "up", self.runner.up, self._up),
+            ("down", "C", "down", self.runner.down, self._down),
+            ("up again", "D", "reup", self.runner.up, self._reup),
+        )
+        look = self.later.add(lambda: seen)
         try:
             asked = self._returned_before(before)
-            trial, now = self._up(trial, before, asked)
-            if trial.error or trial.up.error or migration.no_down is not None:
-                return trial, now
-            trial, now = self._down(trial, now, asked)
-            if trial.error or trial.down.error:
-                return trial, now
-            return self._reup(trial, now)
+            for told, letter, name, run, after in stages:
+                self.told(told)
+                step = self._run(run, migration)  # what it found before is looked at meanwhile
+                seen = look.get()
+                if _outside(step):
+                    return _error(seen.trial, **{name: step}), seen.now
+                look = self._looked(f"{index}:{letter}", partial(after, seen, step, asked))
+                if step.error or migration.no_down is not None:
+                    break
+            seen = look.get()
+            return seen.trial, seen.now
         except Exception as error:
-            raise Cut(trial) from error
+            with contextlib.suppress(Exception):
+                seen = look.get()
+            raise Cut(seen.trial) from error
+
+    def _looked(self, moment: str, look: Callable[[str], Seen]) -> Look[Seen]:
+        """A look at what a step left: later, where that was kept, and else at once."""
+        is_kept = self.database.keep(moment)
+        found = self.later.add(partial(look, moment))
+        if not is_kept:
+            found.do()
+        return found
 
     def _run(self, run: Callable[[Migration], Step], migration: Migration) -> Step:
         step = run(migration)
@@ -71,12 +103,9 @@ class Observer:
             return dataclasses.replace(step, error=dataclasses.replace(step.error, kind=ErrorKind.MIGRATION))
         return step
 
-    def _up(self, trial: Trial, before: Snapshot, asked: Returned) -> tuple[Trial, Snapshot]:
-        self.told("up")
-        step = self._run(self.runner.up, trial.migration)
-        if _outside(step):
-            return _error(trial, up=step), before
-        after = self.database.take(f"{trial.index}:B", since=before)
+    def _up(self, seen: Seen, step: Step, asked: Returned, moment: str) -> Seen:
+        trial, before = seen.trial, seen.now
+        after = self.database.take(moment, since=before)
         sent, engine = _stayed(step), self.database.engine
         session = self.config.source.session
         intent = read(sent, engine, before.schema, observed=step.statements_observed, session=session)
@@ -85,50 +114,42 @@ class Observer:
             trial, up=step, after_up=after, renames=intent.renames, up_changes=self.database.diff(before, after, pairs)
         )
         if step.error:
-            return trial, after
+            return Seen(trial, after)
         casts, doubts = self._cast_backs(before, after, pairs, intent)
         probes = (*self._backfills(after, intent), *self._ask(Phase.UP, after, asked))
         doubts += (*_unread(before, after), *_histories(before), *_unproven(intent))
-        return dataclasses.replace(trial, cast_backs=casts, probes=probes, not_verified=doubts), after
+        return Seen(dataclasses.replace(trial, cast_backs=casts, probes=probes, not_verified=doubts), after)
 
-    def _down(self, trial: Trial, up: Snapshot, asked: Returned) -> tuple[Trial, Snapshot]:
-        self.told("down")
+    def _down(self, seen: Seen, step: Step, asked: Returned, moment: str) -> Seen:
+        trial, up = seen.trial, seen.now
         before = trial.before
         assert before is not None
-        step = self._run(self.runner.down, trial.migration)
-        if _outside(step):
-            return _error(trial, down=step), up
-        after = self.database.take(f"{trial.index}:C", since=up, also=before.schema)
+        after = self.database.take(moment, since=up, also=before.schema)
         trial = dataclasses.replace(trial, down=step, after_down=after)
         if step.error:
-            return dataclasses.replace(trial, undone=self._half_undone(step, up, after)), after
+            return Seen(dataclasses.replace(trial, undone=self._half_undone(step, up, after)), after)
         pairs = pair_by_name(before, after)
         changes, history = (d(before, after, pairs) for d in (self.database.diff, self.database.diff_of_history))
         same = same_schema(up.schema, after.schema)
         undone = self.database.diff(up, after, pair_by_name(up, after)) if same else None
         probes = (*trial.probes, *self._ask(Phase.DOWN, after, asked))
-        return dataclasses.replace(
-            trial, down_changes=changes, history_changes=history, undone=undone, probes=probes
-        ), after
+        trial = dataclasses.replace(trial, down_changes=changes, history_changes=history, undone=undone, probes=probes)
+        return Seen(trial, after)
 
     def _half_undone(self, step: Step, up: Snapshot, after: Snapshot) -> tuple[TableDiff, ...]:
         """What a down that stopped on its way did to rows, through the renames that stayed."""
         intent = read(_stayed(step), self.database.engine, up.schema, observed=step.statements_observed)
         return self.database.diff(up, after, pair_through(up, after, intent.renames))
 
-    def _reup(self, trial: Trial, down: Snapshot) -> tuple[Trial, Snapshot]:
-        self.told("up again")
-        first = trial.after_up
+    def _reup(self, seen: Seen, step: Step, asked: Returned, moment: str) -> Seen:
+        first = seen.trial.after_up
         assert first is not None
-        step = self._run(self.runner.up, trial.migration)
-        if _outside(step):
-            return _error(trial, reup=step), down
-        after = self.database.take(f"{trial.index}:D", since=down)
-        trial = dataclasses.replace(trial, reup=step, after_reup=after)
-        if step.error:
-            return trial, after
-        changes = self.database.diff(first, after, pair_by_name(first, after))
-        return dataclasses.replace(trial, reup_changes=changes), after
+        after = self.database.take(moment, since=seen.now)
+        trial = dataclasses.replace(seen.trial, reup=step, after_reup=after)
+        if not step.error:
+            changes = self.database.diff(first, after, pair_by_name(first, after))
+            trial = dataclasses.replace(trial, reup_changes=changes)
+        return Seen(trial, after)
 
     def _cast_backs(
         self, before: Snapshot, after: Snapshot, pairs: list[TablePair], intent: Intent
@@ -166,13 +187,14 @@ class Observer:
             key = state.key or tuple(types)
             sql = probe_sql(backfill, key, self.database.quote, types, required)
             yield self._probe(
+                after,
                 ProbeResult(
                     name="backfill",
                     phase=Phase.UP,
                     sql=sql,
                     table=backfill.table,
                     columns=backfill.columns,
-                )
+                ),
             )
 
     def _questions(self, phase: Phase, held: Snapshot) -> Iterator[ProbeResult]:
@@ -189,7 +211,7 @@ class Observer:
         return found
 
     def _ask(self, phase: Phase, held: Snapshot, asked: Returned) -> list[ProbeResult]:
-        return [self._probe(q, asked.get(q.name)) for q in self._questions(phase, held)]
+        return [self._probe(held, q, asked.get(q.name)) for q in self._questions(phase, held)]
 
     def _required(self, phase: Phase, held: Snapshot) -> Iterator[ProbeResult]:
         for required in self.config.required:
@@ -208,10 +230,13 @@ class Observer:
                 columns=(required.column,),
             )
 
-    def _probe(self, probe: ProbeResult, before: Counter[Key] | None = None) -> ProbeResult:
-        """``before``: the rows that were returned before up already; the keys are those of the others."""
+    def _probe(self, held: Snapshot, probe: ProbeResult, before: Counter[Key] | None = None) -> ProbeResult:
+        """Ask a question of what is held.
+
+        ``before``: the rows that were returned before up already; the keys are those of the others.
+        """
         try:
-            rows = Counter(self.database.query(probe.sql))
+            rows = Counter(self.database.query(probe.sql, at=held))
         except DatabaseError as error:
             return dataclasses.replace(probe, error=str(error))
         fresh = rows - (before or Counter())

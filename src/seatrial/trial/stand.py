@@ -21,8 +21,10 @@ from seatrial.model import (
     Source,
     Step,
     StepError,
+    Waiting,
 )
 from seatrial.schema import pair_by_name, same_schema
+from seatrial.trial.later import Later
 from seatrial.trial.retry import Astray, disturbed
 
 Act = Callable[[], object]
@@ -36,6 +38,11 @@ class Steps:
 
     runner: Runner
     database: Database
+    later: Later
+
+    def __post_init__(self) -> None:
+        if isinstance(self.runner, Waiting):
+            self.runner.meanwhile = self.later.do
 
     def up(self, migration: Migration) -> Step:
         return self._noted(_carried_out(self.runner.up, migration))
@@ -74,6 +81,7 @@ class Ground:
     server: Server
     source: Source
     config: Config
+    later: Later = field(default_factory=Later)
 
     def open(self) -> tuple[Database, Runner]:
         database = self.server.create()
@@ -89,7 +97,7 @@ class Ground:
             raise
 
     def runner(self, database: Database) -> Runner:
-        return Steps(self.source.runner(database), database)
+        return Steps(self.source.runner(database), database, self.later)
 
     @contextmanager
     def opened(self) -> Iterator[tuple[Database, Runner]]:
@@ -152,6 +160,11 @@ class Stand:
     _checkpoint_ms: float = 0.0
     _before: list[Done] = field(default_factory=list)  # all done from the empty database to the checkpoint
     _since: list[Done] = field(default_factory=list)  # and since then
+
+    @property
+    def later(self) -> Later:
+        """What is put off until a step is on its way."""
+        return self.ground.later
 
     def empty(self) -> AbstractContextManager[tuple[Database, Runner]]:
         """Another database like this one, with nothing in it."""

@@ -282,7 +282,8 @@ class Leg:
             cut[:] = met
             stand = self.stand
             told = partial(self._tell, "step", step)
-            observer = Observer(stand.database, stand.runner, self.config, told, partial(is_own, stand.database, met))
+            own = partial(is_own, stand.database, met)
+            observer = Observer(stand.database, stand.runner, self.config, told, own, stand.later)
             trial, now = observer.observe(step.index, step.migration, stand.held[step.index])
             if error := last_error(trial):
                 found = disturbed(stand.database, error)
