@@ -23,6 +23,11 @@ class FillResult:
     null_only: Mapping[TableRef, tuple[str, ...]] = field(default_factory=dict)  # no value was found for them
     not_filled: Mapping[TableRef, str] = field(default_factory=dict)  # why, in the engine's words
 
+    @property
+    def is_any(self) -> bool:
+        """Whether the database is another one for it."""
+        return bool(self.columns) or any(self.inserted.values())
+
 
 def fill(
     database: Database, schema: Schema, *, tables: Sequence[TableRef] | None = None, rows: int, seed: int
@@ -53,7 +58,7 @@ def undo(database: Database, made: FillResult, schema: Schema) -> None:
 
     ``schema`` is the one that stands: what a later down did not bring back is not there to be taken back.
     """
-    if not made.columns and not any(made.inserted.values()):
+    if not made.is_any:
         return
     there = schema.tables()
     with database.filling() as session:

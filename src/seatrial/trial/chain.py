@@ -58,7 +58,7 @@ class Chain:
 
     def _down(self, step: Planned, then: Snapshot) -> bool:
         stand = self.stand
-        if step.index in self.rows.made:
+        if self.rows.has_made(step.index):
             self._look.get()  # rows are taken back by what stands
             self.rows.take_back(step.index)
         done = stand.runner.down(step.migration)

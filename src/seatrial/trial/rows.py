@@ -148,10 +148,13 @@ class Rows:
             if f"rows of {table}" not in known:
                 self.doubts.append(NotVerified(what=f"rows of {table}", why=why, migration=migration.id))
 
+    def has_made(self, index: int) -> bool:
+        """Whether anything was made after a step."""
+        return index in self.made and self.made[index].is_any
+
     def take_back(self, index: int) -> None:
         """What was made after a step, before the chain goes below it."""
-        if index in self.made:
-            undo(self.stand.database, self.made[index], self.stand.schema())
+        undo(self.stand.database, self.made[index], self.stand.schema())
 
     # --- made-up rows that an up refuses ---
 
