@@ -11,8 +11,9 @@ from report_examples import FINDINGS, HOSTILE, additive, failed, hostile, nothin
 from rich.cells import cell_len
 
 from seatrial.model import Event, Retry, Status
+from seatrial.reporters.look import Look
 from seatrial.reporters.progress import Progress, look
-from seatrial.reporters.terminal import Look, render
+from seatrial.reporters.terminal import render
 
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 

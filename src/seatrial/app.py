@@ -14,15 +14,14 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from importlib import import_module
 from importlib.metadata import version as installed
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from seatrial import matrix
-from seatrial.checks import load as load_rules
-from seatrial.codec import CodecError, decode_trace, encode_trace
 from seatrial.config import Config
 from seatrial.errors import ConfigError, SourceError
-from seatrial.judge import judge
 from seatrial.model import (
     Environment,
     Event,
@@ -34,16 +33,27 @@ from seatrial.model import (
     Source,
     Trace,
     Under,
+    Waiting,
 )
 from seatrial.plan import Plan, after, plan
 from seatrial.reporters import file_of, render
 from seatrial.servers import ENGINES, guess_engine
 from seatrial.sources import SourceSettings, find
 from seatrial.sources.settings import Adjustable
-from seatrial.trial.walk import Walked, walk
+
+if TYPE_CHECKING:
+    from seatrial.trial.walk import Walked
 
 Watcher = Callable[[Event], None]
 STATE = ".seatrial"  # in the project: earlier outcomes and the newest report
+AHEAD = (  # what a run needs once its migrations are known
+    "seatrial.trial.walk",
+    "seatrial.engines.sqlite",
+    "seatrial.servers.files",
+    "seatrial.judge",
+    "seatrial.reporters.markdown",
+    "jinja2",
+)
 TRACE, REPAIRED = "trace.json", "repaired-seed*.sql"  # beside the reports; they hold stored values
 
 
@@ -53,12 +63,17 @@ def run(config: Config, watch: Watcher = lambda _: None) -> Report:
     Raises SeatrialError where nothing could be tested: no migrations, no server, settings that do not fit.
     """
     source = _source(config)
+    if isinstance(source, Waiting):
+        source.meanwhile = _import_ahead
     migrations = source.discover()
     if not migrations:
         raise SourceError(f"{source.path} holds no migrations.")
     chosen = _plan(config, source, migrations)
     _refuse_unfit(config)
     watch(Event("plan", f"{source.kind}: {len(chosen.tried)} of {len(migrations)} migrations", total=len(migrations)))
+    from seatrial.judge import judge
+    from seatrial.trial.walk import walk
+
     engine = config.server.engine or guess_engine(config.server.url, config.project, source.path, source.kind)
     modes = _modes(config, engine)
     with _server(config, engine, watch) as server:
@@ -88,6 +103,12 @@ def run(config: Config, watch: Watcher = lambda _: None) -> Report:
     report = judge(trace, config, now.date())
     _remember(config, report)
     return report
+
+
+def _import_ahead() -> None:
+    """While the project's own Python starts."""
+    for name in AHEAD:
+        import_module(name)
 
 
 def _modes(config: Config, engine: str) -> tuple[str, ...]:
@@ -143,6 +164,8 @@ def _refuse_unfit(config: Config) -> None:
         near = difflib.get_close_matches(engine, ENGINES, n=1, cutoff=0.5)
         hint = f"did you mean '{near[0]}'?" if near else f"choose from {', '.join(ENGINES)}."
         raise ConfigError(f"'server.engine': there is no engine '{engine}'; {hint}")
+    from seatrial.checks import load as load_rules
+
     rules = load_rules()
     for waiver in config.waivers:
         if waiver.rule not in rules:
@@ -153,6 +176,9 @@ def _refuse_unfit(config: Config) -> None:
 
 def rejudge(path: Path, config: Config) -> Report:
     """A report from a trace that was written earlier, judged under today's settings."""
+    from seatrial.codec import CodecError, decode_trace
+    from seatrial.judge import judge
+
     try:
         trace = decode_trace(path.read_bytes())
     except OSError as error:
@@ -168,6 +194,8 @@ def write(report: Report, folder: Path, formats: Sequence[str], *, redacted: boo
     names = dict.fromkeys((*formats, "json"))
     contents = {file_of(name): render(report, name, redacted=redacted).encode() for name in names}
     if not redacted:
+        from seatrial.codec import encode_trace
+
         contents[TRACE] = encode_trace(report.trace)
         contents |= {name: sql.encode() for name, sql in report.trace.repaired_seeds}
     return [_put(folder / name, content) for name, content in contents.items()]

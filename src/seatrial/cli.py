@@ -18,14 +18,12 @@ from typing import Any, NoReturn
 
 import click
 
-from seatrial import app, checks, config
+from seatrial import app, config
 from seatrial.config import Config
 from seatrial.errors import SeatrialError
 from seatrial.model import Report
 from seatrial.reporters import FILES, plugins, render
 from seatrial.reporters.progress import Progress, look
-from seatrial.reporters.redact import redact as without_values
-from seatrial.reporters.terminal import render as summary
 from seatrial.servers import ENGINES
 from seatrial.sources import kinds
 
@@ -284,6 +282,8 @@ def doctor_(project: Path, clean: bool, server: str | None) -> None:
 @_guarded
 def explain(rule: str | None, everything: bool) -> None:
     """What RULE means, when it holds and what to do; without RULE, the list of all."""
+    from seatrial import checks
+
     rules = checks.load()
     if everything:
         click.echo(checks.handbook(), nl=False)
@@ -326,6 +326,9 @@ def report(trace: Path, formats: str, out: Path | None, project: Path, redact: b
 
 def _shown(result: Report, redact: bool) -> str:
     """The report for the terminal that this is written to, with colours where it has them."""
+    from seatrial.reporters.redact import redact as without_values
+    from seatrial.reporters.terminal import render as summary
+
     return summary(without_values(result) if redact else result, look(sys.stdout))
 
 

@@ -890,7 +890,7 @@ class Runner(Protocol):
 
 @runtime_checkable
 class Waiting(Protocol):
-    """A runner that waits for another process to run its steps: once a step is on its way, it calls ``meanwhile``."""
+    """A source or runner that waits for another process: once that has been given something to do, it calls this."""
 
     meanwhile: Callable[[], None]
 

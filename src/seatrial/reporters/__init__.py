@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from importlib.metadata import entry_points
 
 from seatrial.errors import ConfigError
 from seatrial.model import Report
-from seatrial.reporters import github, html, json, junit, markdown, sarif, terminal
-from seatrial.reporters.redact import redact
 
 Reporter = Callable[[Report], str]
 
-REPORTERS: Mapping[str, Reporter] = {
-    "markdown": markdown.render,
-    "json": json.render,
-    "html": html.render,
-    "junit": junit.render,
-    "sarif": sarif.render,
-    "github": github.render,
-    "terminal": terminal.render,
-}
+REPORTERS = ("markdown", "json", "html", "junit", "sarif", "github", "terminal")
+"""Each is a module of this package, loaded when it is asked for."""
+
 
 FILES: Mapping[str, str] = {
     "markdown": "migration-integrity-report.md",
@@ -38,8 +31,12 @@ def render(report: Report, format: str, *, redacted: bool = False) -> str:
 
     ``redacted``: keys and counts only, no stored value anywhere.
     """
-    reporter = REPORTERS.get(format) or _plugin(format)
-    return reporter(redact(report) if redacted else report)
+    reporter: Reporter = import_module(f"{__name__}.{format}").render if format in REPORTERS else _plugin(format)
+    if redacted:
+        from seatrial.reporters.redact import redact
+
+        report = redact(report)
+    return reporter(report)
 
 
 def file_of(format: str) -> str:
@@ -49,7 +46,7 @@ def file_of(format: str) -> str:
 
 def plugins() -> tuple[str, ...]:
     """The formats that installed packages add."""
-    return tuple(sorted({plugin.name for plugin in entry_points(group="seatrial.reporters")} - REPORTERS.keys()))
+    return tuple(sorted({plugin.name for plugin in entry_points(group="seatrial.reporters")}.difference(REPORTERS)))
 
 
 def _plugin(format: str) -> Reporter:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from seatrial.model import Event
 from seatrial.reporters import words
-from seatrial.reporters.terminal import Look
+from seatrial.reporters.look import Look
 
 if TYPE_CHECKING:  # rich is slow to load, and only a terminal needs it
     from rich.progress import Progress as Bar

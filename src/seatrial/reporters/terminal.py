@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 from rich.cells import cell_len
 
@@ -12,32 +11,13 @@ from seatrial.facts import Fact, facts
 from seatrial.model import Finding, Judged, Report, Status, Step
 from seatrial.reporters import words
 from seatrial.reporters.changes import number
+from seatrial.reporters.look import Look
 
-MARKS = {Status.PASSED: "✅", Status.FAILED: "❌", Status.ERROR: "⚠️ ", Status.SKIPPED: "- "}
-PLAIN_MARKS = {Status.PASSED: "ok  ", Status.FAILED: "FAIL", Status.ERROR: "ERR ", Status.SKIPPED: "skip"}
 COLOURS = {Status.PASSED: "32", Status.FAILED: "31", Status.ERROR: "33", Status.SKIPPED: "2"}
 BOLD, DIM = "1", "2"
 CHANGES = 5
 ACTIONS = 5  # of a retry that are shown
 NARROW = 72  # columns below which a line has no room for the kind
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """What the terminal can show."""
-
-    width: int = 80
-    colour: bool = False
-    ascii: bool = False  # TERM=dumb, or an encoding without emoji
-
-    def mark(self, status: Status) -> str:
-        return (PLAIN_MARKS if self.ascii else MARKS)[status]
-
-    def paint(self, text: str, code: str) -> str:
-        return f"\x1b[{code}m{text}\x1b[0m" if self.colour and text else text
-
-    def arrow(self) -> str:
-        return "->" if self.ascii else "→"
 
 
 def render(report: Report, look: Look | None = None) -> str:

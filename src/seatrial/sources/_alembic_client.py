@@ -36,7 +36,7 @@ class Died(Exception):
 class Worker:
     """One process of the project's Python; answers one request at a time."""
 
-    def __init__(self, python: str, environ: Mapping[str, str]) -> None:
+    def __init__(self, python: str, environ: Mapping[str, str], meanwhile: Callable[[], None] = lambda: None) -> None:
         self.python = python
         self._output: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the process
         try:
@@ -55,6 +55,7 @@ class Worker:
         self._answers: queue.Queue[str] = queue.Queue()
         threading.Thread(target=_listen, args=(self._process, self._answers), daemon=True).start()
         self._end = weakref.finalize(self, _end, self._process, self._output)  # also where nobody closes it
+        meanwhile()
         self.hello = self._answer(_PATIENCE_S)
 
     def ask(
@@ -153,11 +154,13 @@ def _end(process: subprocess.Popen[str], output: IO[bytes]) -> None:
     output.close()
 
 
-def start(project: Path, python: str | None, environ: Mapping[str, str]) -> Worker:
+def start(
+    project: Path, python: str | None, environ: Mapping[str, str], meanwhile: Callable[[], None] = lambda: None
+) -> Worker:
     """A worker in the first Python that has Alembic. Raises SourceError where none has."""
     tried = []
     for candidate in [python] if python else pythons(project):
-        worker = _started(candidate, environ)
+        worker = _started(candidate, environ, meanwhile)
         missing = worker.hello.get("missing")
         if not missing:
             return worker
@@ -169,9 +172,9 @@ def start(project: Path, python: str | None, environ: Mapping[str, str]) -> Work
     )
 
 
-def _started(python: str, environ: Mapping[str, str]) -> Worker:
+def _started(python: str, environ: Mapping[str, str], meanwhile: Callable[[], None]) -> Worker:
     try:
-        return Worker(python, environ)
+        return Worker(python, environ, meanwhile)
     except (Died, TookTooLong) as error:
         raise SourceError(
             f"{python} cannot run Alembic: {error}. Name the project's Python with `python` in [source]."

@@ -179,6 +179,7 @@ class Observer:
         """Close what is open, so that the next step starts with fresh connections."""
         now = time.perf_counter()
         self._ended(None)
+        self._connection = None
         self._stopped = now if self.ran else self._stopped
         for pool in self._pools:
             with contextlib.suppress(Exception):  # an async driver cannot be closed from here; it is dropped

@@ -58,6 +58,7 @@ class AlembicSource(Adjustable):
         self._found: dict[str, Any] | None = None
         self._spare: client.Worker | None = None  # the one that discovered, for the first runner
         self._heads: tuple[str, ...] = ()
+        self.meanwhile: Callable[[], None] = lambda: None  # called when the project's Python is starting
 
     def discover(self) -> tuple[Migration, ...]:
         """Every revision, parents first, each branch in one piece. Raises SourceError."""
@@ -80,7 +81,7 @@ class AlembicSource(Adjustable):
 
     def open_worker(self, environ: Mapping[str, str]) -> tuple[client.Worker, dict[str, Any]]:
         """A process with the project loaded, and what it says of itself."""
-        worker = client.start(self.project, self.config.python, environ)
+        worker = client.start(self.project, self.config.python, environ, self.meanwhile)
         try:
             found = worker.ask(self._open_request())
         except (client.Died, client.TookTooLong) as error:
