@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from seatrial.engines._postgresql_diff import Comparison, is_unique, order, side
+from seatrial.engines._postgresql_diff import Comparison, in_whole_tables, is_unique, order, side
 from seatrial.engines._postgresql_layout import Column, form
 from seatrial.engines._postgresql_session import SHADOWS, Session, literal
 from seatrial.errors import DatabaseError
@@ -30,7 +30,9 @@ def cast_backs(
         if old_name in olds and new_name in news:
             session.rows("BEGIN")
             try:
-                found = _Conversion(session, c, olds[old_name], news[new_name]).losses([*zones, "UTC"])
+                found = _Conversion(session, in_whole_tables(session, c), olds[old_name], news[new_name]).losses(
+                    [*zones, "UTC"]
+                )
             finally:
                 session.rows("ROLLBACK")
             if found is not None:

@@ -8,14 +8,16 @@ whole rows are joined and their columns compared in one go.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from seatrial.engines import _postgresql_pages as pages
 from seatrial.engines._postgresql_layout import Column, hash_row
 from seatrial.engines._postgresql_rows import Shadow
 from seatrial.engines._postgresql_session import Session
 from seatrial.model import ChangedRow, ChangeGroup, Row, TableDiff, TablePair
 
 _SHARE = 5  # one row in so many looked up by its place costs as much as joining all of them whole
+_OLD, _NEW = "seatrial_o", "seatrial_n"  # temporary tables
 _BITS = 62  # columns that one mask holds
 
 # Looking up the place of a row beats reading its table as long as there are few; the planner believes neither.
@@ -146,10 +148,21 @@ def compare(session: Session, comparison: Comparison) -> TableDiff | None:
         return None
     session.rows("BEGIN")
     try:
-        found = _keyed(session, comparison) if comparison.key else _unkeyed(session, comparison)
+        c = in_whole_tables(session, comparison)
+        found = _keyed(session, c) if c.key else _unkeyed(session, c)
     finally:
         session.rows("ROLLBACK")
     return found or None
+
+
+def in_whole_tables(session: Session, c: Comparison) -> Comparison:
+    """The same comparison, in a transaction, of tables that hold all rows in which the two sides can differ."""
+    old, new = c.old, c.new
+    if old and new and (old.base or new.base) and pages.same_elsewhere(old, new, [(k.old, k.new) for k in c.columns]):
+        written = old.pages | new.pages
+        old, new = pages.rows_on(session, old, written, _OLD), pages.rows_on(session, new, written, _NEW)
+        return replace(c, old=old, new=new)
+    return replace(c, old=old and pages.whole(session, old, _OLD), new=new and pages.whole(session, new, _NEW))
 
 
 def _keyed(session: Session, c: Comparison) -> TableDiff:

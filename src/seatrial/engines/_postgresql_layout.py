@@ -67,6 +67,10 @@ class Column:
     exact: str  # form of what is kept in which equal means identical
     output: str  # form of what is kept: its text in the fixed session
     hashing: tuple[str, ...] = (VALUE,)  # forms of what is exact: what a row's hash takes in
+    number: int = 0  # attnum: no other column of the table ever had it
+    stored: str = ""  # the same as long as a row's bytes mean the same here
+    missing: str | None = None  # attmissingval, an array: what rows hold that were written before the column was there
+    computed: bool = False  # when it is read
 
     @property
     def read(self) -> str:
@@ -205,7 +209,7 @@ def layouts(session: Session, hidden: frozenset[str]) -> list[Layout]:
 
 
 def _layout(row: tuple[str, ...], raw: list[tuple[str | None, ...]], digest: str, images: frozenset[str]) -> Layout:
-    columns = tuple(_column(r, i, images) for i, r in enumerate(raw))
+    columns = tuple(_column(r, i, digest, images) for i, r in enumerate(raw))
     uniques = _uniques(row[8])
     foreign_types = any(r[5] != "t" or r[6] for r in raw)
     signature = repr([r[1:] for r in raw]) + (digest if foreign_types else "")
@@ -241,17 +245,21 @@ def _uniques(raw: str | None) -> list[tuple[str, ...]]:
     return [columns for *_, columns in sorted(found)]
 
 
-def _column(row: tuple[str | None, ...], place: int, images: frozenset[str]) -> Column:
+def _column(row: tuple[str | None, ...], place: int, digest: str, images: frozenset[str]) -> Column:
     name, declared, base, builtin, cast = str(row[1]), str(row[3]), str(row[4]), row[5] == "t", row[6]
     collatable, output, send, typmod = row[7] == "t", str(row[8]), row[9], row[10]
-    shadow = f"c{place}"
-    if not builtin or base in _BY_NAME or send is None:
-        kept = f'pg_catalog.textin({output}({VALUE})) COLLATE "C"'
-        return Column(name, declared, "text", shadow, kept, VALUE, _text("text", ""))
-    kept = f"({VALUE})::{cast}" if cast else VALUE
-    kept += ' COLLATE "C"' if collatable else ""
-    exact = _exact(base, send, typmod, images)
-    return Column(name, declared, base, shadow, kept, exact, _text(base, output), _hashing(base, exact, images))
+    shown = _text("text", "")
+    hashing: tuple[str, ...] = (VALUE,)
+    kept, exact = f'pg_catalog.textin({output}({VALUE})) COLLATE "C"', VALUE
+    if builtin and base not in _BY_NAME and send is not None:
+        kept = (f"({VALUE})::{cast}" if cast else VALUE) + (' COLLATE "C"' if collatable else "")
+        exact = _exact(base, send, typmod, images)
+        shown, hashing = _text(base, output), _hashing(base, exact, images)
+    else:
+        base = "text"
+    stored = repr((row[2:], "" if builtin and not cast else digest))
+    number, missing, computed = int(str(row[2])), row[11], row[12] is not None
+    return Column(name, declared, base, f"c{place}", kept, exact, shown, hashing, number, stored, missing, computed)
 
 
 def _hashing(base: str, exact: str, images: frozenset[str]) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from seatrial.engines._postgresql_session import SHADOWS, Session, qualified
 from seatrial.model import TableRef, TableState
 
 EMPTY = "0" * 16
+PLACED = 1 << 20  # bytes of a table of which rows may be found again by their place: smaller ones are soon read
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,15 @@ class Shadow:
     checksum: str
     earlier: Layout | None = None  # columns that stood before others were added: ``g`` is their hash,
     earlier_checksum: str = ""  # and this their checksum
+    placed: bool = False  # each row knows the place that it was read from (``p``)
+    base: Shadow | None = None  # a whole copy that holds the rows of all but these ``pages`` (_postgresql_pages):
+    pages: frozenset[int] = frozenset()
+    constants: tuple[tuple[str, str], ...] = ()  # column -> what each row of the copy holds there
+
+    @property
+    def relations(self) -> set[str]:
+        """The tables of ours that hold its rows."""
+        return {s.relation for s in (self, self.base) if s and s.relation}
 
     def state(self) -> TableState:
         layout = self.layout
@@ -61,25 +71,30 @@ class Shadows:
 
     def live(self) -> set[str]:
         """The relations that a moment needs."""
-        return {s.relation for m in self.moments.values() for s in m.shadows.values() if s.relation}
+        return set().union(*(s.relations for m in self.moments.values() for s in m.shadows.values()))
 
-    def copy(self, session: Session, layout: Layout, since: Layout | None = None) -> Shadow:
-        """Read a table once: rows, hashes and values into a new shadow.
+    def name(self) -> str:
+        """A new shadow table's name."""
+        self._number += 1
+        return f"{SHADOWS}.s{self._number}"
+
+    def copy(self, session: Session, layout: Layout, since: Layout | None = None, *, placed: bool = False) -> Shadow:
+        """Read a table once: rows, hashes and values into a new shadow, with their places if the table is large.
 
         Where columns were only added since, rows are hashed without them as well: that keeps comparing them narrow.
         """
         if layout.why_not:
             return Shadow("", layout, 0, EMPTY)
-        self._number += 1
-        relation = f"{SHADOWS}.s{self._number}"
+        relation = self.name()
         earlier = since if since and _only_added(since, layout) else None
-        session.rows(f"CREATE UNLOGGED TABLE {relation} AS {_select(layout, earlier)}")
+        placed = placed and layout.bytes >= PLACED
+        session.rows(f"CREATE UNLOGGED TABLE {relation} AS {selected(layout, earlier, placed=placed)}")
         g = finished("g") if earlier else "NULL"
         rows, total, before = session.rows(f"SELECT count(*), {finished()}, {g} FROM {relation}")[0]
         if rows == "0":
             session.rows(f"DROP TABLE {relation}")
             return Shadow("", layout, 0, EMPTY)
-        return Shadow(relation, layout, int(rows), _checksum(total), earlier, _checksum(before))
+        return Shadow(relation, layout, int(rows), _checksum(total), earlier, _checksum(before), placed)
 
     def keep_only(self, relations: frozenset[str]) -> None:
         """Forget the moments that need any other shadow: those are gone with their database."""
@@ -91,7 +106,7 @@ class Shadows:
         """Forget a moment, and drop the shadows that only it needed."""
         kept = self.moments.pop(moment, None)
         if kept is not None:
-            gone = {s.relation for s in kept.shadows.values() if s.relation} - self.live()
+            gone = set().union(*(s.relations for s in kept.shadows.values())) - self.live()
             drop(session, gone)
 
 
@@ -122,10 +137,22 @@ def carried(shadow: Shadow, layout: Layout) -> Shadow:
     return replace(shadow, layout=layout)
 
 
+def recognised(shadow: Shadow, layout: Layout) -> Shadow:
+    """The same rows, by their checksum: they may stand in other places than those that they were read from."""
+    base = shadow.base and replace(shadow.base, placed=False)
+    return replace(shadow, layout=layout, placed=False, base=base)
+
+
 def fingerprint(session: Session, layout: Layout) -> tuple[int, str]:
     """Rows and checksum without keeping anything."""
     rows, total = session.rows(f"SELECT count(*), {finished()} FROM {_hashes(layout)}")[0]
     return int(rows), _checksum(total)
+
+
+def summed(session: Session, relation: str) -> tuple[int, int]:
+    """How many rows a shadow holds, and the sum that their table's checksum is made of."""
+    rows, total = session.rows(f"SELECT count(*), {finished()} FROM {relation} x")[0]
+    return int(rows), int(total or 0)
 
 
 def checksum_sql(layout: Layout) -> str:
@@ -142,7 +169,7 @@ def _hash(columns: Iterable[Column], seed: int) -> str:
     return hash_row((part for c in columns for part in c.hashed), seed)
 
 
-def _select(layout: Layout, earlier: Layout | None) -> str:
+def selected(layout: Layout, earlier: Layout | None = None, *, placed: bool = True) -> str:
     """Key columns first, then the hash: joins read no further into a row."""
     keyed = [c for c in layout.columns if c.name in layout.key]
     others = [c for c in layout.columns if c.name not in layout.key]
@@ -151,6 +178,8 @@ def _select(layout: Layout, earlier: Layout | None) -> str:
         common = (c for c in layout.columns if c.name in earlier.names)
         parts.append(f"{_hash(common, earlier.seed)} AS g")
     parts += [f"{c.read} AS {c.shadow}" for c in others]
+    if placed:
+        parts.append("t.ctid AS p")
     return f"SELECT {', '.join(parts)} FROM ONLY {qualified(layout.table)} t"
 
 

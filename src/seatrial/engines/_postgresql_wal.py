@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,8 @@ _HARMLESS = """
  OR resource_manager = 'XLOG' AND record_type = 'FPI_FOR_HINT' OR resource_manager = 'Btree')
 """
 
+Touched = Mapping[int, frozenset[int]]  # relfilenode -> numbers of pages
+
 
 @dataclass(slots=True)
 class WalReader:
@@ -37,13 +40,13 @@ class WalReader:
         """Where the log ends now."""
         return str(session.value("SELECT pg_current_wal_insert_lsn()"))
 
-    def touched(self, database: str, start: str, end: str, stored: int) -> frozenset[int] | None:
-        """The files of a database that the log names between two places.
+    def touched(self, database: str, start: str, end: str, stored: int) -> Touched | None:
+        """The files of a database that the log names between two places, and which of their pages.
 
         None where that cannot be told for less than reading the ``stored`` bytes of its tables again.
         """
         if start == end:
-            return frozenset()
+            return {}
         rows = self.site.maintain(
             f"SELECT '{end}'::pg_lsn - '{start}'::pg_lsn, oid FROM pg_database WHERE datname = '{database}'"
         )
@@ -58,31 +61,41 @@ class WalReader:
         self.site.maintain("SET synchronous_commit = on")
         self.site.maintain("SELECT pg_logical_emit_message(true, 'seatrial', '')")
 
-    def _inspect(self, oid: int, start: str, end: str) -> frozenset[int]:
+    def _inspect(self, oid: int, start: str, end: str) -> Touched:
         if self.site.version_num >= 160000:
             source = (
-                f"SELECT DISTINCT relfilenode FROM pg_get_wal_block_info('{start}', '{end}', false)"
-                f" WHERE reldatabase = {oid} AND NOT {_HARMLESS}"
+                "SELECT relfilenode, relblocknumber AS page"
+                f" FROM pg_get_wal_block_info('{start}', '{end}', false)"
+                f" WHERE reldatabase = {oid} AND relforknumber = 0 AND NOT {_HARMLESS}"
             )
         else:
             source = (
-                "SELECT DISTINCT m[1] FROM (SELECT block_ref FROM"
+                "SELECT m[1] AS relfilenode, m[2] AS page FROM (SELECT block_ref FROM"
                 f" pg_get_wal_records_info('{start}', '{end}') WHERE block_ref <> '' AND NOT {_HARMLESS}) r,"
-                rf" regexp_matches(r.block_ref, 'rel \d+/{oid}/(\d+)', 'g') AS m"
+                f" regexp_matches(r.block_ref, '{_pages_of(oid)}', 'g') AS m"
             )
-        return frozenset(int(str(row[0])) for row in self.site.maintain(source))
+        grouped = f"SELECT relfilenode, string_agg(DISTINCT page::text, ' ') FROM ({source}) x GROUP BY 1"
+        rows = self.site.maintain(grouped)
+        return {int(str(file)): frozenset(map(int, str(pages).split())) for file, pages in rows}
 
-    def _dump(self, oid: int, start: str, end: str) -> frozenset[int] | None:
+    def _dump(self, oid: int, start: str, end: str) -> Touched | None:
         assert self.site.programs and self.site.data_folder
         command = [str(Path(self.site.programs) / "pg_waldump"), "-p", f"{self.site.data_folder}/pg_wal"]
         done = subprocess.run([*command, "-s", start, "-e", end], capture_output=True, stdin=subprocess.DEVNULL)
         if done.returncode:
             return None
-        found: set[int] = set()
+        found: dict[int, set[int]] = {}
         for line in done.stdout.decode(errors="replace").splitlines():
             if not _HARMLESS_LINE.match(line):
-                found.update(int(file) for file in re.findall(rf"rel \d+/{oid}/(\d+)", line))
-        return frozenset(found)
+                for file, page in re.findall(_pages_of(oid), line):
+                    found.setdefault(int(file), set()).add(int(page))
+        return {file: frozenset(pages) for file, pages in found.items()}
+
+
+def _pages_of(oid: int) -> str:
+    """A pattern for references to blocks of a database's tables (XLogRecGetBlockRefInfo); of their main fork only: the
+    others (free space, visibility) hold no rows."""
+    return rf"rel \d+/{oid}/(\d+)(?: fork main)? blk (\d+)"
 
 
 _HARMLESS_LINE = re.compile(

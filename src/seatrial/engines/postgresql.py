@@ -23,8 +23,9 @@ from seatrial.engines._postgresql_cast import cast_backs
 from seatrial.engines._postgresql_diff import Comparison, compare
 from seatrial.engines._postgresql_layout import Layout, layouts
 from seatrial.engines._postgresql_outside import reaches_outside
+from seatrial.engines._postgresql_pages import derived
 from seatrial.engines._postgresql_session import Session, Site, disturbance, guarded, kind_of, quote, refusal
-from seatrial.engines._postgresql_wal import WalReader, wal_reader
+from seatrial.engines._postgresql_wal import Touched, WalReader, wal_reader
 from seatrial.model import (
     CastBack,
     Disturbance,
@@ -180,12 +181,12 @@ class PostgresqlDatabase:
             before = old.get(layout.oid)
             shadow = self._carry(session, before, layout, touched)
             if shadow is None:
-                shadow = self._shadows.copy(session, layout, before.layout if before else None)
+                shadow = self._again(session, before, layout, touched)
                 fresh.add(layout.table)
             moment.shadows[layout.table] = shadow
         return moment, fresh
 
-    def _touched(self, known: rows.Moment | None, lsn: str) -> frozenset[int] | None:
+    def _touched(self, known: rows.Moment | None, lsn: str) -> Touched | None:
         """The files that the log names since then; None where it cannot tell."""
         if known is None or self._wal is None or known.generation != self._generation:
             return None
@@ -193,13 +194,13 @@ class PostgresqlDatabase:
         return self._wal.touched(self.name, known.lsn, lsn, stored)
 
     def _carry(
-        self, session: Session, shadow: rows.Shadow | None, layout: Layout, touched: frozenset[int] | None
+        self, session: Session, shadow: rows.Shadow | None, layout: Layout, touched: Touched | None
     ) -> rows.Shadow | None:
         """The shadow of an untouched table under today's name, or None where the table has to be read."""
         if shadow is None or (shadow.layout.table != layout.table and touched is None):
             return None
         if touched is not None:
-            if rows.same_as(shadow, layout) and touched.isdisjoint(layout.files):
+            if rows.same_as(shadow, layout) and touched.keys().isdisjoint(layout.files):
                 return rows.carried(shadow, layout)
             return None
         if shadow.layout.forms != layout.forms or shadow.layout.why_not != layout.why_not:
@@ -207,8 +208,18 @@ class PostgresqlDatabase:
         if shadow.layout.writes != layout.writes:  # counted writes prove a change (their absence would prove nothing)
             return None
         if layout.why_not or (shadow.rows, shadow.checksum) == rows.fingerprint(session, layout):
-            return rows.carried(shadow, layout)
+            return rows.recognised(shadow, layout)
         return None
+
+    def _again(
+        self, session: Session, before: rows.Shadow | None, layout: Layout, touched: Touched | None
+    ) -> rows.Shadow:
+        """Only the pages that were written since, where the log tells them; else the whole table."""
+        if before and touched is not None:
+            written = touched.get(layout.files[0], frozenset())
+            if shadow := derived(session, self._shadows, before, layout, written):
+                return shadow
+        return self._shadows.copy(session, layout, before.layout if before else None, placed=self._wal is not None)
 
     def diff(self, old: Snapshot, new: Snapshot, pairs: Sequence[TablePair]) -> tuple[TableDiff, ...]:
         """Compare the rows of two moments, exactly; pairs without a difference are left out."""
