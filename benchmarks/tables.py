@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 
 from benchmarks import common
 from benchmarks.common import Cost
@@ -30,6 +31,9 @@ class Dialect:
     aside: str = ""  # changes another table of the same file, between two moments
     more: Mapping[str, str] = field(default_factory=dict)  # changes made one after the other -> what each is called
     touch: str = "SELECT 1"  # changes one row and nothing else
+    small: Mapping[str, tuple[str, str]] = field(
+        default_factory=dict
+    )  # what is called so: a small change, its way back
 
 
 _MAX = f"SELECT {', '.join(f'max({c})' for c in COLUMNS)} FROM measured"
@@ -53,9 +57,15 @@ POSTGRESQL = Dialect(
         "naming gone": "ALTER TABLE measured DROP COLUMN name",
         "naming dropped": "ALTER TABLE measured ADD COLUMN name varchar(80)",
     },
+    small={
+        "some rows": ("UPDATE measured SET a = a + 1 WHERE id % {step} = 7", "SELECT 1"),
+        "more columns": ("ALTER TABLE measured ADD COLUMN extra integer DEFAULT 7", "ALTER TABLE measured DROP extra"),
+    },
     targets=(
         ("table fingerprint", "fingerprint", "COPY binary", "1.1"),
         ("snapshot with row fingerprints", "snapshot", "COPY binary", "1.25"),
+        ("snapshot after 100 rows were changed", "some rows", "COPY binary", "-"),
+        ("snapshot after a column was added", "more columns", "COPY binary", "-"),
         ("naming all differing rows (100)", "naming", "snapshot", "0.6"),
         ("naming all differing rows (10 %)", "naming 10 %", "snapshot", "0.6"),
         ("naming a column dropped and made again empty", "naming dropped", "snapshot", "-"),
@@ -140,6 +150,7 @@ class Measured:
         read = {name: self._reading(sql) for name, sql in self.dialect.references.items()}
         acts = {**read, "snapshot": self.snapshot, "untouched": self.untouched, "naming": self.naming}
         acts |= {what: self._naming(moment) for what, moment in self.more.items()}
+        acts |= {what: partial(self.slightly, *changes) for what, changes in self.dialect.small.items()}
         if self.dialect.aside:
             acts["strange"] = self.strange
         if any(measured == "fingerprint" for _, measured, *_ in self.dialect.targets):
@@ -158,6 +169,15 @@ class Measured:
         """A moment for which the table is read anew; what is proven untouched would be carried over."""
         self.database.execute(self.dialect.touch)
         return self._taking(None)
+
+    def slightly(self, change: str, back: str) -> Cost:
+        """The moment after a small change, where the one before it is known."""
+        before = self.database.take("whole")
+        self.database.execute(change.format(step=max(self.rows // 100, 8)))
+        cost = self._taking(before)
+        self.database.execute(back)
+        self.database.release("whole")
+        return cost
 
     def untouched(self) -> Cost:
         """Where a dialect says so, after another table was written by a connection of ours."""
