@@ -130,3 +130,13 @@ def test_what_a_moment_needs_of_others_is_kept_and_let_go(pg: PostgresqlDatabase
     assert [(r.key, r.old, r.new) for r in found.changed[0].rows] == [(("7",), ("b",), ("v7",))]
     pg.release("B"), pg.release("C")
     assert pg.query("select 1 from pg_class where relnamespace = '_seatrial'::regnamespace and relkind = 'r'") == []
+
+
+def test_a_reset_forgets_moments_whose_copy_it_does_not_hold(pg: PostgresqlDatabase) -> None:
+    ran(pg, TABLES)
+    checkpoint = pg.checkpoint()
+    a = pg.take("A")
+    ran(pg, "update keyed set v = 'b' where id = 7")
+    pg.take("B", since=a)
+    assert derived(pg, "B") == {"keyed"} and pg.reset(checkpoint) == ""
+    assert not pg._shadows.moments

@@ -58,6 +58,11 @@ class Moment:
     generation: int
     shadows: dict[TableRef, Shadow] = field(default_factory=dict)
 
+    @property
+    def relations(self) -> set[str]:
+        """The tables of ours that it needs."""
+        return set().union(*(shadow.relations for shadow in self.shadows.values()))
+
     def by_oid(self) -> dict[int, Shadow]:
         return {s.layout.oid: s for s in self.shadows.values()}
 
@@ -71,7 +76,7 @@ class Shadows:
 
     def live(self) -> set[str]:
         """The relations that a moment needs."""
-        return set().union(*(s.relations for m in self.moments.values() for s in m.shadows.values()))
+        return set().union(*(moment.relations for moment in self.moments.values()))
 
     def name(self) -> str:
         """A new shadow table's name."""
@@ -99,15 +104,14 @@ class Shadows:
     def keep_only(self, relations: frozenset[str]) -> None:
         """Forget the moments that need any other shadow: those are gone with their database."""
         for name, moment in list(self.moments.items()):
-            if not {s.relation for s in moment.shadows.values() if s.relation} <= relations:
+            if not moment.relations <= relations:
                 del self.moments[name]
 
     def release(self, session: Session, moment: str) -> None:
         """Forget a moment, and drop the shadows that only it needed."""
         kept = self.moments.pop(moment, None)
         if kept is not None:
-            gone = set().union(*(s.relations for s in kept.shadows.values())) - self.live()
-            drop(session, gone)
+            drop(session, kept.relations - self.live())
 
 
 def _only_added(old: Layout, new: Layout) -> bool:
