@@ -104,12 +104,14 @@ class Engine:
         migrations: Migrations,
         *,
         seed: str | None = None,
+        at: str = "0001",
         settings: str = "",
         folder: Path | None = None,
         **changes: Any,
     ) -> Report:
-        """SQL migrations 0001, 0002 ..., given as (up, down); the seed belongs to 0001."""
-        return self.tested(project(folder or self._folder, migrations, seed=seed, settings=settings), **changes)
+        """SQL migrations 0001, 0002 ..., given as (up, down); the seed belongs to the version ``at``."""
+        place = project(folder or self._folder, migrations, seed=seed, at=at, settings=settings)
+        return self.tested(place, **changes)
 
     def trial(
         self,

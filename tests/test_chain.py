@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
-from trial_fixtures import project
-from trial_fixtures import tested as run_of
+from engine_fixture import Engine
 
-from seatrial.config import ServerConfig
 from seatrial.model import Phase, Severity, Status
-from seatrial.servers.mysql import MysqlServer
-from seatrial.servers.postgresql import PostgresqlServer
 
 BASE = ("CREATE TABLE a (id integer PRIMARY KEY, v varchar(20));", "DROP TABLE a;")
 SEED = "INSERT INTO a VALUES (1, 'one'), (2, 'two'), (3, 'three');"
@@ -24,12 +18,11 @@ THIN = "DELETE FROM b WHERE id = (SELECT low FROM (SELECT min(id) AS low FROM b)
 KEEPS_NOTHING = "SELECT 1;"
 PUTS_BACK = "INSERT INTO b SELECT id, v FROM a WHERE id NOT IN (SELECT id FROM b);"
 
-DOWNS = pytest.mark.parametrize("down", [KEEPS_NOTHING, PUTS_BACK], ids=["keeps nothing", "puts back"])
 
-
-def check(folder: Path, down: str, server: ServerConfig) -> None:
+@pytest.mark.parametrize("down", [KEEPS_NOTHING, PUTS_BACK], ids=["keeps nothing", "puts back"])
+def test_a_down_that_believes_what_a_later_down_did_not_bring_back(engine: Engine, down: str):
     """The down of 0002 believes b; where the down of 0003 did not put b's row back, it takes one of a's with it."""
-    report = run_of(project(folder, [BASE, COPY, (THIN, down)], seed=SEED), server=server)
+    report = engine.run([BASE, COPY, (THIN, down)], seed=SEED)
     assert not [n for n in report.not_verified if "chain" in n.what]
     _, copy, thin = report.migrations
     chained = [f for judged in report.migrations for f in judged.findings if f.phase is Phase.CHAIN]
@@ -45,26 +38,11 @@ def check(folder: Path, down: str, server: ServerConfig) -> None:
     assert (lost.count, lost.keys) == (1, (("1",),))
 
 
-@DOWNS
-def test_sqlite(tmp_path: Path, down: str):
-    check(tmp_path, down, ServerConfig(engine="sqlite"))
-
-
-@DOWNS
-def test_postgresql(tmp_path: Path, down: str, pg_server: PostgresqlServer):
-    check(tmp_path, down, ServerConfig(url=pg_server.url("postgres")))
-
-
-@DOWNS
-def test_mysql_and_mariadb(tmp_path: Path, down: str, mysql_server: MysqlServer):
-    check(tmp_path, down, ServerConfig(url=mysql_server.url("")))
-
-
-def test_made_up_values_that_a_later_down_did_not_bring_back_are_gone(tmp_path: Path):
+def test_made_up_values_that_a_later_down_did_not_bring_back_are_gone(engine: Engine):
     base = ("CREATE TABLE t (id integer PRIMARY KEY, v text NOT NULL);", "DROP TABLE t;")
     adds = ("ALTER TABLE t ADD COLUMN w text; CREATE TABLE u (id integer PRIMARY KEY);", "DROP TABLE u;")
     drops = ("ALTER TABLE t DROP COLUMN w; DROP TABLE u;", "SELECT 1;")
-    report = run_of(project(tmp_path, [base, adds, drops]))
+    report = engine.run([base, adds, drops])
     first, added, dropped = report.migrations
     assert (first.status, dropped.status, report.exit_code) == (Status.PASSED, Status.FAILED, 1)
     assert {"values-lost", "rows-lost"} <= {f.rule for f in dropped.findings}

@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 
 import pytest
+from engine_fixture import Engine
 from trial_fixtures import project
 from trial_fixtures import tested as run_of
 
@@ -20,7 +21,6 @@ from seatrial.judge import judge
 from seatrial.matrix import together
 from seatrial.model import Finding, Kind, Phase, Report, Retry, Severity, Status, Under
 from seatrial.reporters import render
-from seatrial.servers.mysql import MysqlServer
 
 BASE = "CREATE TABLE t (id int PRIMARY KEY, code varchar(20), d date);"
 ROWS = "INSERT INTO t VALUES (1, 'red', '2024-01-01'), (2, 'ultramarine', NULL);"
@@ -50,14 +50,14 @@ def test_the_worst_of_what_differs_stands():
     assert found.message == "3 rows. So under sql_mode = 'B'; otherwise under the others."
 
 
-def run(folder: Path, server: MysqlServer, modes: list[str]) -> Report:
+def run(engine: Engine, modes: list[str]) -> Report:
     settings = f"[mysql]\nsql_modes = {json.dumps(modes)}\n"
-    place = project(folder, [(BASE, "SELECT 1;"), NARROWED], seed=ROWS, settings=settings)
-    return run_of(place, only=("0002",), server=ServerConfig(url=server.url("")))
+    return engine.run([(BASE, "SELECT 1;"), NARROWED], seed=ROWS, settings=settings, only=("0002",))
 
 
-def test_a_conversion_that_only_a_lax_session_allows_is_seen(tmp_path: Path, mysql_server: MysqlServer):
-    report = run(tmp_path, mysql_server, [STRICT, LAX])
+@pytest.mark.engines("mariadb", "mysql")
+def test_a_conversion_that_only_a_lax_session_allows_is_seen(engine: Engine):
+    report = run(engine, [STRICT, LAX])
     judged = report.migrations[-1]
     assert (judged.status, judged.rollback_safe, report.exit_code) == (Status.FAILED, False, 1)
     assert (judged.kind, judged.impact_basis) == (Kind.TRANSFORMATIVE, "measured")
@@ -119,19 +119,21 @@ def test_what_could_not_be_tested_under_one_mode_says_why(tmp_path: Path, strict
         assert why in html.unescape(" ".join(render(report, name).replace("\\", "").split())), name
 
 
-def test_a_trace_holds_every_mode(tmp_path: Path, mysql_server: MysqlServer):
-    report = run(tmp_path, mysql_server, [STRICT, LAX])
+@pytest.mark.engines("mysql")  # no server is asked
+def test_a_trace_holds_every_mode(engine: Engine, tmp_path: Path):
+    report = run(engine, [STRICT, LAX])
     again = decode_trace(encode_trace(report.trace))
     assert [(u.sql_mode, len(u.trials)) for u in again.others] == [(LAX, 2)]
     settings = config.load(tmp_path).replace(only=("0002",))
     assert judge(again, settings, datetime.date(2026, 1, 1)).migrations[-1].findings == report.migrations[-1].findings
 
 
-def test_other_engines_take_no_notice_and_nonsense_is_refused(tmp_path: Path):
+@pytest.mark.engines("sqlite", "postgresql")
+def test_other_engines_take_no_notice_and_nonsense_is_refused(engine: Engine, tmp_path: Path):
     base = "CREATE TABLE t (id integer PRIMARY KEY);"
     good = ("CREATE TABLE u (id integer);", "DROP TABLE u;")
     folder = project(tmp_path, [(base, "DROP TABLE t;"), good], settings="[mysql]\nsql_modes = ['ANSI']\n")
-    report = run_of(folder)
+    report = engine.tested(folder)
     assert (report.status, report.trace.others, report.trace.sql_mode) == (Status.PASSED, (), None)
     settings = config.load(folder).replace(mysql=config.MysqlConfig(sql_modes=("'; DROP",)))
     with pytest.raises(ConfigError, match=r"mysql\.sql_modes"):

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
-from trial_fixtures import Outcome, project
-from trial_fixtures import tested as run_of
+from engine_fixture import Engine
+from trial_fixtures import Outcome
 
-from seatrial.config import SeedConfig, ServerConfig
 from seatrial.model import ObjectKey, Relationship, Schema, Severity
 from seatrial.relations import relations
 from seatrial.reporters import render
-from seatrial.servers.mysql import MysqlServer
 
 USERS_AND_ORDERS = """
-CREATE TABLE users (id integer PRIMARY KEY, name text);
+CREATE TABLE users (id integer PRIMARY KEY, name varchar(9));
 CREATE TABLE orders (id integer PRIMARY KEY, {column} integer, total integer);
 """
 ROWS = "INSERT INTO users VALUES (1, 'ada'), (2, 'bob'); INSERT INTO orders VALUES (10, 1, 5), (11, 2, 6);"
@@ -57,7 +54,6 @@ def test_names_that_suggest_nothing(columns: dict[str, str], parents: dict[str, 
     assert suggested(columns, parents) == []
 
 
-@pytest.mark.engines("sqlite")
 def test_an_inferred_orphan_is_medium_and_said_to_be_inferred(trial):
     found = trial(base=USERS_AND_ORDERS.format(column="user_id"), seed=ROWS, up=GONE, down="SELECT 1;")
     orphan = found["orphaned-rows"]
@@ -68,7 +64,6 @@ def test_an_inferred_orphan_is_medium_and_said_to_be_inferred(trial):
     assert orphan.causes == (f"{gone} and no foreign key is declared that would refuse it",)
 
 
-@pytest.mark.engines("sqlite")
 def test_a_configured_relationship_is_as_good_as_a_foreign_key(trial):
     settings = '[[relationships]]\ntable = "orders"\ncolumn = "buyer"\nreferences = "users.id"\n'
     base = USERS_AND_ORDERS.format(column="buyer")
@@ -78,11 +73,11 @@ def test_a_configured_relationship_is_as_good_as_a_foreign_key(trial):
     assert orphan.objects == ("relationship orders.buyer -> users.id",)
 
 
-def test_rows_that_we_make_obey_both(tmp_path: Path):
-    settings = '[[relationships]]\ntable = "orders"\ncolumn = "buyer"\nreferences = "users.id"\n'
+def test_rows_that_we_make_obey_both(engine: Engine):
+    settings = '[[relationships]]\ntable = "orders"\ncolumn = "buyer"\nreferences = "users.id"\n[seed]\nrows = 6\n'
     base = USERS_AND_ORDERS.format(column="buyer integer, user_id")
-    folder = project(tmp_path, [(base, "SELECT 1;"), ("DELETE FROM users;", "SELECT 1;")], settings=settings)
-    report = run_of(folder, only=("0002",), seed=SeedConfig(rows=6))
+    steps = [(base, "SELECT 1;"), ("DELETE FROM users;", "SELECT 1;")]
+    report = engine.run(steps, settings=settings, only=("0002",))
     (orphan,) = [f for f in report.migrations[-1].findings if f.rule == "orphaned-rows"]
     assert orphan.severity is Severity.HIGH
     assert set(orphan.columns) == {"buyer", "user_id"}
@@ -100,14 +95,14 @@ def test_a_told_relationship_knows_its_parent():
     assert (told.parent, told.parent_column) == ("crm.people", "id")
 
 
-def test_storage_engines_are_said_per_table(tmp_path: Path, mysql_server: MysqlServer):
+@pytest.mark.engines("mariadb", "mysql")
+def test_storage_engines_are_said_per_table(engine: Engine):
     base = (
         "CREATE TABLE users (id int PRIMARY KEY, name varchar(9)) ENGINE = InnoDB;"
         "CREATE TABLE hits (id int PRIMARY KEY, user_id int) ENGINE = MyISAM;"
         "CREATE TABLE logs (id int PRIMARY KEY) ENGINE = MyISAM;"
     )
-    folder = project(tmp_path, [(base, "SELECT 1;"), ("DELETE FROM users WHERE id > 0;", "SELECT 1;")])
-    report = run_of(folder, only=("0002",), server=ServerConfig(url=mysql_server.url("")))
+    report = engine.run([(base, "SELECT 1;"), ("DELETE FROM users WHERE id > 0;", "SELECT 1;")], only=("0002",))
     outcome = Outcome(report)
     assert outcome["orphaned-rows"].inferred
     told = json.loads(render(report, "json"))["environment"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import sqlite3
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,19 +16,15 @@ from seatrial.seeds.load import LoadResult, load
 
 SCHEMA = """
 CREATE TABLE users (id INT PRIMARY KEY, email VARCHAR(40) NOT NULL UNIQUE, bio TEXT);
-CREATE TABLE orders (id INT PRIMARY KEY, user_id INT NOT NULL REFERENCES users (id), note TEXT DEFAULT 'x');
+CREATE TABLE orders (id INT PRIMARY KEY, user_id INT NOT NULL REFERENCES users (id), note VARCHAR(9) DEFAULT 'x');
 """
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request, tmp_path) -> Iterator[Database]:
-    if request.param == "sqlite":
-        made: Database = SqliteDatabase(tmp_path / "trial.sqlite3")
-    else:
-        made = request.getfixturevalue("pg_server").create()
+@pytest.fixture
+def database(engine) -> Database:
+    made = engine.create()
     assert made.load(SCHEMA) is None
-    yield made
-    made.close()
+    return made
 
 
 @pytest.fixture
@@ -75,7 +70,8 @@ def test_a_row_that_does_not_fit_is_named(database, tmp_path):
     with pytest.raises(SeedError) as refused:
         load(database, seed(tmp_path, text))
     said = str(refused.value)
-    assert said.startswith("seed.sql, line 4: ") and "unique" in said.lower() and "email" in said
+    assert said.startswith("seed.sql, line 4: ") and "email" in said
+    assert "unique" in said.lower() or "Duplicate" in said
     assert "VALUES (2, 'a')" in said and "[seed] at" in said
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from seatrial.engines.sqlite import SqliteDatabase
-from seatrial.model import Database, TableRef
+from seatrial.model import TableRef
 from seatrial.seeds.generate import FillResult, fill
 from seatrial.seeds.refit import Ahead, refit
 
@@ -20,20 +19,13 @@ CREATE TABLE orders (id INT PRIMARY KEY, buyer INT REFERENCES users (id), code V
 """
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def pair(request, tmp_path):
+@pytest.fixture
+def pair(engine):
     """A database with rows, and an empty one at the schema ahead."""
-    if request.param == "sqlite":
-        one: Database = SqliteDatabase(tmp_path / "one.sqlite3")
-        other: Database = SqliteDatabase(tmp_path / "other.sqlite3")
-    else:
-        server = request.getfixturevalue("pg_server")
-        one, other = server.create(), server.create()
+    one, other = engine.create(), engine.create()
     assert one.load(BASE) is None
     assert other.load(AHEAD.format(json="JSON")) is None
-    yield one, other
-    one.close()
-    other.close()
+    return one, other
 
 
 def test_rows_fit_the_schema_ahead(pair):

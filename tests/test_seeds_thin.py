@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from seatrial.engines.sqlite import SqliteDatabase
-from seatrial.model import Database, TableRef
+from seatrial.model import TableRef
 from seatrial.seeds.thin import TRIES, keep_only, thin, units
 
 A, B = TableRef("", "a"), TableRef("", "b")
@@ -19,15 +18,11 @@ INSERT INTO bare VALUES (2), (4), (NULL);
 """
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request, tmp_path):
-    if request.param == "sqlite":
-        made: Database = SqliteDatabase(tmp_path / "one.sqlite3")
-    else:
-        made = request.getfixturevalue("pg_server").create()
+@pytest.fixture
+def database(engine):
+    made = engine.create()
     assert made.load(BASE) is None
-    yield made
-    made.close()
+    return made
 
 
 def test_only_the_refused_rows_go():

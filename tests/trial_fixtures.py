@@ -33,17 +33,20 @@ class Outcome:
         return " / ".join(self[rule].causes)
 
 
-def project(folder: Path, migrations: Migrations, *, seed: str | None = None, settings: str = "") -> Path:
-    """A dbmate project: (up, down) of versions 0001, 0002 ...; the seed belongs to 0001."""
+def project(
+    folder: Path, migrations: Migrations, *, seed: str | None = None, at: str = "0001", settings: str = ""
+) -> Path:
+    """A dbmate project: (up, down) of versions 0001, 0002 ...; the seed belongs to the version ``at``."""
     place = folder / "db" / "migrations"
     place.mkdir(parents=True)
     for number, (up, down) in enumerate(migrations, 1):
         flag = " transaction:false" if up.startswith("--free") else ""
         text = f"-- migrate:up{flag}\n{up}\n" + (f"-- migrate:down{flag}\n{down}\n" if down is not None else "")
+        text = text.replace("--free", "-- free")  # MySQL's comments begin with a blank
         (place / f"{number:04}_step.sql").write_text(text, encoding="utf-8")
     if seed is not None:
         (folder / "seed.sql").write_text(seed, encoding="utf-8")
-        settings = f'[seed]\npath = "seed.sql"\nat = "0001"\n{settings}'
+        settings = f'[seed]\npath = "seed.sql"\nat = "{at}"\n{settings}'
     (folder / "seatrial.toml").write_text(settings, encoding="utf-8")
     return folder
 
