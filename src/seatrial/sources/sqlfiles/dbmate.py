@@ -7,6 +7,7 @@ pkg/dbmate/db.go (names, order, transactions, when the version is written) and p
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
@@ -117,7 +118,7 @@ class DbmateRunner:
         self._files = {file.version: file for file in source.files}
         self._session = source.config.session
         self._database = database
-        self._table = VersionTable.of(database, source.table)
+        self._table = VersionTable.of(database, source.table, self._session)
 
     def up(self, migration: Migration) -> Step:
         return self._all([up for up, _ in self._files[migration.id].sections], self._table.insert(migration.version))
@@ -175,8 +176,12 @@ class VersionTable:
     name: str  # quoted
 
     @classmethod
-    def of(cls, database: Database, name: str) -> VersionTable:
-        return PostgresVersionTable(name) if database.engine == "postgresql" else cls(database.quote(name))
+    def of(cls, database: Database, name: str, session: Sequence[str] = ()) -> VersionTable:
+        """``session`` is for the migrations alone: a search_path in it does not move the table."""
+        if database.engine != "postgresql":
+            return cls(database.quote(name))
+        moved = "." not in name and any("search_path" in s.lower() for s in session)
+        return PostgresVersionTable(f"public.{name}" if moved else name)
 
     @property
     def create(self) -> str:
