@@ -135,6 +135,21 @@ def test_since_tries_a_migration_that_the_branch_renumbers(tmp_path):
     assert [m["status"] for m in written(tmp_path / "out")["migrations"]] == ["skipped", "passed"]
 
 
+def test_a_shallow_clone_is_told_to_fetch(tmp_path):
+    folder = project(tmp_path, [TABLE, GOOD])
+    git = ["git", "-C", folder, "-c", "user.email=a@b", "-c", "user.name=n"]
+    for command in (
+        ["init", "-q", "-b", "main"],
+        ["add", "-A"],
+        ["commit", "-qm", "1"],
+        ["checkout", "-q", "--orphan", "other"],
+    ):
+        subprocess.run([*git, *command], check=True)
+    subprocess.run([*git, "commit", "-qm", "2"], check=True)
+    done = seatrial("run", folder, "--engine", "sqlite", "--since", "main")
+    assert (done.exit_code, "git fetch --unshallow" in done.output) == (2, True)
+
+
 def test_a_trace_is_judged_again_without_a_database(tmp_path):
     folder = project(tmp_path, [TABLE, BAD])
     seatrial("run", folder, "--engine", "sqlite", "--report", tmp_path / "out")
@@ -142,6 +157,17 @@ def test_a_trace_is_judged_again_without_a_database(tmp_path):
     assert again.exit_code == 1
     first, second = written(tmp_path / "out"), json.loads(again.output)
     assert first == second
+
+
+def test_a_trace_keeps_the_waivers_of_its_run(tmp_path, monkeypatch):
+    waiver = '[[waivers]]\nmigration = "0002"\nrule = "{}"\nreason = "known"\nuntil = 2999-12-31\n'
+    rules = ("values-lost", "down-does-nothing", "rows-lost", "schema-not-restored", "up-not-repeatable")
+    folder = project(tmp_path, [TABLE, BAD], settings="".join(waiver.format(rule) for rule in rules))
+    assert seatrial("run", folder, "--engine", "sqlite", "--report", tmp_path / "out").exit_code == 0
+    monkeypatch.chdir(tmp_path / "out")
+    assert seatrial("report", "trace.json", "--format", "json").exit_code == 0
+    (tmp_path / "out" / "seatrial.toml").write_text("jobs = 2\n")  # settings of their own say that nothing is waived
+    assert seatrial("report", "trace.json", "--format", "json").exit_code == 1
 
 
 def test_two_runs_write_the_same_but_for_times(tmp_path):

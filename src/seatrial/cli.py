@@ -304,7 +304,12 @@ def explain(rule: str | None, everything: bool) -> None:
 @click.argument("trace", type=click.Path(path_type=Path))
 @click.option("--format", "formats", default="markdown", metavar="LIST", help=f"{','.join(FORMATS)}, or terminal.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Write files there instead of printing.")
-@click.option("--project", type=click.Path(path_type=Path), default=".", help="Whose waivers and threshold hold.")
+@click.option(
+    "--project",
+    type=click.Path(path_type=Path),
+    default=".",
+    help="Whose waivers and threshold hold; without settings there, those of the run.",
+)
 @click.option("--redact", is_flag=True, help="Keys only: no stored value.")
 @_guarded
 def report(trace: Path, formats: str, out: Path | None, project: Path, redact: bool) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import difflib
 import re
 import tomllib
@@ -18,7 +17,7 @@ import msgspec
 from msgspec import Meta
 
 from seatrial.errors import ConfigError
-from seatrial.model import Relationship, Severity
+from seatrial.model import Relationship, Severity, Waiver
 
 MOST_ATTEMPTS = 3  # what three attempts do not mend, a fourth does not
 
@@ -72,14 +71,6 @@ class Invariant:
 class Required:
     table: str
     column: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Waiver:
-    migration: str
-    rule: str
-    reason: str
-    until: datetime.date
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

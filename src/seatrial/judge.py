@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from seatrial import checks, matrix
 from seatrial.checks.case import Case
 from seatrial.checks.chain import Link, chain_findings, links
-from seatrial.config import Config, Waiver
+from seatrial.config import Config
 from seatrial.errors import ConfigError
 from seatrial.facts import blocking
 from seatrial.model import (
@@ -30,6 +30,7 @@ from seatrial.model import (
     Trace,
     Trial,
     Under,
+    Waiver,
 )
 from seatrial.plan import select
 from seatrial.relations import believed

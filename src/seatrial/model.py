@@ -7,6 +7,7 @@ float digits, binary as ``\\x`` hex); SQL NULL is ``None``.
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -633,6 +634,25 @@ class Under:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Waiver:
+    """A finding that the project accepts until a day."""
+
+    migration: str
+    rule: str
+    reason: str
+    until: datetime.date
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What the project's settings say of findings, so that a trace is judged alike where those settings are not."""
+
+    waivers: tuple[Waiver, ...] = ()
+    fail_on: Severity = Severity.HIGH
+    max_keys: int = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Trace:
     """Everything one run observed."""
 
@@ -652,6 +672,7 @@ class Trace:
     history: History = History()
     sql_mode: str | None = None  # [mysql] sql_modes: the one of these trials
     others: tuple[Under, ...] = ()  # and the same trials under the other ones
+    policy: Policy = Policy()
 
     @property
     def repaired_seeds(self) -> tuple[tuple[str, str], ...]:

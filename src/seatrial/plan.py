@@ -59,7 +59,8 @@ def select(migrations: Iterable[Migration], text: str) -> Migration:
     if len(found) == 1:
         return found[0]
     if not found:
-        raise ConfigError(f"no migration '{text}'; the newest are {', '.join(m.id for m in known[-5:])}")
+        newest = f"the newest {'is' if len(known) == 1 else 'are'} {', '.join(m.id for m in known[-5:])}"
+        raise ConfigError(f"there is no migration '{text}'; {newest}.")
     raise ConfigError(f"'{text}' may be any of {', '.join(m.id for m in found[:5])}; give more of the id")
 
 

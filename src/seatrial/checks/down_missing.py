@@ -23,7 +23,7 @@ def down_missing(case: Case) -> Found:
         "down-missing",
         Severity.HIGH,
         Phase.DOWN,
-        f"There is no way back from {case.trial.migration.name}: {why}.",
+        f"There is no way back from {case.trial.migration.name}.",
         causes=[Cause(why)],
         recommendation=f"Write a down that takes back what up did{undoing(case)}; where that cannot be, say so in a"
         " waiver with an end date.",

@@ -86,7 +86,7 @@ class Target:
 
     def _refusal(self, words: str) -> str:
         words = self.clean_of_secrets(" ".join(words.split()))
-        if re.search(r"password authentication failed|no password supplied|Ident|Peer auth", words):
+        if _IDENTITY.search(words):
             advice = "Check user and password (write special characters as %XX)."
         elif "does not exist" in words:
             advice = "Give the server without a database name, or one that exists."
@@ -98,6 +98,9 @@ class Target:
     def clean_of_secrets(self, text: str) -> str:
         """The text without any password of ours, however it is written."""
         return without([self._parameters.get(key, "") for key in _PASSWORD_KEYS], text)
+
+
+_IDENTITY = re.compile("password authentication failed|no password supplied|Ident|Peer auth|role .* does not exist")
 
 
 def driver() -> Any:

@@ -6,6 +6,7 @@ constraint to a table that is there (manual, ALTER TABLE); MySQL and MariaDB nam
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from seatrial.model import Attributes, Counter, ObjectKey, Schema, TableRef
@@ -108,6 +109,8 @@ def create_again(key: ObjectKey, attributes: Attributes, dialect: str) -> str:
         return ""
     if "'" not in definition:  # blanks in a literal are no matter of layout
         definition = " ".join(definition.split()).removesuffix(";")
+    if dialect in MYSQL:  # the server quotes every name; a person only those that need it
+        definition = re.sub(r"`([^`]+)`", lambda found: quoted(found[1], dialect), definition)
     name, owner = quoted(key.name, dialect), of(key.owner, dialect) if key.owner else ""
     if definition.upper().startswith("CREATE "):
         return definition

@@ -227,7 +227,8 @@ def _in_cascade(case: Case, change: Difference) -> Iterator[Cause]:
     if found and (change.new is None or held):
         yield Cause(
             f"CASCADE takes what depends on the object that is dropped ({quoted(found)})",
-            f"Leave CASCADE out, so that the database names what is in the way. {_again(case, change)}",
+            "Leave CASCADE out, so that the database names what is in the way, and say in a statement of its own what"
+            f" becomes of {change.key.label}.",
         )
 
 
