@@ -8,7 +8,7 @@ import pytest
 from report_examples import additive
 
 from seatrial.checks import load
-from seatrial.checks.case import Case
+from seatrial.checks.case import Case, stated
 from seatrial.model import (
     ChangedRow,
     ChangeGroup,
@@ -131,3 +131,8 @@ def test_a_table_that_down_drops_is_no_loss_of_rows():
     said = found("half-applied", before=before, after_up=up, down=down, after_down=half, undone=undone)
     assert "row" not in said.message.split("left a part")[1]
     assert "table w" in said.objects
+
+
+def test_a_statement_in_a_sentence_ends_no_code():
+    """MySQL's quotes are Markdown's: in between, half of the statement would be prose."""
+    assert stated("ALTER TABLE `t` DROP `a b`") == 'ALTER TABLE t DROP "a b"'

@@ -307,6 +307,14 @@ def shorten(text: str, most: int = 80) -> str:
     return line if len(line) <= most else line[: most - 1] + "…"
 
 
+def stated(sql: str, most: int = 80) -> str:
+    """A statement as code in a sentence: the quotes around MySQL's names would end the code."""
+    return shorten(_QUOTED.sub(r"\1", sql).replace("`", '"'), most)
+
+
+_QUOTED = re.compile(r"`(\w+)`")
+
+
 def narrow(case: Case, step: Step) -> str:
     """What to do where the cause is not known: find the statement."""
     if not step.statements_observed or len(step.statements) < 2:
@@ -315,4 +323,4 @@ def narrow(case: Case, step: Step) -> str:
 
 
 def quoted(statements: Sequence[str]) -> str:
-    return f"`{shorten(statements[0])}`" if statements else ""
+    return f"`{stated(statements[0])}`" if statements else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from seatrial.checks.case import Case, Rows, finding, listed, n, shorten, which
+from seatrial.checks.case import Case, Rows, finding, listed, n, shorten, stated, which
 from seatrial.checks.causes.chained import of_error, of_rows, of_schema
 from seatrial.checks.schema_restored import said
 from seatrial.model import ChainStep, Finding, ObjectKey, Phase, Severity, TableDiff, TableRef
@@ -60,7 +60,7 @@ def _findings(case: Case, link: Link) -> Iterator[Finding]:
             "down-failed",
             Severity.CRITICAL,
             Phase.CHAIN,
-            f"{CONTEXT}, down fails at `{shorten(error.statement)}`: {shorten(error.message, 300)}",
+            f"{CONTEXT}, down fails at `{stated(error.statement)}`: {shorten(error.message, 300)}",
             causes=of_error(link.step),
             recommendation="Run all downs in a row on rows, and let each one leave what the one before it needs.",
             sql=error.statement,

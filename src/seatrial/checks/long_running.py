@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from seatrial.checks import Found, check
-from seatrial.checks.case import Case, Cause, finding, listed, n, shorten
+from seatrial.checks.case import Case, Cause, finding, listed, n, shorten, stated
 from seatrial.model import Phase, Severity, Statement, Step
 
 LONG_MS, VERY_LONG_MS = 1_000.0, 60_000.0
@@ -55,9 +55,7 @@ def _causes(step: Step) -> Iterator[Cause]:
     if not step.statements_observed:
         return
     if slowest is not None:
-        yield Cause(
-            f"`{shorten(slowest.sql)}` took {slowest.duration_ms / 1000:.1f} s{_how(slowest)}", _advice(slowest)
-        )
+        yield Cause(f"`{stated(slowest.sql)}` took {slowest.duration_ms / 1000:.1f} s{_how(slowest)}", _advice(slowest))
     elif spent * 2 >= step.duration_ms:
         many = n(len(step.statements), "statement")
         yield Cause(f"{many} took {spent / 1000:.1f} s together, none of them half of it")

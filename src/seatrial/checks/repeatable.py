@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from seatrial.checks import Found, check
-from seatrial.checks.case import Case, Rows, finding, listed, n, shorten, which
+from seatrial.checks.case import Case, Rows, finding, listed, n, shorten, stated, which
 from seatrial.checks.causes.again import done_again, drawn_anew, other_data, other_schema, refused
 from seatrial.model import Finding, Phase, Row, Severity, TableDiff, TableRef
 from seatrial.schema import diff, reordered
@@ -32,7 +32,7 @@ def up_not_repeatable(case: Case) -> Found:
             causes=refused(case, error),
             recommendation="Let down remove everything that up made, so that up finds what it found the first time."
             if not case.restored
-            else f"Look for what `{shorten(error.statement)}` depends on outside rows and schema.",
+            else f"Look for what `{stated(error.statement)}` depends on outside rows and schema.",
             sql=error.statement,
             count=1,
         )

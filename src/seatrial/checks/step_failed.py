@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from seatrial.checks import Found, check
-from seatrial.checks.case import Case, Cause, finding, shorten
+from seatrial.checks.case import Case, Cause, finding, shorten, stated
 from seatrial.model import Finding, Phase, Refusal, Severity, Step, StepError
 
 
@@ -31,7 +31,7 @@ def _failed(case: Case, rule: str, phase: Phase, step: Step) -> Finding:
     error = step.error
     assert error is not None
     where = f" (line {error.line})" if error.line else ""
-    what = f" at `{shorten(error.statement)}`{where}" if error.statement else where
+    what = f" at `{stated(error.statement)}`{where}" if error.statement else where
     code = f" [{error.code}]" if error.code else ""
     return finding(
         case,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from seatrial.checks.case import Case, Cause, listed, n, shorten
+from seatrial.checks.case import Case, Cause, listed, n, stated
 from seatrial.checks.causes.triggers import fired
 from seatrial.model import ProbeResult, Statement, TableRef
 from seatrial.sql import remedy
@@ -44,7 +44,7 @@ def _cut_off(case: Case, backfill: Backfill) -> Iterator[Cause]:
     filled = f" and reached {n(reached, 'row')}" if reached and all(s.rows is not None for s in ran) else ""
     place = f", each within {listed(backfill.ranges)}" if backfill.ranges else ""
     yield Cause(
-        f"each run of `{shorten(backfill.statement)}` stops at its {listed(backfill.limits)}{place}; up ran it"
+        f"each run of `{stated(backfill.statement)}` stops at its {listed(backfill.limits)}{place}; up ran it"
         f" {times}{filled}",
         f"Run it until it changes no row, or without the limit: {whole(backfill)}.",
     )
@@ -67,7 +67,7 @@ def _ignored(case: Case, backfill: Backfill) -> Iterator[Cause]:
     said = [b for b in backfill.batches if "IGNORE" in words_of(b, case.trial.engine)[:3]]
     if said:
         yield Cause(
-            f"IGNORE passes over the rows whose new value a unique rule or a type refuses (`{shorten(said[0])}`)",
+            f"IGNORE passes over the rows whose new value a unique rule or a type refuses (`{stated(said[0])}`)",
             f"Leave IGNORE out, so that up says which rows of {backfill.table} clash, and resolve those first.",
         )
 
@@ -76,7 +76,7 @@ def _reached_later(case: Case, backfill: Backfill) -> Iterator[Cause]:
     if backfill.reads_itself:
         columns = listed(f"{backfill.table}.{c}" for c in backfill.columns)
         yield Cause(
-            f"WHERE reads {columns}, which the same statement fills (`{shorten(backfill.statement)}`): only when it had"
+            f"WHERE reads {columns}, which the same statement fills (`{stated(backfill.statement)}`): only when it had"
             " run did these rows match",
             f"Repeat it until it changes no row, or find all rows of {backfill.table} with WITH RECURSIVE first.",
         )

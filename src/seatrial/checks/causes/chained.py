@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from seatrial.checks.case import Case, Cause, listed, quoted, shorten
+from seatrial.checks.case import Case, Cause, listed, quoted, shorten, stated
 from seatrial.checks.causes.rows import removed_by_down
 from seatrial.checks.causes.values import changed_by_down
 from seatrial.model import ChainStep, Snapshot, TableDiff
@@ -107,7 +107,7 @@ def of_error(step: ChainStep) -> Iterator[Cause]:
     error = step.down.error
     if error is not None and error.statement:
         yield Cause(
-            f"`{shorten(error.statement)}` ran in its own trial, and is refused once later migrations were applied and"
+            f"`{stated(error.statement)}` ran in its own trial, and is refused once later migrations were applied and"
             f" taken back: {shorten(error.message, 200)}",
             "Run all downs in a row on rows, and let each one leave what the one before it needs.",
         )

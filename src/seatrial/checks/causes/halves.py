@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from seatrial.checks.case import Case, Cause, listed, n, shorten
+from seatrial.checks.case import Case, Cause, listed, n, shorten, stated
 from seatrial.model import ObjectKey, Schema, Step, TableRef
 from seatrial.sql.look import is_ddl, names_in, says, words_of
 from seatrial.sql.remedy import MYSQL
@@ -41,7 +41,7 @@ def _index_built_apart(step: Step, labels: Sequence[str], dialect: str) -> list[
     name = index[0].removeprefix("index ")
     return [
         Cause(
-            f"`{shorten(failed)}` works in transactions of its own and leaves its invalid index behind when it fails",
+            f"`{stated(failed)}` works in transactions of its own and leaves its invalid index behind when it fails",
             f"Correct the rows, then `DROP INDEX CONCURRENTLY {name}`, and build it again; keep it the only statement"
             " of its migration.",
         )
@@ -55,9 +55,9 @@ def _committed_itself(step: Step, done: Sequence[str], dialect: str) -> list[Cau
     before = _work(done[: own[-1]], dialect)
     return [
         Cause(
-            f"the migration commits by itself (`{shorten(done[own[-1]])}`) before the statement that fails:"
+            f"the migration commits by itself (`{stated(done[own[-1]])}`) before the statement that fails:"
             f" {_stands(before)}",
-            f"Take `{shorten(done[own[-1]])}` out, so that the tool's one transaction holds all of it.",
+            f"Take `{stated(done[own[-1]])}` out, so that the tool's one transaction holds all of it.",
         )
     ]
 
@@ -69,12 +69,12 @@ def _committed_by_ddl(case: Case, step: Step, done: Sequence[str]) -> list[Cause
         return []
     name = "MariaDB" if case.trial.engine == "mariadb" else "MySQL"
     failed = step.error.statement if step.error else ""
-    rest = f" and `{shorten(failed, 60)}` into the one behind it" if failed else ""
+    rest = f" and `{stated(failed, 60)}` into the one behind it" if failed else ""
     return [
         Cause(
-            f"{name} commits around each DDL statement, so no ROLLBACK takes `{shorten(ddl[-1])}` back:"
+            f"{name} commits around each DDL statement, so no ROLLBACK takes `{stated(ddl[-1])}` back:"
             f" {_stands(_work(done, case.trial.engine))}",
-            f"{name} has no transactional DDL: put `{shorten(ddl[-1], 60)}` into a migration of its own{rest}, so that"
+            f"{name} has no transactional DDL: put `{stated(ddl[-1], 60)}` into a migration of its own{rest}, so that"
             " a second attempt begins where the first stopped.",
         )
     ]
@@ -130,7 +130,7 @@ def _stands(done: Sequence[str]) -> str:
     if not done:
         return "what ran before it stands"
     verb = "stands" if len(done) == 1 else "stand"
-    return f"{listed([f'`{shorten(s, 60)}`' for s in done], 3)} {verb}"
+    return f"{listed([f'`{stated(s, 60)}`' for s in done], 3)} {verb}"
 
 
 def done_twice(case: Case, step: Step, tables: Sequence[TableRef]) -> Iterator[Cause]:
@@ -143,5 +143,5 @@ def done_twice(case: Case, step: Step, tables: Sequence[TableRef]) -> Iterator[C
         yield Cause(
             f"{n(len(work), 'statement')} {'runs' if len(work) == 1 else 'run'} before the one that is refused, and"
             f" {'does' if len(work) == 1 else 'do'} again what the first up had done: {_stands(mine)}",
-            f"Put `{failed}` first, or guard `{shorten(mine[0], 60)}` by what it leaves behind.",
+            f"Put `{failed}` first, or guard `{stated(mine[0], 60)}` by what it leaves behind.",
         )
