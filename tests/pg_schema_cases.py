@@ -477,6 +477,7 @@ TRANSFORM = "create transform for int language plpgsql (from sql with function p
 SETTING = "do $$ begin execute format('alter database %I set work_mem = 5000', current_database()); end $$"
 LABEL = "insert into pg_seclabel values ('{t}'::regclass, 'pg_class'::regclass, 0, 'p', 'secret')"
 OBJECT = "select lo_create(70001)"
+SUBSCRIPTION = "create subscription {t}_s connection 'dbname=nowhere' publication first with (connect = false)"
 
 
 def owned(setup: str, what: str, label: str = "", to: str = "pg_monitor") -> Case:
@@ -939,10 +940,15 @@ CASES |= {
     ),
     "transform comment": said(TRANSFORM, "transform for int language plpgsql", "transform integer in plpgsql"),
     "large object": ("", OBJECT, {"database large objects": set()}),
-    "large objects' number": (OBJECT, "select lo_create(70002)", {"database large objects": {"count"}}),
+    "large objects' number": (OBJECT, "select lo_create(70002)", {"database large objects": {"count", "contents"}}),
     "large object's contents": (
         "select lo_from_bytea(70001, 'abcdef'); select lo_from_bytea(70002, 'xyz')",
         "select lo_put(70001, 1, 'B')",
+        {"database large objects": {"contents"}},
+    ),
+    "large objects that swap what they hold": (
+        "select lo_from_bytea(70001, 'abcdef'); select lo_from_bytea(70002, 'xyz')",
+        "select lo_put(70001, 0, 'xyz'), lo_truncate(lo_open(70001, 131072), 3), lo_put(70002, 0, 'abcdef')",
         {"database large objects": {"contents"}},
     ),
     "large object's owner": (
@@ -956,6 +962,59 @@ CASES |= {
         {"database large objects": {"owners"}},
     ),
     "large object's comment": said(OBJECT, "large object 70001", "database large objects", "comments"),
+    "grant on a parameter": ("", "grant set on parameter work_mem to public", {"grant parameter work_mem": set()}),
+    "grant on a parameter with its option": (
+        "grant set on parameter work_mem to pg_monitor",
+        "grant alter system on parameter work_mem to pg_monitor with grant option",
+        {"grant parameter work_mem": {"privileges"}},
+    ),
+    "extension dependency": (
+        FUNCTION,
+        "alter function {t}_f() depends on extension plpgsql",
+        {"extension dependency function public.{t}_f() on plpgsql": set()},
+    ),
+    "extension dependency of an index": (
+        "create index {t}_i on {t} (a)",
+        "alter index {t}_i depends on extension plpgsql",
+        {"extension dependency index public.{t}_i on plpgsql": set()},
+    ),
+    "materialized view access method": (
+        HEAP + "; create materialized view {t}_m as select 1 as x",
+        "alter materialized view {t}_m set access method {t}_a",
+        {"materialized view {t}_m": {"access_method"}},
+    ),
+    "subscription": ("", SUBSCRIPTION, {"subscription {t}_s": set()}),
+    "subscription's publications": (
+        SUBSCRIPTION,
+        "alter subscription {t}_s set publication other with (refresh = false)",
+        {"subscription {t}_s": {"publications"}},
+    ),
+    "subscription's connection": (
+        SUBSCRIPTION,
+        "alter subscription {t}_s connection 'dbname=other'",
+        {"subscription {t}_s": {"connection"}},
+    ),
+    "subscription's options": (
+        SUBSCRIPTION,
+        "alter subscription {t}_s set (synchronous_commit = local)",
+        {"subscription {t}_s": {"options"}},
+    ),
+    "subscription enabled": (
+        SUBSCRIPTION + "; alter subscription {t}_s set (slot_name = taken)",
+        "alter subscription {t}_s enable",
+        {"subscription {t}_s": {"enabled"}},
+    ),
+    "subscription's slot": (
+        SUBSCRIPTION,
+        "alter subscription {t}_s set (slot_name = other)",
+        {"subscription {t}_s": {"slot"}},
+    ),
+    "subscription's owner": (
+        SUBSCRIPTION + "; create role {t}_r superuser",
+        "alter subscription {t}_s owner to {t}_r",
+        {"subscription {t}_s": {"owner"}},
+    ),
+    "subscription's comment": said(SUBSCRIPTION, "subscription {t}_s"),
     "security label": (
         "set allow_system_table_mods = on; " + LABEL,
         "update pg_seclabel set label = 'top secret'",
@@ -968,6 +1027,7 @@ NEVER = {
     ("view", "populated"): "of materialized views",
     ("view", "column_settings"): "of materialized views",
     ("view", "tablespace"): "of materialized views",
+    ("view", "access_method"): "of materialized views",
     ("materialized view", "column_defaults"): "of views",
     ("column", "given_name"): "beside the definition: what a NOT NULL is called, to know it by in DROP CONSTRAINT",
     ("database", "not_compared"): "not what stands there, but whether it could be read",

@@ -39,12 +39,41 @@ create type "s'""p".e as enum ('a', 'b');
 create type "s'""p".y as (a int, b text);
 create domain "s'""p".d as int check (value > 0);
 create sequence "s'""p".q;
-create table plain (id int primary key);
+create table plain (id int primary key, id2 int);
 """
+
+
+RARE = {
+    """create operator "s'""p".<~> (function = int4eq, leftarg = int, rightarg = int)""": "operator",
+    'create publication "p\'1" for all tables': "publication",
+    "create subscription \"s'1\" connection 'dbname=nowhere' publication p with (connect = false, slot_name = none)": (
+        "subscription"
+    ),
+    "create function e() returns event_trigger language plpgsql as 'begin end'": "function",
+    'create event trigger "e\'1" on sql_drop execute function e()': "event trigger",
+    'create statistics "s\'2" (dependencies) on id, id2 from plain': "statistics",
+    """create collation "s'""p"."c'1" (lc_collate = 'C', lc_ctype = 'C')""": "collation",
+    'create text search dictionary "d\'1" (template = simple)': "text search dictionary",
+    'create text search configuration "c\'2" (copy = simple)': "text search configuration",
+    'create aggregate "a\'1"(int) (sfunc = int4pl, stype = int)': "aggregate",
+    "create type seen as (a int)": "type",
+    "create function of_seen(seen) returns text language sql as 'select 1::text'": "function",
+    "create cast (seen as text) with function of_seen(seen)": "cast",
+    'create foreign data wrapper "w\'1"': "foreign data wrapper",
+    'create server "s\'3" foreign data wrapper "w\'1"': "foreign server",
+    'create access method "m\'1" type table handler heap_tableam_handler': "access method",
+    "create conversion \"v'1\" for 'LATIN1' to 'UTF8' from iso8859_1_to_utf8": "conversion",
+    'create operator family "f\'1" using btree': "operator family",
+    'create operator class "o\'1" for type int using btree as storage int': "operator class",
+    "create function l() returns language_handler language c as '$libdir/plpgsql', 'plpgsql_call_handler'": "function",
+    'create language "l\'1" handler l': "language",
+}
 
 
 def test_postgresql(pg: PostgresqlDatabase) -> None:
     ran(pg, POSTGRESQL)
+    for text in RARE:
+        pg.session.rows(text)
     schema = pg.inspect()
     kinds = set()
     for key in schema:
@@ -55,7 +84,7 @@ def test_postgresql(pg: PostgresqlDatabase) -> None:
             assert pg.query(show([gone], schema, "postgresql")) == [], gone
     assert kinds >= {"table", "column", "constraint", "index", "trigger", "rule", "policy"}
     assert kinds >= {"row security", "grant", "view", "materialized view", "function", "procedure", "type", "domain"}
-    assert kinds >= {"sequence", "schema"}
+    assert kinds >= {"sequence", "schema", *RARE.values()}
     [(text, *_)] = pg.query(show([ObjectKey("function", "s'\"p", "", "f'g(integer, text)")], schema, "postgresql"))
     assert text is not None and "a integer, b text" in text
     rows = pg.query(show([ObjectKey("column", "s'\"p", ODD, "")], schema, "postgresql"))
@@ -115,7 +144,7 @@ def test_sqlite() -> None:
 def test_one_query_for_what_one_query_shows_and_none_for_kinds_that_are_not_known(engine: str) -> None:
     keys = [ObjectKey("column", "", "t", name) for name in "abc"]
     assert show(keys, keys, engine).count(";") == 1
-    assert show([ObjectKey("operator", "", "", "+(integer,integer)")], (), engine) == ""
+    assert show([ObjectKey("security label", "", "", "table t by p")], (), engine) == ""
     many = [ObjectKey("table", "", "", f"t{i}") for i in range(9)]
     assert len(show(many, many, engine).splitlines()) == MOST
 

@@ -130,7 +130,7 @@ class PostgresqlServer(DatabaseServer):
 
     def replace_database(self, name: str, template: str) -> None:
         """The same in the place of a database of ours, which goes first; its line in the ledger stays."""
-        self.maintain(f"DROP DATABASE IF EXISTS {_ours(name)} WITH (FORCE)")
+        self._drop(name)
         self.recreate_database(name, template)
 
     def _mark(self, name: str) -> None:
@@ -144,8 +144,32 @@ class PostgresqlServer(DatabaseServer):
             self.maintain(f"{utf8} LC_COLLATE 'C' LC_CTYPE 'C'")
 
     def drop_database(self, name: str) -> None:
-        self.maintain(f"DROP DATABASE IF EXISTS {_ours(name)} WITH (FORCE)")
+        self._drop(name)
         self._run.forget(**self._facts(name))
+
+    def _drop(self, name: str) -> None:
+        drop = f"DROP DATABASE IF EXISTS {_ours(name)} WITH (FORCE)"
+        try:
+            self.maintain(drop)
+        except ServerError:  # FORCE ends connections, not subscriptions (manual, DROP DATABASE)
+            if not self._drop_subscriptions(name):
+                raise
+            self.maintain(drop)
+
+    def _drop_subscriptions(self, name: str) -> bool:
+        """Let a database's subscriptions go without a word to their publishers."""
+        found = self.maintain(
+            "SELECT quote_ident(s.subname) FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid"
+            f" WHERE d.datname = '{_ours(name)}'"
+        )
+        if not found:
+            return False
+        with self.connect(name) as connection:
+            for (one,) in found:
+                for act in ("ALTER SUBSCRIPTION {} DISABLE", "ALTER SUBSCRIPTION {} SET (slot_name = NONE)"):
+                    connection.execute(act.format(one).encode())
+                connection.execute(f"DROP SUBSCRIPTION {one}".encode())
+        return True
 
     def rename_database(self, old: str, new: str) -> None:
         """Both names have to be ours already."""

@@ -123,6 +123,77 @@ _POSTGRESQL = {
     "extension": "SELECT extname, extversion, extnamespace::regnamespace FROM pg_extension WHERE extname = {name}",
     "schema": "SELECT nspname, nspowner::regrole, nspacl, obj_description(oid, 'pg_namespace') AS comment"
     " FROM pg_namespace WHERE nspname = {name}",
+    "operator": "SELECT oprname, oprleft::regtype, oprright::regtype, oprcode::regproc, oprcom::regoper,"
+    " oprnegate::regoper, oprrest, oprjoin, oprcanhash, oprcanmerge, oprowner::regrole, obj_description(oid,"
+    " 'pg_operator') AS comment FROM pg_operator WHERE oprname = split_part({name}, '(', 1) AND oprnamespace ="
+    " {namespace}",
+    "publication": (
+        "SELECT p.*, ARRAY(SELECT prrelid::regclass || coalesce(' where ' || pg_get_expr(prqual, prrelid), '')"
+        " FROM pg_publication_rel WHERE prpubid = p.oid) AS tables, obj_description(p.oid, 'pg_publication') AS"
+        " comment FROM pg_publication p WHERE pubname = {name}"
+    ),
+    "subscription": (
+        "SELECT subname, subenabled, subslotname, subpublications, subowner::regrole FROM pg_subscription WHERE"
+        " subname = {name}"
+    ),
+    "event trigger": (
+        "SELECT evtname, evtevent, evtfoid::regproc, evttags, evtenabled, evtowner::regrole, obj_description(oid,"
+        " 'pg_event_trigger') AS comment FROM pg_event_trigger WHERE evtname = {name}"
+    ),
+    "statistics": "SELECT stxname, pg_get_statisticsobjdef(oid) AS definition, stxstattarget, stxowner::regrole,"
+    " obj_description(oid, 'pg_statistic_ext') AS comment FROM pg_statistic_ext WHERE stxrelid = {relation}",
+    "collation": (
+        "SELECT c.*, obj_description(c.oid, 'pg_collation') AS comment FROM pg_collation c WHERE collname ="
+        " {name} AND collnamespace = {namespace}"
+    ),
+    "text search configuration": (
+        "SELECT cfgname, cfgparser, cfgowner::regrole, ARRAY(SELECT maptokentype || ' ' || mapdict::regdictionary"
+        " FROM pg_ts_config_map WHERE mapcfg = c.oid ORDER BY maptokentype, mapseqno) AS mappings,"
+        " obj_description(oid, 'pg_ts_config') AS comment FROM pg_ts_config c WHERE cfgname = {name} AND"
+        " cfgnamespace = {namespace}"
+    ),
+    "text search dictionary": (
+        "SELECT dictname, dicttemplate, dictinitoption, dictowner::regrole, obj_description(oid, 'pg_ts_dict') AS"
+        " comment FROM pg_ts_dict WHERE dictname = {name} AND dictnamespace = {namespace}"
+    ),
+    "aggregate": (
+        "SELECT p.oid::regprocedure, a.*, p.proparallel, p.proowner::regrole, obj_description(p.oid, 'pg_proc')"
+        " AS comment FROM pg_proc p JOIN pg_aggregate a ON a.aggfnoid = p.oid WHERE p.proname || '(' ||"
+        " oidvectortypes(p.proargtypes) || ')' = {name} AND p.pronamespace = {namespace}"
+    ),
+    "cast": "SELECT castsource::regtype, casttarget::regtype, castfunc::regprocedure, castcontext, castmethod,"
+    " obj_description(oid, 'pg_cast') AS comment FROM pg_cast WHERE format('(%s AS %s)',"
+    " format_type(castsource, NULL), format_type(casttarget, NULL)) = {name}",
+    "foreign server": "SELECT srvname, srvtype, srvversion, srvowner::regrole, srvacl, obj_description(oid,"
+    " 'pg_foreign_server') AS comment FROM pg_foreign_server WHERE srvname = {name}",
+    "foreign data wrapper": (
+        "SELECT fdwname, fdwhandler::regproc, fdwvalidator::regproc, fdwowner::regrole, fdwacl,"
+        " obj_description(oid, 'pg_foreign_data_wrapper') AS comment FROM pg_foreign_data_wrapper WHERE fdwname ="
+        " {name}"
+    ),
+    "language": "SELECT lanname, lanpltrusted, lanplcallfoid::regproc, laninline::regproc, lanvalidator::regproc,"
+    " lanowner::regrole, obj_description(oid, 'pg_language') AS comment FROM pg_language WHERE lanname ="
+    " {name}",
+    "access method": (
+        "SELECT amname, amhandler, amtype, obj_description(oid, 'pg_am') AS comment FROM pg_am WHERE amname = {name}"
+    ),
+    "conversion": (
+        "SELECT conname, pg_encoding_to_char(conforencoding) AS from, pg_encoding_to_char(contoencoding) AS to,"
+        " conproc, condefault, conowner::regrole FROM pg_conversion WHERE conname = {name} AND connamespace ="
+        " {namespace}"
+    ),
+    "operator class": (
+        "SELECT c.opcname, m.amname, c.opcintype::regtype, c.opcdefault, c.opckeytype::regtype, f.opfname,"
+        " c.opcowner::regrole FROM pg_opclass c JOIN pg_am m ON m.oid = c.opcmethod JOIN pg_opfamily f ON f.oid ="
+        " c.opcfamily WHERE c.opcname || ' using ' || m.amname = {name} AND c.opcnamespace = {namespace}"
+    ),
+    "operator family": (
+        "SELECT f.opfname, m.amname, ARRAY(SELECT amopstrategy || ' ' || amopopr::regoperator FROM pg_amop WHERE"
+        " amopfamily = f.oid ORDER BY 1) AS operators, ARRAY(SELECT amprocnum || ' ' || amproc::regprocedure FROM"
+        " pg_amproc WHERE amprocfamily = f.oid ORDER BY 1) AS functions, f.opfowner::regrole FROM pg_opfamily f"
+        " JOIN pg_am m ON m.oid = f.opfmethod WHERE f.opfname || ' using ' || m.amname = {name} AND f.opfnamespace"
+        " = {namespace}"
+    ),
 }
 
 
