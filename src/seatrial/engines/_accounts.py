@@ -22,8 +22,8 @@ class Site(Protocol):
 
     def maintain(self, sql: str) -> Sequence[Sequence[str | None]]: ...
 
-    def record_account(self, name: str, mark: str) -> None:
-        """Write into the ledger that an account is a step's."""
+    def record_account(self, name: str, mark: str) -> str:
+        """Write into the ledger that an account is a step's; returns the mark that it has now."""
 
     def forget_account(self, name: str, mark: str) -> None: ...
 
@@ -49,7 +49,7 @@ class Accounts:
     site: Site
     _before: frozenset[Account] | None = None
     _said: list[str] = field(default_factory=list)
-    _recorded: set[Account] = field(default_factory=set)  # in the ledger, for whoever cleans up after a kill
+    _recorded: set[tuple[str, str]] = field(default_factory=set)  # name and mark, for who cleans up after a kill
 
     def note(self, statements: Iterable[str]) -> None:
         """Hear what a step ran; first called before any step."""
@@ -57,9 +57,9 @@ class Accounts:
             self._before = self._all()
         making = [s for s in statements if _MAKES.search(s)]
         self._said += making
-        for account in self.made() - self._recorded if making else ():
-            self.site.record_account(account.name, account.mark)
-            self._recorded.add(account)
+        for account in self.made() if making else ():  # one that a second up makes has another mark
+            if (account.name, account.mark) not in self._recorded:
+                self._recorded.add((account.name, self.site.record_account(account.name, account.mark)))
 
     def made(self) -> frozenset[Account]:
         """Those that stand now."""
@@ -73,9 +73,10 @@ class Accounts:
         for account in sorted(self.made() - keep, key=lambda a: a.name):
             with suppress(SeatrialError):
                 self.site.maintain(account.drop)
-        for account in self._recorded - keep:
-            self.site.forget_account(account.name, account.mark)
-        self._recorded &= keep
+        kept = {account.name for account in keep}
+        for name, mark in [r for r in self._recorded if r[0] not in kept]:
+            self.site.forget_account(name, mark)
+            self._recorded.discard((name, mark))
 
     def beside(self, schema: Schema) -> Schema:
         """The schema with what was made: whether down takes it away is part of the comparison."""

@@ -152,9 +152,10 @@ class DatabaseServer(ABC):
         """Users and roles. Raises ServerError where they may not be seen."""
         return self.maintain(self._account_list)
 
-    def record_account(self, name: str, mark: str) -> None:
-        """Write down a user or role that a step made: after a kill the next run takes it away."""
+    def record_account(self, name: str, mark: str) -> str:
+        """Write down a user or role that a step made: after a kill the next run takes it away. Returns its mark."""
         self._run.record(**self._account_facts(name, mark))
+        return mark
 
     def forget_account(self, name: str, mark: str) -> None:
         self._run.forget(**self._account_facts(name, mark))
@@ -275,12 +276,21 @@ class DatabaseServer(ABC):
             with contextlib.suppress(ServerError):
                 database.close()
         self._databases.clear()
+        if self._local is None:
+            with contextlib.suppress(ServerError):
+                self._drop_the_rest()
         self._hang_up()
         if self._local is not None:
             self._local.stop()
             for facts in self._run.entries:
                 self._run.forget(**facts)
         self._run.close()
+
+    def _drop_the_rest(self) -> None:
+        """What the ledger still names, because something failed between making it and handing it out."""
+        for facts in self._run.entries:
+            if facts["kind"] == self.facts_kind:
+                self.drop_database(facts["name"])
 
     def _hang_up(self) -> None:
         if self._maintenance is not None:

@@ -179,6 +179,28 @@ class MysqlServer(DatabaseServer):
                 if pid not in (str(own), self._own_id):
                     self.maintain(f"KILL {pid}")
 
+    def record_account(self, name: str, mark: str) -> str:
+        if mark or self.engine != "mariadb":
+            return super().record_account(name, mark)
+        own = super().record_account(self._own_role, self._own_role)
+        super().record_account(name, own)
+        with contextlib.suppress(ServerError):  # without the right to, it stays unmarked, and after a kill where it is
+            self.maintain(f"CREATE ROLE IF NOT EXISTS {own}")
+            self.maintain("GRANT {} TO `{}`".format(own, name.replace("`", "``")))
+        return own
+
+    @property
+    def _own_role(self) -> str:
+        return accounts.OURS.format(self._run.id)
+
+    def _drop_the_rest(self) -> None:
+        super()._drop_the_rest()
+        facts = self._account_facts(self._own_role, self._own_role)
+        if facts in self._run.entries:
+            self.maintain(f"DROP ROLE IF EXISTS {self._own_role}")
+        while facts in self._run.entries:
+            self._run.forget(**facts)
+
     @property
     def _account_list(self) -> str:
         return accounts.MYSQL if self.engine == "mysql" else accounts.MARIADB
