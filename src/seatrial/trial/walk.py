@@ -19,14 +19,12 @@ from seatrial.model import (
     Snapshot,
     Source,
     Step,
-    StepError,
     Trial,
 )
 from seatrial.plan import Plan, Planned
-from seatrial.seeds.refit import Ahead
-from seatrial.seeds.thin import Thinned
 from seatrial.trial.chain import Chain
 from seatrial.trial.extra import Extra
+from seatrial.trial.fitting import Fitting, broken_by
 from seatrial.trial.observe import Observer
 from seatrial.trial.outcome import cut_short, is_own, is_recorded, last_error, varies_only
 from seatrial.trial.retry import Disturbed, Retrier, disturbed
@@ -100,7 +98,7 @@ class Leg:
     chain: list[ChainStep] = field(default_factory=list)
     doubts: list[NotVerified] = field(default_factory=list)
     checksum_sql: str = ""
-    _refused: Thinned | None = None  # rows that the step at hand refuses, and cannot do with fewer of
+    _fitting: Fitting = field(init=False)
     _unseeded: str = ""  # why the given rows are not in
     _broken: dict[str, str] = field(default_factory=dict)  # id -> why what needs it cannot be tried
     _applied: list[Planned] = field(default_factory=list)
@@ -108,6 +106,9 @@ class Leg:
     def __post_init__(self) -> None:
         self.rows = Rows(self.stand, self.config, self.doubts)
         self.retrier = Retrier(self.stand, self.config.retry, self.config.seed.path or "", self._told_of_disturbance)
+        self._fitting = Fitting(
+            self.stand, self.rows, self.retrier, self.doubts, self._applied, self._back, self._observe
+        )
 
     def walk(self) -> None:
         if self.seed_at == -1:
@@ -249,9 +250,9 @@ class Leg:
         trial, now = self._observe(step)
         if self.seed_at is None and not trial.error:
             if trial.up.error:
-                trial, now = self._refitted(step, trial, now)
-            elif _broken_by(trial):
-                trial, now = self._fitted(step, trial)
+                trial, now = self._fitting.refitted(step, trial, now)
+            elif broken_by(trial):
+                trial, now = self._fitting.fitted(step, trial)
         self.trials[step.index] = trial
         if trial.before is not None and not trial.error and not trial.up.error:
             self.rows.tell_empty(step.migration, trial.before, trial.up)
@@ -329,7 +330,7 @@ class Leg:
 
     def _goes_on(self, step: Planned, trial: Trial) -> bool:
         """Up fails on made-up rows only: what comes after it is tried without those rows."""
-        found, self._refused = self._refused, None
+        found, self._fitting.refused = self._fitting.refused, None
         if found is None or trial.before is None:
             return False
         self._back(step)
@@ -413,103 +414,6 @@ class Leg:
         self.stand.database.release(start.moment)
         return found
 
-    # --- made-up rows that an up refuses ---
-
-    def _refitted(self, step: Planned, failed: Trial, now: Snapshot) -> tuple[Trial, Snapshot]:
-        """Up refused rows that we made, and runs where there are none: try it on made rows that fit what it asks.
-
-        Rows of the project's own are never changed for a migration; a refusal of them is the migration's.
-        """
-        self._refused = None
-        persist = partial(self.retrier.persist, step.migration.id)
-        ahead = persist(lambda _: self.rows.ahead(step, self._applied))
-        if ahead is None or failed.before is None or failed.up.error is None:
-            return failed, now
-        if isinstance(ahead, StepError):
-            return self._without_rows(step, failed, now, ahead)
-        schema = failed.before.schema
-        for asked in (dataclasses.replace(ahead, statements=()), ahead):
-            failed, now = self._fitting(step, failed, now, asked)
-        failed, now = self._thinned(step, failed, now)
-        if failed.up.error:
-            failed, now = self._fitting(step, failed, now, dataclasses.replace(ahead, words=True))
-        if failed.up.error and not failed.up.error.code and self.rows.made:
-            self._back(step)
-            failed, now = self._once_more(step, failed, persist(lambda _: self.rows.empty(schema)))
-            if not failed.up.error:
-                why = "the migration's own code does not understand rows that Seatrial makes up; give rows with [seed]"
-                self._doubt(step, why)
-        return failed, now
-
-    def _without_rows(self, step: Planned, failed: Trial, now: Snapshot, bare: StepError) -> tuple[Trial, Snapshot]:
-        """Up fails whatever rows there are: that is what there is to tell, and not what it has against made-up ones."""
-        assert failed.before is not None and failed.up.error is not None
-        first = failed.up.error
-        same = (first.code, first.statement or first.message) == (bare.code, bare.statement or bare.message)
-        if same or not self.rows.made:
-            return failed, now
-        schema = failed.before.schema
-        self._back(step)
-        failed, now = self._once_more(
-            step, failed, self.retrier.persist(step.migration.id, lambda _: self.rows.empty(schema))
-        )
-        self._doubt(step, f"up fails without any row, and before that on made-up rows: {first.message}")
-        return failed, now
-
-    def _fitting(self, step: Planned, failed: Trial, now: Snapshot, ahead: Ahead) -> tuple[Trial, Snapshot]:
-        """Where up still fails: on made-up values that fit what is ahead."""
-        if failed.up.error is None or failed.before is None:
-            return failed, now
-        schema = failed.before.schema
-        self._back(step)
-        if changed := self.retrier.persist(step.migration.id, lambda _: self.rows.fit(schema, ahead)):
-            failed, now = self._once_more(step, failed, changed)
-            failed, now = self._thinned(step, failed, now) if ahead.words else (failed, now)
-        return failed, now
-
-    def _thinned(self, step: Planned, failed: Trial, now: Snapshot) -> tuple[Trial, Snapshot]:
-        """Where up still fails: without the made-up rows that it refuses."""
-        if failed.up.error is None or failed.before is None or not self.rows.made:
-            return failed, now
-        persist, refused, schema = partial(self.retrier.persist, step.migration.id), failed.up, failed.before.schema
-        found = persist(lambda _: self.rows.refused(step.migration, refused, schema))
-        if found and found.enough:
-            self._refused = None
-            self._doubt(step, f"up refuses made-up rows that the schema allows: {failed.up.error.message}")
-            return self._once_more(step, failed, persist(lambda _: self.rows.take_out(schema, found)))
-        self._refused = found
-        return failed, now
-
-    def _fitted(self, step: Planned, first: Trial) -> tuple[Trial, Snapshot]:
-        """Up declared a constraint that rows we made break, and nobody checked: try it on rows that fit."""
-        assert first.before is not None and first.after_up is not None
-        before, after = first.before.schema, first.after_up.schema
-        self._back(step)
-        changed = self.retrier.persist(step.migration.id, lambda _: self.rows.fit(before, Ahead(schema=after)))
-        trial, now = self._again(step)
-        if changed:
-            self.retrier.fixed(step.migration.id, f"made-up rows break {_broken_by(first)[0]}", True, changed)
-        return trial, now
-
-    def _doubt(self, step: Planned, why: str) -> None:
-        self.doubts.append(NotVerified(what="stored rows under this migration", why=why, migration=step.migration.id))
-
-    def _once_more(self, step: Planned, failed: Trial, actions: tuple[str, ...]) -> tuple[Trial, Snapshot]:
-        """Try a step again after made-up rows were changed in a restored database."""
-        assert failed.up.error is not None
-        trial, now = self._again(step)
-        self.retrier.fixed(step.migration.id, failed.up.error.message, not trial.up.error, actions)
-        return dataclasses.replace(trial, attempts=failed.attempts + trial.attempts), now
-
-    def _again(self, step: Planned) -> tuple[Trial, Snapshot]:
-        self.stand.standing = None
-        self.retrier.persist(step.migration.id, lambda _: self._hold_anew(step))
-        return self._observe(step)
-
-    def _hold_anew(self, step: Planned) -> None:
-        self.stand.hold(step.index)
-        self.rows.changed(step)
-
     # --- telling ---
 
     def _told_of_disturbance(self, migration: str, text: str) -> None:
@@ -531,12 +435,3 @@ class Leg:
     def _tell(self, kind: str, step: Planned, text: str) -> None:
         data = {"trial": self.trials[step.index]} if kind == "tried" else {}
         self.watch(Event(kind, text, step.migration.id, step.index, self.total, data))
-
-
-def _broken_by(trial: Trial) -> list[str]:
-    """Declared constraints that stored rows break after up, and did not before."""
-    if trial.before is None or trial.after_up is None:
-        return []
-    old = {(i.rule, i.object) for i in trial.before.integrity if i.count}
-    found = [i for i in trial.after_up.integrity if i.count and i.observed and not i.inferred]
-    return [f"{i.object} of {i.table}" for i in found if (i.rule, i.object) not in old]
