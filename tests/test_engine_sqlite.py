@@ -31,6 +31,43 @@ def state(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
 
+# --- moments ---------------------------------------------------------------------------------------------------------------
+
+
+def cells(database, old, new):
+    (diff,) = changes(database, old, new)
+    (row,) = (row for group in diff.changed for row in group.rows)
+    return list(zip(row.old, row.new, strict=True))
+
+
+def test_a_moment_that_was_kept_is_looked_at_as_it_was(database):
+    database.execute("create table t (a integer primary key, b)", "insert into t values (1, 'old')")
+    before = database.take("before")
+    database.execute("update t set b = 'kept'")
+    assert database.keep("kept")
+    database.execute("update t set b = 'written since'", "create table u (a)")
+    kept = database.take("kept", since=before)
+    assert [str(t.table) for t in kept.tables] == ["t"]
+    assert database.query("select b from t", at=kept) == [("kept",)]
+    assert database.query("select b from t") == [("written since",)]
+    assert cells(database, before, kept) == [("old", "kept")]
+    now = database.take("now", since=kept)
+    assert [str(t.table) for t in now.tables] == ["t", "u"]
+    assert cells(database, kept, now) == [("kept", "written since")]
+
+
+def test_a_kept_moment_is_kept_anew_or_released_without_a_look(database):
+    database.execute("create table t (a)", "insert into t values (1)")
+    database.keep("m")
+    database.execute("insert into t values (2)")
+    database.keep("m")
+    assert [t.rows for t in database.take("m").tables] == [2]
+    database.keep("n")
+    database.release("n")
+    database.execute("insert into t values (3)")
+    assert [t.rows for t in database.take("n").tables] == [3]
+
+
 # --- run ----------------------------------------------------------------------------------------------------------------
 
 

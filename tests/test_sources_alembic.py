@@ -244,6 +244,20 @@ def test_linear_steps_are_observed(tmp_path, database):
         assert tables(database) == {"alembic_version", "t"}
 
 
+def test_time_is_given_while_python_starts_and_while_a_step_runs(tmp_path, database):
+    source = sources.find(project(tmp_path, revision("a", up="import time; time.sleep(0.2)")))
+    heard = []
+    source.meanwhile = lambda: heard.append("start")
+    (migration,) = source.discover()
+    with running(source, database) as runner:
+        runner.meanwhile = lambda: heard.append(time.perf_counter())
+        step = runner.up(migration)
+    assert step.error is None
+    assert heard[0] == "start"
+    assert time.perf_counter() - heard[1] > 0.2  # it was called before the step had ended
+    assert len(heard) == 2
+
+
 def test_bound_values_are_shown_short(tmp_path, database):
     up = table("t")["up"] + (
         "\n    t = sa.table('t', sa.column('x'))"
