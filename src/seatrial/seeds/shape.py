@@ -138,7 +138,8 @@ def _shape(
         unfit="a foreign table" if whole.get("foreign_server") else "a virtual table" if whole.get("virtual") else "",
     )
     key = {c for u in shape.uniques if u.primary for c in u.columns}
-    return replace(shape, columns={n: replace(c, nullable=c.nullable and n not in key) for n, c in columns.items()})
+    required = {n: replace(c, nullable=False) for n, c in columns.items() if n in key and c.nullable}
+    return replace(shape, columns={**columns, **required}) if required else shape
 
 
 def _kind(key: ObjectKey, attributes: Attributes) -> str:
@@ -148,7 +149,8 @@ def _kind(key: ObjectKey, attributes: Attributes) -> str:
 def _column(name: str, attributes: Attributes, known: Mapping[str, Family]) -> Column:
     text = str(attributes.get("type") or "")
     made = family(text, known)
-    made = replace(made, charset=str(attributes.get("charset") or ""))
+    if charset := attributes.get("charset"):
+        made = replace(made, charset=str(charset))
     default = str(attributes.get("default") or "") or None
     default = None if default is None or re.match(r"NULL\b", default, re.IGNORECASE) else default
     return Column(

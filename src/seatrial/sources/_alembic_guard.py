@@ -339,7 +339,7 @@ def sqlite_path(name: str) -> str:
 
 
 def same_file(one: str, other: str) -> bool:
-    return bool(one and other) and os.path.realpath(one) == os.path.realpath(other)
+    return bool(one and other) and (one == other or os.path.realpath(one) == os.path.realpath(other))
 
 
 def named(conninfo: Any, settings: dict[str, Any]) -> Any:

@@ -243,6 +243,8 @@ class Rows:
 
 def _named(step: Step, tables: Collection[TableRef], engine: str) -> frozenset[TableRef]:
     """Tables that a step's statements name; it may read them under another name by the time it fails."""
+    if not tables:
+        return frozenset()
     texts = [s.sql for s in step.statements] + ([step.error.statement] if step.error else [])
     names = frozenset[str]().union(*(names_in(text, engine) for text in texts))
     fold = str if engine == "postgresql" else str.casefold
