@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from engine_fixture import Engine
+from report_examples import additive
 
-from seatrial.model import Phase, Severity, Status
+from seatrial.checks.case import Case
+from seatrial.checks.chain import chain_findings, links
+from seatrial.model import (
+    ChainStep,
+    ChangedRow,
+    ChangeGroup,
+    Phase,
+    Schema,
+    Severity,
+    Status,
+    Step,
+    TableDiff,
+    TableRef,
+)
 
 BASE = ("CREATE TABLE a (id integer PRIMARY KEY, v varchar(20));", "DROP TABLE a;")
 SEED = "INSERT INTO a VALUES (1, 'one'), (2, 'two'), (3, 'three');"
@@ -47,3 +63,17 @@ def test_made_up_values_that_a_later_down_did_not_bring_back_are_gone(engine: En
     assert (first.status, dropped.status, report.exit_code) == (Status.PASSED, Status.FAILED, 1)
     assert {"values-lost", "rows-lost"} <= {f.rule for f in dropped.findings}
     assert not [f for f in first.findings + added.findings if f.rule in ("rows-lost", "values-lost", "down-failed")]
+
+
+def test_values_that_an_earlier_up_draws_may_be_other_ones_after_the_walk_went_back():
+    table = TableRef("", "w")
+    touched = ChangeGroup(columns=("at",), count=1, rows=(ChangedRow(key=("1",), old=("5",), new=("6",)),))
+    change = TableDiff(table=table, new_table=table, key=("id",), changed=(touched,))
+    trial = additive().trial
+    stamps = replace(trial, index=-1, migration=replace(trial.migration, id="stamps"), reup_changes=(change,))
+    chain = ChainStep(
+        migration=trial.migration.id, down=Step(), schema_then=Schema(), schema_now=Schema(), changes=(change,)
+    )
+    alone, after = (links([chain], trials)[chain.migration] for trials in ([trial], [trial, stamps]))
+    assert [f.rule for f in chain_findings(Case(trial), alone, [])] == ["values-lost"]
+    assert list(chain_findings(Case(trial), after, [])) == []

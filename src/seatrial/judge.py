@@ -101,7 +101,7 @@ def _all_under(
     under: Under, trace: Trace, config: Config, today: datetime.date
 ) -> list[tuple[Judged, list[NotVerified]]]:
     """Every trial under one sql_mode, or under the only one there is."""
-    rules, chain = checks.load().values(), links(under.chain)
+    rules, chain = checks.load().values(), links(under.chain, under.trials)
     trials = map(believed, under.trials)
     return [_judge(trial, chain.get(trial.migration.id), trace, config, rules, today) for trial in trials]
 

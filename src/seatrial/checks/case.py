@@ -25,8 +25,9 @@ from seatrial.model import (
     Trial,
 )
 from seatrial.schema import key_order, same_schema
-from seatrial.sql.intent import Intent, read
-from seatrial.sql.tokens import quote_name, quote_string
+from seatrial.sql.drawing import calls, drawing, routines
+from seatrial.sql.intent import Intent, is_nondeterministic, read
+from seatrial.sql.tokens import code, quote_name, quote_string
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,15 @@ class Case:
         """After down everything is as before up (C equals A)."""
         changed = self.trial.down_changes or self.trial.history_changes
         return self.down_ran and not changed and same_schema(self.before.schema, self.after_down.schema)
+
+    @cached_property
+    def _drawing(self) -> frozenset[str]:
+        return drawing(routines(self.after_up.schema, self.trial.engine), self.trial.engine)
+
+    def draws(self, expression: str) -> bool:
+        """Whether an expression of the schema after up gives another value every time."""
+        engine = self.trial.engine
+        return is_nondeterministic(expression, engine) or calls(code(expression, engine), self._drawing, engine)
 
     def now_named(self, table: TableRef) -> TableRef:
         """What a table of before up is called after it."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from seatrial.checks.case import Case, Rows, finding, listed, n, shorten, stated, which
 from seatrial.checks.causes.chained import of_error, of_rows, of_schema
 from seatrial.checks.schema_restored import said
-from seatrial.model import ChainStep, Finding, ObjectKey, Phase, Severity, TableDiff, TableRef
+from seatrial.model import ChainStep, Finding, ObjectKey, Phase, Severity, TableDiff, TableRef, Trial
 from seatrial.schema import Difference, diff, outermost, renamed
 from seatrial.sql.show import show
 
@@ -26,19 +26,29 @@ class Inherited:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """One step of the chain with its schema's differences, and what was wrong already."""
+    """One step of the chain with its schema's differences, and what was wrong already.
+
+    ``drawn``: columns that its up or an earlier one draws anew. Where the walk went back and ran these again, they hold
+    other values than what was held before.
+    """
 
     step: ChainStep
     differences: tuple[Difference, ...]
     before: Inherited
+    drawn: frozenset[tuple[str, str]] = frozenset()
 
 
-def links(chain: Sequence[ChainStep]) -> dict[str, Link]:
+def links(chain: Sequence[ChainStep], trials: Sequence[Trial] = ()) -> dict[str, Link]:
     """The steps of the chain by migration; made once a report, as each one needs what the newer ones left."""
     known, found = Inherited(), {}
+    drawn: dict[str, frozenset[tuple[str, str]]] = {}
+    columns = frozenset[tuple[str, str]]()
+    for trial in sorted(trials, key=lambda t: t.index):
+        columns |= {(str(d.table), c) for d in trial.reup_changes for g in d.changed for c in g.columns}
+        drawn[trial.migration.id] = columns
     for step in chain:
         differences = tuple(diff(step.schema_then, step.schema_now))
-        found[step.migration] = Link(step, differences, known)
+        found[step.migration] = Link(step, differences, known, drawn.get(step.migration, columns))
         known = Inherited(known.tables | {c.table for c in step.changes}, known.objects | {d.key for d in differences})
     return found
 
@@ -69,7 +79,7 @@ def _findings(case: Case, link: Link) -> Iterator[Finding]:
         return
     for change in link.step.changes:
         if change.table not in link.before.tables:
-            yield from _rows(case, link, change, _drawn(case))
+            yield from _rows(case, link, change)
     yield from _schema(case, link, [d for d in link.differences if d.key not in link.before.objects])
 
 
@@ -94,16 +104,13 @@ def _schema(case: Case, link: Link, changes: Sequence[Difference]) -> Iterator[F
         )
 
 
-def _drawn(case: Case) -> set[tuple[str, str]]:
-    """Columns whose values up draws anew: another up of the walk may have given them other values."""
-    return {(str(d.table), c) for d in case.trial.reup_changes for g in d.changed for c in g.columns}
-
-
-def _rows(case: Case, link: Link, change: TableDiff, drawn: set[tuple[str, str]]) -> Iterator[Finding]:
+def _rows(case: Case, link: Link, change: TableDiff) -> Iterator[Finding]:
     lost, left, values = Rows(key=change.key), Rows(key=change.key), Rows(key=change.key)
     lost.add_rows(change.lost_count, change.lost, change.columns)
     left.add_rows(max(0, change.added_count - (0 if change.key else change.lost_count)), change.added, change.columns)
-    values.add_changes(change, {c for g in change.changed for c in g.columns if (str(change.table), c) not in drawn})
+    values.add_changes(
+        change, {c for g in change.changed for c in g.columns if (str(change.table), c) not in link.drawn}
+    )
     are = {True: "is", False: "are"}
     told = (
         ("rows-lost", Severity.CRITICAL, lost, f"that stood here on the way up {are[lost.count == 1]} missing"),

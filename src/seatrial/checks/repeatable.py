@@ -11,7 +11,6 @@ from seatrial.checks.case import Case, Rows, finding, listed, n, shorten, stated
 from seatrial.checks.causes.again import done_again, drawn_anew, other_data, other_schema, refused
 from seatrial.model import Finding, Phase, Row, Severity, TableDiff, TableRef
 from seatrial.schema import diff, reordered
-from seatrial.sql.intent import is_nondeterministic
 
 
 @check("up-not-repeatable", Severity.HIGH)
@@ -176,7 +175,7 @@ def _drawn(case: Case) -> frozenset[tuple[TableRef, str]]:
             if (
                 attributes.get("identity")
                 or attributes.get("auto_increment")
-                or is_nondeterministic(str(attributes.get("default") or ""), case.trial.engine)
+                or case.draws(str(attributes.get("default") or ""))
             ):
                 columns.add((table, name))
     columns |= _sent_otherwise(case)

@@ -39,7 +39,7 @@ def _failed(case: Case, rule: str, phase: Phase, step: Step) -> Finding:
         Severity.CRITICAL,
         phase,
         f"{phase.value.capitalize()} failed{what}: {shorten(error.message, 300)}{code}",
-        causes=[_ON_NOTHING] if _began_on_nothing(case, phase, error) else _causes(error),
+        causes=[_on_nothing()] if _began_on_nothing(case, phase, error) else _causes(error),
         recommendation=_advice(phase, error),
         sql=error.statement,
         count=1,
@@ -56,13 +56,14 @@ _HAD_AGAINST = {
 }
 
 
-# Alembic projects often make their first tables with create_all, and stamp the version (Alembic's cookbook, "Building
-# an Up to Date Database from Scratch"): their first revisions alter what no revision made.
-_ON_NOTHING = Cause(
-    "no migration before it made a table: what it needs is made elsewhere in this project (create_all, a dump), or not"
-    " at all",
-    "Put a migration in front that makes the tables which the project begins with.",
-)
+def _on_nothing() -> Cause:
+    # Alembic projects often make their first tables with create_all, and stamp the version (Alembic's cookbook,
+    # "Building an Up to Date Database from Scratch"): their first revisions alter what no revision made.
+    return Cause(
+        "no migration before it made a table: what it needs is made elsewhere in this project (create_all, a dump), or"
+        " not at all",
+        "Put a migration in front that makes the tables which the project begins with.",
+    )
 
 
 def _began_on_nothing(case: Case, phase: Phase, error: StepError) -> bool:

@@ -11,7 +11,6 @@ from seatrial.sql.dml import selects
 from seatrial.sql.effects import Assignment, ColumnDef, Effect, Rule, Span, Verb
 from seatrial.sql.statement import Parsed
 from seatrial.sql.tables import TEMPORARY, Column, Copy, Event, Run, Table
-from seatrial.sql.values import varies
 
 if TYPE_CHECKING:
     from seatrial.sql.world import World
@@ -121,7 +120,7 @@ def _create(world: World, effect: Effect, parsed: Parsed, index: int) -> None:
         existing.ref = None  # CREATE OR REPLACE
     table = Table(ref, states=set(effect.states), open=effect.whole and not effect.definitions)
     for definition in effect.definitions:
-        table.columns[world.fold(definition.name)] = _new_column(definition, world.dialect)
+        table.columns[world.fold(definition.name)] = _new_column(definition, world)
         world.mentioned.setdefault(table.columns[world.fold(definition.name)], set()).add(index)
     _inherit(world, table, effect, index)
     world.tables[ref] = table
@@ -180,7 +179,7 @@ def _output(world: World, table: Table, tokens: Tokens, parsed: Parsed, index: i
     value = tokens[:-2] if len(tokens) > 2 and tokens[-2].word == "AS" else tokens
     if (source_column := _bare(world, value, table.sources)) is not None:
         world.copies.append(Copy(source_column, column))
-    if varies(value, world.dialect):
+    if world.varies(value):
         world.varying.add((table, column))
 
 
@@ -226,7 +225,7 @@ def _add_column(world: World, event: Event, parsed: Parsed, run: Run) -> None:
     folded = world.fold(effect.column)
     if effect.guarded and folded in table.columns:
         return
-    column = table.columns[folded] = _new_column(effect.definition, world.dialect)
+    column = table.columns[folded] = _new_column(effect.definition, world)
     world.mentioned.setdefault(column, set()).add(event.index)
     if column.varies:
         world.varying.add((table, column))
@@ -257,10 +256,10 @@ def _redefine(world: World, event: Event, parsed: Parsed, run: Run) -> None:
         return
     column.states |= effect.states
     definition = effect.definition
-    if definition is not None and "default" not in effect.states and varies(definition.default, world.dialect):
+    if definition is not None and "default" not in effect.states and world.varies(definition.default):
         world.varying.add((event.table, column))  # TYPE ... USING random()
     if "default" in effect.states or "identity" in effect.states or "auto_increment" in effect.states:
-        column.varies = _gives(effect, parsed.tokens, world.dialect)
+        column.varies = _gives(effect, parsed.tokens, world)
 
 
 def _constraint(world: World, event: Event, parsed: Parsed, run: Run) -> None:
@@ -318,7 +317,7 @@ def _reached(world: World, table: Table, value: Assignment) -> Column | None:
 
 
 def _value(world: World, table: Table, column: Column, tokens: Tokens) -> None:
-    if varies(tokens, world.dialect):
+    if world.varies(tokens):
         world.varying.add((table, column))
     aliased = tokens[:-2] if len(tokens) > 2 and tokens[-2].word == "AS" else tokens
     if (source := _bare(world, aliased, table.sources)) is not None:
@@ -343,7 +342,7 @@ def _update(world: World, event: Event, parsed: Parsed, run: Run) -> None:
                 continue
             world.mentioned.setdefault(column, set()).add(event.index)
             value = parsed.tokens[assignment.value.first : assignment.value.last]
-            if varies(value, world.dialect) or _gives_varying(world, run, value):
+            if world.varies(value) or _gives_varying(world, run, value):
                 world.varying.add((table, column))
             world.events.append(Event(event.index, Verb.UPDATE, table, column, effect))
 
@@ -388,15 +387,15 @@ _EFFECTS = {
 }
 
 
-def _new_column(definition: ColumnDef, dialect: str) -> Column:
-    gives = definition.generates or varies(definition.default, dialect)
+def _new_column(definition: ColumnDef, world: World) -> Column:
+    gives = definition.generates or world.varies(definition.default)
     return Column(definition.name, states=set(definition.states), type=definition.type, varies=gives)
 
 
-def _gives(effect: Effect, tokens: Tokens, dialect: str) -> bool:
-    if effect.definition is not None and (effect.definition.generates or varies(effect.definition.default, dialect)):
+def _gives(effect: Effect, tokens: Tokens, world: World) -> bool:
+    if effect.definition is not None and (effect.definition.generates or world.varies(effect.definition.default)):
         return True
-    return "identity" in effect.states or ("default" in effect.states and varies(tokens, dialect))
+    return "identity" in effect.states or ("default" in effect.states and world.varies(tokens))
 
 
 def _select_lists(tokens: Tokens, query: Span) -> Iterator[tuple[int, int]]:

@@ -31,7 +31,7 @@ from seatrial.sql.mentions import Mention, Mentions, mentions
 from seatrial.sql.statement import routine_body
 from seatrial.sql.tables import TEMPORARY, Column, Event, Run, Table
 from seatrial.sql.tokens import PARAMETER, VARIABLE, Token, code, quote_name, words
-from seatrial.sql.values import is_random, varies
+from seatrial.sql.values import is_random
 from seatrial.sql.world import World
 
 _ROW_IDS = ("rowid", "_rowid_", "oid", "ctid")
@@ -397,7 +397,7 @@ def _refuse_values(world: World, run: Run, update: Update, table: Table, columns
         if [t.word for t in value] == ["DEFAULT"]:
             raise _Unread("it sets a column to its default")
         found = mentions(value, world.dialect)
-        if varies(value, world.dialect) or any(_varies_inside(world, c.name) for c in found.calls):
+        if world.varies(value) or any(_varies_inside(world, c.name) for c in found.calls):
             raise _Unjudged("what it sets is not the same every time")
         if any(_reads(world, run, found, table, q, n) for q, n in found.columns if world.fold(n) in names):
             raise _Unjudged("it reads a column that it assigns")
@@ -407,7 +407,7 @@ def _varies_inside(world: World, name: str) -> bool:
     """Whether a function of the project's own may give another value: it is random, or reads tables."""
     for definition in world.routines.get(world.fold(name), ()):
         body = routine_body(definition, world.dialect)
-        if body is None or any(varies(p.tokens, world.dialect) or p.found.tables for p in body):
+        if body is None or any(world.varies(p.tokens) or p.found.tables for p in body):
             return True
     return False
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -86,14 +86,19 @@ def fold(name: str, dialect: str) -> str:
     return name if dialect == "postgresql" else name.casefold()
 
 
-def declared(schema: Schema, ref: TableRef, dialect: str) -> dict[str, Column]:
+Draws = Callable[[Sequence[Token]], bool]  # whether an expression calls a function of the project's own that varies
+
+
+def declared(schema: Schema, ref: TableRef, dialect: str, draws: Draws) -> dict[str, Column]:
     """The columns of a table as a schema has them, by folded name."""
-    return {fold(n, dialect): _column(n, a, dialect) for n, a in schema.columns(ref).items()}
+    return {fold(n, dialect): _column(n, a, dialect, draws) for n, a in schema.columns(ref).items()}
 
 
-def _column(name: str, attributes: Mapping[str, object], dialect: str) -> Column:
+def _column(name: str, attributes: Mapping[str, object], dialect: str, draws: Draws) -> Column:
     gives = any(attributes.get(a) for a in ("identity", "auto_increment"))
-    kind, is_varying = _said(str(attributes.get("type") or ""), str(attributes.get("default") or ""), dialect)
+    default = str(attributes.get("default") or "")
+    kind, is_varying = _said(str(attributes.get("type") or ""), default, dialect)
+    is_varying = is_varying or ("(" in default and draws(code(default, dialect)))
     return Column(name, before=name, type=kind, varies=gives or is_varying)
 
 

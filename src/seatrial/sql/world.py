@@ -12,11 +12,13 @@ from functools import partial
 from seatrial.model import Schema, TableRef
 from seatrial.sql.apply import apply
 from seatrial.sql.cursor import Name, Tokens
+from seatrial.sql.drawing import calls, drawing, routines
 from seatrial.sql.effects import Verb
 from seatrial.sql.mentions import ASSIGNED, Mentions
 from seatrial.sql.statement import Parsed, parse, prepared, routine_body, texts_of
 from seatrial.sql.tables import TEMPORARY, Column, Copy, Event, Run, Table, declared, fold
 from seatrial.sql.tokens import code
+from seatrial.sql.values import varies
 
 _DEFAULTS = ("public", "main", "dbo")
 _DEPTH = 8  # how far calls of calls are followed
@@ -29,7 +31,8 @@ class World:
         self.schema, self.dialect = schema, dialect
         self.tables: dict[TableRef, Table] = {}
         self.views: dict[TableRef, Tokens] = {}
-        self.routines: dict[str, list[str]] = {}
+        self.routines = routines(schema, dialect)
+        self._drawing: tuple[int, frozenset[str]] = (0, frozenset())  # of so many definitions
         schemas = {k.name for k in schema if k.kind == "schema"} - set(_DEFAULTS)  # what lies in those has none
         self.namespaces = {k.namespace for k in schema} | schemas
         self.displaced: dict[tuple[Table, str], Column] = {}  # columns whose name another took in the same statement
@@ -51,13 +54,22 @@ class World:
         for key, attributes in self.schema.items():
             if key.kind == "table":
                 ref = TableRef(key.namespace, key.name)
-                self.tables[ref] = Table(ref, before=ref, declared=partial(declared, self.schema, ref, self.dialect))
+                self.tables[ref] = Table(
+                    ref, before=ref, declared=partial(declared, self.schema, ref, self.dialect, self._draws)
+                )
             elif key.kind in ("view", "materialized view"):
                 definition = str(attributes.get("definition") or "")
                 self.views[TableRef(key.namespace, key.name)] = code(definition, self.dialect)
-            elif key.kind in ("function", "procedure"):
-                name = self.fold(key.name.split("(")[0])
-                self.routines.setdefault(name, []).append(str(attributes.get("definition") or ""))
+
+    def varies(self, tokens: Tokens) -> bool:
+        """Whether an expression gives another value every time."""
+        return varies(tokens, self.dialect) or self._draws(tokens)
+
+    def _draws(self, tokens: Tokens) -> bool:
+        count = sum(map(len, self.routines.values()))
+        if count != self._drawing[0]:
+            self._drawing = (count, drawing(self.routines, self.dialect))
+        return calls(tokens, self._drawing[1], self.dialect)
 
     def fold(self, name: str) -> str:
         """How names are compared."""

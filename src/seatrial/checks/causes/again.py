@@ -240,7 +240,7 @@ def drawn_anew(case: Case, table: TableRef, column: str) -> Iterator[Cause]:
     counted = any((c.table, c.column) == (table, column) for c in case.after_up.counters)
     name = f"{table}.{column}"
     wrote = [s for s in (*case.up.updates(table), *case.up.inserts_into(table)) if _is_drawing(case, s)]
-    mine = [s for s in wrote if names_in(s, column, case.trial.engine)] or wrote
+    mine = [s for s in wrote if names_in(s, column, case.trial.engine)] or ([] if case.draws(default) else wrote)
     if counted or attributes.get("identity") or attributes.get("auto_increment"):
         yield Cause(f"{name} is numbered by a sequence, which goes on where the first up had brought it", _agree(name))
     elif (table, column) in case.up.nondeterministic_columns and mine:
@@ -248,7 +248,7 @@ def drawn_anew(case: Case, table: TableRef, column: str) -> Iterator[Cause]:
             f"{name} is drawn in the statement (`{stated(mine[0])}`): {_of_what(mine[0], case.trial.engine)}",
             _agree(name),
         )
-    elif is_nondeterministic(default, case.trial.engine):
+    elif case.draws(default):
         yield Cause(
             f"{name} is filled by its default, {shorten(default)}: {_of_what(default, case.trial.engine)}", _agree(name)
         )
@@ -263,7 +263,7 @@ def _agree(name: str) -> str:
 
 
 def _is_drawing(case: Case, text: str) -> bool:
-    return is_nondeterministic(text, case.trial.engine)
+    return case.draws(text)
 
 
 _CHANCE = ("RAND", "UUID", "NEWID", "GUID", "GEN_SALT")
@@ -274,6 +274,8 @@ def _of_what(text: str, dialect: str) -> str:
         return "a random value"
     if reads_clock(code(text, dialect), dialect):
         return "the time at which it runs"
+    if not is_nondeterministic(text, dialect):
+        return "what a function of this project gives, which is not the same each time"
     return "the next number" if "NEXTVAL" in text.upper() else "what only its session knows"
 
 
