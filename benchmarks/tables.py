@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,8 +12,9 @@ from benchmarks import common
 from benchmarks.common import Cost
 from seatrial.app import open_server
 from seatrial.errors import ServerError
-from seatrial.model import Database, Snapshot, TableRef
+from seatrial.model import Database, Server, Snapshot, TableRef
 from seatrial.schema import pair_by_name
+from seatrial.servers.mysql import MysqlServer
 
 TABLE = TableRef("", "measured")
 COLUMNS = ("id", "a", "b", "c", "price", "ratio", "flag", "born", "seen", "name", "note", "doc")
@@ -132,8 +133,9 @@ DIALECTS = {"sqlite": SQLITE, "postgresql": POSTGRESQL, "mysql": MYSQL, "mariadb
 class Measured:
     """One big table in a database of Seatrial's, and what is done with it."""
 
-    def __init__(self, database: Database, dialect: Dialect, rows: int) -> None:
-        self.database, self.dialect, self.rows = database, dialect, rows
+    def __init__(self, database: Database, dialect: Dialect, rows: int, *, keeps: bool = False) -> None:
+        """``keeps``: the last moment stays, where only rows that are held tell that a table was not touched."""
+        self.database, self.dialect, self.rows, self.keeps = database, dialect, rows, keeps
         database.execute(dialect.create)
         for statement in dialect.fill:
             database.execute(statement.format(rows=rows))
@@ -193,7 +195,8 @@ class Measured:
 
     def _taking(self, since: Snapshot | None) -> Cost:
         cost = common.cost(lambda: self.database.take("again", since=since))
-        self.database.release("again")
+        if not self.keeps:
+            self.database.release("again")
         return cost
 
     def naming(self) -> Cost:
@@ -213,6 +216,13 @@ class Measured:
         return cost, sum(found)
 
 
+def _places(engine: str, server: Server) -> Iterator[tuple[str, Server]]:
+    """The server as one of ours and, where that is another way (rows copied, not files), as one at a URL."""
+    yield f"{engine} {server.version}", server
+    if isinstance(server, MysqlServer):
+        yield f"{engine} at a URL", open_server(engine, server.url(""))
+
+
 def main(engines: tuple[str, ...] = tuple(DIALECTS), rows: int = 1_000_000, repeat: int = 3, **_: object) -> None:
     print(f"\n## One table of {rows:,} rows x {len(COLUMNS)} columns\n")
     head = ["engine", "what", "time (CPU)", "against", "time (CPU)", "ratio (CPU)", "at most"]
@@ -225,14 +235,15 @@ def main(engines: tuple[str, ...] = tuple(DIALECTS), rows: int = 1_000_000, repe
             print(f"no {engine} here: {error}\n")
             continue
         try:
-            database = server.create()
-            taken = common.interleaved(repeat, Measured(database, dialect, rows).acts())
-            database.close()
+            for name, place in _places(engine, server):
+                database = place.create()
+                measured = Measured(database, dialect, rows, keeps=place is not server)
+                taken = common.interleaved(repeat, measured.acts())
+                database.close()
+                for what, ours, other, most in dialect.targets:
+                    if ours in taken:
+                        ratio = taken[ours].against(taken[other])
+                        lines.append((name, what, taken[ours], other, taken[other], ratio, most))
         finally:
             server.close()
-        name = f"{engine} {server.version}"
-        for what, ours, other, most in dialect.targets:
-            if ours in taken:
-                ratio = taken[ours].against(taken[other])
-                lines.append((name, what, taken[ours], other, taken[other], ratio, most))
     print(common.table(head, lines))

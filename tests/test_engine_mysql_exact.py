@@ -216,10 +216,17 @@ MARIADB_VALUES = [
     ("uu", "uuid", "'123e4567-e89b-12d3-a456-426655440000'", "'123e4567-e89b-12d3-a456-426655440001'"),
     ("i6", "inet6", "'::1'", "'::ffff:0.0.0.1'"),
     ("i4", "inet4", "'10.0.0.1'", "'10.0.0.2'"),
+    ("un", "uuid", "null", "'123e4567-e89b-12d3-a456-426655440000'"),  # a row with NULL in it is hashed too
+    ("i0", "inet6", "'::1'", "null"),
 ]
+VECTORS = {
+    "mariadb": (11, 7, ("ve", "vector(2)", "vec_fromtext('[1,0.1234567]')", "vec_fromtext('[1,0.1234568]')")),
+    "mysql": (9, 0, ("ve", "vector(2)", "string_to_vector('[1,0.1234567]')", "string_to_vector('[1,0.1234569]')")),
+}
 MYSQL_VALUES = [
     ("j3", "json", "'1.0'", "'1'"),
     ("s4", "point", "st_pointfromtext('POINT(1 2)', 4326)", "st_pointfromtext('POINT(1 2)', 0)"),
+    ("s5", "polygon srid 4326", "null", "st_geomfromtext('POLYGON((0 0,0 4,4 4,0 0))', 4326)"),
 ]
 
 
@@ -228,6 +235,9 @@ def test_each_kind_of_value_alone(db: MysqlDatabase, large: int) -> None:
     files = dataclasses.replace(db._shadows._files, large=large)
     db._files = db._shadows._files = db._keeper._files = files
     values = VALUES + (MARIADB_VALUES if db.engine == "mariadb" else MYSQL_VALUES)
+    *since, vector = VECTORS[db.engine]
+    if [int(part) for part in db.version.split(".")[:2]] >= since:
+        values = [*values, vector]
     lax = ("set sql_mode = ''",)
     columns = ", ".join(f"{name} {type_}" for name, type_, *_ in values)
     ran(db, f"create table t (id int primary key, {columns}) character set utf8mb4", session=lax)

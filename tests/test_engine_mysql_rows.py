@@ -333,6 +333,28 @@ def test_untouched_tables_are_not_read_again(db: MysqlDatabase) -> None:
     assert set(differences(db, before, after)) == {"b"}
 
 
+def test_where_no_file_tells_a_copy_with_the_same_rows_serves_again(db: MysqlDatabase) -> None:
+    ref = TableRef("", "m")
+    ran(db, "create table m (id int primary key, v int) engine = MyISAM; insert into m values (1, 1), (2, null)")
+    held = []
+    for moment, change in enumerate(("do 0", "update m set v = 2 where id = 1", "update m set v = 1 where id = 1")):
+        ran(db, change)
+        db.take(str(moment))
+        held.append(db._moments[str(moment)][ref].name)
+    assert held[0] == held[2] != held[1]
+    ran(db, "alter table m modify v bigint")
+    db.take("wider")
+    assert db._moments["wider"][ref].name not in held
+
+
+def test_a_row_that_could_not_be_hashed_is_not_passed_over(db: MysqlDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+    """CONCAT gives NULL beyond max_allowed_packet: such rows would be told from no others."""
+    ran(db, "create table t (id int primary key); insert into t values (1), (2)")
+    monkeypatch.setattr(db._shadows, "_hash", lambda columns: "IF(id = 2, NULL, UNHEX(SHA2(id, 256)))")
+    with pytest.raises(DatabaseError, match="1 of 2 rows could be hashed"):
+        db.take("A")
+
+
 @pytest.mark.parametrize(
     "touch",
     [

@@ -159,6 +159,10 @@ class Shadows:
     def drop(self, name: str) -> None:
         self.link.execute(f"DROP TABLE IF EXISTS {name}")
 
+    def hashed(self, table: TableRef, columns: Sequence[Column]) -> tuple[int, str]:
+        """How many rows stand in a table now, and the digest that a copy of them would have."""
+        return self._summed(self._hashing(table, columns))
+
     def checksum_sql(self, table: TableRef, columns: Sequence[Column]) -> str:
         """The query behind a checksum, as it is run."""
         if self._summed_by_server.get(table):
@@ -182,15 +186,13 @@ class Shadows:
         return f"UNHEX(SHA2({packed(columns, [quote(c.name) for c in columns])}, 256))"
 
     def _summed_copy(self, name: str) -> tuple[int, str]:
-        unhashed = self.link.value(f"SELECT COUNT(*) FROM {name} WHERE h IS NULL")
-        if unhashed != "0":  # nothing would tell these rows from others
-            raise DatabaseError(f"{unhashed} rows could not be hashed: max_allowed_packet is too small for them")
-        return self._summed(f"SELECT COUNT(*), {_SUM.format(hex='HEX(h)')} FROM {name}")
+        found = self.link.rows(f"SELECT COUNT(*), {_SUM.format(hex='HEX(h)')}, COUNT(h) FROM {name}")[0]
+        if found[0] != found[2]:  # nothing would tell the others from one another
+            raise DatabaseError(f"{found[2]} of {found[0]} rows could be hashed: max_allowed_packet is too small")
+        return _told(found)
 
     def _summed(self, query: str) -> tuple[int, str]:
-        count, total = self.link.rows(query)[0]
-        low = int(total or 0) % (1 << 64)  # as telling as the whole sum, whose upper digits are zeros for few rows
-        return int(count or 0), f"{low:016x}"
+        return _told(self.link.rows(query)[0])
 
     def _new(self, prefix: str) -> str:
         self._made += 1
@@ -255,6 +257,11 @@ _SUM = "SUM(CAST(CONV(LEFT({hex}, 15), 16, 10) AS UNSIGNED))"
 
 The hash stands in it once: a derived table is merged, and every mention of it would be computed again.
 """
+
+
+def _told(found: TextRow) -> tuple[int, str]:
+    low = int(found[1] or 0) % (1 << 64)  # as telling as the whole sum, whose upper digits are zeros for few rows
+    return int(found[0] or 0), f"{low:016x}"
 
 
 def _row(found: TextRow, keys: int) -> Row:
