@@ -16,6 +16,7 @@ from seatrial.engines.sqlite import SqliteDatabase
 from seatrial.errors import SeedError
 from seatrial.model import Report, Status
 from seatrial.reporters import render
+from seatrial.trial.stand import Steps
 
 BASE = """
 CREATE TABLE users (id INT PRIMARY KEY, email VARCHAR(20) NOT NULL UNIQUE, level INT NOT NULL CHECK (level > 0));
@@ -73,6 +74,18 @@ def test_repaired_and_loaded_again(engine, tmp_path):
 def test_a_loss_is_a_loss_on_repaired_rows(engine, tmp_path):
     report = run(tmp_path, seed_for(engine.name), engine.config, "DELETE FROM users WHERE id = 14;")
     assert (report.status, report.exit_code) == (Status.FAILED, 1)
+    assert ("rows-lost", (("14",),)) in {(f.rule, f.keys) for f in report.migrations[-1].findings}
+    assert [(r.strategy, r.succeeded) for r in report.retries] == [("fix-seed-data", True)]
+
+
+def test_a_long_way_to_the_seeds_version_is_gone_once_more_only(engine, tmp_path, monkeypatch):
+    """The repaired seed is loaded into a copy of what stood before it."""
+    ups: list[str] = []
+    plain = Steps.up
+    monkeypatch.setattr("seatrial.trial.stand.LONG_MS", 0.0)
+    monkeypatch.setattr(Steps, "up", lambda steps, migration: (ups.append(migration.id), plain(steps, migration))[1])
+    report = run(tmp_path, seed_for(engine.name), engine.config, "DELETE FROM users WHERE id = 14;")
+    assert ups.count("0001") == 2
     assert ("rows-lost", (("14",),)) in {(f.rule, f.keys) for f in report.migrations[-1].findings}
     assert [(r.strategy, r.succeeded) for r in report.retries] == [("fix-seed-data", True)]
 
@@ -260,7 +273,7 @@ def test_a_table_without_transactions_is_repaired_row_by_row(mysql_server, tmp_p
     [
         (
             "",
-            "INSERT INTO users SELECT n, IF(n < 3, 'a', NULL) FROM (SELECT 1 n UNION ALL SELECT 3) x",
+            "INSERT INTO users SELECT n, IF(n < 3, 'a', '') FROM (SELECT 1 n UNION ALL SELECT 3) x",
             "may have left",
         ),
         (

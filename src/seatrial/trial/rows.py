@@ -71,20 +71,29 @@ class Rows:
         """Repair it, each time with other made-up values; what loads the outcome again. Raises SeedError."""
         if refused.refused is None or refused.refused.kind is ErrorKind.ENVIRONMENT or not self.config.retry.attempts:
             raise refused
+        with self.stand.kept_meanwhile():
+            why, again = self._tried(path, refused)
+        if again is not None:
+            return again
+        raise SeedError(f"{refused.what} {why}.", refused=refused.refused, advice=UNFIT)
+
+    def _tried(self, path: Path, refused: SeedError) -> tuple[str, Act | None]:
+        """Attempts in a database in which nothing of the seed is: why the last one failed, or what loads it now."""
         why = ""
         for attempt in range(self.config.retry.attempts):
+            if attempt:
+                self.stand.renew()
             try:
-                return self._mended(path, refused, self.config.seed.random + attempt)
+                return "", self._mended(path, refused, self.config.seed.random + attempt)
             except Beyond as beyond:
                 why = f"It cannot be repaired: {beyond}"
                 self.mends.append(Mend(refused.what, (*beyond.repairs, why)))
                 if not beyond.chance:
                     break  # no made-up value would help
-        raise SeedError(f"{refused.what} {why}.", refused=refused.refused, advice=UNFIT)
+        return why, None
 
     def _mended(self, path: Path, refused: SeedError, random: int) -> Act:
         """One attempt; its outcome is then loaded into another database, as others would load it. Raises Beyond."""
-        self.stand.renew()
         repaired = repair(self.stand.database, path, self.config.project, refused, seed=random)
         self._tell_skipped(repaired.skipped)
 

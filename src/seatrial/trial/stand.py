@@ -29,6 +29,7 @@ from seatrial.trial.retry import Astray, disturbed
 
 Act = Callable[[], object]
 UP, SEED, ROWS, HELD = "up", "seed", "rows", "held"
+LONG_MS = 1000.0  # to do all again takes longer than to copy a database that holds no rows yet
 CHAIN_BYTES = 8 << 30  # what the moments kept for the chain may weigh together
 
 
@@ -245,6 +246,27 @@ class Stand:
         """A checkpoint where doing again what came since the last one would cost more than a copy."""
         if not self._checkpoint or sum(done.cost_ms for done in self._since) > self._checkpoint_ms:
             self.keep()
+
+    @contextmanager
+    def kept_meanwhile(self) -> Iterator[None]:
+        """Another database, to which the block comes back by a copy where doing all again takes long."""
+        self.renew()
+        if self._checkpoint or sum(done.cost_ms for done in self._since) < LONG_MS:
+            yield
+            return
+        try:
+            self.keep()
+            yield
+        finally:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """No checkpoint any more; what failed to be dropped goes with the database."""
+        copy, self._checkpoint, self._keeps, self._why_not = self._checkpoint, "", False, "no checkpoint was kept"
+        self._since, self._before = [*self._before, *self._since], []
+        if copy:
+            with suppress(SeatrialError, OSError):
+                self.database.discard(copy)
 
     @property
     def can_restore(self) -> bool:
