@@ -14,7 +14,7 @@ demo: $(VENV)/demo
 test: $(VENV)/dev
 	bash tests/servers/install.sh
 	$(MAKE) lint
-	$(BIN)/pytest -n 2 --dist loadgroup
+	$(BIN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder
 
 fast: $(VENV)/dev
 	$(BIN)/pytest -m "not slow" -x

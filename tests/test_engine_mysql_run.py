@@ -421,10 +421,9 @@ def test_a_sequence_behind_a_default_is_a_counter(db: MysqlDatabase) -> None:
     assert now == {"a": 11, "b": None}  # the server keeps a cache of c's values, and nobody can see where it stands
 
 
+@pytest.mark.engines("mariadb")
 def test_a_restored_aria_table_is_what_it_was(db: MysqlDatabase) -> None:
     """Found: SHOW CREATE spells a default out, so a table that was made from it had one option more."""
-    if db.engine != "mariadb":
-        pytest.skip("Aria is MariaDB's")
     ran(db, "CREATE TABLE bag (id int) ENGINE=Aria; CREATE TABLE plain (id int) ENGINE=Aria PAGE_CHECKSUM=0;")
     before = db.inspect()
     kept = db.checkpoint()

@@ -13,6 +13,8 @@ from seatrial.engines.mysql import MysqlDatabase
 from seatrial.model import Schema
 from seatrial.sql import split
 
+pytestmark = pytest.mark.xdist_group("catalogue of mysql and mariadb")  # looked at once, by one worker
+
 BASE = """
 create table u (
   id int auto_increment primary key,

@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterator
 
 import pytest
+from engine_fixture import without
 from pg_fixtures import ran
 from test_engine_postgresql_rows import SETUP, TOUCHES
 
@@ -19,7 +20,7 @@ from seatrial.schema import pair_by_name
 def however_small(monkeypatch: pytest.MonkeyPatch, pg: PostgresqlDatabase) -> Iterator[None]:
     """Tables of one page too, and all of their pages."""
     if pg._wal is None:
-        pytest.skip("no means to read the log here")
+        without("no means to read the log here")
     monkeypatch.setattr(_postgresql_rows, "PLACED", 0)
     monkeypatch.setattr(_postgresql_pages, "_SHARE", 0.001)
     yield

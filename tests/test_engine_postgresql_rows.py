@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from engine_fixture import without
 from pg_fixtures import differences, pair, ran
 
 from seatrial.engines.postgresql import PostgresqlDatabase
@@ -87,11 +88,11 @@ def test_the_smallest_difference_is_seen(pg: PostgresqlDatabase, name: str) -> N
         try:
             pg.execute("create collation folded (provider = icu, locale = 'und-u-ks-level2', deterministic = false)")
         except Exception as error:
-            pytest.skip(f"no ICU here: {error}")
+            without(f"no ICU here: {error}")
     table = f"create table t (id int primary key, v {kind}); insert into t values (1, {one}), (2, {one}), (3, NULL)"
     step = pg.run(Script(text=table))
     if step.error and step.error.kind is ErrorKind.ENVIRONMENT:
-        pytest.skip(f"this PostgreSQL is built without it: {step.error.message}")
+        without(f"this PostgreSQL is built without it: {step.error.message}")
     assert step.error is None, step.error
     a = pg.take("A")
     assert differences(pg, a, pg.take("again", since=a)) == {}
@@ -307,7 +308,7 @@ def test_keys_under_a_nondeterministic_collation_are_exact(pg: PostgresqlDatabas
     try:
         pg.execute("create collation folded (provider = icu, locale = 'und-u-ks-level2', deterministic = false)")
     except Exception as error:
-        pytest.skip(f"no ICU here: {error}")
+        without(f"no ICU here: {error}")
     ran(pg, "create table t (k text collate folded primary key, v int); insert into t values ('Zoe', 1), ('ann', 2)")
     a = pg.take("A")
     ran(pg, "update t set k = 'ZOE' where k = 'Zoe'")
@@ -388,7 +389,7 @@ TOUCHES = {
 @pytest.mark.parametrize("name", TOUCHES)
 def test_only_what_was_touched_is_read_again(pg: PostgresqlDatabase, name: str) -> None:
     if not pg.untouched_proof.startswith("write-ahead log"):
-        pytest.skip("no means to read the log here")
+        without("no means to read the log here")
     ran(pg, SETUP)
     change, expected = TOUCHES[name]
     a = pg.take("A")

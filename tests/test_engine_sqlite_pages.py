@@ -7,6 +7,7 @@ import sqlite3
 from contextlib import closing
 
 import pytest
+from engine_fixture import without
 from test_engine_sqlite_support import changes, run
 
 from seatrial.engines import _sqlite_delta
@@ -220,7 +221,7 @@ def test_owners_agree_with_dbstat(database):
     with closing(sqlite3.connect(database.path)) as connection, state.pages() as pages:
         options = {row[0] for row in connection.execute("pragma compile_options")}
         if "ENABLE_DBSTAT_VTAB" not in options:
-            pytest.skip("this SQLite is built without dbstat")
+            without("this SQLite is built without dbstat")
         for name, root in connection.execute("select name, rootpage from sqlite_schema").fetchall():
             rows = connection.execute("select pagetype, pageno from dbstat where name = ?", (name,)).fetchall()
             found = tree(state, root)

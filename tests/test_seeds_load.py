@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from engine_fixture import without
 
 from seatrial.engines.sqlite import SqliteDatabase
 from seatrial.errors import SeedError
@@ -209,14 +210,14 @@ def test_a_real_pg_dump_comes_back(pg, pg_server, tmp_path):
     programs = pg_server.programs
     tool = Path(programs or "", "pg_dump")
     if not programs or not tool.exists():
-        pytest.skip("no pg_dump beside this server")
+        without("no pg_dump beside this server")
     source = pg_server.create()
     odd = "INSERT INTO users VALUES (1, E'\\\\.', E'tab\\tnew\\nline\\\\N'), (2, '\\N', '');"
     assert source.load(SCHEMA + odd + "INSERT INTO orders VALUES (5, 2, E'\\r');") is None
     for option in ("--data-only", "--inserts", "--no-owner"):
         dumped = subprocess.run([tool, option, source.url], capture_output=True, check=False)
         if dumped.returncode:
-            pytest.skip(f"pg_dump does not run here: {dumped.stderr.decode()}")
+            without(f"pg_dump does not run here: {dumped.stderr.decode()}")
         target = pg_server.create()
         assert target.load(SCHEMA) is None
         assert load(target, seed(tmp_path, dumped.stdout)).rows == 3

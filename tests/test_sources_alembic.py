@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import trial_fixtures as trials
+from engine_fixture import needs
 from test_sources_support import Sqlite, tables, write
 
 from seatrial import sources
@@ -597,7 +598,7 @@ def test_an_env_that_insists_on_a_connection_of_its_caller(tmp_path, database):
 
 
 def test_async_env(tmp_path, database):
-    pytest.importorskip("aiosqlite", reason="aiosqlite is not installed")
+    needs("aiosqlite")
     assert walk(project(tmp_path, revision("a", **table("t")), env=ASYNC_ENV), database) == []
     assert "t" in tables(database)
 
@@ -651,7 +652,7 @@ def production(tmp_path):
 @pytest.mark.parametrize("way", HOSTILE)
 def test_an_env_py_that_goes_elsewhere_is_refused(tmp_path, database, production, way):
     if "async" in way:
-        pytest.importorskip("aiosqlite", reason="aiosqlite is not installed")
+        needs("aiosqlite")
     before = production.read_bytes()
     env = HOSTILE[way].replace("{file}", str(production))
     source = sources.find(project(tmp_path, revision("a", **table("t")), env=env))
@@ -730,7 +731,7 @@ DRIVERS = ["psycopg", "psycopg2", "pg8000"]
 
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_postgresql_locks_rewrites_and_transaction(tmp_path, postgresql, driver):
-    pytest.importorskip(driver, reason=f"{driver} is not installed")
+    needs(driver)
     change = "op.alter_column('t', 'id', type_=sa.BigInteger)\n    op.execute('UPDATE t SET x = 1')"
     folder = project(
         tmp_path, revision("a", **table("t")), revision("b", "a", up=change, downgrade="op.drop_table('t')")
@@ -752,8 +753,8 @@ def test_postgresql_locks_rewrites_and_transaction(tmp_path, postgresql, driver)
 
 @pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
 def test_postgresql_async(tmp_path, postgresql, driver):
-    pytest.importorskip(driver, reason=f"{driver} is not installed")
-    pytest.importorskip("greenlet", reason="greenlet is not installed")
+    needs(driver)
+    needs("greenlet")
     folder = project(tmp_path, revision("a", **table("t")), env=ASYNC_ENV)
     assert walk(folder, postgresql, options={"driver": driver}) == []
     assert tables(postgresql) == {"alembic_version", "t"}
@@ -836,7 +837,7 @@ POSTGRESQL_HOSTILE = {
 def test_another_postgresql_database_is_refused(tmp_path, server, postgresql, way):
     for driver in ("psycopg2", "asyncpg", "pg8000"):
         if driver in way:
-            pytest.importorskip(driver, reason=f"{driver} is not installed")
+            needs(driver)
     other = server.create()
     other.execute("create table precious (x int)")
     words = {
@@ -871,7 +872,7 @@ def test_another_postgresql_database_is_refused(tmp_path, server, postgresql, wa
     ],
 )
 def test_a_drivers_own_ways_lead_to_the_throwaway_database(tmp_path, postgresql, driver, up):
-    pytest.importorskip(driver, reason=f"{driver} is not installed")
+    needs(driver)
     host = postgresql.url.partition("host=")[2]
     words = {"host": host, "name": postgresql.name, "socket": host + "/.s.PGSQL.5432"}
     assert failing(tmp_path, postgresql, up.format(**words)).error is None
@@ -990,7 +991,7 @@ MARIADB_HOSTILE = {
 
 @pytest.mark.parametrize("way", MARIADB_HOSTILE)
 def test_another_mariadb_database_is_refused(tmp_path, mariadb, way):
-    pytest.importorskip(way, reason=f"{way} is not installed")
+    needs(way)
     database, other = mariadb.create(), mariadb.create()
     name, socket = other.query("select database(), @@socket")[0]
     raw = MARIADB_HOSTILE[way].format(name=name, socket=socket)
@@ -1003,7 +1004,7 @@ def test_another_mariadb_database_is_refused(tmp_path, mariadb, way):
 
 @pytest.mark.parametrize("way", [way for way in MARIADB_HOSTILE if way != "sqlalchemy"])
 def test_a_drivers_own_ways_lead_to_the_throwaway_mariadb(tmp_path, mariadb, way):
-    pytest.importorskip(way, reason=f"{way} is not installed")
+    needs(way)
     database = mariadb.create()
     name, socket = database.query("select database(), @@socket")[0]
     raw = MARIADB_HOSTILE[way].format(name=name, socket=socket)
