@@ -14,6 +14,8 @@ _PG_AS_TEXT = re.compile(
     r"json$|json\[|xml|point|line|lseg|box|path|polygon|circle|citext|txid_snapshot", re.IGNORECASE
 )
 _PG_TEXT = re.compile(r"text$|character|varchar|bpchar|name$", re.IGNORECASE)
+_SQLITE_REAL = re.compile(r"REAL|FLOA|DOUB", re.IGNORECASE)
+_SQLITE_OTHER = re.compile(r"INT|CHAR|CLOB|TEXT|BLOB", re.IGNORECASE)  # go before REAL
 _MYSQL_TYPE = re.compile(r"\s*(\w+)\s*(\([^)]*\))?", re.DOTALL)
 _MYSQL_INTEGERS = ("tinyint", "smallint", "mediumint", "int", "integer", "bigint", "bool", "boolean")
 _MYSQL_BITS = {"tinyint": 8, "smallint": 16, "mediumint": 24, "int": 32, "integer": 32, "bigint": 64}
@@ -74,7 +76,12 @@ def _same_row(names: list[str], value: str) -> str:
 
 
 def _sqlite(name: str, value: str, kind: str) -> str:
-    """IS applies the column's affinity to the value, as the assignment did (manual, Datatypes, 4.2)."""
+    """IS applies the column's affinity to the value, as the assignment did (manual, Datatypes, 4.2).
+
+    But for REAL: a large whole number loses digits when it is stored, and is compared with all of them.
+    """
+    if _SQLITE_REAL.search(kind) and not _SQLITE_OTHER.search(kind):
+        value = f"CASE typeof({value}) WHEN 'integer' THEN CAST({value} AS REAL) ELSE {value} END"
     return f"{name} COLLATE BINARY IS {value}"
 
 
