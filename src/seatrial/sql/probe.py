@@ -17,6 +17,7 @@ _PG_TEXT = re.compile(r"text$|character|varchar|bpchar|name$", re.IGNORECASE)
 _SQLITE_REAL = re.compile(r"REAL|FLOA|DOUB", re.IGNORECASE)
 _SQLITE_OTHER = re.compile(r"INT|CHAR|CLOB|TEXT|BLOB", re.IGNORECASE)  # go before REAL
 _MYSQL_TYPE = re.compile(r"\s*(\w+)\s*(\([^)]*\))?", re.DOTALL)
+_MYSQL_MEMBER = re.compile(r"'(?:[^']|'')*'")
 _MYSQL_INTEGERS = ("tinyint", "smallint", "mediumint", "int", "integer", "bigint", "bool", "boolean")
 _MYSQL_BITS = {"tinyint": 8, "smallint": 16, "mediumint": 24, "int": 32, "integer": 32, "bigint": 64}
 _MYSQL_TEXTS = ("char", "varchar", "tinytext", "text", "mediumtext", "longtext", "enum", "set", "nchar", "nvarchar")
@@ -80,9 +81,10 @@ def _sqlite(name: str, value: str, kind: str) -> str:
 
     But for REAL: a large whole number loses digits when it is stored, and is compared with all of them.
     """
+    same = f"{name} COLLATE BINARY IS {value}"
     if _SQLITE_REAL.search(kind) and not _SQLITE_OTHER.search(kind):
-        value = f"CASE typeof({value}) WHEN 'integer' THEN CAST({value} AS REAL) ELSE {value} END"
-    return f"{name} COLLATE BINARY IS {value}"
+        return f"({same} OR (typeof({name}) = 'real' AND {name} IS CAST({value} AS REAL)))"
+    return same
 
 
 def _postgresql(name: str, value: str, kind: str) -> str:
@@ -97,17 +99,21 @@ def _postgresql(name: str, value: str, kind: str) -> str:
 def _mysql(name: str, value: str, kind: str) -> str:
     found = _MYSQL_TYPE.match(kind)
     word, size = (found[1].lower(), found[2] or "") if found else ("", "")
+    if word in ("enum", "set"):
+        return _member(name, value, kind)
     if word in _MYSQL_TEXTS:
-        if word in ("enum", "set") and value.strip("( )").isdigit():
-            return f"{name} + 0 <=> {value}"  # a member by its number
         length = size if word in ("char", "varchar", "nchar", "nvarchar") else ""
-        same = f"{_bytes(name)} <=> {_bytes(f'CAST({value} AS CHAR{length})')}"
-        return f"({same} OR ({name} + 0 = 0 AND {value} NOT IN {kind[4:]}))" if word == "enum" else same
+        text = f"CAST({value} AS CHAR{length})"
+        if word in ("char", "nchar"):
+            text = f"TRIM(TRAILING ' ' FROM {text})"  # a CHAR is read without blanks at its end (manual, 13.3.2)
+        return f"{_bytes(name)} <=> {_bytes(text)}"
     if word == "year":
         return f"{name} <=> {_year(name, f'CAST({value} AS DECIMAL(65,0))')}"
     if word in _MYSQL_INTEGERS:
         return f"{name} <=> {_clamped(f'CAST({value} AS DECIMAL(65,0))', word, kind)}"  # rounds; AS SIGNED cuts
-    if word in ("date", "datetime", "timestamp"):
+    if word == "date":  # a fraction of a second is rounded first: the next day, perhaps (manual, 13.2.8)
+        return f"({_moment(name, value, f'CAST({value} AS DATE)')} OR {name} <=> DATE(CAST({value} AS DATETIME)))"
+    if word in ("datetime", "timestamp"):
         return _moment(name, value, f"CAST({value} AS {word.upper().replace('TIMESTAMP', 'DATETIME')}{size})")
     if word in ("decimal", "numeric", "time"):
         return f"{name} <=> CAST({value} AS {word.upper().replace('NUMERIC', 'DECIMAL')}{size})"
@@ -131,6 +137,19 @@ def _year(name: str, number: str) -> str:
     whole = f"WHEN {number} BETWEEN 1901 AND 2155 THEN {number}"
     none = f"WHEN {number} = 0 AND {name} = 2000 THEN 2000 WHEN {number} IS NOT NULL THEN 0"
     return f"CASE {two} {whole} {none} END"
+
+
+def _member(name: str, value: str, kind: str) -> str:
+    """A member by its number or its text, whose case is the declaration's; a SET's in the declaration's order."""
+    number = f"{name} + 0 <=> {value}"
+    if value.strip("( )").isdigit():
+        return number
+    folded = [f"CONVERT({part} USING utf8mb4) COLLATE utf8mb4_general_ci" for part in (name, value)]
+    same = f"{folded[0]} <=> {folded[1]} OR ({number} AND {value} + 0 > 0)"
+    if kind.lower().startswith("enum"):
+        return f"({same} OR ({name} + 0 = 0 AND {value} NOT IN {kind[4:]}))"
+    members = (f"(FIND_IN_SET({m}, {name}) > 0) = (FIND_IN_SET({m}, {value}) > 0)" for m in _MYSQL_MEMBER.findall(kind))
+    return f"({same} OR ({name} IS NOT NULL AND {value} IS NOT NULL AND {' AND '.join(members)}))"
 
 
 def _clamped(value: str, word: str, kind: str) -> str:
