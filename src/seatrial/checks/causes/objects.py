@@ -28,17 +28,21 @@ class _Why(NamedTuple):
 
 
 def _together(found: Iterable[tuple[str, _Why]]) -> Iterator[Cause]:
-    groups: dict[tuple[str, str, bool], list[tuple[str, _Why]]] = {}
+    said: dict[str, dict[str, list[tuple[str, _Why]]]] = {}
     for label, why in found:
-        groups.setdefault((why.said, why.advice, bool(why.sql)), []).append((label, why))
-    for (said, advice, _), members in groups.items():
-        them = "it" if len(members) == 1 else "them"
-        items = listed((why.item or label for label, why in members), 6)
-        shown = code(why.sql for _, why in members)
-        yield Cause(
-            said.replace(_IT, listed((label for label, _ in members), 6)).replace(_THEM, them),
-            f"{advice.replace(_IT, items).replace(_THEM, them)}{f': {shown}' if shown else ''}.",
-        )
+        said.setdefault(why.said, {}).setdefault(why.advice, []).append((label, why))
+    for text, advices in said.items():
+        labels = [label for members in advices.values() for label, _ in members]
+        yield Cause(_filled(text, labels), " ".join(_advised(advice, members) for advice, members in advices.items()))
+
+
+def _advised(advice: str, members: Sequence[tuple[str, _Why]]) -> str:
+    shown = code(why.sql for _, why in members)
+    return f"{_filled(advice, [why.item or label for label, why in members])}{f': {shown}' if shown else ''}."
+
+
+def _filled(text: str, labels: Sequence[str]) -> str:
+    return text.replace(_IT, listed(labels, 6)).replace(_THEM, "it" if len(labels) == 1 else "them")
 
 
 def not_restored(case: Case, changes: Sequence[Difference]) -> Iterator[Cause]:
