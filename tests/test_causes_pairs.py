@@ -650,7 +650,8 @@ def failed() -> Iterator[When]:
     yield case("the statement names what is not there", error("UPDATE t", "no", Refusal.MISSING))
     bare = When("no migration before it made a table", {"base": "", "seed": "", "up": Run(says="UPDATE t SET v = 1", does="", error=error("UPDATE t", "no", Refusal.MISSING)), "down": ""})
     yield bare
-    yield case("the database refused the statement", error("UPDATE t", "no"))
+    yield case("the database refused the statement", replace(error("UPDATE t", "no"), code="42"))
+    yield case("the statement was taken, and what it began did not come to its end", error("XA PREPARE 'x'", "it is prepared"))
     yield case("the migration's own code raised an error", error("", "no"))
     yield case(UNKNOWN, error("", ""))
 
