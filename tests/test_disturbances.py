@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from missing import without
+from engine_fixture import without
 from trial_fixtures import project
 
 from seatrial.app import open_server

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from missing import without
+from engine_fixture import without
 from mysql_fixtures import ENGINES
 from pg_fixtures import PROGRAMS
 from test_sources_alembic import project as alembic_project
