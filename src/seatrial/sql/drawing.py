@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import pairwise
 
 from seatrial.model import Schema
@@ -25,19 +26,29 @@ def routines(schema: Schema, dialect: str) -> dict[str, list[str]]:
 
 def drawing(definitions: Mapping[str, Sequence[str]], dialect: str) -> frozenset[str]:
     """Those that vary themselves, and those that call one that does; by folded name."""
-    texts = {name: [t for d in all_of for t in _tokens(d, dialect)] for name, all_of in definitions.items()}
-    found = {name for name, tokens in texts.items() if varies(tokens, dialect)}
+    read = {name: [_read(d, dialect) for d in all_of] for name, all_of in definitions.items()}
+    found = {name for name, all_of in read.items() if any(varying for varying, _ in all_of)}
     size = -1
     while size != len(found):
         size = len(found)
-        found |= {name for name, tokens in texts.items() if calls(tokens, found, dialect)}
+        found |= {name for name, all_of in read.items() if any(called & found for _, called in all_of)}
     return frozenset(found)
 
 
 def calls(tokens: Sequence[Token], names: Collection[str], dialect: str) -> bool:
     """Whether one of these functions is called."""
-    called = (t for t, after in pairwise(tokens) if after.word == "(")
-    return bool(names) and any(t.name and fold(t.name, dialect) in names for t in called)
+    return bool(names) and not _called(tokens, dialect).isdisjoint(names)
+
+
+@lru_cache(maxsize=4096)  # a schema's functions are asked about for every migration
+def _read(definition: str, dialect: str) -> tuple[bool, frozenset[str]]:
+    """Whether a definition varies by itself, and what it calls."""
+    tokens = list(_tokens(definition, dialect))
+    return varies(tokens, dialect), _called(tokens, dialect)
+
+
+def _called(tokens: Sequence[Token], dialect: str) -> frozenset[str]:
+    return frozenset(fold(t.name, dialect) for t, after in pairwise(tokens) if after.word == "(" and t.name)
 
 
 def _tokens(definition: str, dialect: str) -> Iterator[Token]:
