@@ -1,7 +1,8 @@
-"""Triggers that fired while a step wrote to their table."""
+"""Triggers and rules that fired while a step wrote to their table."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from seatrial.checks.case import Case, Cause
@@ -10,21 +11,22 @@ from seatrial.sql import remedy
 from seatrial.sql.intent import Intent
 from seatrial.sql.look import events_of, names_in
 
+_RULE = re.compile(r"^\s*CREATE RULE .*?\bAS\s+ON (INSERT|UPDATE|DELETE) TO\b", re.DOTALL)
 _VERBS = {"removed them": "DELETE", "added them": "INSERT"}
 
 
 def fired(case: Case, table: TableRef, step: str, effect: str) -> Iterator[Cause]:
-    """Triggers on tables that ``step`` wrote to whose text, or whose function's text, names this table.
+    """Triggers and rules on tables that ``step`` wrote to whose text, or whose function's text, names this table.
 
     ``effect``: "removed them", "added them", or "changed x".
     """
     intent, schema = (case.up, case.before.schema) if step == "up" else (case.down, case.after_up.schema)
     for key, attributes in schema.items():
-        if key.kind != "trigger" or key.owner is None or not attributes.get("enabled", True):
+        if key.kind not in ("trigger", "rule") or key.owner is None or not attributes.get("enabled", True):
             continue
         if _is_fired(case, intent, key.owner, attributes) and _does(case, schema, key, attributes, table, effect):
             yield Cause(
-                f"trigger {key.name} on {key.owner} fired while {step} wrote to {key.owner}, and {effect}",
+                f"{key.kind} {key.name} on {key.owner} fired while {step} wrote to {key.owner}, and {effect}",
                 _advice(case, key, attributes, _steps(case, key.owner, attributes, step)),
             )
 
@@ -36,7 +38,9 @@ def _steps(case: Case, owner: TableRef, attributes: Attributes, step: str) -> st
 
 
 def _is_fired(case: Case, intent: Intent, owner: TableRef, attributes: Attributes) -> bool:
-    events = events_of(str(attributes.get("definition") or ""), case.trial.engine)
+    definition = str(attributes.get("definition") or "")
+    rule = _RULE.search(definition)  # pg_get_ruledef: CREATE RULE r AS ON UPDATE TO t ...
+    events = (rule[1].upper(),) if rule else events_of(definition, case.trial.engine)
     writes = {
         "INSERT": intent.inserts_into(owner),
         "UPDATE": intent.updates(owner) or intent.inserts_into(owner),  # an upsert updates
@@ -54,7 +58,8 @@ def _does(case: Case, schema: Schema, key: ObjectKey, attributes: Attributes, ta
     bodies = {k.name.split("(")[0]: str(a.get("definition")) for k, a in schema.items() if k.kind == "function"}
     called = [body for name, body in bodies.items() if name in text]
     verb = _VERBS.get(effect, "")
-    if not any(verb in body.upper() for body in called or (text,)):
+    done = [_RULE.sub("", body, count=1).upper() for body in called or (text,)]
+    if not any(verb in body for body in done):
         return False
     return key.owner == table or any(names_in(t, table.name, case.trial.engine) for t in (text, *called))
 
@@ -64,7 +69,7 @@ def _advice(case: Case, key: ObjectKey, attributes: Attributes, step: str) -> st
     dialect, owner = case.trial.engine, key.owner
     assert owner is not None
     if dialect == "postgresql":
-        off = f"ALTER TABLE {remedy.of(owner, dialect)} DISABLE TRIGGER {remedy.quoted(key.name, dialect)}"
+        off = f"ALTER TABLE {remedy.of(owner, dialect)} DISABLE {key.kind.upper()} {remedy.quoted(key.name, dialect)}"
         on = off.replace(" DISABLE ", " ENABLE ")
         return f"In {step}, switch it off before (`{off}`) and on again afterwards (`{on}`)."
     again = remedy.create_again(key, attributes, dialect)

@@ -269,6 +269,21 @@ def _relabelled(case: Case, table: TableRef, column: str) -> Iterator[Cause]:
             )
 
 
+def _reshaped(case: Case, table: TableRef, column: str) -> Iterator[Cause]:
+    """ALTER TYPE ... DROP ATTRIBUTE: every value of a composite type loses a part (PostgreSQL)."""
+    kind = str(case.before.schema.columns(table).get(column, {}).get("type") or "").removesuffix("[]")
+    name = kind.rpartition(".")[2].strip('"')
+    for step, intent in (("up", case.up), ("down", case.down if case.down_ran else None)):
+        dropped = [s for s in intent.statements if says(s, case.trial.engine, "DROP", "ATTRIBUTE")] if intent else []
+        if mine := [s for s in dropped if name and names_in(s, name, case.trial.engine)]:
+            yield Cause(
+                f"{step} takes an attribute out of the type {kind} ({quoted(mine)}), and with it a part of every value",
+                f"Copy that attribute of {table}.{column} into a column of its own first (a copy of the whole value"
+                " would lose it too), and let down put it back.",
+            )
+            return
+
+
 def _timed(case: Case, table: TableRef, column: str) -> Iterator[Cause]:
     on_update = case.before.schema.columns(table).get(column, {}).get("on_update")
     if on_update:
@@ -312,13 +327,13 @@ def _apart(pairs: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
     yield from ((a, f"{b}_moving") for a, b in pairs)
 
 
-_RARE = (_timed, _in_cascade, _by_trigger, _copied, _renamed, _relabelled)
+_RARE = (_timed, _in_cascade, _by_trigger, _copied, _renamed, _relabelled, _reshaped)
 
 
 def changed_by_down(case: Case, table: TableRef, column: str) -> Iterator[Cause]:
     """Why down changed what up had left alone; the first that fits."""
     steps = (_renamed, _dropped_by_down, _written_by_down, _converted_by_down, _copied_by_down, _trigger_of_down)
-    for find in (*steps, _timed_by_down, _relabelled, _followed):
+    for find in (*steps, _timed_by_down, _relabelled, _reshaped, _followed):
         if found := list(find(case, table, column)):
             yield from found
             return
