@@ -172,6 +172,7 @@ def values_lost() -> Iterator[When]:
     yield when("down writes to the rows (`UPDATE t SET u = u`) and the engine sets v by itself", IDLE, Run(says="UPDATE t SET u = u", does=CHANGED), engine="mysql", a=stamp)
     yield when("CASCADE drops the column v with what it rests on", Run(says="DROP TYPE mood CASCADE", does="ALTER TABLE t DROP COLUMN v"), engine="postgresql")
     yield when("up gives a label of mood another name", Run(says="ALTER TYPE mood RENAME VALUE '007' TO 'other'", does=CHANGED), engine="postgresql", a={COLUMN: {"type": "mood"}})
+    yield when("up takes an attribute out of the type pair", Run(says="ALTER TYPE pair DROP ATTRIBUTE b", does=CHANGED), engine="postgresql", a={COLUMN: {"type": "pair"}})
     yield when("up rebuilds the table and the copy does not take every value over as it was", rebuilt("id, v, u, p_id", "id, u, v, p_id"))
     swap = "ALTER TABLE t RENAME COLUMN v TO x; ALTER TABLE t RENAME COLUMN u TO v; ALTER TABLE t RENAME COLUMN x TO u"
     yield when("up renames u to v and v to u, and down does not take the renames back", swap)
