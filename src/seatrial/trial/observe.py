@@ -94,7 +94,7 @@ class Observer:
         is_kept = self.database.keep(moment)
         found = self.later.add(partial(look, moment))
         if not is_kept:
-            found.do()
+            found.get()  # what it raises keeps the next step from being run
         return found
 
     def _run(self, run: Callable[[Migration], Step], migration: Migration) -> Step:
