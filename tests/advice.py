@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
+from seatrial import prose
 from seatrial.model import Finding
 
+QUOTE = "\0"
 CODE = r"[^`]*`([^`]*)`"
 PREPENDED_TO_UP = re.compile(r"\(`(CREATE TABLE [^`]+ AS SELECT [^`]+)`\)")
 APPENDED_TO_DOWN = re.compile(
@@ -26,8 +28,9 @@ STORED = {"values-lost", "rows-left-behind", "orphaned-rows", "duplicate-keys", 
 
 def mended(section: dict[str, Any], advice: str) -> dict[str, Any] | None:
     """The migration with the SQL of an advice put where it says; None where it shows none to put anywhere."""
+    advice = _plain(advice)
     if whole := WHOLE_DOWN.findall(advice):
-        return section | {"down": whole[0] + ";"}
+        return section | {"down": _joined(whole[:1])}
     parts = {"up": [section["up"]], "down": [section.get("down", "")]}
     parts["up"] += (sql for _, sql in APPENDED_TO_UP.findall(advice))
     parts["down"] += (sql for both, sql in APPENDED_TO_UP.findall(advice) if both)
@@ -42,8 +45,14 @@ def mended(section: dict[str, Any], advice: str) -> dict[str, Any] | None:
     return found if any(len(texts) > 1 for texts in parts.values()) else None
 
 
+def _plain(advice: str) -> str:
+    """The advice with each piece of code in one backtick, and a mark for the backticks within."""
+    pieces = enumerate(prose.parts(advice))
+    return "".join(f"`{p.replace('`', QUOTE)}`" if i % 2 else p for i, p in pieces)
+
+
 def _joined(parts: list[str]) -> str:
-    return "\n".join(f"{p.strip().rstrip(';')};" for p in parts if p.strip())
+    return "\n".join(f"{p.replace(QUOTE, '`').strip().rstrip(';')};" for p in parts if p.strip())
 
 
 def mended_case(case: Any, advice: str) -> Any:

@@ -135,4 +135,5 @@ def test_a_table_that_down_drops_is_no_loss_of_rows():
 
 def test_a_statement_in_a_sentence_ends_no_code():
     """MySQL's quotes are Markdown's: in between, half of the statement would be prose."""
-    assert stated("ALTER TABLE `t` DROP `a b`") == 'ALTER TABLE t DROP "a b"'
+    assert stated("ALTER TABLE t DROP `a b`") == "`` ALTER TABLE t DROP `a b` ``"
+    assert stated("DELETE FROM `a``b` WHERE x = 1") == "```DELETE FROM `a``b` WHERE x = 1```"

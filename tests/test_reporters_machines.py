@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from xml.etree import ElementTree
@@ -10,9 +12,11 @@ from xml.etree import ElementTree
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from report_examples import HOSTILE, additive, failed, hostile, nothing, passed, report, untested
+from markdown_it import MarkdownIt
+from report_examples import FINDINGS, HOSTILE, additive, failed, hostile, nothing, passed, report, untested
 
-from seatrial.model import Retry, Status
+from seatrial import prose
+from seatrial.model import Blocker, Report, Retry, Status
 from seatrial.reporters import FILES, REPORTERS, file_of, render
 
 texts = st.text(min_size=1, max_size=8) | st.sampled_from([t for t in HOSTILE if t])
@@ -67,6 +71,37 @@ def test_every_reporter_writes_utf8_without_control_characters(name, text):
 def test_no_reporter_shows_a_value_of_a_redacted_report(name):
     shown = render(failed(), name, redacted=True)
     assert not [v for v in ("10.55", "2024-05-01", "(Ada)", "'completed'") if v in shown]
+
+
+SHOWN = "DELETE FROM `order` WHERE `a b` = 7 AND c <> `d`"
+ADVISED = f"In down, {prose.span(SHOWN)}, or keep {prose.span('`order`')}."
+
+
+def advised() -> Report:
+    found = replace(FINDINGS[0], recommendation=ADVISED)
+    judged = replace(additive(), findings=(found,), status=Status.FAILED)
+    blocker = Blocker(migration=judged.migration.id, findings=(found,))
+    return report(judged, status=Status.FAILED, blockers=(blocker,))
+
+
+@pytest.mark.parametrize("name", sorted(REPORTERS))
+def test_sql_that_holds_backticks_is_shown_whole(name):
+    """MySQL and MariaDB quote names with what ends a code span."""
+    shown = render(advised(), name)
+    if name == "html":
+        codes = re.findall("<code>(.*?)</code>", shown)
+        assert {SHOWN, "`order`"} <= {html.unescape(c) for c in codes}
+    elif name == "markdown":
+        inline = [c for t in MarkdownIt().enable("table").parse(shown) for c in t.children or ()]
+        assert {SHOWN, "`order`"} <= {c.content for c in inline if c.type == "code_inline"}
+        assert not [c for c in inline if c.type == "text" and ("`" in c.content or "WHERE" in c.content)]
+    else:
+        assert SHOWN in " ".join((html.unescape(shown) if name == "junit" else shown).split())
+
+
+def test_the_numbers_of_a_statement_with_backticks_are_redacted():
+    shown = render(advised(), "markdown", redacted=True)
+    assert "`a b` = …" in shown and "= 7" not in shown
 
 
 # --- HTML -------------------------------------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ from report_examples import (
     untested,
 )
 
+from seatrial import prose
 from seatrial.model import Finding, NotVerified, Phase, Schema, Severity, Statement, Status, TableRef
 from seatrial.reporters import render
 from seatrial.reporters.markdown import text as md
@@ -308,10 +309,23 @@ def test_code_shows_its_text_and_nothing_else(text):
 @example("`1``1`")
 def test_text_is_read_as_it_was_written(text):
     shown = "".join(c.content for t in parsed(f"x {md.text(text)}") if t.children for c in t.children)
-    said = re.sub(
-        "(?<!`)`([^`]+)`(?!`)", lambda m: m[1] if m[1].strip() else f"'{m[1]}'", text
-    )  # a blank is shown in quotes
+    pieces = enumerate(prose.parts(text))
+    said = "".join(f"'{p}'" if i % 2 and not p.strip() else p for i, p in pieces)  # a blank is shown in quotes
     assert shown.split() == f"x {said}".split()
+
+
+@settings(deadline=None)
+@given(st.text(alphabet=st.sampled_from(list("``` ab")), max_size=16))
+@example("`` DROP `a b` ``, `c` and `d``e`")
+def test_code_in_a_sentence_is_found_as_markdown_finds_it(text):
+    (children,) = [t.children for t in parsed(f"x {text} x") if t.children]
+    assert [c.content for c in children if c.type == "code_inline"] == prose.parts(f"x {text} x")[1::2]
+
+
+@settings(deadline=None)
+@given(st.text(alphabet=st.sampled_from(list("``` ab|*")), min_size=1, max_size=16))
+def test_what_is_made_code_is_found_again(text):
+    assert prose.parts(f"in down, {prose.span(text)}.") == ["in down, ", text, "."]
 
 
 @pytest.mark.parametrize("text", ["# head", "- list", "> quote", "1. one", "=====", "+ x", "12) y", "---"])

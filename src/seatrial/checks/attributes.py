@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from seatrial.checks.case import listed, shorten
 from seatrial.model import Attribute
+from seatrial.prose import span
 from seatrial.schema import Difference
 
 SHOWN, LEAD = 60, 25  # characters of a value, and how many of them may stand before the first difference
@@ -106,5 +107,4 @@ def _value(value: Attribute) -> str:
 
 def code(statements: Iterable[str]) -> str:
     """Statements as one piece of code; empty where there is none."""
-    text = "; ".join(dict.fromkeys(s for s in statements if s))
-    return f"`{text}`" if text else ""
+    return span("; ".join(dict.fromkeys(s for s in statements if s)))

@@ -24,6 +24,7 @@ from seatrial.model import (
     TableRef,
     Trial,
 )
+from seatrial.prose import span
 from seatrial.schema import key_order, same_schema
 from seatrial.sql.drawing import calls, drawing, routines
 from seatrial.sql.intent import Intent, is_nondeterministic, read
@@ -318,11 +319,8 @@ def shorten(text: str, most: int = 80) -> str:
 
 
 def stated(sql: str, most: int = 80) -> str:
-    """A statement as code in a sentence: the quotes around MySQL's names would end the code."""
-    return shorten(_QUOTED.sub(r"\1", sql).replace("`", '"'), most)
-
-
-_QUOTED = re.compile(r"`(\w+)`")
+    """A statement as code in a sentence."""
+    return span(shorten(sql, most))
 
 
 def narrow(case: Case, step: Step) -> str:
@@ -333,4 +331,4 @@ def narrow(case: Case, step: Step) -> str:
 
 
 def quoted(statements: Sequence[str]) -> str:
-    return f"`{stated(statements[0])}`" if statements else ""
+    return stated(statements[0]) if statements else ""

@@ -70,7 +70,7 @@ def _findings(case: Case, link: Link) -> Iterator[Finding]:
             "down-failed",
             Severity.CRITICAL,
             Phase.CHAIN,
-            f"{CONTEXT}, down fails at `{stated(error.statement)}`: {shorten(error.message, 300)}",
+            f"{CONTEXT}, down fails at {stated(error.statement)}: {shorten(error.message, 300)}",
             causes=of_error(link.step),
             recommendation="Run all downs in a row on rows, and let each one leave what the one before it needs.",
             sql=error.statement,

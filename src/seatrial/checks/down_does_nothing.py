@@ -53,10 +53,10 @@ def _causes(case: Case) -> Iterator[Cause]:
     elif not writes and sent:
         yield Cause(f"down only reads ({quoted([s.sql for s in sent])})")
     elif guarded:
-        yield Cause(f"what down names is not there, and IF EXISTS passes over it (`{stated(guarded[0])}`)")
+        yield Cause(f"what down names is not there, and IF EXISTS passes over it ({stated(guarded[0])})")
     elif len(writes) == 1:
         how = "meets no row" if not met else "writes what stood there already"
-        yield Cause(f"the one statement of down {how} (`{stated(writes[0].sql)}`)")
+        yield Cause(f"the one statement of down {how} ({stated(writes[0].sql)})")
     elif writes:
         yield Cause(
             f"none of the {len(writes)} statements of down meets what up left"

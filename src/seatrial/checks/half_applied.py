@@ -153,9 +153,9 @@ def _row_parts(change: TableDiff) -> Iterator[str]:
 def _where(step: Step) -> str:
     """The statement that was refused, or, where the migration's own code raised, the last one that ran."""
     if step.error and step.error.statement:
-        return f"at `{stated(step.error.statement)}`"
+        return f"at {stated(step.error.statement)}"
     line = f" in line {step.error.line}" if step.error and step.error.line else ""
-    last = f", behind `{stated(step.statements[-1].sql)}`" if step.statements else ""
+    last = f", behind {stated(step.statements[-1].sql)}" if step.statements else ""
     return f"in its own code{line}{last}"
 
 

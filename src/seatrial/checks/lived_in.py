@@ -181,7 +181,7 @@ def down_blocked_by_new_rows(case: Case) -> Found:
         "down-blocked-by-new-rows",
         Severity.HIGH if lived.own else Severity.MEDIUM,
         Phase.LIVED_IN,
-        f"Down fails once rows are written after up: `{stated(error.statement)}`: {shorten(error.message, 300)}",
+        f"Down fails once rows are written after up: {stated(error.statement)}: {shorten(error.message, 300)}",
         table=table or next(iter(w.table for w in lived.written), None),
         causes=_why_blocked(error),
         recommendation="Decide in down what becomes of rows that do not fit (set them aside, shorten them) "

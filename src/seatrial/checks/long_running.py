@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from seatrial.checks import Found, check
 from seatrial.checks.case import Case, Cause, finding, listed, n, shorten, stated
 from seatrial.model import Phase, Severity, Statement, Step
+from seatrial.prose import span
 
 LONG_MS, VERY_LONG_MS = 1_000.0, 60_000.0
 
@@ -55,7 +56,7 @@ def _causes(step: Step) -> Iterator[Cause]:
     if not step.statements_observed:
         return
     if slowest is not None:
-        yield Cause(f"`{stated(slowest.sql)}` took {slowest.duration_ms / 1000:.1f} s{_how(slowest)}", _advice(slowest))
+        yield Cause(f"{stated(slowest.sql)} took {slowest.duration_ms / 1000:.1f} s{_how(slowest)}", _advice(slowest))
     elif spent * 2 >= step.duration_ms:
         many = n(len(step.statements), "statement")
         yield Cause(f"{many} took {spent / 1000:.1f} s together, none of them half of it")
@@ -77,5 +78,5 @@ def _advice(statement: Statement) -> str:
         )
     if statement.rows and statement.rows > 0:
         text = shorten(statement.sql, 60)
-        return f"Let `{text}` work in batches of some thousand rows, each in a transaction of its own."
+        return f"Let {span(text)} work in batches of some thousand rows, each in a transaction of its own."
     return ""

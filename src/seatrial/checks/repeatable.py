@@ -31,7 +31,7 @@ def up_not_repeatable(case: Case) -> Found:
             causes=refused(case, error),
             recommendation="Let down remove everything that up made, so that up finds what it found the first time."
             if not case.restored
-            else f"Look for what `{stated(error.statement)}` depends on outside rows and schema.",
+            else f"Look for what {stated(error.statement)} depends on outside rows and schema.",
             sql=error.statement,
             count=1,
         )

@@ -31,7 +31,7 @@ def _failed(case: Case, rule: str, phase: Phase, step: Step) -> Finding:
     error = step.error
     assert error is not None
     where = f" (line {error.line})" if error.line else ""
-    what = f" at `{stated(error.statement)}`{where}" if error.statement else where
+    what = f" at {stated(error.statement)}{where}" if error.statement else where
     code = f" [{error.code}]" if error.code else ""
     return finding(
         case,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup, escape
 
+from seatrial import prose
 from seatrial.facts import Fact, facts
 from seatrial.model import Blocker, Finding, Impact, Judged, Lock, Report, Status, Step
 from seatrial.reporters import words
@@ -40,8 +40,8 @@ def _template() -> Template:
 
 def _prose(text: str) -> Markup:
     """A sentence of a finding: what stands between backticks is code."""
-    parts = re.split(r"`([^`]+)`", words.visible(text))
-    shown = (Markup("<code>{}</code>").format(p) if i % 2 else escape(p) for i, p in enumerate(parts))
+    parts = enumerate(prose.parts(words.visible(text)))
+    shown = (Markup("<code>{}</code>").format(p) if i % 2 else escape(p) for i, p in parts)
     return Markup("").join(shown)
 
 

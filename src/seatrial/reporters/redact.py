@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+from seatrial import prose
 from seatrial.model import (
     CastBack,
     ChangeGroup,
@@ -35,10 +36,6 @@ QUOTED = (
     (re.compile(r"(=|contains )\(.*\)", re.DOTALL), rf"\1({GONE})"),  # a value may hold ")": to the last one
     (re.compile(r": \"[^\"]*\""), f': "{GONE}"'),
 )
-
-
-TOLD = re.compile(r"`\s*(?:insert|update|delete|replace|merge|with|select|values)\b[^`]*`", re.IGNORECASE)
-"""A statement in a sentence: its numbers may be stored values."""
 
 
 def redact(report: Report) -> Report:
@@ -79,7 +76,12 @@ def words(text: str) -> str:
     """A message without what an engine quotes in it."""
     for pattern, instead in QUOTED:
         text = pattern.sub(instead, text)
-    return TOLD.sub(lambda found: NUMBER.sub(GONE, found[0]), text)
+    return prose.SPAN.sub(_told, text)
+
+
+def _told(found: re.Match[str]) -> str:
+    """A statement in a sentence: its numbers may be stored values."""
+    return NUMBER.sub(GONE, found[0]) if WRITES.match(prose.bare(found["code"])) else found[0]
 
 
 def sql(text: str) -> str:

@@ -19,6 +19,7 @@ from seatrial.model import (
     Severity,
     Status,
 )
+from seatrial.prose import span
 
 LONG = 80  # characters of a value that are shown
 MANY = 20  # keys that are shown
@@ -248,7 +249,7 @@ def actions(report: Report, found: Retry) -> list[str]:
     """What an attempt did, line by line, of many the first ones; and where the seed that it repaired is."""
     left = len(found.actions) - MOST_ACTIONS
     lines = [*found.actions[:MOST_ACTIONS], *([f"... and {left:,} more, which report.json holds"] if left > 0 else [])]
-    files = ", ".join(f"`{name}`" for name, _ in report.trace.repaired_seeds)
+    files = ", ".join(span(name) for name, _ in report.trace.repaired_seeds)
     if not files or not found.succeeded or found.strategy != "fix-seed-data" or report.redacted:
         return lines
     return [*lines, f"The repaired seed is in {files}"]

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from seatrial.checks.case import Case, Cause, listed, n, quoted, shorten, stated
 from seatrial.model import ObjectKey, Phase, Refusal, StepError, TableDiff, TableRef
+from seatrial.prose import span
 from seatrial.schema import diff, renamed
 from seatrial.sql import remedy
 from seatrial.sql.intent import is_nondeterministic, touched_tables
@@ -35,8 +36,8 @@ def _finds_an_object(case: Case, error: StepError) -> Iterator[Cause]:
         key = min(left, key=lambda k: (k.kind != "table", k))
         drop = remedy.drop(key, case.trial.engine)
         yield Cause(
-            f"down left {key.label} behind, which `{stated(error.statement)}` makes again",
-            f"In down, remove it{f': `{drop}`' if drop else ''}.",
+            f"down left {key.label} behind, which {stated(error.statement)} makes again",
+            f"In down, remove it{f': {span(drop)}' if drop else ''}.",
         )
 
 
@@ -46,8 +47,8 @@ def _misses_an_object(case: Case, error: StepError) -> Iterator[Cause]:
         key = gone[0].key
         again = remedy.create_again(key, gone[0].old or {}, case.trial.engine)
         yield Cause(
-            f"down did not bring back {key.label}, which `{stated(error.statement)}` needs",
-            f"In down, make it again{f': `{again}`' if again else ' as it was before up'}.",
+            f"down did not bring back {key.label}, which {stated(error.statement)} needs",
+            f"In down, make it again{f': {span(again)}' if again else ' as it was before up'}.",
         )
 
 
@@ -68,7 +69,7 @@ def _meets_rows(case: Case, error: StepError) -> Iterator[Cause]:
             inserts = words_of(error.statement, case.trial.engine)[:1] == ["INSERT"]
             verb = "inserts them again without ON CONFLICT" if inserts else "is refused for them"
             yield Cause(
-                f"down left {n(change.added_count, 'row')} of {change.table} behind, and `{stated(error.statement)}`"
+                f"down left {n(change.added_count, 'row')} of {change.table} behind, and {stated(error.statement)}"
                 f" {verb}",
                 f"Let down delete exactly those rows of {change.table} that up added.",
             )
@@ -76,7 +77,7 @@ def _meets_rows(case: Case, error: StepError) -> Iterator[Cause]:
             columns = listed(dict.fromkeys(c for g in change.changed for c in g.columns))
             what = f"other values in {columns}" if columns else f"{n(change.lost_count, 'row')} fewer"
             yield Cause(
-                f"down left {change.table} with {what}, which `{stated(error.statement)}` does not bear",
+                f"down left {change.table} with {what}, which {stated(error.statement)} does not bear",
                 f"Let down restore the rows of {change.table} as they were before up.",
             )
 
@@ -89,7 +90,7 @@ def _meets_another(case: Case, error: StepError) -> Iterator[Cause]:
         label = other[0].key.label
         yield Cause(
             f"down left {label} otherwise than it was ({listed(sorted(other[0].attributes))}), and"
-            f" `{stated(error.statement)}` works on it",
+            f" {stated(error.statement)} works on it",
             f"Let down give {label} the definition that it had before up.",
         )
 
@@ -101,7 +102,7 @@ def _meets_schema(case: Case, error: StepError) -> Iterator[Cause]:
     other = [d.key.label for d in changes if d.key.owner and d.key.owner.name in tables]
     if other:
         yield Cause(
-            f"down did not restore {listed(other)}, on which `{stated(error.statement)}` works",
+            f"down did not restore {listed(other)}, on which {stated(error.statement)} works",
             f"Let down give {listed(other)} the definition of before up.",
         )
 
@@ -129,17 +130,17 @@ def other_data(case: Case, table: TableRef, columns: Sequence[str]) -> Iterator[
         found = words_of(text, dialect)
         if {"LIMIT", "FETCH"} & set(found) and "ORDER" not in found:
             yield Cause(
-                f"which rows a LIMIT without ORDER BY takes is left to the engine (`{stated(text)}`)",
+                f"which rows a LIMIT without ORDER BY takes is left to the engine ({stated(text)})",
                 f"Order it by the key of {table}.",
             )
         elif "OVER" in found and not _orders_its_window(found):
             yield Cause(
-                f"a window without ORDER BY numbers rows as they happen to lie in the table (`{stated(text)}`)",
+                f"a window without ORDER BY numbers rows as they happen to lie in the table ({stated(text)})",
                 f"Order the window by the key of {table}.",
             )
         elif "OVER" in found or {"LIMIT", "FETCH"} & set(found):
             yield Cause(
-                f"the order in which rows are taken does not tell them all apart (`{stated(text)}`)",
+                f"the order in which rows are taken does not tell them all apart ({stated(text)})",
                 f"Add the key of {table} as the last column of that ORDER BY.",
             )
 
@@ -165,7 +166,7 @@ def other_schema(case: Case) -> Iterator[Cause]:
     ]
     if guarded:
         yield Cause(
-            f"IF EXISTS lets a statement pass over what it finds otherwise (`{stated(guarded[0])}`)",
+            f"IF EXISTS lets a statement pass over what it finds otherwise ({stated(guarded[0])})",
             "Leave IF [NOT] EXISTS out, so that up fails where it finds something else than it expects.",
         )
 
@@ -181,27 +182,27 @@ def done_again(case: Case, change: TableDiff) -> Iterator[Cause]:
     written = list(dict.fromkeys((*intent.updates(table), *added)))
     if change.added_count and added:
         yield Cause(
-            f"`{stated(added[0])}` adds its rows once more, for nothing keeps it from finding them there",
+            f"{stated(added[0])} adds its rows once more, for nothing keeps it from finding them there",
             _guard_insert(table, case.key_of(table), added[0], dialect),
         )
     columns = list(dict.fromkeys(c for g in change.changed for c in g.columns))
     for column in columns:
         if texts := [s for s in written if _reads_own(s, column, dialect)]:
             yield Cause(
-                f"`{stated(texts[0])}` computes {column} from {column}, the second time from its own result",
+                f"{stated(texts[0])} computes {column} from {column}, the second time from its own result",
                 f"Compute {table}.{column} into a new column, or add a WHERE that the new values do not meet.",
             )
         elif texts := [s for s in written if names_in(s, column, dialect)]:
             where = where_of(texts[0], dialect)
             on = f"its WHERE ({shorten(where, 60)}) meets rows that are done" if where else "it has no WHERE"
             yield Cause(
-                f"`{stated(texts[0])}` writes {column} once more, for {on}",
+                f"{stated(texts[0])} writes {column} once more, for {on}",
                 f"Add a WHERE to it that rows of {table} which are done do not meet.",
             )
     renames = [s for s in intent.naming(table) if "RENAME" in words_of(s, dialect)]
     if renames and not added and not written:
         yield Cause(
-            f"`{stated(renames[0])}` takes for the old table what the first run had put in its place",
+            f"{stated(renames[0])} takes for the old table what the first run had put in its place",
             f"Let up look which of the tables {table} is (by a column that only one has) before it renames.",
         )
     if change.lost_count and (gone := intent.deletes_from(table) or intent.truncates(table)):
@@ -245,7 +246,7 @@ def drawn_anew(case: Case, table: TableRef, column: str) -> Iterator[Cause]:
         yield Cause(f"{name} is numbered by a sequence, which goes on where the first up had brought it", _agree(name))
     elif (table, column) in case.up.nondeterministic_columns and mine:
         yield Cause(
-            f"{name} is drawn in the statement (`{stated(mine[0])}`): {_of_what(mine[0], case.trial.engine)}",
+            f"{name} is drawn in the statement ({stated(mine[0])}): {_of_what(mine[0], case.trial.engine)}",
             _agree(name),
         )
     elif case.draws(default):
@@ -310,11 +311,11 @@ def disagreed(case: Case, phase: Phase) -> Iterator[Cause]:
         found = words_of(statement.sql, case.trial.engine)
         if is_nondeterministic(statement.sql, case.trial.engine):
             yield Cause(
-                f"{phase.value} reads {_of_what(statement.sql, case.trial.engine)} (`{stated(statement.sql)}`)",
+                f"{phase.value} reads {_of_what(statement.sql, case.trial.engine)} ({stated(statement.sql)})",
                 f"Let {phase.value} read nothing but stored data.",
             )
         elif {"LIMIT", "FETCH"} & set(found) and "ORDER" not in found:
             yield Cause(
-                f"{phase.value} takes rows by a LIMIT without ORDER BY (`{stated(statement.sql)}`)",
+                f"{phase.value} takes rows by a LIMIT without ORDER BY ({stated(statement.sql)})",
                 "Order what it reads by a unique key.",
             )

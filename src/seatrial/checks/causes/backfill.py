@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from seatrial.checks.case import Case, Cause, listed, n, stated
 from seatrial.checks.causes.triggers import fired
 from seatrial.model import ProbeResult, Statement, TableRef
+from seatrial.prose import span
 from seatrial.sql import remedy
 from seatrial.sql.intent import Backfill
 from seatrial.sql.look import words_of
@@ -44,7 +45,7 @@ def _cut_off(case: Case, backfill: Backfill) -> Iterator[Cause]:
     filled = f" and reached {n(reached, 'row')}" if reached and all(s.rows is not None for s in ran) else ""
     place = f", each within {listed(backfill.ranges)}" if backfill.ranges else ""
     yield Cause(
-        f"each run of `{stated(backfill.statement)}` stops at its {listed(backfill.limits)}{place}; up ran it"
+        f"each run of {stated(backfill.statement)} stops at its {listed(backfill.limits)}{place}; up ran it"
         f" {times}{filled}",
         f"Run it until it changes no row, or without the limit: {whole(backfill)}.",
     )
@@ -67,7 +68,7 @@ def _ignored(case: Case, backfill: Backfill) -> Iterator[Cause]:
     said = [b for b in backfill.batches if "IGNORE" in words_of(b, case.trial.engine)[:3]]
     if said:
         yield Cause(
-            f"IGNORE passes over the rows whose new value a unique rule or a type refuses (`{stated(said[0])}`)",
+            f"IGNORE passes over the rows whose new value a unique rule or a type refuses ({stated(said[0])})",
             f"Leave IGNORE out, so that up says which rows of {backfill.table} clash, and resolve those first.",
         )
 
@@ -76,7 +77,7 @@ def _reached_later(case: Case, backfill: Backfill) -> Iterator[Cause]:
     if backfill.reads_itself:
         columns = listed(f"{backfill.table}.{c}" for c in backfill.columns)
         yield Cause(
-            f"WHERE reads {columns}, which the same statement fills (`{stated(backfill.statement)}`): only when it had"
+            f"WHERE reads {columns}, which the same statement fills ({stated(backfill.statement)}): only when it had"
             " run did these rows match",
             f"Repeat it until it changes no row, or find all rows of {backfill.table} with WITH RECURSIVE first.",
         )
@@ -90,7 +91,8 @@ def _ruled_out(case: Case, table: TableRef) -> Iterator[Cause]:
             name, mine = remedy.quoted(key.name, case.trial.engine), remedy.of(table, case.trial.engine)
             yield Cause(
                 f"rule {key.name} on {table} takes the place of the UPDATE for these rows",
-                f"Switch it off for the backfill (`ALTER TABLE {mine} DISABLE RULE {name}`) and on again afterwards.",
+                f"Switch it off for the backfill ({span(f'ALTER TABLE {mine} DISABLE RULE {name}')}) and on again"
+                " afterwards.",
             )
 
 
@@ -108,7 +110,7 @@ def whole(backfill: Backfill) -> str:
     items = ", ".join(_item(i.columns, i.value) for i in backfill.items)
     where = " OR ".join(f"({c})" if len(backfill.conditions) > 1 else c for c in backfill.conditions)
     said = f" WHERE {where}" if where else ""
-    return f"`{' '.join(f'UPDATE {backfill.target} SET {items}{said}'.split())}`"
+    return span(" ".join(f"UPDATE {backfill.target} SET {items}{said}".split()))
 
 
 def _item(columns: tuple[str, ...], value: str) -> str:

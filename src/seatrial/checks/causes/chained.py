@@ -9,6 +9,7 @@ from seatrial.checks.case import Case, Cause, listed, quoted, shorten, stated
 from seatrial.checks.causes.rows import removed_by_down
 from seatrial.checks.causes.values import changed_by_down
 from seatrial.model import ChainStep, Snapshot, TableDiff
+from seatrial.prose import span
 from seatrial.schema import Difference
 from seatrial.sql import remedy
 from seatrial.sql.intent import Intent, read
@@ -76,7 +77,7 @@ def of_schema(case: Case, step: ChainStep, changes: Sequence[Difference]) -> Ite
             again = remedy.create_again(change.key, change.old or {}, case.trial.engine)
             yield Cause(
                 f"{label} went while later migrations came and went, and no statement of this down names it",
-                f"Let the down that takes it make it again{f': `{again}`' if again else ''}.",
+                f"Let the down that takes it make it again{f': {span(again)}' if again else ''}.",
             )
         elif change.old is None and texts:
             yield Cause(
@@ -87,7 +88,7 @@ def of_schema(case: Case, step: ChainStep, changes: Sequence[Difference]) -> Ite
             drop = remedy.drop(change.key, case.trial.engine)
             yield Cause(
                 f"{label} came with a later migration, and neither its own down nor this one removes it",
-                f"Let down remove it{f': `{drop}`' if drop else ''}.",
+                f"Let down remove it{f': {span(drop)}' if drop else ''}.",
             )
         elif texts:
             yield Cause(
@@ -107,7 +108,7 @@ def of_error(step: ChainStep) -> Iterator[Cause]:
     error = step.down.error
     if error is not None and error.statement:
         yield Cause(
-            f"`{stated(error.statement)}` ran in its own trial, and is refused once later migrations were applied and"
+            f"{stated(error.statement)} ran in its own trial, and is refused once later migrations were applied and"
             f" taken back: {shorten(error.message, 200)}",
             "Run all downs in a row on rows, and let each one leave what the one before it needs.",
         )

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from seatrial.checks.case import Case, Cause, quoted
 from seatrial.model import Counter, Phase, Schema, TableRef
+from seatrial.prose import span
 from seatrial.sql import remedy
 from seatrial.sql.intent import Intent
 from seatrial.sql.look import names_in, says, words_of
@@ -19,7 +20,7 @@ def not_generated(case: Case, phase: Phase, table: TableRef, column: str, old: C
     kind = str(schema.columns(table).get(column, {}).get("type") or "")
     again = remedy.generate_again(table, column, kind, dialect)
     said = phase.value
-    advice = f"In {said}, `{again}`." if again else f"Declare {table}.{column} in the new table as it was before."
+    advice = f"In {said}, {span(again)}." if again else f"Declare {table}.{column} in the new table as it was before."
     altered = [s for s in intent.alters_column_type(table, column) if says(s, dialect, "ALTER")]
     rebuilt, recreated = intent.rebuilds(table), intent.drops_table(table)
     sequence = old.source.removeprefix("sequence ").rpartition(".")[2]
@@ -137,4 +138,4 @@ def _forward(case: Case, phase: Phase, old: Counter | None, new: Counter) -> str
         return f"In {phase.value}, let the counter of {new.table}.{new.column} stand where it stood."
     value = max(reached) if step > 0 else min(reached)
     text = remedy.set_counter(new, value, case.trial.engine)
-    return f"At the end of {phase.value}, set it past every id that was ever given out: `{text}` on these rows."
+    return f"At the end of {phase.value}, set it past every id that was ever given out: {span(text)} on these rows."

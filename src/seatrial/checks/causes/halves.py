@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from seatrial.checks.case import Case, Cause, listed, n, shorten, stated
 from seatrial.model import ObjectKey, Schema, Step, TableRef
+from seatrial.prose import span
 from seatrial.sql.look import is_ddl, names_in, says, words_of
 from seatrial.sql.remedy import MYSQL
 
@@ -41,9 +42,9 @@ def _index_built_apart(step: Step, labels: Sequence[str], dialect: str) -> list[
     name = index[0].removeprefix("index ")
     return [
         Cause(
-            f"`{stated(failed)}` works in transactions of its own and leaves its invalid index behind when it fails",
-            f"Correct the rows, then `DROP INDEX CONCURRENTLY {name}`, and build it again; keep it the only statement"
-            " of its migration.",
+            f"{stated(failed)} works in transactions of its own and leaves its invalid index behind when it fails",
+            f"Correct the rows, then {span(f'DROP INDEX CONCURRENTLY {name}')}, and build it again; keep it the only"
+            " statement of its migration.",
         )
     ]
 
@@ -55,9 +56,9 @@ def _committed_itself(step: Step, done: Sequence[str], dialect: str) -> list[Cau
     before = _work(done[: own[-1]], dialect)
     return [
         Cause(
-            f"the migration commits by itself (`{stated(done[own[-1]])}`) before the statement that fails:"
+            f"the migration commits by itself ({stated(done[own[-1]])}) before the statement that fails:"
             f" {_stands(before)}",
-            f"Take `{stated(done[own[-1]])}` out, so that the tool's one transaction holds all of it.",
+            f"Take {stated(done[own[-1]])} out, so that the tool's one transaction holds all of it.",
         )
     ]
 
@@ -69,12 +70,12 @@ def _committed_by_ddl(case: Case, step: Step, done: Sequence[str]) -> list[Cause
         return []
     name = "MariaDB" if case.trial.engine == "mariadb" else "MySQL"
     failed = step.error.statement if step.error else ""
-    rest = f" and `{stated(failed, 60)}` into the one behind it" if failed else ""
+    rest = f" and {stated(failed, 60)} into the one behind it" if failed else ""
     return [
         Cause(
-            f"{name} commits around each DDL statement, so no ROLLBACK takes `{stated(ddl[-1])}` back:"
+            f"{name} commits around each DDL statement, so no ROLLBACK takes {stated(ddl[-1])} back:"
             f" {_stands(_work(done, case.trial.engine))}",
-            f"{name} has no transactional DDL: put `{stated(ddl[-1], 60)}` into a migration of its own{rest}, so that"
+            f"{name} has no transactional DDL: put {stated(ddl[-1], 60)} into a migration of its own{rest}, so that"
             " a second attempt begins where the first stopped.",
         )
     ]
@@ -90,7 +91,7 @@ def _kept_by_the_storage_engine(case: Case, tables: Sequence[TableRef]) -> list[
     return [
         Cause(
             f"{table} is a table of {engine}, which keeps every row that was written by then: it knows no ROLLBACK",
-            f"Convert it first (`ALTER TABLE {table} ENGINE = InnoDB`), in a migration of its own.",
+            f"Convert it first ({span(f'ALTER TABLE {table} ENGINE = InnoDB')}), in a migration of its own.",
         )
     ]
 
@@ -103,8 +104,8 @@ def _committed_one_by_one(step: Step, done: Sequence[str], dialect: str) -> list
     needs, advice = "", "Let the migration run in one transaction."
     if free:
         text = shorten(free[0], 60)
-        needs = f" (`{text}` cannot run in one)"
-        advice = f"Give `{text}` a migration of its own outside a transaction, and let the rest run in one."
+        needs = f" ({span(text)} cannot run in one)"
+        advice = f"Give {span(text)} a migration of its own outside a transaction, and let the rest run in one."
     return [
         Cause(
             f"the migration runs outside a transaction{needs}, where each statement is committed by itself:"
@@ -130,7 +131,7 @@ def _stands(done: Sequence[str]) -> str:
     if not done:
         return "what ran before it stands"
     verb = "stands" if len(done) == 1 else "stand"
-    return f"{listed([f'`{stated(s, 60)}`' for s in done], 3)} {verb}"
+    return f"{listed([stated(s, 60) for s in done], 3)} {verb}"
 
 
 def done_twice(case: Case, step: Step, tables: Sequence[TableRef]) -> Iterator[Cause]:
@@ -143,5 +144,5 @@ def done_twice(case: Case, step: Step, tables: Sequence[TableRef]) -> Iterator[C
         yield Cause(
             f"{n(len(work), 'statement')} {'runs' if len(work) == 1 else 'run'} before the one that is refused, and"
             f" {'does' if len(work) == 1 else 'do'} again what the first up had done: {_stands(mine)}",
-            f"Put `{failed}` first, or guard `{stated(mine[0], 60)}` by what it leaves behind.",
+            f"Put {span(failed)} first, or guard {stated(mine[0], 60)} by what it leaves behind.",
         )

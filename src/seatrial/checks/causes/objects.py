@@ -10,6 +10,7 @@ from seatrial.checks.attributes import code, was
 from seatrial.checks.case import Case, Cause, listed, quoted
 from seatrial.checks.causes.rows import DROPS_IN_CASCADE
 from seatrial.model import ObjectKey
+from seatrial.prose import span
 from seatrial.schema import Difference
 from seatrial.sql import remedy
 from seatrial.sql.intent import Intent
@@ -133,7 +134,7 @@ def lost_beside(case: Case, changes: Sequence[Difference]) -> Iterator[Cause]:
 
 def _again(case: Case, change: Difference) -> str:
     text = remedy.create_again(change.key, change.old or {}, case.trial.engine) if change.new is None else ""
-    how = f": `{text}`" if text else ""
+    how = f": {span(text)}" if text else ""
     return f"Create {change.key.label} again at the end of up, or drop it by a statement{how}."
 
 

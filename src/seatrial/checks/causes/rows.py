@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from seatrial.checks.case import Case, Cause, listed, quoted
 from seatrial.checks.causes.triggers import fired
 from seatrial.model import Attributes, ObjectKey, Schema, TableRef
+from seatrial.prose import span
 from seatrial.sql import remedy
 from seatrial.sql.intent import Intent
 from seatrial.sql.look import names_in, says, where_of, words_of
@@ -48,10 +49,10 @@ def _dropped(case: Case, table: TableRef) -> Iterator[Cause]:
     then = f" and down fills it otherwise ({quoted(filled)})" if filled else ""
     then = " and down creates it again without its rows" if again and not filled else then
     old = remedy.kept(table, "old")
+    rename = span(remedy.rename_table(table, old.name, dialect))
     yield Cause(
         f"up drops {what} ({quoted(schemas or case.up.drops_table(table))}){then}",
-        f"Rename it out of the way instead (`{remedy.rename_table(table, old.name, dialect)}`), rename it back in down,"
-        f" and drop {old} in a later migration.",
+        f"Rename it out of the way instead ({rename}), rename it back in down, and drop {old} in a later migration.",
     )
 
 
@@ -107,7 +108,7 @@ def _keep_them(case: Case, table: TableRef, statements: Sequence[str]) -> str:
     if not key and not where:  # nothing tells which rows are still there
         again = f"DELETE FROM {remedy.of(table, dialect)}; {again}"
     copy = remedy.keep_rows(table, dialect, where)
-    return f"Copy them before they go (`{copy}`) and let down put them back (`{again}`)."
+    return f"Copy them before they go ({span(copy)}) and let down put them back ({span(again)})."
 
 
 def _of_partitions(case: Case, table: TableRef) -> Iterator[Cause]:
@@ -127,7 +128,8 @@ def _of_partitions(case: Case, table: TableRef) -> Iterator[Cause]:
 
 def _exchange(case: Case, table: TableRef) -> str:
     name = remedy.of(table, case.trial.engine)
-    return f"`ALTER TABLE {name} EXCHANGE PARTITION ... WITH TABLE {remedy.of(remedy.kept(table), case.trial.engine)}`"
+    other = remedy.of(remedy.kept(table), case.trial.engine)
+    return span(f"ALTER TABLE {name} EXCHANGE PARTITION ... WITH TABLE {other}")
 
 
 def _by_cascade(case: Case, table: TableRef) -> Iterator[Cause]:
@@ -185,7 +187,7 @@ def _parked_and_dropped(case: Case, table: TableRef) -> Iterator[Cause]:
             names = remedy.columns_of(case.before.schema, table, dialect)
             there = names == remedy.columns_of(case.after_up.schema, parking, dialect)
             mine, side = remedy.of(table, dialect), remedy.of(parking, dialect)
-            back = f": `INSERT INTO {mine} ({names}) SELECT {names} FROM {side}`" if there else ""
+            back = f": {span(f'INSERT INTO {mine} ({names}) SELECT {names} FROM {side}')}" if there else ""
             yield Cause(
                 f"up moves rows to {parking}, and down drops {parking} without moving them back",
                 f"In down, move the rows of {parking} back to {table} before {parking} is dropped{back}.",
@@ -301,16 +303,14 @@ def _save_children(case: Case, table: TableRef, attributes: Attributes) -> str:
     if attributes.get("on_delete") == "CASCADE":
         again = remedy.put_rows_back(case.before.schema, table, key, dialect)
         return (
-            f"Copy the rows of {table} first (`{remedy.keep_rows(table, dialect)}`), and put them back {then}"
-            f" (`{again}`); or move them to another parent before, in a statement of its own."
+            f"Copy the rows of {table} first ({span(remedy.keep_rows(table, dialect))}), and put them back {then}"
+            f" ({span(again)}); or move them to another parent before, in a statement of its own."
         )
     if not key or set(columns) & set(key):
         return f"Keep {listed(f'{table}.{c}' for c in columns)} in a side table first, and put the values back {then}."
-    copy = remedy.keep_columns(table, key, columns, dialect)
-    back = remedy.put_columns_back(table, key, columns, dialect)
-    return (
-        f"Keep {listed(f'{table}.{c}' for c in columns)} first (`{copy}`), and put the values back {then} (`{back}`)."
-    )
+    copy = span(remedy.keep_columns(table, key, columns, dialect))
+    back = span(remedy.put_columns_back(table, key, columns, dialect))
+    return f"Keep {listed(f'{table}.{c}' for c in columns)} first ({copy}), and put the values back {then} ({back})."
 
 
 def replaces(statement: str, dialect: str) -> bool:
@@ -377,7 +377,8 @@ def _added_by_up(case: Case, table: TableRef) -> str:
     diff = case.up_diff(table)
     where = case.rows_where(table, [r.key for r in diff.added]) if diff.key and diff.added else ""
     few = 0 < diff.added_count <= 20 and len(where) <= 200
-    return f" (here `DELETE FROM {remedy.of(table, case.trial.engine)} WHERE {where}`)" if few else ""
+    delete = f"DELETE FROM {remedy.of(table, case.trial.engine)} WHERE {where}"
+    return f" (here {span(delete)})" if few else ""
 
 
 def _delete_them(case: Case, table: TableRef) -> str:
@@ -387,7 +388,8 @@ def _delete_them(case: Case, table: TableRef) -> str:
     where = case.rows_where(table, [r.key for r in diff.added])
     if len(where) > 200:  # half a condition is none
         return f"Let down delete exactly those rows of {table} that up added."
-    return f"In down, `DELETE FROM {remedy.of(table, case.trial.engine)} WHERE {where}`."
+    delete = f"DELETE FROM {remedy.of(table, case.trial.engine)} WHERE {where}"
+    return f"In down, {span(delete)}."
 
 
 def _added_by_down(case: Case, table: TableRef) -> Iterator[Cause]:

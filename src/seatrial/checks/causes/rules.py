@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from seatrial.checks.case import Case, Cause, listed, n, quoted, shorten, stated
 from seatrial.model import Attributes, Integrity, ObjectKey, Phase, ProbeResult, TableDiff, TableRef
+from seatrial.prose import span
 from seatrial.sql import remedy
 from seatrial.sql.intent import Intent
 from seatrial.sql.look import names_in, says
@@ -55,11 +56,11 @@ def _declared_over(case: Case, table: TableRef, result: Integrity, phase: Phase)
     unheld = [s for s in said if says(s, dialect, "NOT", "ENFORCED")]
     off = [s for s in intent.statements if _CHECKS_OFF.search(s)]
     if loose:
-        how = f"with NOT VALID, which does not look at the rows that are there (`{stated(loose[0])}`)"
+        how = f"with NOT VALID, which does not look at the rows that are there ({stated(loose[0])})"
     elif unheld:
-        how = f"with NOT ENFORCED, which looks at no row (`{stated(unheld[0])}`)"
+        how = f"with NOT ENFORCED, which looks at no row ({stated(unheld[0])})"
     elif off:
-        how = f"while `{stated(off[0])}` kept the engine from looking at the rows"
+        how = f"while {stated(off[0])} kept the engine from looking at the rows"
     elif dialect == "sqlite" and result.rule == "orphaned-rows":
         how = f"and SQLite does not look at rows where a foreign key is declared{_by(said)}"
     else:
@@ -150,7 +151,7 @@ def _loose(case: Case, result: Integrity, phase: Phase) -> str:
     intent, schema = _step(case, phase)[0], (case.after_down if phase is Phase.DOWN else case.after_up).schema
     off = [s for s in intent.statements if _CHECKS_OFF.search(s)]
     if off:
-        return f"while `{stated(off[0])}` was in force"
+        return f"while {stated(off[0])} was in force"
     if result.object.partition(" ")[0] in _DECLARED and all(k.label != result.object for k in schema):
         return f"while {result.object}, which would have refused them, was not there"
     if result.object.startswith("relationship ") or result.inferred:
@@ -186,9 +187,10 @@ def advice(case: Case, table: TableRef, result: Integrity) -> str:
 def _validate(table: TableRef, name: str, result: Integrity, dialect: str) -> str:
     mine = remedy.of(table, dialect)
     if dialect == "postgresql" and result.object.startswith("constraint "):
-        return f", then `ALTER TABLE {mine} VALIDATE CONSTRAINT {remedy.quoted(name, dialect)}`"
+        validate = f"ALTER TABLE {mine} VALIDATE CONSTRAINT {remedy.quoted(name, dialect)}"
+        return f", then {span(validate)}"
     if dialect == "sqlite" and result.rule == "orphaned-rows":
-        return f", and end it with `PRAGMA foreign_key_check({mine})`, which must give no row"
+        return f", and end it with {span(f'PRAGMA foreign_key_check({mine})')}, which must give no row"
     if dialect in remedy.MYSQL and result.rule == "orphaned-rows":
         return ", then drop the foreign key and add it again with foreign_key_checks = 1, which looks at the rows"
     return ""
@@ -226,30 +228,31 @@ def unenforced(case: Case, phase: Phase, key: ObjectKey, attributes: Attributes)
     mute = [s for s in intent.statements if says(s, dialect, "DISABLE", "TRIGGER")]
     off = [s for s in mute if any(t and names_in(s, t, dialect) for t in (table.name, parent))]
     if unheld:
-        yield Cause(f"it is declared NOT ENFORCED (`{stated(unheld[0])}`)", _enforce(mine, name, dialect, attributes))
+        yield Cause(f"it is declared NOT ENFORCED ({stated(unheld[0])})", _enforce(mine, name, dialect, attributes))
     elif loose and attributes.get("validated") is False:
+        validate = span(f"ALTER TABLE {mine} VALIDATE CONSTRAINT {name}")
         yield Cause(
-            f"it is declared NOT VALID (`{stated(loose[0])}`), and no later statement validates it",
-            f"Correct the rows, then `ALTER TABLE {mine} VALIDATE CONSTRAINT {name}`, which does not block writes.",
+            f"it is declared NOT VALID ({stated(loose[0])}), and no later statement validates it",
+            f"Correct the rows, then {validate}, which does not block writes.",
         )
     elif off:
         of = next((t for t in (table.name, parent) if t and names_in(off[0], t, dialect)), table.name)
-        on = f"ALTER TABLE {remedy.quoted(of, dialect)} ENABLE TRIGGER ALL"
+        on = span(f"ALTER TABLE {remedy.quoted(of, dialect)} ENABLE TRIGGER ALL")
         yield Cause(
-            f"the triggers that hold it are switched off (`{stated(off[0])}`) and not on again",
-            f"`{on}` in the same migration, and look for orphans that came meanwhile: nothing checks them afterwards.",
+            f"the triggers that hold it are switched off ({stated(off[0])}) and not on again",
+            f"{on} in the same migration, and look for orphans that came meanwhile: nothing checks them afterwards.",
         )
 
 
 def _enforce(table: str, name: str, dialect: str, attributes: Attributes) -> str:
     """MySQL manual, 15.1.9; PostgreSQL 18 alters foreign keys only (manual, ALTER TABLE)."""
     if dialect in remedy.MYSQL:
-        return f"Correct the rows, then `ALTER TABLE {table} ALTER CHECK {name} ENFORCED`."
+        return f"Correct the rows, then {span(f'ALTER TABLE {table} ALTER CHECK {name} ENFORCED')}."
     if attributes.get("type") == "foreign key":
-        return f"Correct the rows, then `ALTER TABLE {table} ALTER CONSTRAINT {name} ENFORCED`."
+        return f"Correct the rows, then {span(f'ALTER TABLE {table} ALTER CONSTRAINT {name} ENFORCED')}."
     definition = str(attributes.get("definition") or "").replace(" NOT ENFORCED", "")
     again = f"ALTER TABLE {table} ADD CONSTRAINT {name} {definition}"
-    return f"Correct the rows, then drop {name} and add it again: `{again}`."
+    return f"Correct the rows, then drop {name} and add it again: {span(again)}."
 
 
 def switched_off(case: Case, phase: Phase) -> Iterator[Cause]:
@@ -257,7 +260,7 @@ def switched_off(case: Case, phase: Phase) -> Iterator[Cause]:
     found = [s for s in _step(case, phase)[0].statements if _CHECKS_OFF.search(s)]
     if found:
         yield Cause(
-            f"`{stated(found[-1])}` is not taken back before {phase.value} ends",
+            f"{stated(found[-1])} is not taken back before {phase.value} ends",
             f"End {phase.value} with `PRAGMA foreign_key_check`, which must give no row, and `PRAGMA foreign_keys ="
             " ON`, outside a transaction.",
         )
@@ -265,11 +268,11 @@ def switched_off(case: Case, phase: Phase) -> Iterator[Cause]:
 
 def forgotten(table: TableRef, engine: str, texts: tuple[str, ...], dialect: str) -> Iterator[Cause]:
     """A storage engine that takes a foreign key's declaration and holds nothing of it (MySQL manual, 15.1.24.5)."""
+    convert = span(f"ALTER TABLE {remedy.of(table, dialect)} ENGINE = InnoDB")
     for text in texts:
         yield Cause(
-            f"{table} is a table of {engine}, which reads a foreign key and forgets it (`{stated(text)}`)",
-            f"Convert {table} and the table that it refers to first (`ALTER TABLE {remedy.of(table, dialect)} ENGINE ="
-            " InnoDB`), and declare the foreign key then.",
+            f"{table} is a table of {engine}, which reads a foreign key and forgets it ({stated(text)})",
+            f"Convert {table} and the table that it refers to first ({convert}), and declare the foreign key then.",
         )
 
 
@@ -279,7 +282,8 @@ def invalid(case: Case, key: ObjectKey) -> Iterator[Cause]:
     error = case.trial.up.error or case.trial.down.error
     built = [s.sql for s in case.trial.up.statements if says(s.sql, dialect, "INDEX", "CONCURRENTLY")]
     mine = [s for s in built if names_in(s, key.name, dialect)]
-    again = f"Correct the rows, `DROP INDEX CONCURRENTLY {remedy.quoted(key.name, dialect)}`, and build it again;"
+    drop = span(f"DROP INDEX CONCURRENTLY {remedy.quoted(key.name, dialect)}")
+    again = f"Correct the rows, {drop}, and build it again;"
     failed = error.statement if error else ""
     on_parent = [s for s in case.up.naming_object(key) if says(s, dialect, "ON", "ONLY")]
     if error and says(failed, dialect, "INDEX", "CONCURRENTLY"):
@@ -289,11 +293,12 @@ def invalid(case: Case, key: ObjectKey) -> Iterator[Cause]:
         )
     elif on_parent:
         yield Cause(
-            f"it was made ON ONLY a partitioned table (`{stated(on_parent[0], 60)}`), one partition's is missing",
-            f"Create the index on each partition and attach it (`ALTER INDEX {key.name} ATTACH PARTITION ...`).",
+            f"it was made ON ONLY a partitioned table ({stated(on_parent[0], 60)}), one partition's is missing",
+            "Create the index on each partition and attach it"
+            f" ({span(f'ALTER INDEX {key.name} ATTACH PARTITION ...')}).",
         )
     elif any(says(s, dialect, "IF", "NOT", "EXISTS") for s in mine):
         yield Cause(
-            f"IF NOT EXISTS took one that was left invalid for the real one (`{stated(mine[0])}`)",
+            f"IF NOT EXISTS took one that was left invalid for the real one ({stated(mine[0])})",
             f"{again} without it.",
         )

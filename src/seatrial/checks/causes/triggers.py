@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from seatrial.checks.case import Case, Cause
 from seatrial.model import Attributes, ObjectKey, Schema, TableRef
+from seatrial.prose import span
 from seatrial.sql import remedy
 from seatrial.sql.intent import Intent
 from seatrial.sql.look import events_of, names_in
@@ -71,7 +72,7 @@ def _advice(case: Case, key: ObjectKey, attributes: Attributes, step: str) -> st
     if dialect == "postgresql":
         off = f"ALTER TABLE {remedy.of(owner, dialect)} DISABLE {key.kind.upper()} {remedy.quoted(key.name, dialect)}"
         on = off.replace(" DISABLE ", " ENABLE ")
-        return f"In {step}, switch it off before (`{off}`) and on again afterwards (`{on}`)."
+        return f"In {step}, switch it off before ({span(off)}) and on again afterwards ({span(on)})."
     again = remedy.create_again(key, attributes, dialect)
-    how = f" (`{again}`)" if again else ""
-    return f"In {step}, drop it before (`{remedy.drop(key, dialect)}`) and create it again afterwards{how}."
+    how = f" ({span(again)})" if again else ""
+    return f"In {step}, drop it before ({span(remedy.drop(key, dialect))}) and create it again afterwards{how}."

@@ -9,6 +9,7 @@ from seatrial.checks.causes.conversion import losses
 from seatrial.checks.causes.rows import DROPS_IN_CASCADE, cascades, copied_into, replaces, upsert
 from seatrial.checks.causes.triggers import fired
 from seatrial.model import Attributes, Schema, TableDiff, TableRef
+from seatrial.prose import span
 from seatrial.schema import converts, diff
 from seatrial.sql import remedy
 from seatrial.sql.look import names_in, says, where_of
@@ -51,12 +52,12 @@ def _keep(case: Case, table: TableRef, columns: Sequence[str]) -> str:
     dialect, key = case.trial.engine, case.key_of(table)
     away = "; ".join(remedy.rename_column(table, c, f"{c}_old", dialect) for c in columns)
     what, it = ("column", "it") if len(columns) == 1 else ("columns", "them")
-    rename = f"Rename the {what} instead (`{away}`, back in down) and drop {it} in a later migration"
+    rename = f"Rename the {what} instead ({span(away)}, back in down) and drop {it} in a later migration"
     if not key or set(columns) & set(key):
         return f"{rename}."
     copy = remedy.keep_columns(table, key, columns, dialect)
     back = remedy.put_columns_back(table, key, columns, dialect)
-    return f"{rename}; or keep the values (`{copy}`) and put them back in down (`{back}`)."
+    return f"{rename}; or keep the values ({span(copy)}) and put them back in down ({span(back)})."
 
 
 def changed_by_up(case: Case, table: TableRef, columns: Sequence[str]) -> Iterator[Cause]:
@@ -98,7 +99,8 @@ def _overwritten(case: Case, table: TableRef, columns: Sequence[str], written: t
         fate = f", and down throws away {keeper}, where {was} kept, without copying {it} back"
         filled = case.up.assigns_column(case.now_named(table), keeper.removeprefix(f"{table}."))
         held = f" WHERE {name} IS NOT NULL" if any(where_of(s, dialect) for s in filled) else ""
-        back = f": `UPDATE {remedy.of(table, dialect)} SET {sets}{held}`" if keeper.startswith(f"{table}.") else ""
+        update = f"UPDATE {remedy.of(table, dialect)} SET {sets}{held}"
+        back = f": {span(update)}" if keeper.startswith(f"{table}.") else ""
         advice = f"In down, copy the values of {values} back from {keeper} before that is dropped{back}."
         return Cause(f"up overwrites {names} ({wrote}){fate}", advice)
     else:
@@ -130,7 +132,7 @@ def _copy(case: Case, table: TableRef, columns: Sequence[str]) -> str:
         return f"Copy {names} beside, by something that tells the rows apart, and let down copy it back."
     copy = remedy.keep_columns(table, key, columns, dialect)
     back = remedy.put_columns_back(table, key, columns, dialect)
-    return f"Keep the values before they are overwritten (`{copy}`), and put them back in down (`{back}`)."
+    return f"Keep the values before they are overwritten ({span(copy)}), and put them back in down ({span(back)})."
 
 
 def _keeper(case: Case, table: TableRef, column: str) -> str:
@@ -200,7 +202,7 @@ def beside(case: Case, table: TableRef, column: str, kind: tuple[str, str]) -> s
     if kind[0] == kind[1] or " (" in kind[1] or "no type" in kind:
         return f"Fill a new column beside {table}.{column}, and drop the old one only when no value differs."
     add = f"ALTER TABLE {remedy.of(table, dialect)} ADD COLUMN {remedy.quoted(new, dialect)} {kind[1]}"
-    return f"Fill a new column beside it (`{add}`), and drop {column} in a later migration, when no value differs."
+    return f"Fill a new column beside it ({span(add)}), and drop {column} in a later migration, when no value differs."
 
 
 def _emptied(case: Case, table: TableRef, column: str) -> Iterator[Cause]:
@@ -241,7 +243,7 @@ def _timed_by_down(case: Case, table: TableRef, column: str) -> Iterator[Cause]:
     if on_update and (wrote := case.down.updates(case.now_named(table))):
         yield Cause(
             f"down writes to the rows ({quoted(wrote)}) and the engine sets {column} by itself (ON UPDATE {on_update})",
-            f"Add `{column} = {column}` to the SET of down's UPDATE, which keeps its value.",
+            f"Add {span(f'{column} = {column}')} to the SET of down's UPDATE, which keeps its value.",
         )
 
 
@@ -290,7 +292,7 @@ def _timed(case: Case, table: TableRef, column: str) -> Iterator[Cause]:
         yield Cause(
             f"up writes to the rows ({quoted(case.up.updates(table))}) and the engine sets {column} by itself"
             f" (ON UPDATE {on_update})",
-            f"Add `{column} = {column}` to the SET of the UPDATE, which keeps its value.",
+            f"Add {span(f'{column} = {column}')} to the SET of the UPDATE, which keeps its value.",
         )
 
 
@@ -314,7 +316,7 @@ def _renamed(case: Case, table: TableRef, column: str) -> Iterator[Cause]:
         back = "; ".join(remedy.rename_column(table, b, a, case.trial.engine) for a, b in _apart(pairs))
         yield Cause(
             f"up renames {listed(f'{a} to {b}' for a, b in pairs)}, and down does not take the renames back",
-            f"In down, `{back}`.",
+            f"In down, {span(back)}.",
         )
 
 

@@ -21,6 +21,7 @@ from seatrial.model import (
     Status,
     Step,
 )
+from seatrial.prose import SPAN
 from seatrial.reporters import words
 from seatrial.reporters.changes import down_view, number, parts
 from seatrial.reporters.markdown import text as md
@@ -109,7 +110,7 @@ def _brief(advice: Sequence[str]) -> str:
     return "; ".join(dict.fromkeys(_SQL_BESIDE.sub("", a).rstrip(".") for a in advice))
 
 
-_SQL_BESIDE = re.compile(r" \(`[^`]*`(?:, [^()`]*)?\)")
+_SQL_BESIDE = re.compile(rf" \({SPAN.pattern}(?:, [^()`]*)?\)", re.DOTALL)
 
 
 def _issue(issues: list[Finding]) -> str:

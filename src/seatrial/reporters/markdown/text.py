@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from seatrial import prose
 from seatrial.reporters import words
 
-SPAN = re.compile(r"(?<!`)`([^`]+)`(?!`)")  # two that touch would be read as one
 SPECIAL = re.compile(r"([\\`*\[\]~|])")
 UNDERSCORE = re.compile(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 ENTITY = re.compile(r"&(?=#?\w+;)")
@@ -21,12 +21,7 @@ STARTS = re.compile(r"^([#>+=-]|\d+[.)])")
 
 def text(raw: str) -> str:
     """Plain words on one line; what stands between backticks is code, everything else is only itself."""
-    found, at = [], 0
-    shown = words.line(raw)
-    for span in SPAN.finditer(shown):
-        found += [_plain(shown[at : span.start()]), code(span.group(1))]
-        at = span.end()
-    return "".join([*found, _plain(shown[at:])])
+    return "".join(code(p) if i % 2 else _plain(p) for i, p in enumerate(prose.parts(words.line(raw))))
 
 
 def _plain(raw: str) -> str:
@@ -55,10 +50,7 @@ def code(raw: str) -> str:
     shown = words.escaped(raw)
     if not shown.strip():
         return f"`'{shown}'`"
-    runs = {len(run) for run in re.findall(r"`+", shown)}
-    ticks = "`" * next(n for n in range(1, len(runs) + 2) if n not in runs)
-    pad = " " if shown[0] in " `" or shown[-1] in " `" else ""
-    return f"{ticks}{pad}{shown}{pad}{ticks}"
+    return prose.span(shown)
 
 
 def cell(markdown: str) -> str:
