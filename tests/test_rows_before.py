@@ -66,6 +66,15 @@ def test_questions_of_the_project_hold_nothing_old_against_a_migration(lost):
     assert [(f.rule, f.severity, f.preexisting) for f in told] == [("invariant-broken", Severity.LOW, True)] * 2
 
 
+@pytest.mark.parametrize(("value", "found"), [("v", []), ("nullif(v, v)", ["d"])])
+def test_made_up_rows_are_as_the_project_wants_them(engine, value, found):
+    """NULL stands where [[required]] forbids it only where the migration puts it there."""
+    settings = "".join(f'[[required]]\ntable = "{table}"\ncolumn = "v"\n' for table in "cd")
+    steps = [(BASE, "SELECT 1;"), (f"CREATE TABLE d AS SELECT id, {value} AS v FROM c;", "DROP TABLE d;")]
+    report = engine.run(steps, settings=settings, only=("0002",))
+    assert [f.table for m in report.migrations for f in m.findings if f.rule == "nulls-in-required"] == found
+
+
 def test_questions_of_the_project_name_the_new_rows(lost):
     found = lost(settings=ASKED, **ONE_MORE)
     required = found["nulls-in-required"]

@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
+from seatrial.config import Required
 from seatrial.errors import DatabaseError
-from seatrial.model import Database, TableRef
+from seatrial.model import Database, Schema, TableRef
 from seatrial.seeds.generate import FillResult, fill, topup, undo
 
 SQLITE = """
@@ -336,6 +337,30 @@ def test_topup_fills_new_tables_and_new_columns(make):
     assert rows(database, table("children"), "id, parent_id") == held["children"]
     assert rows(database, table("parents")) == held["parents"]
     assert_sound(database)
+
+
+def test_no_null_is_made_where_the_project_allows_none(make):
+    database = make(FAMILY)
+    filled(database)
+    before = database.inspect()
+    database.execute("ALTER TABLE children ADD COLUMN note VARCHAR(10)", "CREATE TABLE tags (id INT, v TEXT, w TEXT)")
+    required = [Required(table=t, column=c) for t, c in (("children", "note"), ("tags", "w"), ("gone", "x"))]
+    topup(database, before, database.inspect(), rows=40, seed=7, required=required)
+    assert {v is None for (v,) in rows(database, table("tags"), "v")} == {True, False}
+    assert {v is None for (v,) in rows(database, table("tags"), "w")} == {False}
+    assert {v is None for (v,) in rows(database, table("children"), "note")} == {False}
+
+
+@pytest.mark.engines("postgresql")
+def test_what_is_required_of_a_table_is_required_of_its_partitions(make):
+    database = make(
+        "CREATE TABLE t (id INT, v TEXT) PARTITION BY RANGE (id);"
+        "CREATE TABLE low PARTITION OF t DEFAULT PARTITION BY RANGE (id); CREATE TABLE least PARTITION OF low DEFAULT"
+    )
+    required = [Required(table="t", column="v")]
+    made = topup(database, Schema(), database.inspect(), rows=40, seed=7, required=required)
+    assert made.inserted == {table("least"): 40}
+    assert None not in {v for (v,) in rows(database, table("t"), "v")}
 
 
 def test_topup_leaves_what_up_filled(make):

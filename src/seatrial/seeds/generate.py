@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from seatrial.config import Required
 from seatrial.errors import DatabaseError
 from seatrial.model import Database, Schema, TableRef
 from seatrial.seeds.insert import Amender, Inserter
@@ -41,14 +42,19 @@ def fill(
     return _Work(database, known, rows, seed).run([t for t in tables if t in known] if tables is not None else None, {})
 
 
-def topup(database: Database, before: Schema, after: Schema, *, rows: int, seed: int) -> FillResult:
-    """After an up: fill the new tables that have no rows, and the new columns that are NULL in every row."""
+def topup(
+    database: Database, before: Schema, after: Schema, *, rows: int, seed: int, required: Sequence[Required] = ()
+) -> FillResult:
+    """After an up: fill the new tables that have no rows, and the new columns that are NULL in every row.
+
+    No NULL is made in a column that is ``required``, whatever the schema allows.
+    """
     standing = set(before.tables())
     new = [t for t in after.tables() if t not in standing]
     columns = {t: added for t in after.tables() if t in standing and (added := _added(before, after, t))}
     if not new and not columns:
         return FillResult()
-    known = shapes(after, database.engine, database.relationships)
+    known = shapes(after, database.engine, database.relationships, required)
     work = _Work(database, known, rows, seed)
     return work.run(work.empty(new), columns)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from seatrial.config import Required
 from seatrial.errors import DatabaseError
 from seatrial.model import Database, ErrorKind, Schema, TableRef
 from seatrial.seeds.generate import FillResult
@@ -36,12 +37,12 @@ class Ahead:
     words: bool = False
 
 
-def refit(database: Database, now: Schema, ahead: Ahead, *, seed: int) -> FillResult:
+def refit(database: Database, now: Schema, ahead: Ahead, *, seed: int, required: Sequence[Required] = ()) -> FillResult:
     """Change stored values so that what is ahead takes them too.
 
     ``columns`` of the result are those that were changed; ``not_filled`` says where no fitting value was found.
     """
-    known, wanted = (shapes(s, database.engine, database.relationships) for s in (now, ahead.schema))
+    known, wanted = (shapes(s, database.engine, database.relationships, required) for s in (now, ahead.schema))
     asked = {t: _merged(shape, wanted[t]) if t in wanted else shape for t, shape in known.items()}
     if ahead.statements:
         told = hints(ahead.statements, now, known, database.engine)

@@ -13,6 +13,7 @@ from itertools import accumulate, count, groupby, repeat
 from pathlib import Path
 from typing import TypeVar
 
+from seatrial.config import Required
 from seatrial.errors import DatabaseError, SeedError
 from seatrial.model import Attributes, Database, ErrorKind, StepError, TableRef
 from seatrial.seeds.inserts import Row, literal, rows_of
@@ -50,7 +51,15 @@ class Beyond(Exception):
         self.repairs, self.chance = tuple(repairs), chance
 
 
-def repair(database: Database, path: Path, project: Path, refused: SeedError, *, seed: int) -> Repaired:
+def repair(
+    database: Database,
+    path: Path,
+    project: Path,
+    refused: SeedError,
+    *,
+    seed: int,
+    required: Sequence[Required] = (),
+) -> Repaired:
     """Load what can be kept into a database in which nothing of the seed is.
 
     Raises Beyond where it cannot be mended: a statement that is no INSERT of values or that needs what another left in
@@ -65,7 +74,7 @@ def repair(database: Database, path: Path, project: Path, refused: SeedError, *,
     if given.entwined:
         raise Beyond("its statements take up what earlier ones left in the session, so none can be tried alone")
     with database.loading() as attempt:
-        return _Mender(database, given, refused, seed, attempt).run(path.name)
+        return _Mender(database, given, refused, seed, attempt, required).run(path.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +106,11 @@ class _Mender:
         refused: SeedError,
         random: int,
         attempt: Callable[[str], StepError | None],
+        required: Sequence[Required],
     ) -> None:
         self.database, self.refusal, self.random, self._attempt = database, refused, random, attempt
         self.schema = database.inspect()
-        self.known = shapes(self.schema, database.engine)
+        self.known = shapes(self.schema, database.engine, (), required)
         self.seed = seed
         self.lasting = {t.name.casefold() for t in database.lasting()}
         self.saved: list[_Part] = []

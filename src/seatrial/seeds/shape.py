@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from seatrial.config import Required
 from seatrial.model import Attributes, ObjectKey, Relationship, Schema, TableRef
 from seatrial.seeds.conditions import Condition, condition
 from seatrial.seeds.families import Family, family
@@ -65,16 +66,31 @@ class Shape:
         return chosen.columns if chosen else ()
 
 
-def shapes(schema: Schema, dialect: str, relationships: Sequence[Relationship] = ()) -> dict[TableRef, Shape]:
-    """The shape of every table; one walk over the schema. ``relationships`` are kept like foreign keys."""
+def shapes(
+    schema: Schema, dialect: str, relationships: Sequence[Relationship] = (), required: Sequence[Required] = ()
+) -> dict[TableRef, Shape]:
+    """The shape of every table; one walk over the schema.
+
+    ``relationships`` are kept like foreign keys, and columns that are ``required`` like NOT NULL ones.
+    """
     objects: defaultdict[TableRef, dict[ObjectKey, Attributes]] = defaultdict(dict)
     for key, attributes in schema.items():
         if key.owner is not None:
             objects[key.owner][key] = attributes
     known = _known_types(schema)
     bare = {t: _shape(t, objects[t], known, dialect) for t in schema.tables()}
-    bare = {t: _related(shape, relationships) for t, shape in bare.items()}
+    bare = {t: _related(_demanding(shape, objects, required), relationships) for t, shape in bare.items()}
     return _with_relations(bare, objects, dialect)
+
+
+def _demanding(
+    shape: Shape, objects: Mapping[TableRef, Mapping[ObjectKey, Attributes]], required: Sequence[Required]
+) -> Shape:
+    """What is required of a partitioned table is required of its partitions."""
+    names = {str(shape.table), *(_plain(own["partition_of"]) for own in _ancestry(shape.table, objects))}
+    asked = {r.column for r in required if r.table in names}
+    columns = {n: replace(c, nullable=c.nullable and n not in asked) for n, c in shape.columns.items()}
+    return replace(shape, columns=columns) if asked else shape
 
 
 def _related(shape: Shape, relationships: Sequence[Relationship]) -> Shape:

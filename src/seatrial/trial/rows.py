@@ -94,7 +94,9 @@ class Rows:
 
     def _mended(self, path: Path, refused: SeedError, random: int) -> Act:
         """One attempt; its outcome is then loaded into another database, as others would load it. Raises Beyond."""
-        repaired = repair(self.stand.database, path, self.config.project, refused, seed=random)
+        repaired = repair(
+            self.stand.database, path, self.config.project, refused, seed=random, required=self.config.required
+        )
         self._tell_skipped(repaired.skipped)
 
         def again() -> None:
@@ -134,7 +136,8 @@ class Rows:
             return
 
         def fill() -> FillResult:
-            return topup(self.stand.database, before, after, rows=self.config.seed.rows, seed=self.config.seed.random)
+            seed, required = self.config.seed, self.config.required
+            return topup(self.stand.database, before, after, rows=seed.rows, seed=seed.random, required=required)
 
         begun = time.perf_counter()
         made = fill()
@@ -171,7 +174,8 @@ class Rows:
         """Change made-up values so that what is ahead takes them too; what was changed, in words."""
 
         def fit() -> FillResult:
-            return refit(self.stand.database, schema, ahead, seed=self.config.seed.random)
+            random, required = self.config.seed.random, self.config.required
+            return refit(self.stand.database, schema, ahead, seed=random, required=required)
 
         made = fit()
         if made.columns:
