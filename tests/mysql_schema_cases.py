@@ -24,6 +24,10 @@ ONE, TWO = f"{TABLE}; {TRIGGER}", f"drop trigger g; {TRIGGER}"
 VIEW = f"{TABLE}; create view v as select a from t where a > 0"
 ROUTINE = "create procedure r(in a int) comment 'c' select a"
 FUNCTION = "create function f(a int) returns int deterministic no sql return a + 1"
+TEXTS = "create procedure r(in a varchar(9) character set utf8mb4) comment 'c' select a"
+DECLARED = "create procedure r() begin declare x varchar(9); select x; end"
+OTHER_DATABASE = "alter database character set latin1; drop procedure r; {}; alter database character set utf8mb4"
+TEXTED = "create trigger g before insert on t for each row set new.b = 'é日'"
 EVENT = "create event e on schedule every 1 day starts '2037-01-01' ends '2037-02-01' do delete from t"
 EVENTS = f"{TABLE}; {EVENT}"
 HISTOGRAM = "analyze table t update histogram on a with 4 buckets"
@@ -160,6 +164,33 @@ CASES: dict[str, Case] = {
     ),
     "trigger": (TABLE, TRIGGER, {"trigger g": set()}),
     "trigger definition": (ONE, TWO.replace("= 1", "= 2"), {"trigger g": {"definition"}}),
+    "literals of a trigger beyond three bytes": (
+        f"{TABLE}; {TEXTED}".replace("é日", "😀"),
+        f"drop trigger g; {TEXTED}".replace("é日", "😁"),
+        {"trigger g": {"definition"}},
+    ),
+    "literals that the connection's charset cuts": (
+        f"{TABLE}; {TEXTED}",
+        f"set character_set_connection = latin1; drop trigger g; {TEXTED}",
+        {"trigger g": {"definition"}},
+    ),
+    "literals that the connection's charset holds": (
+        f"{TABLE}; {TEXTED}".replace("日", ""),
+        f"set character_set_connection = latin1; drop trigger g; {TEXTED}".replace("日", ""),
+        {},
+    ),
+    "a session's charsets behind a body of ASCII": (
+        f"{ONE}; {ROUTINE}; {EVENT}",
+        f"set names latin1; {TWO}; drop procedure r; {ROUTINE}; drop event e; {EVENT}",
+        {},
+    ),
+    "trigger's variables": (
+        f"{TABLE}; {TRIGGER.replace('set new.a = 1', 'begin declare x text; end')}",
+        "alter database character set latin1; drop trigger g;"
+        + TRIGGER.replace("set new.a = 1", "begin declare x text; end")
+        + "; alter database character set utf8mb4",
+        {"trigger g": {"database_collation"}},
+    ),
     "trigger time": (
         ONE,
         TWO.replace("before", "after").replace("set new.a = 1", "set @x = 1"),
@@ -200,6 +231,22 @@ CASES: dict[str, Case] = {
         "drop procedure r; " + ROUTINE.replace("in a int", "in a bigint"),
         {"procedure r": {"parameters"}},
     ),
+    "charset of a parameter": (
+        TEXTS,
+        "drop procedure r; " + TEXTS.replace("utf8mb4", "latin1"),
+        {"procedure r": {"parameters"}},
+    ),
+    "charset of a parameter by the database's": (
+        TEXTS.replace(" character set utf8mb4", ""),
+        OTHER_DATABASE.format(TEXTS.replace(" character set utf8mb4", "")),
+        {"procedure r": {"parameters"}},
+    ),
+    "procedure's variables": (DECLARED, OTHER_DATABASE.format(DECLARED), {"procedure r": {"database_collation"}}),
+    "variables with charsets of their own": (
+        DECLARED.replace("(9)", "(9) character set utf8mb4"),
+        OTHER_DATABASE.format(DECLARED.replace("(9)", "(9) character set utf8mb4")),
+        {},
+    ),
     "procedure comment": (ROUTINE, "alter procedure r comment 'd'", {"procedure r": {"comment"}}),
     "procedure security": (ROUTINE, "alter procedure r sql security invoker", {"procedure r": {"security"}}),
     "procedure data access": (ROUTINE, "alter procedure r reads sql data", {"procedure r": {"data_access"}}),
@@ -223,6 +270,18 @@ CASES: dict[str, Case] = {
         FUNCTION,
         "drop function f; " + FUNCTION.replace("returns int", "returns bigint"),
         {"function f": {"returns"}},
+    ),
+    "function returns a charset": (
+        "create function f() returns text character set utf8mb4 deterministic return 'a'",
+        "drop function f; create function f() returns text character set latin1 deterministic return 'a'",
+        {"function f": {"returns"}},
+    ),
+    "event's variables": (
+        f"{TABLE}; {EVENT.replace('delete from t', 'begin declare x text; end')}",
+        "alter database character set latin1; drop event e;"
+        + EVENT.replace("delete from t", "begin declare x text; end")
+        + "; alter database character set utf8mb4",
+        {"event e": {"database_collation"}},
     ),
     "event definition": (EVENTS, "alter event e do delete from t where a > 0", {"event e": {"definition"}}),
     "event schedule": (

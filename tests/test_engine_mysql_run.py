@@ -310,7 +310,10 @@ def test_restore_brings_back_what_stands_beside_tables(db: MysqlDatabase) -> Non
     db.execute(f"create user {user}")
     try:
         ran(
-            db, "create table t (id int primary key, v int); insert into t values (1, 1); create procedure p() select 1"
+            db,
+            "create table t (id int primary key, v int); insert into t values (1, 1);"
+            "create procedure p(in a varchar(9)) begin declare b text; select 1; end;"  # keep theirs
+            "create trigger g before insert on t for each row begin declare b text; end",
         )
         ran(db, f"alter database character set latin1; grant execute on procedure p to {user}")
         for text in BESIDE[db.engine]:

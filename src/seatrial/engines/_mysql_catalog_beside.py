@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from seatrial.engines import _mysql_catalog_sql as sql
+from seatrial.engines._mysql_catalog_code import declares_text, understood
 from seatrial.engines._mysql_dialect import Dialect
 from seatrial.engines._mysql_link import Link, TextRow, literal, quote
-from seatrial.engines._mysql_show import spaced_alike
 from seatrial.errors import DatabaseError
 from seatrial.model import Attributes, ObjectKey
 
@@ -63,15 +63,24 @@ class Beside:
 
     def _triggers(self) -> Objects:
         objects: Objects = {}
-        for name, table, timing, event, statement, definer, mode, order in self._rows(sql.TRIGGERS):
+        for name, table, timing, event, statement, definer, mode, order, *made_in in self._rows(sql.TRIGGERS):
+            body = self._body("TRIGGER", str(name), statement, *made_in)
             objects[ObjectKey("trigger", "", str(table), str(name))] = {
-                "definition": spaced_alike(f"{timing} {event} {statement}", self.dialect.name),
+                **body,
+                "definition": f"{timing} {event} {body['definition']}",
                 "definer": definer,
                 "sql_mode": mode,
                 "order": int(order or 0),
                 "enabled": True,
             }
         return objects
+
+    def _body(self, kind: str, name: str, text: str | None, connection: str | None, database: str | None) -> Attributes:
+        """A body and what it takes of the session, by the collations of connection and database that it was made in."""
+        body = text or ""
+        definition = understood(self.link, self.dialect.name, kind, name, body, str(connection))
+        beside = {"database_collation": database} if declares_text(body, self.dialect.name) else {}
+        return {"definition": definition, **beside}
 
     def _views(self) -> Objects:
         objects: Objects = {}
@@ -100,16 +109,16 @@ class Beside:
 
     def _routines(self) -> Objects:
         parameters: dict[tuple[str, str], list[str]] = {}
-        for name, kind, mode, parameter, type_ in self._rows(sql.PARAMETERS):
-            parameters.setdefault((str(kind), str(name)), []).append(f"{mode} {quote(str(parameter))} {type_}")
+        for name, kind, mode, parameter, *typed in self._rows(sql.PARAMETERS):
+            parameters.setdefault((str(kind), str(name)), []).append(f"{mode} {quote(str(parameter))} {_type(*typed)}")
         objects: Objects = {}
-        for name, kind, body, returns, deterministic, access, security, mode, comment, definer in self._rows(
-            sql.ROUTINES
-        ):
+        for row in self._rows(sql.ROUTINES):
+            name, kind, body, returns, charset, collation, deterministic, access, security, mode, comment, *rest = row
+            definer, *made_in = rest
             objects[ObjectKey(str(kind).lower(), "", "", str(name))] = {
-                "definition": spaced_alike(str(body or ""), self.dialect.name),
+                **self._body(str(kind), str(name), body, *made_in),
                 "parameters": tuple(parameters.get((str(kind), str(name)), ())),
-                "returns": returns,
+                "returns": _type(returns, charset, collation),
                 "deterministic": deterministic,
                 "data_access": access,
                 "security": security,
@@ -138,9 +147,10 @@ class Beside:
                 completion,
                 comment,
                 created,
+                *made_in,
             ) = row
             objects[ObjectKey("event", "", "", str(name))] = {
-                "definition": spaced_alike(str(body or ""), self.dialect.name),
+                **self._body("EVENT", str(name), body, *made_in),
                 "schedule": f"{kind} {at}" if at else f"{kind} EVERY {every} {unit}",
                 # Without STARTS the server writes the time of creation, which is another one after every down.
                 "starts": None if starts == created else starts,
@@ -172,6 +182,11 @@ class Beside:
             names = ("start", "minimum", "maximum", "increment", "cache", "cycle")
             objects[ObjectKey("sequence", "", "", name)] = dict(zip(names, row, strict=True))
         return objects
+
+
+def _type(type_: str | None, charset: str | None, collation: str | None) -> str | None:
+    """Of a parameter or of what comes back: without a character set of its own it was given the database's then."""
+    return f"{type_} CHARACTER SET {charset} COLLATE {collation}" if type_ and charset else type_
 
 
 @contextmanager

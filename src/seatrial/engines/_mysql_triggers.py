@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from seatrial.engines._mysql_link import Link, literal, quote
@@ -18,6 +19,7 @@ class Trigger:
     sql_mode: str
     charset: str
     collation: str
+    database_collation: str
 
 
 def triggers(link: Link) -> tuple[Trigger, ...]:
@@ -30,8 +32,8 @@ def triggers(link: Link) -> tuple[Trigger, ...]:
 
 
 def _trigger(link: Link, name: str, table: str) -> Trigger:
-    _, mode, create, charset, collation, *_ = link.rows(f"SHOW CREATE TRIGGER {quote(name)}")[0]
-    return Trigger(name, table, str(create), str(mode), str(charset), str(collation))
+    _, mode, create, charset, collation, database, *_ = link.rows(f"SHOW CREATE TRIGGER {quote(name)}")[0]
+    return Trigger(name, table, str(create), str(mode), str(charset), str(collation), str(database))
 
 
 def drop_triggers(link: Link, found: Sequence[Trigger]) -> None:
@@ -42,7 +44,26 @@ def drop_triggers(link: Link, found: Sequence[Trigger]) -> None:
 def make_triggers(link: Link, found: Sequence[Trigger]) -> None:
     """Make triggers again, each in the session that it came from."""
     for trigger in found:
-        with_session(link, trigger.create, trigger.sql_mode, trigger.charset, trigger.collation)
+        with database_collated(link, trigger.database_collation):
+            with_session(link, trigger.create, trigger.sql_mode, trigger.charset, trigger.collation)
+
+
+@contextmanager
+def database_collated(link: Link, wanted: str) -> Iterator[None]:
+    """What has no character set of its own takes the database's when it is made, and keeps it (manual, 15.1.17).
+
+    ``wanted``: empty where it takes nothing.
+    """
+    asked = "SELECT DEFAULT_COLLATION_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = DATABASE()"
+    now = link.value(asked) if wanted else ""
+    if wanted == now:
+        yield
+        return
+    link.execute(f"ALTER DATABASE COLLATE {wanted}")
+    try:
+        yield
+    finally:
+        link.execute(f"ALTER DATABASE COLLATE {now}")
 
 
 def with_session(link: Link, create: str, sql_mode: str, charset: str, collation: str) -> None:

@@ -12,17 +12,22 @@ from dataclasses import dataclass
 
 from seatrial.engines import _mysql_catalog_sql as sql
 from seatrial.engines._mysql_catalog_beside import suppress_unshown
+from seatrial.engines._mysql_catalog_code import STATEMENT
 from seatrial.engines._mysql_dialect import Dialect
 from seatrial.engines._mysql_link import Link, TextRow, literal, quote
 from seatrial.engines._mysql_proof import State
 from seatrial.engines._mysql_rows import Copy
 from seatrial.engines._mysql_show import lacks_default, parse
 from seatrial.engines._mysql_tablespace import Tablespaces
-from seatrial.engines._mysql_triggers import Trigger, drop_triggers, make_triggers, triggers, with_session
+from seatrial.engines._mysql_triggers import (
+    Trigger,
+    database_collated,
+    drop_triggers,
+    make_triggers,
+    triggers,
+    with_session,
+)
 from seatrial.errors import DatabaseError
-
-_PLACES = {"PROCEDURE": 2, "FUNCTION": 2, "PACKAGE": 2, "PACKAGE BODY": 2, "EVENT": 3}
-"""Where SHOW CREATE ... has the statement, by the kind of object."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +42,7 @@ class Stored:
     collation: str
     time_zone: str = ""
     created: str = ""  # an event's: it starts then, unless it says otherwise
+    database_collation: str = ""  # the database's then; a view takes nothing of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,15 +146,14 @@ class Keeper:
     def _object(self, kind: str, name: str) -> Stored:
         row: TextRow = self._link.rows(f"SHOW CREATE {kind} {quote(name)}")[0]
         zone = str(row[2]) if kind == "EVENT" else ""
-        at = _PLACES[kind]
+        at = STATEMENT[kind]
         if row[at] is None:
             raise DatabaseError(
                 f"The body of {kind.lower()} {name} may not be read. Grant SHOW_ROUTINE or SELECT on all."
             )
-        charset, collation = str(row[at + 1]), str(row[at + 2])
-        return Stored(
-            kind, name, str(row[at]), str(row[1]), charset, collation, zone, self._created(name) if zone else ""
-        )
+        charset, collation, of_database = map(str, row[at + 1 : at + 4])
+        created = self._created(name) if zone else ""
+        return Stored(kind, name, str(row[at]), str(row[1]), charset, collation, zone, created, of_database)
 
     def _created(self, event: str) -> str:
         """Seconds since 1970."""
@@ -318,7 +323,8 @@ class Keeper:
             self._link.execute(f"SET time_zone = {literal(stored.time_zone)}, timestamp = {stored.created}")
         try:
             mode = stored.sql_mode or str(self._link.value("SELECT @@sql_mode"))
-            with_session(self._link, stored.create, mode, stored.charset, stored.collation)
+            with database_collated(self._link, stored.database_collation):
+                with_session(self._link, stored.create, mode, stored.charset, stored.collation)
         finally:
             self._link.execute("SET time_zone = '+00:00', timestamp = DEFAULT")
 
