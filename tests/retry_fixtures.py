@@ -7,7 +7,7 @@ import signal
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -107,12 +107,16 @@ class Outside:
         found = [str(name) for (name,) in self.ask(self._databases)]
         return sorted(found, key=lambda name: [int(part) for part in name.split("_")[2:3]])
 
+    def new(self) -> list[str]:
+        """The databases of the run: other tests may have some on the same server."""
+        return [name for name in self.databases() if name not in self.before]
+
     def ask(self, sql: str) -> list[tuple[str | None, ...]]:
         return list(self.engine.server.maintain(sql))
 
     def kill(self, words: str = "") -> int:
         """End the sessions in databases of ours that run a statement with these words; all, without."""
-        found = [pid for (pid,) in self.ask(self._sessions.format(words=words))]
+        found = [pid for pid, name in self.ask(self._sessions.format(words=words)) if name not in self.before]
         for pid in found:
             with suppress(SeatrialError):  # it has ended by itself
                 self.ask(self._kill.format(pid=pid))
@@ -134,6 +138,7 @@ class Outside:
         return begin
 
     _databases = _sessions = _kill = words = ""
+    before: Sequence[str] = ()  # databases that stood when the test began
 
     def hold(self) -> None:
         """Make ``pause`` wait."""
@@ -174,7 +179,7 @@ class OnPostgresql(Outside):
     pause = "SELECT pg_sleep(30) FROM pg_stat_activity WHERE application_name = 'slow down';"
     _databases = r"SELECT datname FROM pg_database WHERE datname LIKE 'seatrial\_%'"
     _sessions = (
-        r"SELECT pid FROM pg_stat_activity WHERE datname LIKE 'seatrial\_%' AND pid <> pg_backend_pid()"
+        r"SELECT pid, datname FROM pg_stat_activity WHERE datname LIKE 'seatrial\_%' AND pid <> pg_backend_pid()"
         " AND strpos(query, '{words}') > 0 AND (state = 'active' OR '{words}' = '')"
     )
     _kill = "SELECT pg_terminate_backend({pid})"
@@ -188,7 +193,7 @@ class OnPostgresql(Outside):
 
     def lock(self) -> None:
         """In the first database that has the table: the others are copies of it."""
-        for name in self.databases():
+        for name in self.new():
             holder = self.engine.server.connect(name)
             if holder.execute("SELECT to_regclass('t') IS NOT NULL").fetchone() == (True,):
                 holder.execute("BEGIN")
@@ -204,7 +209,7 @@ class OnMysql(Outside):
     pause = "SELECT IF(IS_FREE_LOCK('slow down'), 0, SLEEP(30));"
     _databases = r"SHOW DATABASES LIKE 'seatrial\_%'"
     _sessions = (
-        r"SELECT ID FROM information_schema.PROCESSLIST WHERE DB LIKE 'seatrial\_%' AND ID <> CONNECTION_ID()"
+        r"SELECT ID, DB FROM information_schema.PROCESSLIST WHERE DB LIKE 'seatrial\_%' AND ID <> CONNECTION_ID()"
         " AND ('{words}' = '' OR LOCATE('{words}', INFO) > 0)"
     )
     _kill = "KILL {pid}"
@@ -216,7 +221,7 @@ class OnMysql(Outside):
         self.ask("SELECT RELEASE_LOCK('slow down')")
 
     def lock(self) -> None:
-        for name in self.databases():
+        for name in self.new():
             if not name.endswith("_shadow"):
                 self.holders.append(self.engine.server.connect(name))
                 self.holders[-1].cursor().execute("BEGIN")
@@ -236,7 +241,7 @@ def outside(engine: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
         found: Outside = OnSqlite(engine, tmp_path, scratch)
     else:
         found = KINDS[engine.name](engine, tmp_path)
-    before = found.databases()
+    found.before = before = found.databases()
     yield found
     found.close()
     assert found.databases() == before

@@ -53,17 +53,15 @@ SELECT 'column', c.n, c.relname::text, a.attname::text, jsonb_build_object(
   'statistics', CASE WHEN coalesce(a.attstattarget, -1) >= 0 THEN a.attstattarget END,
   'options', (SELECT jsonb_agg(o ORDER BY o) FROM unnest(a.attoptions || a.attfdwoptions) AS o),
   'inherited', CASE WHEN a.attinhcount > 0 THEN CASE WHEN a.attislocal THEN 'and local' ELSE 'only' END END,
-  'not_null_validated', (SELECT false FROM pg_constraint k WHERE k.conrelid = a.attrelid AND k.contype = 'n'
-     AND k.conkey = ARRAY[a.attnum] AND NOT k.convalidated LIMIT 1),
-  'not_null_inherited', (SELECT false FROM pg_constraint k WHERE k.conrelid = a.attrelid AND k.contype = 'n'
-     AND k.conkey = ARRAY[a.attnum] AND k.connoinherit LIMIT 1))
-  || coalesce((SELECT jsonb_build_object('given_name', k.conname, 'not_null_comment', obj_description(k.oid,
-       'pg_constraint'), 'not_null_name', CASE WHEN k.conname !~ '_not_null[0-9]*$' THEN k.conname END)
-     FROM pg_constraint k WHERE k.conrelid = a.attrelid AND k.contype = 'n' AND k.conkey = ARRAY[a.attnum] LIMIT 1),
-     '{}')
+  'not_null_validated', CASE WHEN NOT k.convalidated THEN false END,
+  'not_null_inherited', CASE WHEN k.connoinherit THEN false END)
+  || CASE WHEN k.oid IS NULL THEN '{}' ELSE jsonb_build_object('given_name', k.conname, 'not_null_comment',
+       obj_description(k.oid, 'pg_constraint'), 'not_null_name', CASE WHEN k.conname !~ '_not_null[0-9]*$'
+       THEN k.conname END) END
 FROM tab c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 JOIN pg_type y ON y.oid = a.atttypid
 LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+LEFT JOIN pg_constraint k ON k.conrelid = a.attrelid AND k.contype = 'n' AND k.conkey[1] = a.attnum
 """
 
 CONSTRAINTS = """
