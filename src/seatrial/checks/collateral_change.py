@@ -9,7 +9,8 @@ from seatrial.checks import Found, check
 from seatrial.checks.case import Case, Cause, Rows, finding, listed, n, narrow, shorten, which
 from seatrial.checks.causes.rows import added, removed
 from seatrial.checks.causes.values import changed_by_up
-from seatrial.model import Change, Key, NotVerified, Phase, Severity, TableDiff
+from seatrial.checks.inherited import partitioned
+from seatrial.model import Change, Key, NotVerified, Phase, Severity, TableDiff, TableRef
 
 
 @check("collateral-change", Severity.HIGH)
@@ -65,23 +66,42 @@ def collateral_change(case: Case) -> Found:
 def _add_new_values(case: Case, diff: TableDiff, rows: Rows) -> Iterator[NotVerified]:
     """Values that no row held before up, of columns that nothing mentions, in rows that may stand under other keys."""
     columns = [c for c in diff.columns if not (c in diff.key or case.up.mentions_column(diff.table, c))]
-    if not columns or case.up.inserts_into(diff.table):
+    among = _exchanging(case, diff)
+    if not columns or any(case.up.inserts_into(d.table) for d in among):
         return
-    shown = sum(len(g.rows) for g in diff.changed) + len(diff.lost) + len(diff.added)
-    if shown < diff.changed_count + diff.lost_count + diff.added_count:
+    if not all(map(_is_whole, among)):
         what = f"whether {listed(columns)} of {diff.table} changed, or only stand under other keys"
         why = "its rows have other keys after up, and not all of them were kept"
         yield NotVerified(what=what, why=why, rule="collateral-change")
         return
     touched: dict[Key, None] = {}
     for column in columns:
-        old, new = _sides(diff, column)
-        fresh = Counter(new.values()) - Counter(old.values())
-        touched |= dict.fromkeys(key for key, value in new.items() if value in fresh)
-        rows.columns += [column] if fresh else []
-        rows.changes += [Change(key=k, column=column, old=None, new=v) for k, v in new.items() if v in fresh]
+        sides = [_sides(d, column) for d in among if column in d.columns]
+        fresh = Counter(v for _, new in sides for v in new.values()) - Counter(
+            v for old, _ in sides for v in old.values()
+        )
+        found = {key: value for key, value in _sides(diff, column)[1].items() if value in fresh}
+        touched |= dict.fromkeys(found)
+        rows.columns += [column] if found else []
+        rows.changes += [Change(key=k, column=column, old=None, new=v) for k, v in found.items()]
     rows.keys |= touched.keys()
     rows.count += len(touched)
+
+
+def _exchanging(case: Case, diff: TableDiff) -> list[TableDiff]:
+    """A table's changes, and those of the other partitions: another key may put a row into one of them."""
+    whole = _partitioned(case, diff)
+    return [d for d in case.trial.up_changes if d.table == diff.table or whole & _partitioned(case, d)]
+
+
+def _partitioned(case: Case, diff: TableDiff) -> set[TableRef]:
+    now = diff.new_table or case.now_named(diff.table)
+    return partitioned(case.before.schema, diff.table) | partitioned(case.after_up.schema, now)
+
+
+def _is_whole(diff: TableDiff) -> bool:
+    shown = sum(len(g.rows) for g in diff.changed) + len(diff.lost) + len(diff.added)
+    return shown >= diff.changed_count + diff.lost_count + diff.added_count
 
 
 def _sides(diff: TableDiff, column: str) -> tuple[dict[Key, str | None], dict[Key, str | None]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from seatrial.model import Attributes, ObjectKey, Schema, TableRef
 from seatrial.schema import Difference
@@ -30,12 +30,18 @@ def _how(change: Difference) -> tuple[bool, bool, frozenset[str]]:
     return change.old is None, change.new is None, frozenset(change.attributes)
 
 
-def parents(schema: Schema, table: TableRef) -> Iterator[TableRef]:
+def parents(schema: Schema, table: TableRef, kinds: Sequence[str] = ("partition_of", "inherits")) -> Iterator[TableRef]:
     """The tables that one is a partition or a child of."""
     attributes = schema.get(ObjectKey.of_table(table), {})
-    above = [attributes.get(a) for a in ("partition_of", "inherits")]
+    above = [attributes.get(a) for a in kinds]
     names = {str(n).replace('"', "") for a in above for n in (a if isinstance(a, tuple) else [a]) if n}
     return (t for t in schema.tables() if str(t) in names) if names else iter(())
+
+
+def partitioned(schema: Schema, table: TableRef) -> set[TableRef]:
+    """The tables whose partition one is, through all levels: their UPDATE may move a row from one to another."""
+    above = set(parents(schema, table, ("partition_of",)))
+    return above.union(*(partitioned(schema, t) for t in above))
 
 
 def _sources(schema: Schema, key: ObjectKey) -> Iterator[ObjectKey]:
