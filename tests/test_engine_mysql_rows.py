@@ -283,6 +283,21 @@ def test_where_no_file_tells_a_copy_with_the_same_rows_serves_again(db: MysqlDat
     assert db._moments["wider"][ref].name not in held
 
 
+def test_where_no_file_tells_a_moment_taken_again_keeps_the_copy_that_only_it_held(db: MysqlDatabase) -> None:
+    ran(db, "create table m (id int primary key, v int) engine = MyISAM; insert into m values (1, 1), (2, null)")
+    before = db.take("A")
+    ran(db, "update m set v = 2 where id = 1")
+    first, again = db.take("B"), db.take("B")
+    assert first.tables == again.tables
+    (found,) = differences(db, before, again).values()
+    assert found.changed_count == 1
+    ran(db, "update m set v = 3 where id = 1")
+    (outdated,) = (copy.name for copy in db._moments["B"].values())
+    db.take("B")
+    with pytest.raises(DatabaseError, match="doesn't exist"):
+        db._link.rows(f"select * from {outdated}")
+
+
 def test_a_row_that_could_not_be_hashed_is_not_passed_over(db: MysqlDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
     """CONCAT gives NULL beyond max_allowed_packet: such rows would be told from no others."""
     ran(db, "create table t (id int primary key); insert into t values (1), (2)")

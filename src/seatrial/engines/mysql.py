@@ -175,9 +175,8 @@ class MysqlDatabase:
         catalog = self._catalog(self.bookkeeping)
         copies = self._copies(catalog)
         integrity = self._judged(catalog, copies, also)
-        self.release(moment)
         self._moments[moment] = copies
-        self._hold(f"moment {moment}", copies.values())
+        self._hold(f"moment {moment}", copies.values())  # in one go: copies of the same moment before may serve again
         return Snapshot(
             moment=moment,
             schema=catalog.schema,
