@@ -48,12 +48,18 @@ UNKNOWN = {  # of these refusals, nothing is known
 }
 
 
+TWICE = "`SELECT v, count(*) FROM t WHERE v IS NOT NULL GROUP BY v HAVING count(*) > 1` finds them; put `DELETE "
+
+
 @pytest.mark.parametrize(
     ("up", "advice"),
     [
         ("CREATE TABEL u (id int);", "correct its text"),
         ("UPDATE nowhere SET x = 1;", "Make what the statement names before"),
-        ("CREATE UNIQUE INDEX t_v ON t (v);", "Bring the rows into the form"),
+        (
+            "CREATE UNIQUE INDEX t_v ON t (v);",
+            f"needs first: {TWICE}",
+        ),
         (None, ""),
     ],
     ids=["syntax", "missing", "rows", "unknown"],

@@ -6,7 +6,10 @@ from collections.abc import Iterator
 
 from seatrial.checks import Found, check
 from seatrial.checks.case import Case, Cause, finding, shorten, stated
-from seatrial.model import Finding, Phase, Refusal, Severity, Step, StepError
+from seatrial.model import Finding, Phase, Refusal, Schema, Severity, Step, StepError
+from seatrial.prose import span
+from seatrial.sql.demands import refused
+from seatrial.sql.offenders import Offenders, offenders
 
 
 @check("up-failed", Severity.CRITICAL)
@@ -40,7 +43,7 @@ def _failed(case: Case, rule: str, phase: Phase, step: Step) -> Finding:
         phase,
         f"{phase.value.capitalize()} failed{what}: {shorten(error.message, 300)}{code}",
         causes=[_on_nothing()] if _began_on_nothing(case, phase, error) else _causes(error),
-        recommendation=_advice(phase, error),
+        recommendation=_advice(case, phase, step, error),
         sql=error.statement,
         count=1,
     )
@@ -95,10 +98,30 @@ _ADVICE = {
 }
 
 
-def _advice(phase: Phase, error: StepError) -> str:
+def _advice(case: Case, phase: Phase, step: Step, error: StepError) -> str:
     """What the refusal asks for; where the engine does not tell what it had against up, nothing is guessed."""
     told = _ADVICE[error.about] if error.about else ""
+    if error.about is Refusal.ROWS:
+        told = _of_rows(case, phase, step, error) or told
     if phase is Phase.UP or error.about is Refusal.SYNTAX:
         return told
     inverse = "Make down the exact inverse of up and run it on rows before you need it."
     return f"{told} {inverse}" if told else inverse
+
+
+def _of_rows(case: Case, phase: Phase, step: Step, error: StepError) -> str:
+    """How the rows are found that the refused statement does not bear, and what is put before it."""
+    start = case.trial.before if phase is Phase.UP else case.trial.after_up
+    schema, engine = start.schema if start else Schema(), case.trial.engine
+    earlier = [s.sql for s in step.statements if s.sql != error.statement]
+    asked = refused(error.statement, earlier, error.message, schema, engine)
+    told = [_brought(found, phase) for d in asked if (found := offenders(d, schema, engine))]
+    return " ".join(dict.fromkeys(told))
+
+
+def _brought(found: Offenders, phase: Phase) -> str:
+    fixes = " or ".join(span(f) for f in found.fixes)
+    if not found.find:
+        return f"Give the column a DEFAULT, or add it without NOT NULL, fill it ({fixes}) and declare it NOT NULL then."
+    put = f"put {fixes} before it in {phase.value}" if fixes else f"change or delete them before it in {phase.value}"
+    return f"Bring the rows into the form that the statement needs first: {span(found.find)} finds them; {put}."

@@ -20,7 +20,7 @@ def quoted(name: str, dialect: str) -> str:
     """A name as people write it: quoted only where it has to be."""
     plain = name.isascii() and name.isidentifier() and name == name.lower()
     found = code(name, dialect) if plain else []
-    return name if plain and len(found) == 1 and name.upper() not in _WORDS else quote_name(name, dialect)
+    return name if plain and len(found) == 1 and name not in _WORDS else quote_name(name, dialect)
 
 
 _WORDS = words(
