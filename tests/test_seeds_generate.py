@@ -317,8 +317,13 @@ def test_an_unforeseen_refusal_is_worked_around(make, engine):
 # --- top-up ---
 
 
-@pytest.mark.engines("sqlite", "postgresql")
-def test_topup_fills_new_tables_and_new_columns(make):
+# MariaDB refuses a second foreign key without a name where foreign_key_checks = 0, as in our own sessions: it works in
+# place then and calls both children_ibfk_1 (measured on 10.11.19; with 1, as in a migration's session, it copies).
+BY_TAG = dict.fromkeys(("sqlite", "postgresql"), "REFERENCES tags (id)")
+BY_TAG |= dict.fromkeys(("mysql", "mariadb"), ", ADD CONSTRAINT by_tag FOREIGN KEY (tag_id) REFERENCES tags (id)")
+
+
+def test_topup_fills_new_tables_and_new_columns(make, engine):
     database = make(FAMILY)
     filled(database)
     before, held = database.inspect(), everything(database)
@@ -326,7 +331,7 @@ def test_topup_fills_new_tables_and_new_columns(make):
         "ALTER TABLE children ADD COLUMN note VARCHAR(10)",
         "ALTER TABLE children ADD COLUMN kind VARCHAR(5) DEFAULT 'a' NOT NULL",
         "CREATE TABLE tags (id INT PRIMARY KEY, child_id INT NOT NULL REFERENCES children (id))",
-        "ALTER TABLE children ADD COLUMN tag_id INT REFERENCES tags (id)",
+        f"ALTER TABLE children ADD COLUMN tag_id INT {BY_TAG[engine.name]}",
     )
     made = topup(database, before, database.inspect(), rows=12, seed=7)
     assert made.inserted == {table("tags"): 12}
