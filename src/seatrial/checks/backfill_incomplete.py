@@ -13,7 +13,8 @@ def backfill_incomplete(case: Case) -> Found:
     """At the end of up, rows that a backfill meant to reach do not hold its values.
 
     The UPDATE's WHERE is asked again at the end of up, without its LIMIT (and without the key range where several
-    batches write the same SET): rows that still match and do not hold the value were left out.
+    batches write the same SET, or a loop moves it on): rows that still match and do not hold the value were left out.
+    A batch in a block, or in a routine that up calls, whose variables or conditions say more, is not verified.
     """
     if not case.up_ran:
         return

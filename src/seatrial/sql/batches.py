@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from seatrial.sql.cursor import Tokens, closing, top
-from seatrial.sql.tokens import QUOTED, WORD, Token, words
+from seatrial.sql.tokens import QUOTED, VARIABLE, WORD, Token, words
 
 _LIMITS = ("LIMIT", "OFFSET", "FETCH")
 _ENDS = ("UNION", "EXCEPT", "INTERSECT")
@@ -14,6 +14,7 @@ _MAY_BE_MANY = frozenset(
     ["IN", "EXISTS", "ANY", "ALL", "SOME", "FROM", "JOIN", "USING", ",", "AS", "(", "LATERAL", "MATERIALIZED"]
 )
 _COMPARES = ("<", ">", "<=", ">=", "BETWEEN")
+_STEPS = ("least", "greatest", "floor", "ceil")  # where a batch ends
 _PLAIN = words("AND OR NOT BETWEEN SYMMETRIC MOD CAST AS INTEGER INT BIGINT NULL IS")
 
 
@@ -118,9 +119,51 @@ def _tail(tokens: Tokens, i: int) -> int:
     return end if ordered and _limits(tokens[i:end]) else i
 
 
-def rangeless(tokens: Sequence[Token], keys: frozenset[str]) -> tuple[Token, ...]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ranges:
+    """Which parts of a condition only say from which key to which. Names are folded by case.
+
+    ``moving``: where not None, only those that one of these variables moves on; ``variables``: every variable.
+    """
+
+    keys: frozenset[str]
+    moving: frozenset[str] | None = None
+    variables: frozenset[str] = frozenset()
+
+    def __contains__(self, tokens: Sequence[Token]) -> bool:
+        if self.moving is None:
+            return _is_range(tokens, self.keys)
+        bare = without_fields(tokens, self.variables)
+        used = variables_in(bare, self.variables)
+        names = {n for n in _names(bare) if n not in self.variables}
+        steps = self.variables | frozenset(_STEPS)
+        return bool(used & self.moving and names & self.keys) and _is_range(bare, self.keys | steps)
+
+
+def without_fields(tokens: Sequence[Token], variables: frozenset[str]) -> list[Token]:
+    """``r.id`` as ``r`` where r is a variable: a row of a block."""
+    kept: list[Token] = []
+    i = 0
+    while i < len(tokens):
+        kept.append(tokens[i])
+        dotted = i + 2 < len(tokens) and tokens[i + 1].word == "."
+        i += 3 if dotted and tokens[i].name.casefold() in variables else 1
+    return kept
+
+
+def variables_in(tokens: Sequence[Token], variables: frozenset[str]) -> set[str]:
+    """The variables of a block that an expression reads; a name behind a dot is a column's."""
+    found = set()
+    for i, token in enumerate(tokens):
+        name = token.value.casefold() if token.kind == VARIABLE else token.name.casefold()
+        if name in variables and not (i and tokens[i - 1].word == "."):
+            found.add(name)
+    return found
+
+
+def rangeless(tokens: Sequence[Token], ranges: Ranges) -> tuple[Token, ...]:
     """A condition without the parts that only say from which key to which, also inside its sub-selects."""
-    parts = [_inner(p, keys) for p in conjuncts(tokens) if not _is_range(p, keys)]
+    parts = [_inner(p, ranges) for p in conjuncts(tokens) if p not in ranges]
     kept: list[Token] = []
     for part in parts:
         if kept:
@@ -129,9 +172,17 @@ def rangeless(tokens: Sequence[Token], keys: frozenset[str]) -> tuple[Token, ...
     return tuple(kept)
 
 
-def ranges_of(tokens: Sequence[Token], keys: frozenset[str]) -> list[list[Token]]:
+def ranges_of(tokens: Sequence[Token], ranges: Ranges) -> list[list[Token]]:
     """The outermost parts of a condition that only say from which key to which."""
-    return [p for p in conjuncts(tokens) if _is_range(p, keys)]
+    return [p for p in conjuncts(tokens) if p in ranges]
+
+
+def compares_key(tokens: Sequence[Token], keys: frozenset[str]) -> bool:
+    """Whether a part of a condition may be a range on the key, whatever it is compared with."""
+    return any(
+        any(n in keys for n in _names(part)) and {t.word for t in part} & {*_COMPARES, "%", "MOD"}
+        for part in conjuncts(tokens)
+    )
 
 
 def _and(before: Token) -> Token:
@@ -139,7 +190,7 @@ def _and(before: Token) -> Token:
     return Token(WORD, " AND ", "AND", before.start, before.start, before.line, "and", "AND")
 
 
-def _inner(tokens: Sequence[Token], keys: frozenset[str]) -> list[Token]:
+def _inner(tokens: Sequence[Token], ranges: Ranges) -> list[Token]:
     """The same inside brackets that hold a SELECT with a WHERE."""
     kept: list[Token] = []
     i = 0
@@ -149,19 +200,19 @@ def _inner(tokens: Sequence[Token], keys: frozenset[str]) -> list[Token]:
             i += 1
             continue
         end = closing(tokens, i, len(tokens))
-        kept += [tokens[i], *_sub_select(tokens[i + 1 : end], keys), *tokens[end : end + 1]]
+        kept += [tokens[i], *_sub_select(tokens[i + 1 : end], ranges), *tokens[end : end + 1]]
         i = end + 1
     return kept
 
 
-def _sub_select(tokens: Sequence[Token], keys: frozenset[str]) -> list[Token]:
+def _sub_select(tokens: Sequence[Token], ranges: Ranges) -> list[Token]:
     if not tokens or tokens[0].word != "SELECT":
-        return _inner(tokens, keys)
+        return _inner(tokens, ranges)
     where = next((i for i in top(tokens, 0, len(tokens)) if tokens[i].word == "WHERE"), len(tokens))
     ends = ("GROUP", "HAVING", "ORDER", "WINDOW", *_ENDS)
     last = next((i for i in top(tokens, 0, len(tokens)) if i > where and tokens[i].word in ends), len(tokens))
-    condition = rangeless(tokens[where + 1 : last], keys)
-    kept = [*_inner(tokens[:where], keys), *(tokens[where : where + 1] if condition else ()), *condition]
+    condition = rangeless(tokens[where + 1 : last], ranges)
+    kept = [*_inner(tokens[:where], ranges), *(tokens[where : where + 1] if condition else ()), *condition]
     return [*kept, *tokens[last:]]
 
 

@@ -123,8 +123,22 @@ def _assignments(cursor: Cursor, first: int, last: int) -> tuple[Assignment, ...
             columns, qualifier = _assigned(here)
         equals = find(tokens, here.index, stop, "=", ":=")
         if columns and equals < stop:
-            found.append(Assignment(columns, qualifier, Span(equals + 1, stop)))
+            found += _one_by_one(Assignment(columns, qualifier, Span(equals + 1, stop)), tokens, start)
     return tuple(found)
+
+
+def _one_by_one(assignment: Assignment, tokens: Tokens, start: int) -> list[Assignment]:
+    """``(a, b) = ROW(1, 2)`` as ``a = 1, b = 2``; what a sub-select gives stays together."""
+    first, last = assignment.value.first, assignment.value.last
+    opened = first + (tokens[first].word == "ROW")
+    if tokens[start].word != "(" or opened >= last or tokens[opened].word != "(":
+        return [assignment]
+    parts = items(tokens, opened + 1, last - 1)
+    whole = closing(tokens, opened, last) == last - 1 and tokens[opened + 1].word not in ("SELECT", "WITH", "VALUES")
+    parted = any(t.word in ("[", ".") for t in tokens[start:first])  # (a[1]) = ROW(2) assigns an element
+    if not whole or parted or len(parts) != len(assignment.columns):
+        return [assignment]
+    return [Assignment((c,), "", Span(*p)) for c, p in zip(assignment.columns, parts, strict=True)]
 
 
 def _assigned(cursor: Cursor) -> tuple[tuple[str, ...], str]:

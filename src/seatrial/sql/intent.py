@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from seatrial.model import Attribute, ObjectKey, Renames, Schema, TableRef
-from seatrial.sql.backfill import Backfill, Unproven, backfills
+from seatrial.sql.backfill import Unproven, backfills
 from seatrial.sql.effects import Effect, Rule, Verb
+from seatrial.sql.fills import Backfill
 from seatrial.sql.lineage import Lineage
 from seatrial.sql.probe import probe_sql
 from seatrial.sql.rename import same_renamed

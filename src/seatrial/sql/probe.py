@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from seatrial.sql.backfill import Backfill, Item
+from seatrial.sql.fills import Backfill, Item
 
 Quote = Callable[[str], str]
 

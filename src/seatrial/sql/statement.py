@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from seatrial.sql import ddl, dml
-from seatrial.sql.cursor import Cursor, Name, Tokens
+from seatrial.sql.blocks import NOWHERE, UNKNOWN, Around, arounds, parameters_of
+from seatrial.sql.cursor import Cursor, Name, Tokens, closing
 from seatrial.sql.effects import Effect, Verb
 from seatrial.sql.mentions import Mention, Mentions, mentions
 from seatrial.sql.tokens import NUMBER, STRING, VARIABLE, Token, code, words
@@ -37,6 +38,9 @@ _VERBS = words(
 )
 
 
+BLOCKS = ("DO", "BEGIN NOT ATOMIC")  # kinds whose parts are run where they stand
+
+
 @dataclass(frozen=True, slots=True)
 class Parsed:
     tokens: Tokens
@@ -46,6 +50,7 @@ class Parsed:
     opaque: bool = False
     executed: bool = True  # False: it only defines what may run later (a function, a trigger, a view)
     parts: tuple[Parsed, ...] = field(default=())  # the statements of a DO block, or of dynamic SQL that stands in full
+    around: Around = NOWHERE  # what surrounds it in a block
 
 
 def parse(text: str, dialect: str) -> Parsed:
@@ -92,6 +97,18 @@ def parse_tokens(tokens: Tokens, dialect: str) -> Parsed:
     parts = tuple(_bodies(tokens, dialect)) if not executed else ()
     opaque = _is_opaque(tokens, first) or any(_is_catalog(e, dialect) for e in effects)
     return Parsed(tokens, kind(tokens, dialect), tuple(effects), found, opaque, executed, parts)
+
+
+def is_plain_call(tokens: Tokens) -> bool:
+    """``CALL p(1)``, ``SELECT f()``, ``SELECT * FROM f()``, ``PERFORM f()``: nothing but one call, run once."""
+    said = [t.word for t in tokens]
+    if said[:1] == ["CALL"] and "(" not in said:
+        return True
+    first = 1 + 2 * (said[1:3] == ["*", "FROM"])
+    opened = said.index("(") if "(" in said else 0
+    named = all(t.name or t.word == "." for t in tokens[first:opened])
+    ends = closing(tokens, opened, len(tokens)) + 1 if opened else 0
+    return said[0] in ("CALL", "SELECT", "PERFORM", "DO") and 0 < opened <= first + 3 and named and ends == len(tokens)
 
 
 def _called(tokens: Tokens, dialect: str) -> list[Name]:
@@ -203,8 +220,9 @@ def _bodies(tokens: Tokens, dialect: str) -> Iterator[Parsed]:
                 yield from body(code(token.value, dialect), dialect)
 
 
-def body(tokens: Tokens, dialect: str) -> Iterator[Parsed]:
+def body(tokens: Tokens, dialect: str, parameters: tuple[str, ...] = ()) -> Iterator[Parsed]:
     """The statements of a compound body."""
+    places = arounds(tokens, dialect, parameters)
     for first, last in _pieces(tokens):
         start = _statement_start(tokens, first, last)
         if start > first:
@@ -212,7 +230,7 @@ def body(tokens: Tokens, dialect: str) -> Iterator[Parsed]:
             yield Parsed(tokens[first:start], "", (), condition, any(t.word == "EXECUTE" for t in tokens[first:start]))
         piece = tokens[start:last]
         if piece:
-            yield _piece(piece, dialect)
+            yield replace(_piece(piece, dialect), around=places.get(start, UNKNOWN))
 
 
 def _piece(tokens: Tokens, dialect: str) -> Parsed:
@@ -251,15 +269,13 @@ def _statement_start(tokens: Tokens, first: int, last: int) -> int:
 def routine_body(definition: str, dialect: str) -> tuple[Parsed, ...] | None:
     """The statements in a routine's definition as the engine gives it; None where they cannot be known."""
     tokens = code(definition, dialect)
+    given = parameters_of(tokens) if tokens and tokens[0].word == "CREATE" else ()
     language = next((tokens[i + 1].value.lower() for i, t in enumerate(tokens[:-1]) if t.word == "LANGUAGE"), "sql")
     if language not in ("sql", "plpgsql"):
         return None if language not in ("c", "internal") else ()
-    if dialect != "postgresql":
-        return tuple(body(_inline(tokens), dialect))
     texts = [t for i, t in enumerate(tokens) if t.kind == STRING and i and tokens[i - 1].word == "AS"]
-    if texts:
-        return tuple(body(code(texts[-1].value, dialect), dialect))
-    return tuple(body(_inline(tokens), dialect))
+    inside = code(texts[-1].value, dialect) if texts and dialect == "postgresql" else _inline(tokens)
+    return tuple(body(inside, dialect, given))
 
 
 def _inline(tokens: Tokens) -> Tokens:
@@ -270,7 +286,7 @@ def _inline(tokens: Tokens) -> Tokens:
     depth = 0
     for i in range(opened, len(tokens)):
         depth += (tokens[i].word == "(") - (tokens[i].word == ")")
-        if depth == 0 and i > opened and (tokens[i].word == "BEGIN" or tokens[i].word in _VERBS):
+        if depth == 0 and i > opened and (tokens[i].word == "BEGIN" or tokens[i].word in _VERBS - {"COMMENT"}):
             return tokens[i:]
     return ()
 

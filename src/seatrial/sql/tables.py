@@ -76,6 +76,9 @@ class Run:
 
     index: int
     parsed: Parsed
+    first: int = 0  # its own events are [first, last) of the world's
+    last: int = 0
+    why: str = ""  # why it is not certain that it is run once as it stands; empty where it is
     tables: dict[str, set[Table]] = field(default_factory=dict)  # alias or name -> tables
     columns: set[Column] = field(default_factory=set)  # every column that one of its identifiers may mean
     resolved: dict[int, Table] = field(default_factory=dict)  # by the index of a name: ALTER TABLE a RENAME b, ADD c

@@ -15,12 +15,13 @@ from seatrial.sql.cursor import Name, Tokens
 from seatrial.sql.drawing import calls, drawing, routines
 from seatrial.sql.effects import Verb
 from seatrial.sql.mentions import ASSIGNED, Mentions
-from seatrial.sql.statement import Parsed, parse, prepared, routine_body, texts_of
+from seatrial.sql.statement import BLOCKS, Parsed, is_plain_call, parse, prepared, routine_body, texts_of
 from seatrial.sql.tables import TEMPORARY, Column, Copy, Event, Run, Table, declared, fold
 from seatrial.sql.tokens import code
 from seatrial.sql.values import varies
 
 _DEFAULTS = ("public", "main", "dbo")
+_DYNAMIC = "it is dynamic SQL"
 _DEPTH = 8  # how far calls of calls are followed
 
 
@@ -47,6 +48,7 @@ class World:
         self.opaque: set[int] = set()
         self.has_temporary = False
         self.runs: list[Run] = []
+        self.inner: list[Run] = []  # what ran inside of these: in DO blocks, in routines that they called
         self.variables: dict[str, tuple[str, ...]] = {}  # MySQL's @name -> the SQL texts that it may hold
         self._read_schema()
 
@@ -118,18 +120,29 @@ class World:
 
     # --- running ------------------------------------------------------------------------------------------------------
 
-    def run(self, parsed: Parsed, index: int, *, depth: int = 0, executed: bool = True) -> None:
-        """Apply one statement."""
+    def run(self, parsed: Parsed, index: int, *, depth: int = 0, executed: bool = True, why: str = "") -> None:
+        """Apply one statement. ``why``: why it is not certain that what is around it runs it as it stands."""
         known = self.variables.get(prepared(parsed.tokens), ())
         for text in known:
-            self.run(parse(text, self.dialect), index, depth=max(depth, 1), executed=executed)
+            self.run(parse(text, self.dialect), index, depth=max(depth, 1), executed=executed, why=_DYNAMIC)
         if parsed.opaque and not known:
             self.opaque.add(index)
         if (variable := texts_of(parsed.tokens)) is not None:
             self.variables[variable[0]] = variable[1]
-        run = Run(index, parsed)
+        run = Run(index, parsed, first=len(self.events), why=why or parsed.around.why)
         if depth == 0:
             self.runs.append(run)
+        elif executed and parsed.executed:
+            self.inner.append(run)
+        self._apply(run, executed=executed)
+        inside = why or ("" if parsed.kind in BLOCKS else _DYNAMIC)
+        for part in parsed.parts:
+            self.run(part, index, depth=max(depth, 1), executed=executed and parsed.executed, why=inside)
+        if executed and parsed.executed and depth < _DEPTH:
+            self._call(run, depth)
+
+    def _apply(self, run: Run, *, executed: bool) -> None:
+        parsed, index = run.parsed, run.index
         self._name(parsed, index, run, executed=executed and parsed.executed)
         if executed:
             self.displaced.clear()
@@ -137,10 +150,7 @@ class World:
                 apply(self, effect, parsed, index, run)
             self._set_path(parsed.tokens)
             self._name(parsed, index, run, executed=parsed.executed)
-        for part in parsed.parts:
-            self.run(part, index, depth=max(depth, 1), executed=executed and parsed.executed)
-        if executed and parsed.executed and depth < _DEPTH:
-            self._call(parsed, index, depth)
+        run.last = len(self.events)
 
     def _name(self, parsed: Parsed, index: int, run: Run, *, executed: bool) -> None:
         found = parsed.found
@@ -203,8 +213,9 @@ class World:
             kept = ["" if n in _DEFAULTS or n == "DEFAULT" else n for n in names if n != "$user"]
             self.path = tuple(dict.fromkeys(kept)) or ("",)
 
-    def _call(self, parsed: Parsed, index: int, depth: int) -> None:
+    def _call(self, run: Run, depth: int) -> None:
         """Run the bodies of the routines that a statement calls."""
+        parsed, index = run.parsed, run.index
         required = {self.fold(e.other.name) for e in parsed.effects if e.verb is Verb.CALL and e.other}
         called = required | {self.fold(c.name) for c in parsed.found.calls}
         for name in sorted(called):
@@ -215,5 +226,15 @@ class World:
                 body = routine_body(definition, self.dialect)
                 if body is None:
                     self.opaque.add(index)
+                why = _why_called(run, len(set(definitions or ())))
                 for part in body or ():
-                    self.run(part, index, depth=depth + 1)
+                    self.run(part, index, depth=depth + 1, why=why)
+
+
+def _why_called(run: Run, count: int) -> str:
+    """Why it is not certain that a routine is run once; empty where it is."""
+    if run.why or count > 1:
+        return run.why or "which of several routines of this name runs is not known"
+    if run.parsed.around.repeated:
+        return "its routine is called in a loop"
+    return "" if is_plain_call(run.parsed.tokens) else "its routine is called inside a larger statement"

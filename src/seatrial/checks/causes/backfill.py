@@ -39,28 +39,41 @@ def _ran(case: Case, backfill: Backfill) -> list[Statement]:
 def _cut_off(case: Case, backfill: Backfill) -> Iterator[Cause]:
     if not backfill.limits:
         return
+    place = f", each within {listed(backfill.ranges)}" if backfill.ranges else ""
+    limit = f"each run of {stated(backfill.statement)} stops at its {listed(backfill.limits)}{place}"
+    if backfill.looped:
+        yield Cause(
+            f"{limit}; the loop around it ended before no row was left",
+            f"Let the loop run until the UPDATE changes no row, or leave the limit out: {whole(backfill)}.",
+        )
+        return
     ran = _ran(case, backfill)
     reached = sum(s.rows for s in ran if s.rows is not None and s.rows > 0)
-    times = "once" if len(ran) <= 1 else f"{len(ran)} times"
-    filled = f" and reached {n(reached, 'row')}" if reached and all(s.rows is not None for s in ran) else ""
-    place = f", each within {listed(backfill.ranges)}" if backfill.ranges else ""
+    count = max(len(ran), len(backfill.batches))  # those of a block are no statements of their own
+    times = "once" if count <= 1 else f"{count} times"
+    filled = (
+        f" and reached {n(reached, 'row')}"
+        if reached and len(ran) == count and all(s.rows is not None for s in ran)
+        else ""
+    )
     yield Cause(
-        f"each run of {stated(backfill.statement)} stops at its {listed(backfill.limits)}{place}; up ran it"
-        f" {times}{filled}",
+        f"{limit}; up ran it {times}{filled}",
         f"Run it until it changes no row, or without the limit: {whole(backfill)}.",
     )
 
 
 def _out_of_range(case: Case, backfill: Backfill) -> Iterator[Cause]:
-    if backfill.ranges:
-        parts = any(sign in r.upper() for r in backfill.ranges for sign in ("%", "MOD"))
-        ends = "F" if parts else "Let the last batch have no upper end, or f"
-        batches = n(len(backfill.batches), "batch", "batches")
-        yield Cause(
-            f"the {batches} of the backfill reach only {listed(backfill.ranges)}, and the rows that were left out have"
-            " other keys",
-            f"{ends}ill all at once: {whole(backfill)}.",
-        )
+    if not backfill.ranges:
+        return
+    parts = any(sign in r.upper() for r in backfill.ranges for sign in ("%", "MOD"))
+    batches = f"the {n(len(backfill.batches), 'batch', 'batches')} of the backfill reach"
+    ends = "F" if parts else "Let the last batch have no upper end, or f"
+    if backfill.looped:
+        batches, ends = "the loop around the backfill reaches", "Let the loop go on to the last key, or f"
+    yield Cause(
+        f"{batches} only {listed(backfill.ranges)}, and the rows that were left out have other keys",
+        f"{ends}ill all at once: {whole(backfill)}.",
+    )
 
 
 def _ignored(case: Case, backfill: Backfill) -> Iterator[Cause]:
