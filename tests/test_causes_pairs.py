@@ -224,6 +224,9 @@ def left_out() -> Iterator[When]:
         return when(said, Run(says=text, does="UPDATE t SET u = v WHERE id = 1", rows=1), **how)
 
     yield case("stops at its LIMIT 1; up ran it once and reached 1 row", "UPDATE t SET u = v LIMIT 1", engine="mysql")
+    loop = "DO $$ BEGIN FOR i IN 1..2 LOOP UPDATE t SET u = v WHERE {}; END LOOP; END $$"
+    yield case("stops at its LIMIT 1; the loop around it ended before every row was reached", loop.format("id IN (SELECT id FROM t WHERE u IS NULL LIMIT 1)"), engine="postgresql")
+    yield case("the loop around the backfill reaches only id BETWEEN i AND i + 1", loop.format("id BETWEEN i AND i + 1"), engine="postgresql")
     yield case("the 2 batches of the backfill reach only id <= 0 and id BETWEEN 1 AND 1", "UPDATE t SET u = v WHERE id <= 0; UPDATE t SET u = v WHERE id BETWEEN 1 AND 1")
     yield case("IGNORE passes over the rows whose new value", "UPDATE IGNORE t SET u = v", engine="mysql")
     yield case("WHERE reads t.u, which the same statement fills", "UPDATE t SET u = v WHERE p_id IN (SELECT p_id FROM t WHERE u = 'x')")

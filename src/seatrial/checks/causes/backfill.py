@@ -43,7 +43,7 @@ def _cut_off(case: Case, backfill: Backfill) -> Iterator[Cause]:
     limit = f"each run of {stated(backfill.statement)} stops at its {listed(backfill.limits)}{place}"
     if backfill.looped:
         yield Cause(
-            f"{limit}; the loop around it ended before no row was left",
+            f"{limit}; the loop around it ended before every row was reached",
             f"Let the loop run until the UPDATE changes no row, or leave the limit out: {whole(backfill)}.",
         )
         return
