@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+import trial_fixtures
 from engine_fixture import Engine
 from report_examples import additive
+from trial_fixtures import project
 
 from seatrial.checks.case import Case
 from seatrial.checks.chain import chain_findings, links
+from seatrial.engines.sqlite import SqliteDatabase
+from seatrial.errors import DatabaseError
 from seatrial.model import (
     ChainStep,
     ChangedRow,
@@ -63,6 +67,38 @@ def test_made_up_values_that_a_later_down_did_not_bring_back_are_gone(engine: En
     assert (first.status, dropped.status, report.exit_code) == (Status.PASSED, Status.FAILED, 1)
     assert {"values-lost", "rows-lost"} <= {f.rule for f in dropped.findings}
     assert not [f for f in first.findings + added.findings if f.rule in ("rows-lost", "values-lost", "down-failed")]
+
+
+REBUILT = """CREATE TABLE n (id integer PRIMARY KEY, v varchar(20), w varchar(20) NOT NULL);
+INSERT INTO n SELECT id, v, coalesce(w, '') FROM a; DROP TABLE a; ALTER TABLE n RENAME TO a;"""
+
+
+def test_made_up_values_that_what_a_later_down_left_will_not_let_go(engine: Engine):
+    """The chain ends there and says why; every trial keeps its verdict."""
+    adds = ("ALTER TABLE a ADD COLUMN w varchar(20);", "ALTER TABLE a DROP COLUMN w;")
+    report = engine.run([BASE, adds, (REBUILT, "SELECT 1;")])
+    assert [m.status for m in report.migrations] == [Status.PASSED, Status.PASSED, Status.FAILED]
+    (doubt,) = (d for d in report.not_verified if "chain" in d.what)
+    assert doubt.why.startswith("made-up values of ") and "a.w cannot be taken back" in doubt.why
+    refusal = {"sqlite": "NOT NULL constraint failed", "postgresql": "null value in column"}
+    assert refusal.get(engine.name, "cannot be null") in doubt.why
+    assert not [f for m in report.migrations[:2] for f in m.findings]
+
+
+def test_what_the_database_refuses_us_in_the_chain_leaves_every_verdict(tmp_path, monkeypatch):
+    """Here the look at what the second down of the chain left."""
+    take = SqliteDatabase.take
+
+    def refused(self, moment, **given):
+        if moment == "1:chain":
+            raise DatabaseError("disk image is malformed")
+        return take(self, moment, **given)
+
+    monkeypatch.setattr(SqliteDatabase, "take", refused)
+    report = trial_fixtures.tested(project(tmp_path, [BASE, COPY, ("CREATE TABLE c (id int);", "DROP TABLE c;")]))
+    assert [m.status for m in report.migrations] == [Status.PASSED] * 3
+    assert [step.migration for step in report.trace.chain] == [report.migrations[2].migration.id]
+    assert [d.why for d in report.not_verified if "chain" in d.what] == ["disk image is malformed"]
 
 
 def test_values_that_an_earlier_up_draws_may_be_other_ones_after_the_walk_went_back():

@@ -139,6 +139,7 @@ class SqliteDatabase:
         """One transaction without triggers and foreign keys; ``execute`` and ``query`` use its connection meanwhile.
 
         SQLite has no switch for triggers that Python 3.11 could reach: they are dropped, and made again at the end.
+        Raises DatabaseError, also for what the block runs on the connection itself.
         """
         with self._watch.session(), closing(connect(self.path)) as connection:
             connection.execute("PRAGMA foreign_keys = OFF")
@@ -149,6 +150,8 @@ class SqliteDatabase:
                 yield connection
                 execute(connection, triggers)
                 connection.execute("COMMIT")
+            except (sqlite3.Error, sqlite3.Warning) as error:
+                raise database_error(error) from error
             finally:
                 self._filling = None
                 if connection.in_transaction:

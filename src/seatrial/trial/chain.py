@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+from seatrial.errors import DatabaseError
 from seatrial.model import ChainStep, ErrorKind, NotVerified, Snapshot, Step
 from seatrial.plan import Planned
 from seatrial.schema import pair_by_name
@@ -32,10 +33,23 @@ class Chain:
         self._look = self.stand.later.add(lambda: None)
 
     def go_down(self, applied: Sequence[Planned]) -> bool:
-        """Stops where there is no way back; whether anything was done. Raises Disturbed."""
+        """Stops where there is no way back; whether anything was done. Raises Disturbed.
+
+        What a database refuses us here is a reason to stop, too: every trial has its verdict by now.
+        """
         if len(self.stand.held) < 2:
             return False
-        self.stand.take("chain")
+        try:
+            self.stand.take("chain")
+            self._go_down(applied)
+            self._look.get()
+        except DatabaseError as error:
+            if found := disturbed(self.stand.database, error):
+                raise found from error
+            self._stop(str(error))
+        return True
+
+    def _go_down(self, applied: Sequence[Planned]) -> None:
         for step in reversed(applied):
             then = self.stand.held.get(step.index)
             if then is None:
@@ -48,8 +62,6 @@ class Chain:
             self.told(step)
             if not self._down(step, then):
                 break
-        self._look.get()
-        return True
 
     def _why_not_held(self, step: Planned) -> str:
         if self.rows.why_changed:
@@ -60,7 +72,9 @@ class Chain:
         stand = self.stand
         if self.rows.has_made(step.index):
             self._look.get()  # rows are taken back by what stands
-            self.rows.take_back(step.index)
+            if why := self.rows.take_back(step.index):
+                self._stop(why)
+                return False
         done = stand.runner.down(step.migration)
         self._look.get()
         if done.error and (found := disturbed(stand.database, done.error)):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from seatrial.config import Config
-from seatrial.errors import SeedError
+from seatrial.errors import DatabaseError, SeedError
 from seatrial.model import ErrorKind, Migration, NotVerified, Schema, Snapshot, Step, StepError, TableRef
 from seatrial.plan import Planned
 from seatrial.seeds.generate import FillResult, topup, undo
@@ -164,9 +164,20 @@ class Rows:
         """Whether anything was made after a step."""
         return index in self.made and self.made[index].is_any
 
-    def take_back(self, index: int) -> None:
-        """What was made after a step, before the chain goes below it."""
-        undo(self.stand.database, self.made[index], self.stand.schema())
+    def take_back(self, index: int) -> str:
+        """Undo what was made after a step, before the chain goes below it; why that cannot be, else nothing.
+
+        A later down that left a column NOT NULL refuses it. With our values in it, the downs below would be measured
+        by rows that nobody gave them.
+        """
+        made, schema = self.made[index], self.stand.schema()
+        try:
+            undo(self.stand.database, made, schema)
+        except DatabaseError as error:
+            if disturbed(self.stand.database, error):
+                raise
+            return f"{_of_made(made)} cannot be taken back from what later downs left: {error}"
+        return ""
 
     # --- made-up rows that an up refuses ---
 
@@ -252,6 +263,13 @@ class Rows:
                     return done.error if earlier is step else None
                 sent = tuple(s.sql for s in done.statements)
             return Ahead(schema=database.inspect(), statements=sent)
+
+
+def _of_made(made: FillResult) -> str:
+    columns = [f"{table}.{name}" for table, names in made.columns.items() for name in names]
+    tables = [str(table) for table, count in made.inserted.items() if count]
+    words = [f"made-up {what} of {', '.join(of)}" for what, of in (("values", columns), ("rows", tables)) if of]
+    return " and ".join(words)
 
 
 def _named(step: Step, tables: Collection[TableRef], engine: str) -> frozenset[TableRef]:

@@ -124,8 +124,8 @@ class Leg:
         try:
             self.checksum_sql = self.retrier.persist(self.steps[-1].migration.id, lambda _: self._method())
             self._go_down()
-        except Disturbed as disturbed:
-            self.doubts.append(NotVerified(what="the chain all the way down", why=str(disturbed)))
+        except (Disturbed, DatabaseError) as error:  # every trial has its verdict by now
+            self.doubts.append(NotVerified(what="the chain all the way down", why=str(error)))
         self._note_faltered()
 
     def _seed(self, migration: str) -> None:
