@@ -14,6 +14,7 @@ from seatrial.engines import _postgresql_pages, _postgresql_rows, _postgresql_wa
 from seatrial.engines.postgresql import PostgresqlDatabase
 from seatrial.model import Snapshot, TableRef
 from seatrial.schema import pair_by_name
+from seatrial.servers.postgresql import PostgresqlServer
 
 
 @pytest.fixture(autouse=True)
@@ -141,3 +142,24 @@ def test_a_reset_forgets_moments_whose_copy_it_does_not_hold(pg: PostgresqlDatab
     pg.take("B", since=a)
     assert derived(pg, "B") == {"keyed"} and pg.reset(checkpoint) == ""
     assert not pg._shadows.moments
+
+
+def test_rows_of_a_prepared_transaction_are_seen_when_it_is_committed(pg: PostgresqlDatabase) -> None:
+    """The log names their page when they are written, and no page when they come to be seen."""
+    ran(pg, TABLES)
+    a = pg.take("A")
+    pg.execute("begin; update keyed set v = 'later' where id = 3; prepare transaction 'ours'")
+    b = pg.take("B", since=a)
+    pg.execute("commit prepared 'ours'")
+    c = pg.take("C", since=b)
+    same(pg, [(c, pg.take("CW"))])
+    (found,) = pg.diff(b, c, pair_by_name(b, c))
+    assert [(r.key, r.old, r.new) for r in found.changed[0].rows] == [(("3",), ("v3",), ("later",))]
+
+
+def test_a_database_with_a_prepared_transaction_is_dropped(pg_server: PostgresqlServer) -> None:
+    database = pg_server.create()
+    database.execute("create table t (id int)", "begin; insert into t values (1); prepare transaction 'it''s left'")
+    database.close()
+    assert not pg_server.maintain(f"select 1 from pg_database where datname = '{database.name}'")
+    assert not pg_server.maintain("select 1 from pg_prepared_xacts")

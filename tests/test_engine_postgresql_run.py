@@ -305,6 +305,7 @@ def test_counters(pg: PostgresqlDatabase) -> None:
         ("x", "id"): ("sequence", "sequence shared", 1, 1, None),
         ("y", "id"): ("sequence", "sequence shared", 1, 1, None),
         ("down", "id"): ("sequence", "sequence s_id_seq", 3, 1, None),
+        ("down", "n"): ("sequence", "sequence shared", 1, 1, None),
         ("z", "id"): ("sequence", "sequence back", -1, -1, -9),
         ("parts", "id"): ("sequence", "sequence parts_id_seq", 3, 1, 2),
     }

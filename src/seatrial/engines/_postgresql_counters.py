@@ -8,12 +8,14 @@ from seatrial.engines._postgresql_integrity import Facts
 from seatrial.engines._postgresql_session import SHADOWS, Session, qualified, quote
 from seatrial.model import Counter, TableRef
 
-# Columns whose next value comes from a sequence: identity (i), a default that calls nextval, or only owned (a).
+# Columns whose next value comes from a sequence: identity (i), a default that takes one, or only owned (a). Where the
+# default makes something else of the number ('INV-' || nextval(...)), what is stored cannot be held against it.
 _SOURCES = f"""
 SELECT DISTINCT ON (s.seqrelid, c.oid, a.attnum)
   CASE n.nspname WHEN 'public' THEN '' ELSE n.nspname END, c.relname, a.attname,
   CASE WHEN a.attidentity <> '' THEN 'identity' WHEN d.oid IS NOT NULL THEN 'sequence' ELSE '' END,
-  CASE m.nspname WHEN 'public' THEN '' ELSE m.nspname END, q.relname, s.seqincrement, s.seqmax, s.seqmin, c.relkind
+  CASE m.nspname WHEN 'public' THEN '' ELSE m.nspname END, q.relname, s.seqincrement, s.seqmax, s.seqmin, c.relkind,
+  t.typcategory = 'N' AND coalesce(pg_get_expr(d.adbin, d.adrelid), 'nextval(') ~ '^\\(?nextval\\('
 FROM pg_sequence s
 JOIN pg_class q ON q.oid = s.seqrelid JOIN pg_namespace m ON m.oid = q.relnamespace
 JOIN (
@@ -23,11 +25,11 @@ JOIN (
   UNION ALL
   SELECT p.refobjid, d.adrelid, d.adnum, d.oid FROM pg_attrdef d
   JOIN pg_depend p ON p.classid = 'pg_attrdef'::regclass AND p.objid = d.oid AND p.refclassid = 'pg_class'::regclass
-  WHERE pg_get_expr(d.adbin, d.adrelid) ~ '^\\(?nextval\\('
+  WHERE pg_get_expr(d.adbin, d.adrelid) ~ '\\mnextval\\('
 ) AS u ON u.seq = s.seqrelid
 JOIN pg_class c ON c.oid = u.tab AND c.relkind IN ('r', 'p') JOIN pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_attribute a ON a.attrelid = u.tab AND a.attnum = u.col
-JOIN pg_type t ON t.oid = a.atttypid AND t.typcategory = 'N'
+JOIN pg_type t ON t.oid = a.atttypid
 LEFT JOIN pg_attrdef d ON d.oid = u.def
 WHERE n.nspname <> '{SHADOWS}' AND n.nspname !~ '^pg_'
   AND has_table_privilege(c.oid, 'SELECT') AND NOT row_security_active(c.oid) AND has_table_privilege(q.oid, 'SELECT')
@@ -50,10 +52,13 @@ class Source:
     most: int
     least: int
     partitioned: bool
+    plain: bool  # the column holds the sequence's numbers themselves
 
     @property
     def highest_sql(self) -> str:
         """The stored value nearest to the sequence's way."""
+        if not self.plain:
+            return "NULL"
         only = "" if self.partitioned else "ONLY "
         furthest = "max" if self.increment > 0 else "min"
         return f"(SELECT {furthest}({quote(self.column)}) FROM {only}{qualified(self.table)})"
@@ -62,8 +67,8 @@ class Source:
 def _sources(session: Session) -> list[Source]:
     return sorted(
         (
-            Source(TableRef(n, t), c, how, TableRef(m, q), int(i), int(most), int(least), kind == "p")
-            for n, t, c, how, m, q, i, most, least, kind in session.rows(_SOURCES, prepare=True)
+            Source(TableRef(n, t), c, how, TableRef(m, q), int(i), int(most), int(least), kind == "p", plain == "t")
+            for n, t, c, how, m, q, i, most, least, kind, plain in session.rows(_SOURCES, prepare=True)
         ),
         key=lambda source: (source.table, source.column, source.sequence),
     )

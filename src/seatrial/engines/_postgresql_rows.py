@@ -52,10 +52,14 @@ class Shadow:
 
 @dataclass(slots=True)
 class Moment:
-    """What one ``take`` kept. ``lsn`` is where the log stood, in the database of that ``generation`` (of restores)."""
+    """What one ``take`` kept. ``lsn`` is where the log stood, in the database of that ``generation`` (of restores).
+
+    ``pending``: a prepared transaction stood, and its rows may come to be seen without a word of them in the log.
+    """
 
     lsn: str
     generation: int
+    pending: bool
     shadows: dict[TableRef, Shadow] = field(default_factory=dict)
 
     @property

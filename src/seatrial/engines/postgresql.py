@@ -174,9 +174,10 @@ class PostgresqlDatabase:
         """The rows of every table, read again only where they may have changed, and which tables those are."""
         known = self._shadows.moments.get(since.moment) if since else None
         lsn = self._wal.position(session) if self._wal else ""
-        touched = self._touched(known, lsn)
+        pending = session.value(_PENDING) == "t"
+        touched = None if pending else self._touched(known, lsn)
         old = known.by_oid() if known else {}
-        moment, fresh = rows.Moment(lsn, self._generation), set()
+        moment, fresh = rows.Moment(lsn, self._generation, pending), set()
         for layout in layouts(session, self.bookkeeping):
             before = old.get(layout.oid)
             shadow = self._carry(session, before, layout, touched)
@@ -188,7 +189,7 @@ class PostgresqlDatabase:
 
     def _touched(self, known: rows.Moment | None, lsn: str) -> Touched | None:
         """The files that the log names since then; None where it cannot tell."""
-        if known is None or self._wal is None or known.generation != self._generation:
+        if known is None or self._wal is None or known.generation != self._generation or known.pending:
             return None
         stored = sum(shadow.layout.bytes for shadow in known.shadows.values())
         return self._wal.touched(self.name, known.lsn, lsn, stored)
@@ -363,6 +364,7 @@ class PostgresqlDatabase:
         self._closed = True
 
 
+_PENDING = "SELECT EXISTS (SELECT FROM pg_prepared_xacts WHERE database = current_database())"
 _HOLDERS = """
 SELECT DISTINCT a.pid, a.application_name FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
 WHERE l.granted AND a.pid <> pg_backend_pid() AND l.locktype IN ('relation', 'transactionid', 'tuple', 'advisory')

@@ -151,25 +151,26 @@ class PostgresqlServer(DatabaseServer):
         drop = f"DROP DATABASE IF EXISTS {_ours(name)} WITH (FORCE)"
         try:
             self.maintain(drop)
-        except ServerError:  # FORCE ends connections, not subscriptions (manual, DROP DATABASE)
-            if not self._drop_subscriptions(name):
+        except ServerError:  # FORCE ends connections, neither subscriptions nor prepared transactions (manual)
+            acts = self._ending(name)
+            if not acts:
                 raise
+            with self.connect(name) as connection:
+                for act in acts:
+                    connection.execute(act.encode())
             self.maintain(drop)
 
-    def _drop_subscriptions(self, name: str) -> bool:
-        """Let a database's subscriptions go without a word to their publishers."""
-        found = self.maintain(
+    def _ending(self, name: str) -> list[str]:
+        """What ends a database's prepared transactions, and its subscriptions without a word to their publishers."""
+        prepared = self.maintain(
+            f"SELECT 'ROLLBACK PREPARED ' || quote_literal(gid) FROM pg_prepared_xacts WHERE database = '{_ours(name)}'"
+        )
+        subscribed = self.maintain(
             "SELECT quote_ident(s.subname) FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid"
             f" WHERE d.datname = '{_ours(name)}'"
         )
-        if not found:
-            return False
-        with self.connect(name) as connection:
-            for (one,) in found:
-                for act in ("ALTER SUBSCRIPTION {} DISABLE", "ALTER SUBSCRIPTION {} SET (slot_name = NONE)"):
-                    connection.execute(act.format(one).encode())
-                connection.execute(f"DROP SUBSCRIPTION {one}".encode())
-        return True
+        ways = ("ALTER SUBSCRIPTION {} DISABLE", "ALTER SUBSCRIPTION {} SET (slot_name = NONE)", "DROP SUBSCRIPTION {}")
+        return [str(act) for (act,) in prepared] + [way.format(one) for (one,) in subscribed for way in ways]
 
     def rename_database(self, old: str, new: str) -> None:
         """Both names have to be ours already."""
