@@ -248,6 +248,14 @@ ON_MYISAM = [
         ["users 1: left out, it cannot be saved: Duplicate entry .*"],
         4,
     ),
+    # through a view on a view, beside a row that is refused
+    (
+        "CREATE TABLE users (id INT PRIMARY KEY) ENGINE=InnoDB; CREATE TABLE logs (id INT PRIMARY KEY) ENGINE=MyISAM;"
+        "CREATE VIEW l AS SELECT id AS n FROM logs; CREATE VIEW m AS SELECT n FROM l;",
+        "INSERT INTO m VALUES (1), (2);\nINSERT INTO users VALUES (1), (1);\n",
+        ["users 1: left out, it cannot be saved: Duplicate entry .*"],
+        3,
+    ),
 ]
 
 
@@ -268,6 +276,29 @@ def test_a_table_without_transactions_is_repaired_row_by_row(mysql_server, tmp_p
     assert (again.retries, again.environment.rows) == ((), rows)
 
 
+@pytest.mark.engines("mariadb")
+def test_a_table_of_aria_is_repaired_row_by_row(mysql_server, tmp_path):
+    """Its TRANSACTIONAL is safe from crashes, and takes no row back (MariaDB manual, Aria Storage Engine)."""
+    address = ServerConfig(engine=mysql_server.engine, url=mysql_server.url(""))
+    base = "CREATE TABLE users (id INT, email VARCHAR(20) CHECK (email <> '')) ENGINE=Aria TRANSACTIONAL=1;"
+    seed = "INSERT INTO users VALUES (1, 'a');\nINSERT INTO users VALUES (2, 'b'), (3, ''), (4, 'd');\n"
+    report = on_myisam(tmp_path, address, base, seed)
+    assert [a.partition(", it cannot")[0] for a in report.retries[0].actions[1:]] == ["users (3, ''): left out"]
+    assert report.environment.rows == 3
+
+
+def test_a_log_of_myisam_that_a_trigger_writes_stands_in_nobodys_way(mysql_server, tmp_path):
+    base = (
+        "CREATE TABLE users (id INT PRIMARY KEY) ENGINE=InnoDB;"
+        "CREATE TABLE logs (n INT AUTO_INCREMENT PRIMARY KEY, id INT) ENGINE=MyISAM;"
+        "CREATE TRIGGER told BEFORE INSERT ON users FOR EACH ROW INSERT INTO logs (id) VALUES (NEW.id);"
+    )
+    address = ServerConfig(engine=mysql_server.engine, url=mysql_server.url(""))
+    report = on_myisam(tmp_path, address, base, "INSERT INTO users VALUES (1), (2), (1);")
+    assert [a.partition(", it cannot")[0] for a in report.retries[0].actions[1:]] == ["users 1: left out"]
+    assert report.environment.rows == 4
+
+
 @pytest.mark.parametrize(
     ("beside", "statement", "words"),
     [
@@ -280,6 +311,12 @@ def test_a_table_without_transactions_is_repaired_row_by_row(mysql_server, tmp_p
             "CREATE TRIGGER late AFTER INSERT ON users FOR EACH ROW SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'no';",
             "INSERT INTO users VALUES (1, 'a')",
             "It cannot be repaired: users keeps the row of a refused statement whose trigger failed",
+        ),
+        (
+            "CREATE TABLE plain (id INT CHECK (id < 9)) ENGINE=InnoDB; ALTER TABLE users ADD UNIQUE KEY (id);"
+            "CREATE TRIGGER told BEFORE INSERT ON plain FOR EACH ROW INSERT INTO users VALUES (NEW.id, 'x');",
+            "INSERT INTO plain VALUES (1), (9)",
+            "It cannot be repaired: users keeps what the trigger told wrote for a refused row",
         ),
     ],
 )

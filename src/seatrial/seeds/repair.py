@@ -17,13 +17,13 @@ from seatrial.config import Required
 from seatrial.errors import DatabaseError, SeedError
 from seatrial.model import Attributes, Database, ErrorKind, StepError, TableRef
 from seatrial.seeds.inserts import Row, literal, rows_of
+from seatrial.seeds.lasting import Lasting
 from seatrial.seeds.load import find_table, must_be_given
 from seatrial.seeds.pieces import Piece, pieces
 from seatrial.seeds.references import NoParentError
 from seatrial.seeds.rows import Maker
 from seatrial.seeds.shape import Reference, shapes
 from seatrial.seeds.standing import Standing, qualified
-from seatrial.sql.rename import names_in
 
 _TRIES = 5  # made-up values for one row
 _TOGETHER = 200  # rows in one transaction, and asked for in one query
@@ -112,7 +112,7 @@ class _Mender:
         self.schema = database.inspect()
         self.known = shapes(self.schema, database.engine, (), required)
         self.seed = seed
-        self.lasting = {t.name.casefold() for t in database.lasting()}
+        self.lasting = Lasting.of(database, self.schema)
         self.saved: list[_Part] = []
         self.repairs: list[str] = []
         self._refused: list[tuple[_Part, StepError]] = []
@@ -121,8 +121,8 @@ class _Mender:
         for setting in self.seed.session:
             if error := self._checked(self._attempt(setting)):
                 raise Beyond(f"its own setting is refused: {error.message}")
-        if table := next((k.table for k in self.schema if k.kind == "trigger" and self._lasts(k.table)), ""):
-            raise Beyond(f"{table} keeps the row of a refused statement whose trigger failed, and would hold it twice")
+        if twice := self.lasting.written_by_triggers(self.schema):
+            raise Beyond(twice)
         self._save([_Part(text, place=(i,)) for i, text in enumerate(self.seed.statements)])
         self._save_what_waited()
         self._mend_all([self._waiting(part, error) for part, error in self._refused])
@@ -156,11 +156,8 @@ class _Mender:
     def _keeps(self, part: _Part) -> bool:
         """Whether a table named there keeps what a transaction should take back."""
         if part.row is not None:
-            return self._lasts(part.row.table.name)
-        return bool(self.lasting) and any(map(self._lasts, names_in(part.sql, self.database.engine)))
-
-    def _lasts(self, table: str) -> bool:
-        return table.casefold() in self.lasting
+            return self.lasting.has(part.row.table.name)
+        return self.lasting.named_in(part.sql)
 
     def _save_rows(self, part: _Part) -> None:
         """Row by row, into a table that keeps the rows before the refused one."""
