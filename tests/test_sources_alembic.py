@@ -3,6 +3,7 @@
 import contextlib
 import importlib.util
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -510,6 +511,23 @@ def test_a_step_that_takes_too_long_is_ended(tmp_path, database):
     assert step.error.kind is ErrorKind.ENVIRONMENT
     assert "too long" in step.error.message
     assert "0.5 s" in step.error.message
+
+
+@pytest.mark.engines("postgresql", "mysql", "mariadb")
+def test_a_step_that_waits_for_itself_is_ended_with_the_lock_named(tmp_path, engine):
+    database = engine.create()
+    database.execute("create table t (id int primary key)")
+    other = "c = op.get_bind().engine.connect(); c.execute(sa.text('select * from t where id = 42'))"
+    step = failing(tmp_path, database, f"{other}; op.execute('alter table t add x int default 7')", timeout_s=2)
+    assert step.error.kind is ErrorKind.ENVIRONMENT
+    waits = r"2 s, when session \d+ \(`alter table t add x int default`\) waits for "
+    select = r"session \d+ \(`select \* from t where id`\)"
+    named = {
+        "postgresql": r"AccessExclusiveLock on t: session \d+ holds AccessShareLock$",
+        "mysql": rf"EXCLUSIVE on t: {select} holds SHARED_READ$",
+        "mariadb": r"a metadata lock: session \d+ holds an open transaction$",  # whose lock it is, it does not say
+    }
+    assert re.search(waits + named[engine.name], step.error.message, re.IGNORECASE), step.error.message
 
 
 def test_an_env_py_that_fails_or_does_nothing_is_named(tmp_path, database):

@@ -880,6 +880,9 @@ class Database(Protocol):
     def others(self) -> tuple[str, ...] | None:
         """Sessions of others that hold or may hold a lock here now, in words; None: it cannot be told."""
 
+    def waiting(self) -> tuple[str, ...]:
+        """Who waits here for whose lock now, a clause each; empty where nobody does, or it is not seen."""
+
     def close(self) -> None:
         """Drop the database and everything kept for it. Once it succeeded, twice is once."""
 

@@ -24,6 +24,7 @@ from seatrial.engines._mysql_rows import Copy, Shadows
 from seatrial.engines._mysql_sampler import Sampler
 from seatrial.engines._mysql_steps import StepRunner, Unwatched, reaches_outside
 from seatrial.engines._mysql_tablespace import Tablespaces
+from seatrial.engines._mysql_waits import waiting
 from seatrial.engines._mysql_watch import StepWatch, unsampled
 from seatrial.engines._mysql_whole import Keeper, Whole
 from seatrial.errors import DatabaseError
@@ -314,6 +315,9 @@ class MysqlDatabase:
 
     def others(self) -> tuple[str, ...] | None:
         return self._site.others(self.name, self._own)
+
+    def waiting(self) -> tuple[str, ...]:
+        return waiting(self._link, self.dialect, self.name)
 
     @property
     def _own(self) -> int:

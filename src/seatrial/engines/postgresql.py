@@ -26,6 +26,7 @@ from seatrial.engines._postgresql_outside import reaches_outside
 from seatrial.engines._postgresql_pages import derived
 from seatrial.engines._postgresql_session import Session, Site, disturbance, guarded, kind_of, quote, refusal
 from seatrial.engines._postgresql_wal import Touched, WalReader, wal_reader
+from seatrial.engines._waits import told
 from seatrial.model import (
     CastBack,
     Disturbance,
@@ -275,6 +276,10 @@ class PostgresqlDatabase:
         """Sessions of others that hold a lock on something in this database."""
         return tuple(f"session {pid} ({name or 'unnamed'})" for pid, name in self.session.rows(_HOLDERS))
 
+    def waiting(self) -> tuple[str, ...]:
+        """Who waits here for whose lock, a clause each."""
+        return told(self.session.rows(_WAITING))
+
     # --- going back ---
 
     def checkpoint(self) -> str:
@@ -369,6 +374,15 @@ _HOLDERS = """
 SELECT DISTINCT a.pid, a.application_name FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
 WHERE l.granted AND a.pid <> pg_backend_pid() AND l.locktype IN ('relation', 'transactionid', 'tuple', 'advisory')
   AND a.datname = current_database() AND a.backend_type = 'client backend' ORDER BY a.pid
+"""
+_WAITING = """
+SELECT w.pid, w.query, l.mode || coalesce(' on ' || c.relname, ''), b.pid,
+  (SELECT string_agg(DISTINCT g.mode, ', ') FROM pg_locks g
+    WHERE (g.pid, g.relation, g.granted) = (b.pid, l.relation, true)),
+  '' -- its last query would be the one that asked it for its locks
+FROM pg_stat_activity w CROSS JOIN unnest(pg_blocking_pids(w.pid)) h(pid) JOIN pg_stat_activity b ON b.pid = h.pid
+LEFT JOIN pg_locks l ON l.pid = w.pid AND NOT l.granted LEFT JOIN pg_class c ON c.oid = l.relation
+WHERE w.datname = current_database() ORDER BY w.pid, b.pid
 """
 
 __all__ = ["PostgresqlDatabase"]

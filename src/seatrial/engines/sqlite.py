@@ -345,6 +345,9 @@ class SqliteDatabase:
                 return (f"another program ({error})",)
         return ()
 
+    def waiting(self) -> tuple[str, ...]:
+        return ()  # whoever waits gives up after its own busy timeout, and says so
+
     # --- going back ---
 
     def checkpoint(self) -> str:

@@ -65,11 +65,13 @@ class Worker:
         judge: Callable[[str], str] = lambda statement: "",
         watch: Callable[[str, str], None] = lambda statement, session: None,
         meanwhile: Callable[[], None] = lambda: None,
+        late: Callable[[], str] = lambda: "",
     ) -> dict[str, Any]:
         """Send a request and wait; ``judge`` says what of a statement that the project sends leaves its database.
 
         ``watch`` hears of each statement of a step, and of the server's session that runs it, before it runs;
-        ``meanwhile`` is called while the process is at work.
+        ``meanwhile`` is called while the process is at work, ``late`` when it took too long and still runs: it may
+        say why.
         Raises TookTooLong or Died; either way the process is gone.
         """
         self._output.seek(0)
@@ -78,7 +80,7 @@ class Worker:
         self._send(request)
         meanwhile()
         while True:
-            answer = self._answer(patience_s, until)
+            answer = self._answer(patience_s, until, late)
             if "judge" in answer:
                 self._send({"outside": judge(answer["judge"])})
             elif "watch" in answer:
@@ -110,14 +112,17 @@ class Worker:
         """End the process; asked to first, then made to."""
         self._end()
 
-    def _answer(self, patience_s: float, until: float | None = None) -> dict[str, Any]:
+    def _answer(
+        self, patience_s: float, until: float | None = None, late: Callable[[], str] = lambda: ""
+    ) -> dict[str, Any]:
         left = patience_s if until is None else max(until - time.monotonic(), 0)
         try:
             line = self._answers.get(timeout=left)
         except queue.Empty:
+            why = late()
             self._process.kill()
             self._process.wait()
-            raise TookTooLong(f"it was ended after {patience_s:g} s") from None
+            raise TookTooLong(f"it was ended after {patience_s:g} s" + (f", when {why}" if why else "")) from None
         if not line:
             raise self._death()
         try:

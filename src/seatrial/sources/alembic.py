@@ -210,10 +210,18 @@ class AlembicRunner:
                 self._database.reaches_outside,
                 overheard.announced,
                 self.meanwhile,
+                self._waiting,
             )
         except DatabaseError:  # ours, while the worker still waits for a word
             self.close()
             raise
+
+    def _waiting(self) -> str:
+        """Why a step may have stood still: whose lock its session waits for."""
+        try:
+            return self._clean("; ".join(self._database.waiting()))
+        except DatabaseError:  # what hangs may be the server
+            return ""
 
     def _lost(self, message: str, code: str = "") -> Step:
         self.close()
