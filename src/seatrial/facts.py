@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -136,7 +137,14 @@ def _one_cause(main: Finding, other: Finding, *, anywhere: bool) -> bool:
 
 def _is_gone(lost: Finding, schema: Finding) -> bool:
     """Whether what held the lost rows or values is itself what is not there any more: the table, or a column."""
-    return f"table {lost.table}" in schema.objects or bool(set(lost.columns) & set(schema.columns))
+    gone = set(lost.columns) - _in_other_case(lost, schema)
+    return f"table {lost.table}" in schema.objects or bool(gone & set(schema.columns))
+
+
+def _in_other_case(lost: Finding, schema: Finding) -> set[str]:
+    """Columns that are missing under their name but hold values after down: their names came back in another case."""
+    names = Counter(c.casefold() for c in schema.columns)
+    return {c.column for c in lost.changes if c.new is not None and names[c.column.casefold()] > 1}
 
 
 def _overlap(one: Finding, other: Finding) -> bool:

@@ -142,22 +142,22 @@ def _pairs(
     old: Snapshot, new: Snapshot, tables: Mapping[TableRef, TableRef], columns: Mapping[TableRef, Mapping[str, str]]
 ) -> list[TablePair]:
     there = frozenset(new.schema.tables())
-    in_other_case = _in_other_case(old.schema.tables(), there) if new.folds_names else {}
+    recased = in_other_case(old.schema.tables(), there) if new.folds_names else {}
     pairs = []
     for state in old.tables:
         if not state.compared:
             continue
         table = state.table
-        target = next((t for t in (tables.get(table), table, in_other_case.get(table)) if t in there), None)
+        target = next((t for t in (tables.get(table), table, recased.get(table)) if t in there), None)
         names = dict(columns.get(table, {}))
         if new.folds_names and target is not None:
-            names = _in_other_case(old.schema.columns(table), new.schema.columns(target)) | names
+            names = in_other_case(old.schema.columns(table), new.schema.columns(target)) | names
         mapped = _columns(old.schema, new.schema, table, target, names)
         pairs.append(TablePair(old=table, new=target, columns=mapped, key=state.key))
     return pairs
 
 
-def _in_other_case(old: Iterable[Named], new: Iterable[Named]) -> dict[Named, Named]:
+def in_other_case(old: Iterable[Named], new: Iterable[Named]) -> dict[Named, Named]:
     """Missing names that are there in another case, and mean the same where names are folded: old name -> new name."""
     missing, fresh = set(old) - set(new), set(new) - set(old)
     folded = {_folded(name): name for name in fresh} if missing else {}

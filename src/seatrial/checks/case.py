@@ -25,7 +25,7 @@ from seatrial.model import (
     Trial,
 )
 from seatrial.prose import span
-from seatrial.schema import key_order, same_schema
+from seatrial.schema import in_other_case, key_order, same_schema
 from seatrial.sql.drawing import calls, drawing, routines
 from seatrial.sql.intent import Intent, is_nondeterministic, read
 from seatrial.sql.tokens import code, quote_name, quote_string
@@ -127,6 +127,24 @@ class Case:
         """What a table of before up is called after it."""
         there = self.after_up.schema.tables()
         return next((t for t in (dict(self.trial.renames.tables).get(table), table) if t in there), table)
+
+    def now_called(self, table: TableRef, column: str) -> str:
+        """What a column of before up is called after it."""
+        return next((b for t, a, b in self.trial.renames.columns if (t, a) == (table, column)), column)
+
+    def table_back(self, table: TableRef) -> TableRef:
+        """What a table of before up is called after down: where names are folded, it may be there in another case."""
+        old, new = self.before.schema.tables(), self.after_down.schema.tables()
+        return in_other_case(old, new).get(table, table) if self.after_down.folds_names else table
+
+    def recased(self, table: TableRef) -> dict[str, str]:
+        """Columns whose names came back in another case, where that means the same: name before up -> after down."""
+        new = self.after_down.schema.columns(self.table_back(table))
+        return in_other_case(self.before.schema.columns(table), new) if self.after_down.folds_names else {}
+
+    def columns_back(self, table: TableRef) -> set[str]:
+        """The columns of a table that are there after down, by their names of before up."""
+        return {*self.after_down.schema.columns(self.table_back(table)), *self.recased(table)}
 
     def family(self, table: TableRef) -> list[TableRef]:
         """A table and those that it is a partition or a child of: what is written to them reaches it."""

@@ -19,7 +19,7 @@ def schema_sql(case: Case, keys: Iterable[ObjectKey], at: Snapshot) -> str:
 
 def gone_sql(case: Case, table: TableRef, columns: Iterable[str] = ()) -> str:
     """What shows that a table, or a column, is not there after down; empty where they are: their rows tell more."""
-    there = case.after_down.schema.columns(table)
+    there = case.columns_back(table)
     if there and all(c in there for c in columns):
         return ""
     return schema_sql(

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from seatrial.checks.attributes import code, was
 from seatrial.checks.case import Case, Cause, listed, quoted
+from seatrial.checks.causes.recased import recased
 from seatrial.checks.causes.rows import DROPS_IN_CASCADE
 from seatrial.model import ObjectKey
 from seatrial.prose import span
@@ -48,7 +49,9 @@ def _filled(text: str, labels: Sequence[str]) -> str:
 
 def not_restored(case: Case, changes: Sequence[Difference]) -> Iterator[Cause]:
     """Which of the two steps did it, by which statement."""
-    yield from _together((c.key.label, _not_restored(case, c)) for c in changes)
+    in_other_case, others = recased(case, changes)
+    yield from in_other_case
+    yield from _together((c.key.label, _not_restored(case, c)) for c in others)
 
 
 def _not_restored(case: Case, change: Difference) -> _Why:

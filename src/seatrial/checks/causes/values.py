@@ -31,7 +31,7 @@ def values_lost(case: Case, table: TableRef, columns: Sequence[str]) -> Iterator
 
 
 def _dropped(case: Case, table: TableRef, columns: Sequence[str]) -> Iterator[Cause]:
-    back = case.after_down.schema.columns(table)
+    back = case.columns_back(table)
     fates: dict[str, list[str]] = {}
     for column in columns:
         filled = case.down.assigns_column(table, column)
@@ -111,7 +111,8 @@ def _overwritten(case: Case, table: TableRef, columns: Sequence[str], written: t
 def _again(case: Case, family: Sequence[TableRef], column: str) -> tuple[str, ...]:
     if not case.down_ran:
         return ()
-    return next((w for t in family if (w := case.down.assigns_column(case.now_named(t), column))), ())
+    asked = ((case.now_named(t), case.now_called(t, column)) for t in family)
+    return next((w for t, c in asked if (w := case.down.assigns_column(t, c))), ())
 
 
 def _rekeyed(case: Case, table: TableRef, column: str) -> Iterator[Cause]:
@@ -311,13 +312,21 @@ def _copied(case: Case, table: TableRef, column: str) -> Iterator[Cause]:
 
 
 def _renamed(case: Case, table: TableRef, column: str) -> Iterator[Cause]:
-    pairs = [(a, b) for t, a, b in case.trial.renames.columns if t == table]
+    known = [(a, b) for t, a, b in case.trial.renames.columns if t == table]
+    pairs = [(a, b) for a, b in known if not _taken_back(case, table, a, b)]
     if pairs:
         back = "; ".join(remedy.rename_column(table, b, a, case.trial.engine) for a, b in _apart(pairs))
         yield Cause(
             f"up renames {listed(f'{a} to {b}' for a, b in pairs)}, and down does not take the renames back",
             f"In down, {span(back)}.",
         )
+
+
+def _taken_back(case: Case, table: TableRef, old: str, now: str) -> bool:
+    """Whether down renames a column to what it was called, be it in another case."""
+    renames = case.down.renames.columns if case.down_ran else ()
+    back = next((b for t, a, b in renames if (t, a) == (case.now_named(table), now)), None)
+    return back is not None and back in (old, case.recased(table).get(old))
 
 
 def _apart(pairs: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
@@ -342,7 +351,7 @@ def changed_by_down(case: Case, table: TableRef, column: str) -> Iterator[Cause]
 
 
 def _dropped_by_down(case: Case, table: TableRef, column: str) -> Iterator[Cause]:
-    if column not in case.after_down.schema.columns(table):
+    if column not in case.columns_back(table):
         yield Cause(
             f"down drops the column {column}, which was there before up"
             f" ({quoted(case.down.drops_column(table, column) or case.down.rebuilds(table))})",
