@@ -144,9 +144,11 @@ class Retrier:
                 result = act(met)
             except Exception as error:  # a driver's own errors too: which of them, only the engine knows
                 found = self._found(error)
+                why = f"Disturbed again: {_short(str(found))}" if found else f"It failed: {_short(str(error))}"
+                if met:
+                    self._note(migration, strategy, pause_s, met[-1], False, why)
                 if found is None:
                     raise _bare(error) from None
-                self._tell_failed(migration, strategy, pause_s, met, found)
                 met.append(found)
                 if not self._may_again(migration):
                     raise found from (None if found is error else error)
@@ -190,12 +192,6 @@ class Retrier:
         self._brought = None
         self._brought = self.ground.restore() if strategy == AGAIN else self.ground.renew()
         self.ground.unsure = False
-
-    def _tell_failed(
-        self, migration: str, strategy: str, pause_s: float, met: list[Disturbed], found: Disturbed
-    ) -> None:
-        if met:
-            self._note(migration, strategy, pause_s, met[-1], False, f"Disturbed again: {_short(str(found))}")
 
     def _note(self, migration: str, strategy: str, pause_s: float, why: Disturbed, succeeded: bool, *more: str) -> None:
         self._add(strategy, migration, str(why), succeeded, (*self._actions(strategy), *more), pause_s)

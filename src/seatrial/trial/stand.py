@@ -278,7 +278,8 @@ class Stand:
         if not self._checkpoint:
             return self.renew()
         self.standing = None
-        self.database.restore(self._checkpoint)
+        if not self._brings_back(self.database.restore):
+            return self.renew()
         again = [done for done in self._since if done.held is None]
         self._do_again(again)
         self.standing = None
@@ -302,21 +303,36 @@ class Stand:
 
     def _reset(self) -> bool:
         """Whether the checkpoint's copy stands now; where that is no use, or fails, it is not tried again."""
-        copy, self._checkpoint = self._checkpoint, ""
-        if copy:
-            self._why_not = "the checkpoint could not be brought back"
-            self._why_not = self.database.reset(copy)
-        if self._why_not:
+        if not self._brings_back(self._reset_to):
             return False
-        self._checkpoint = copy
         self.runner = self.ground.runner(self.database)
         return True
 
+    def _reset_to(self, copy: str) -> None:
+        self._why_not = "the checkpoint could not be brought back"  # where what follows is disturbed
+        self._why_not = self.database.reset(copy)
+
+    def _brings_back(self, act: Callable[[str], None]) -> bool:
+        """Whether ``act`` brought the checkpoint's copy back. A copy that the engine refuses is one no more."""
+        copy, self._checkpoint = self._checkpoint, ""
+        if not copy:
+            return False
+        try:
+            act(copy)
+        except DatabaseError as error:
+            if disturbed(self.database, error):
+                self._checkpoint = "" if self._why_not else copy
+                raise
+            self._why_not = f"the checkpoint's copy could not be brought back ({error})"
+        if self._why_not:
+            return False
+        self._checkpoint = copy
+        return True
+
     def _begin_again(self) -> None:
-        """Another database, in which all is still to be done."""
-        gone = self.database
+        """Another database, in which all is still to be done; the accounts that go with the old one went with it."""
+        _close(self.database)
         self.database, self.runner = self.ground.open()
-        _close(gone)
         self.held.clear()
         self._since = [*self._before, *self._since]
         self._before.clear()
