@@ -7,8 +7,8 @@ done is told row by row, and the outcome is SQL that can be loaded.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import accumulate, count, groupby, repeat
 from pathlib import Path
 from typing import TypeVar
@@ -24,14 +24,13 @@ from seatrial.seeds.references import NoParentError
 from seatrial.seeds.rows import Maker
 from seatrial.seeds.shape import Reference, shapes
 from seatrial.seeds.standing import Standing, qualified
+from seatrial.seeds.waiting import Order, Pairs, Waiting, is_null, is_own, refers_to
 
 _TRIES = 5  # made-up values for one row
 _TOGETHER = 200  # rows in one transaction, and asked for in one query
 _SHOWN, _CELL = 110, 40  # characters of a row that goes by all its cells, and of one of them
 
 T = TypeVar("T")
-Pairs = tuple[tuple[str, str], ...]
-"""Columns of a row that is referred to, each with its cell."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,18 +85,6 @@ class _Part:
     place: tuple[int, ...] = ()  # in the seed
 
 
-@dataclass(slots=True)
-class _Waiting:
-    """A row that was refused, to be mended. ``parents`` says which were made for it."""
-
-    row: Row
-    error: StepError
-    table: TableRef
-    cells: Mapping[str, str]
-    parents: list[str] = field(default_factory=list)
-    words: list[str] | None = None  # what it was given; None: it is not in
-
-
 class _Mender:
     def __init__(
         self,
@@ -112,6 +99,7 @@ class _Mender:
         self.schema = database.inspect()
         self.known = shapes(self.schema, database.engine, (), required)
         self.seed = seed
+        self.order = Order(self.known, seed.enforced)
         self.lasting = Lasting.of(database, self.schema)
         self.saved: list[_Part] = []
         self.repairs: list[str] = []
@@ -222,7 +210,7 @@ class _Mender:
 
     # --- mending ---
 
-    def _waiting(self, part: _Part, error: StepError) -> _Waiting:
+    def _waiting(self, part: _Part, error: StepError) -> Waiting:
         row = part.row
         if row is None:
             raise Beyond(f"{_first_line(part.sql, 60)} is no INSERT of values: {_first_line(error.message)}")
@@ -230,53 +218,20 @@ class _Mender:
         cells = row.named(list(self.schema.columns(table))) if table else None
         if table is None or cells is None or not cells.keys() <= self.schema.columns(table).keys():
             raise Beyond(f"its rows of {row.table} do not fit a table that there is: {_first_line(error.message)}")
-        return _Waiting(row, error, table, cells)
+        return Waiting(row, error, table, cells)
 
-    def _mend_all(self, waiting: list[_Waiting]) -> None:
-        waiting.sort(key=lambda w: self._depth(w.table))
+    def _mend_all(self, waiting: list[Waiting]) -> None:
+        waiting.sort(key=lambda w: self.order.depth(w.table))
         while waiting:
-            chosen = self._ready(waiting)
+            chosen = self.order.ready(waiting)
             self._mend(chosen[0].table, chosen)
             done = set(map(id, chosen))
             waiting = [w for w in waiting if id(w) not in done]
 
-    def _depth(self, table: TableRef) -> int:
-        """How many tables stand above one: a parent is mended before its children ask for one."""
-        level, seen = {table}, set[TableRef]()
-        while level:
-            seen |= level
-            level = {r.table for t in level for r in self._references(t)} - seen
-        return len(seen)
-
-    def _references(self, table: TableRef) -> list[Reference]:
-        known = self.known.get(table)
-        return [r for r in known.references if r.declared and r.table in self.known] if known else []
-
-    def _ready(self, waiting: Sequence[_Waiting]) -> list[_Waiting]:
-        """Rows of one table that refer to none that waits; where all wait for each other, the first of them."""
-        if not self.seed.enforced:
-            return [w for w in waiting if w.table == waiting[0].table]
-        wanted = {(r.table, r.referenced) for t in {w.table for w in waiting} for r in self._references(t)}
-        there = {(t, cs, tuple(w.cells.get(c) for c in cs)) for t, cs in wanted for w in waiting if w.table == t}
-        for table in dict.fromkeys(w.table for w in waiting):
-            ready = [w for w in waiting if w.table == table and not self._awaits(w, there)]
-            if ready:
-                return ready
-        return list(waiting[:1])
-
-    def _awaits(self, waiting: _Waiting, there: Collection[tuple[object, ...]]) -> bool:
-        """Whether the row refers to another one that waits."""
-        pairs = ((r, _pairs(r, waiting.cells)) for r in self._references(waiting.table))
-        return any(
-            (r.table, r.referenced, tuple(v for _, v in p)) in there
-            for r, p in pairs
-            if p and not _is_own(r, p, waiting)
-        )
-
-    def _mend(self, table: TableRef, waiting: Sequence[_Waiting]) -> None:
+    def _mend(self, table: TableRef, waiting: Sequence[Waiting]) -> None:
         if self.seed.enforced:
             self._supply(table, waiting)
-        alike: dict[tuple[str, ...], list[_Waiting]] = {}
+        alike: dict[tuple[str, ...], list[Waiting]] = {}
         for one in waiting:
             alike.setdefault(self._lacking(table, one.cells), []).append(one)
         for lacking, some in alike.items():
@@ -298,7 +253,7 @@ class _Mender:
         columns = self.schema.columns(table)
         return tuple(c for c, a in columns.items() if _is_lacking(a, cells.get(c)))
 
-    def _give(self, table: TableRef, lacking: tuple[str, ...], waiting: Sequence[_Waiting]) -> None:
+    def _give(self, table: TableRef, lacking: tuple[str, ...], waiting: Sequence[Waiting]) -> None:
         """Try rows with values for what they lack, each time others; as they are where they lack nothing."""
         columns = self.schema.columns(table)
         wanted = [c for c in lacking if must_be_given(columns[c])]  # the rest is left to its default
@@ -336,13 +291,13 @@ class _Mender:
 
     # --- parents ---
 
-    def _supply(self, table: TableRef, waiting: Sequence[_Waiting]) -> None:
+    def _supply(self, table: TableRef, waiting: Sequence[Waiting]) -> None:
         """Make the parents that rows refer to and that are not there."""
-        for reference in self._references(table):
-            first: dict[Pairs, _Waiting] = {}
+        for reference in self.order.references(table):
+            first: dict[Pairs, Waiting] = {}
             for one in waiting:
-                pairs = _pairs(reference, one.cells)
-                if pairs and not _is_own(reference, pairs, one):
+                pairs = refers_to(reference, one.cells)
+                if pairs and not is_own(reference, pairs, one):
                     first.setdefault(pairs, one)
             there = (s for some in _some(list(first)) for s in self._stand(reference.table, some))
             missing = [pairs for pairs, stands in zip(first, there, strict=True) if not stands]
@@ -381,18 +336,7 @@ def _some(items: Sequence[T]) -> Iterator[Sequence[T]]:
     return (items[start : start + _TOGETHER] for start in range(0, len(items), _TOGETHER))
 
 
-def _pairs(reference: Reference, cells: Mapping[str, str]) -> Pairs:
-    """What a row refers to; empty where it refers to nothing."""
-    given = [cells.get(c, "NULL") for c in reference.columns]
-    return () if any(map(_is_null, given)) else tuple(zip(reference.referenced, given, strict=True))
-
-
-def _is_own(reference: Reference, pairs: Pairs, waiting: _Waiting) -> bool:
-    """Whether the row refers to itself."""
-    return reference.table == waiting.table and all(waiting.cells.get(c) == v for c, v in pairs)
-
-
-def _with(waiting: _Waiting, lacking: Sequence[str], values: Mapping[str, str]) -> Row:
+def _with(waiting: Waiting, lacking: Sequence[str], values: Mapping[str, str]) -> Row:
     if not lacking:
         return waiting.row
     return waiting.row.having({**{c: v for c, v in waiting.cells.items() if c not in lacking}, **values})
@@ -408,7 +352,7 @@ def _is_lacking(attributes: Attributes, cell: str | None) -> bool:
         return False
     if cell is None:
         return must_be_given(attributes)
-    return _is_null(cell) and not attributes.get("auto_increment")
+    return is_null(cell) and not attributes.get("auto_increment")
 
 
 def _brief(cell: str) -> str:
@@ -416,10 +360,6 @@ def _brief(cell: str) -> str:
     if len(cell) <= _CELL:
         return cell
     return f"'{cell.replace(chr(39), '')[:_CELL]}...'"
-
-
-def _is_null(cell: str) -> bool:
-    return cell.upper() in ("NULL", "DEFAULT")
 
 
 def _first_line(text: str, most: int = 200) -> str:
