@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from seatrial.engines._postgresql_blocks import ENDS, Control, control, differs
 from seatrial.engines._postgresql_outside import reaches_outside
-from seatrial.engines._postgresql_session import SHADOWS, Session, code_of, kind_of, message
+from seatrial.engines._postgresql_refused import not_run, step_error
+from seatrial.engines._postgresql_session import SHADOWS, Session
 from seatrial.engines._postgresql_watch import Watch
 from seatrial.model import ErrorKind, Lock, Observed, Script, Statement, Step, StepError, TableRef, Transaction
 from seatrial.sql import SourceStatement, split
-from seatrial.sql.lacking import explained
 
 if TYPE_CHECKING:
     import psycopg
@@ -176,7 +176,7 @@ class Execution:
         try:
             return act()
         except psycopg.Error as error:
-            self.error = _step_error(error, part, self.script)
+            self.error = step_error(error, part, self.script)
             return None
 
     def _look(self) -> None:
@@ -224,7 +224,7 @@ def run(connection: psycopg.Connection[Any], script: Script, session: Session, *
     parts = split(script.text, "postgresql")
     for part in () if trust else parts:
         if why := reaches_outside(part.text, str(connection.info.dbname)):
-            return Step(executed=False, error=_refused(why, part, script))
+            return Step(executed=False, error=not_run(why, part, script))
     execution = Execution(connection, script, Tables.read(session), session)
     if not _prepare(execution):
         return Step(error=execution.error)
@@ -245,7 +245,7 @@ def _carried_out(execution: Execution, parts: Sequence[SourceStatement]) -> Step
     try:
         return _WAYS[execution.script.transaction](execution, parts)
     except psycopg.Error as error:
-        execution.error = execution.error or _step_error(error, None, execution.script)
+        execution.error = execution.error or step_error(error, None, execution.script)
         return Step(locks_note="the connection broke")
 
 
@@ -258,16 +258,6 @@ def _prepare(execution: Execution) -> bool:
                 execution.error = replace(execution.error, kind=ErrorKind.ENVIRONMENT, statement=part.text, line=None)
                 return False
     return True
-
-
-def _refused(why: str, part: SourceStatement, script: Script) -> StepError:
-    line = script.first_line + part.line - 1
-    return StepError(
-        message=f"{why}; Seatrial does not run it unless `trust = true` stands under [source].",
-        kind=ErrorKind.ENVIRONMENT,
-        statement=part.text,
-        line=line,
-    )
 
 
 def _in_one(execution: Execution, parts: Sequence[SourceStatement]) -> Step:
@@ -389,24 +379,3 @@ def _affected(cursor: psycopg.Cursor[Any]) -> int | None:
     tag = cursor.statusmessage or ""
     selected = tag.startswith("SELECT") and cursor.description is None  # CREATE TABLE AS
     return cursor.rowcount if tag.startswith(_COUNTED) or selected else None
-
-
-def _step_error(error: psycopg.Error, part: SourceStatement | None, script: Script) -> StepError:
-    code, words = code_of(error), message(error)
-    return StepError(
-        message=explained(words, "postgresql"),
-        kind=kind_of(code, words),
-        code=code,
-        statement=part.text if part else "",
-        line=_line(error, part, script),
-    )
-
-
-def _line(error: psycopg.Error, part: SourceStatement | None, script: Script) -> int | None:
-    """The line in the migration's file; the server counts characters from the text that it was sent."""
-    position = error.diag.statement_position
-    text = part.text if part else script.text
-    within = text.count("\n", 0, int(position) - 1) if position else 0
-    if part is None and not position:
-        return None
-    return script.first_line + (part.line - 1 if part else 0) + within
