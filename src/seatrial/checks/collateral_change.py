@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from seatrial.checks import Found, check
 from seatrial.checks.case import Case, Cause, Rows, finding, listed, n, narrow, shorten, which
 from seatrial.checks.causes.rows import added, removed
-from seatrial.checks.causes.values import changed_by_up
+from seatrial.checks.causes.values import changed_by_up, followed
 from seatrial.checks.inherited import partitioned
 from seatrial.model import Change, Key, NotVerified, Phase, Severity, TableDiff, TableRef
 
@@ -26,7 +26,7 @@ def collateral_change(case: Case) -> Found:
     for diff in case.trial.up_changes:
         named = case.up.names_table(diff.table)
         # Where a statement gives rows other keys, what stands under a key may be another row's.
-        moved = named and any(case.up.assigns_column(diff.table, c) for c in diff.key)
+        moved = named and any(case.up.assigns_column(diff.table, c) or _follows(case, diff, c) for c in diff.key)
         rows = Rows(key=diff.key)
         if moved:
             yield from _add_new_values(case, diff, rows)
@@ -86,6 +86,11 @@ def _add_new_values(case: Case, diff: TableDiff, rows: Rows) -> Iterator[NotVeri
         rows.changes += [Change(key=k, column=column, old=None, new=v) for k, v in found.items()]
     rows.keys |= touched.keys()
     rows.count += len(touched)
+
+
+def _follows(case: Case, diff: TableDiff, column: str) -> bool:
+    """Whether ON UPDATE gives a column the key that a statement gives its parent."""
+    return next(followed(case, diff.table, column), None) is not None
 
 
 def _exchanging(case: Case, diff: TableDiff) -> list[TableDiff]:

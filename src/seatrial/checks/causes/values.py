@@ -70,7 +70,7 @@ def changed_by_up(case: Case, table: TableRef, columns: Sequence[str]) -> Iterat
             yield _overwritten(case, table, names, written)
             continue
         for column in names:
-            for find in (_rekeyed, _converted, _emptied, _followed, _replaced, *_RARE):
+            for find in (_rekeyed, _converted, _emptied, followed, _replaced, *_RARE):
                 if found := list(find(case, table, column)):
                     yield from found
                     break
@@ -211,7 +211,7 @@ def _emptied(case: Case, table: TableRef, column: str) -> Iterator[Cause]:
     yield from cascades(case, table, "SET DEFAULT")
 
 
-def _followed(case: Case, table: TableRef, column: str) -> Iterator[Cause]:
+def followed(case: Case, table: TableRef, column: str) -> Iterator[Cause]:
     """A foreign key that follows its parent's key."""
     for key, attributes in case.before.schema.of(table).items():
         mine, theirs = attributes.get("columns"), attributes.get("referenced_columns")
@@ -344,7 +344,7 @@ _RARE = (_timed, _in_cascade, _by_trigger, _copied, _renamed, _relabelled, _resh
 def changed_by_down(case: Case, table: TableRef, column: str) -> Iterator[Cause]:
     """Why down changed what up had left alone; the first that fits."""
     steps = (_renamed, _dropped_by_down, _written_by_down, _converted_by_down, _copied_by_down, _trigger_of_down)
-    for find in (*steps, _timed_by_down, _relabelled, _reshaped, _followed):
+    for find in (*steps, _timed_by_down, _relabelled, _reshaped, followed):
         if found := list(find(case, table, column)):
             yield from found
             return
