@@ -137,3 +137,15 @@ def test_a_statement_in_a_sentence_ends_no_code():
     """MySQL's quotes are Markdown's: in between, half of the statement would be prose."""
     assert stated("ALTER TABLE t DROP `a b`") == "`` ALTER TABLE t DROP `a b` ``"
     assert stated("DELETE FROM `a``b` WHERE x = 1") == "```DELETE FROM `a``b` WHERE x = 1```"
+
+
+def test_what_follows_from_without_rowid_is_not_told_beside_it():
+    """The key's NOT NULL went with it; that of another column is a loss of its own only where the table stayed so."""
+    loose = Schema({ObjectKey.of_table(W): {}, ID: {"type": "int", "nullable": True}})
+    for kept, told in ((False, ("table w",)), (True, ("column w.id",))):
+        held = {} if kept else {"without_rowid": True}
+        strict = Schema({ObjectKey.of_table(W): held, ID: {"type": "int", "nullable": False}})
+        before = Snapshot(moment="A", schema=strict, tables=())
+        after = replace(before, schema=loose)
+        said = found("schema-not-restored", before=before, after_up=after, after_down=replace(after, moment="C"))
+        assert said.objects == told

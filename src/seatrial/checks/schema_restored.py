@@ -63,6 +63,7 @@ def _unrestored(case: Case) -> list[Difference]:
         for c in outermost(changes)
         if c.key not in moved
         and not _draws_from_twin(c, twins)
+        and not _by_its_table(c, known)
         and not repeats((case.before if c.old is not None else case.after_down).schema, c, known)
     ]
 
@@ -75,6 +76,12 @@ def _is_slight(change: Difference) -> bool:
     if change.old is None:
         return change.key.kind in STAYING
     return change.attributes == {"inherited": ("only", "and local")}
+
+
+def _by_its_table(change: Difference, known: Mapping[ObjectKey, Difference]) -> bool:
+    """SQLite: the key of a table WITHOUT ROWID is NOT NULL by itself (manual, "The WITHOUT ROWID Optimization", 2)."""
+    table = known.get(ObjectKey.of_table(change.key.owner)) if change.key.owner else None
+    return change.attributes.keys() == {"nullable"} and table is not None and "without_rowid" in table.attributes
 
 
 def _draws_from_twin(change: Difference, twins: Mapping[ObjectKey, ObjectKey]) -> bool:
