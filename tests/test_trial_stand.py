@@ -46,3 +46,15 @@ def test_a_repaired_seed_beside_an_account_of_the_project(engine: Engine) -> Non
         [("fix-seed-data", True)],
     )
     assert not [row for row in engine.server.accounts() if "seatrial_stand" in str(row)]
+
+
+@pytest.mark.engines("postgresql", "mysql", "mariadb")
+def test_an_account_that_down_forgets_stops_the_second_up(engine: Engine) -> None:
+    """Its refusal is the migration's own, and hides no loss."""
+    host = "" if engine.name == "postgresql" else "@localhost"
+    up = f"UPDATE t SET a = 0; CREATE USER seatrial_twice{host};"
+    report = engine.run([T, (up, "SELECT 1;")], seed="INSERT INTO t VALUES (1, 5);")
+    assert {"up-not-repeatable", "schema-not-restored", "values-lost"} <= {
+        f.rule for f in report.migrations[1].findings
+    }
+    assert not [row for row in engine.server.accounts() if "seatrial_twice" in str(row)]

@@ -27,6 +27,7 @@ SESSION = (
 )
 
 _BIT, _FLOAT = 16, 4  # field types of the wire protocol
+_ACCOUNT = 1396  # ER_CANNOT_USER: there is none, or (CREATE) there is one already
 _ENVIRONMENT = frozenset(
     {
         *(1021, 1037, 1038, 1040, 1041, 1053, 1077, 1105, 1114, 1119, 1135, 1152, 1153, 1158, 1159, 1160, 1161, 1184),
@@ -51,7 +52,7 @@ _ENVIRONMENT = frozenset(
             1836,
             1927,
         ),
-        *(2000, 2002, 2003, 2005, 2006, 2008, 2013, 2014, 2055, 3024, 3572, 3636, 1286, 1524, 1396, 1298, 4031),
+        *(2000, 2002, 2003, 2005, 2006, 2008, 2013, 2014, 2055, 3024, 3572, 3636, 1286, 1524, _ACCOUNT, 1298, 4031),
     }
 )
 """Error numbers of connections, resources, rights, and of what is missing on the server (Error Message Reference)."""
@@ -72,7 +73,8 @@ _NOT_OURS_TO_SET = frozenset({1193, 1227})  # unknown here; SESSION_VARIABLES_AD
 
 
 def error_kind(code: int, message: str = "") -> ErrorKind:
-    ours = code in _ENVIRONMENT or code == 0 or _is_full(code, message)
+    stands_already = code == _ACCOUNT and message.startswith("Operation CREATE ")
+    ours = (code in _ENVIRONMENT and not stands_already) or code == 0 or _is_full(code, message)
     return ErrorKind.ENVIRONMENT if ours else ErrorKind.MIGRATION
 
 
