@@ -27,6 +27,11 @@ class Plan:
     def tried(self) -> tuple[Planned, ...]:
         return tuple(s for s in self.steps if not s.skipped)
 
+    @property
+    def uses_seed(self) -> bool:
+        """Whether something is tried on the given rows: it comes after their version."""
+        return self.seed_at is not None and self.tried[-1].index > self.seed_at
+
 
 def plan(
     migrations: Sequence[Migration],

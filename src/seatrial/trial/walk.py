@@ -47,12 +47,14 @@ class Walked:
     checksum_sql: str = ""
     retries: tuple[Retry, ...] = ()
     repaired_seed: str = ""
+    uses_seed: bool = False  # rows were given, and something was tried on them
 
 
 def walk(server: Server, source: Source, plan: Plan, config: Config, watch: Watcher) -> Walked:
     """Try the plan's migrations on databases of ``server``.
 
-    Migrations up to a given seed's version are tried with generated rows on a database of their own.
+    Migrations up to a given seed's version are tried with generated rows on a database of their own. Where none comes
+    after it, the seed is loaded all the same: nobody is to believe in rows that the schema refuses.
     """
     ways = [plan.steps]
     if plan.seed_at is not None and plan.tried[0].index <= plan.seed_at:
@@ -69,17 +71,35 @@ def walk(server: Server, source: Source, plan: Plan, config: Config, watch: Watc
             leg.stand.close()
         trials = {**leg.trials, **{i: t for i, t in trials.items() if not t.skipped}}
         walked.append(leg)
+    used = walked
+    doubts: tuple[NotVerified, ...] = ()
+    if plan.seed_at is not None and not plan.uses_seed:
+        used = walked[:-1]  # what its rows are like says nothing of the trials
+        trials[plan.seed_at], doubts = _unused(trials[plan.seed_at], walked[-1].unseeded)
     return Walked(
         trials=tuple(trials[i] for i in sorted(trials)),
-        chain=tuple(step for leg in walked for step in leg.chain),
-        not_verified=tuple(doubt for leg in walked for doubt in leg.doubts),
-        tables=max(leg.stand.tables for leg in walked),
-        rows=max(leg.stand.rows for leg in walked),
-        size_bytes=max(leg.stand.size_bytes for leg in walked),
-        checksum_sql=next((leg.checksum_sql for leg in walked if leg.checksum_sql), ""),
+        chain=tuple(step for leg in used for step in leg.chain),
+        not_verified=(*(doubt for leg in walked for doubt in leg.doubts), *doubts),
+        uses_seed=plan.uses_seed,
+        tables=max(leg.stand.tables for leg in used),
+        rows=max(leg.stand.rows for leg in used),
+        size_bytes=max(leg.stand.size_bytes for leg in used),
+        checksum_sql=next((leg.checksum_sql for leg in used if leg.checksum_sql), ""),
         retries=tuple(retry for leg in walked for retry in leg.retrier.retries),
         repaired_seed=next((m.sql for leg in walked for m in leg.rows.mends if m.sql), ""),
     )
+
+
+def _unused(trial: Trial, refusal: str) -> tuple[Trial, tuple[NotVerified, ...]]:
+    """The trial of the migration to whose version the given rows belong, and what else is to be said of them.
+
+    ``refusal``: why they could not be loaded, else empty. It is the trial's error, unless that has one of its own.
+    """
+    if refusal and not trial.error:
+        error = f"the given rows could not be loaded after it: {refusal}"
+        return dataclasses.replace(trial, skipped="", error=error, error_kind=ErrorKind.SEED), ()
+    why = refusal or f"no migration after {trial.migration.id} was tested, so that they were not used"
+    return trial, (NotVerified(what="the given rows", why=why),)
 
 
 @dataclass(slots=True)
@@ -98,8 +118,8 @@ class Leg:
     chain: list[ChainStep] = field(default_factory=list)
     doubts: list[NotVerified] = field(default_factory=list)
     checksum_sql: str = ""
+    unseeded: str = ""  # why the given rows are not in
     _fitting: Fitting = field(init=False)
-    _unseeded: str = ""  # why the given rows are not in
     _broken: dict[str, str] = field(default_factory=dict)  # id -> why what needs it cannot be tried
     _applied: list[Planned] = field(default_factory=list)
 
@@ -112,12 +132,12 @@ class Leg:
 
     def walk(self) -> None:
         if self.seed_at == -1:
-            self._seed("")
+            self._seed("", -1)
         for step in self.steps:
             self._step(step)
             if step.index == self.seed_at and step.migration.id not in self._broken:
-                self._seed(step.migration.id)
-        if not self._unseeded:
+                self._seed(step.migration.id, step.index)
+        if not self.unseeded:
             self._finish()
 
     def _finish(self) -> None:
@@ -128,17 +148,18 @@ class Leg:
             self.doubts.append(NotVerified(what="the chain all the way down", why=str(error)))
         self._note_faltered()
 
-    def _seed(self, migration: str) -> None:
+    def _seed(self, migration: str, at: int) -> None:
         """Load the given rows; where they cannot be, nothing that comes after can be tried."""
         try:
             self.retrier.persist(migration, lambda _: self.rows.seed())
-            self.retrier.persist(migration, lambda _: self.rows.look())
+            if any(not s.skipped and s.index > at for s in self.steps):
+                self.retrier.persist(migration, lambda _: self.rows.look())
         except Disturbed as disturbed:
-            self._unseeded = f"The seed could not be loaded: {disturbed.told}"
+            self.unseeded = f"The seed could not be loaded: {disturbed.told}"
         except SeedError as refused:
             if refused.refused is None:
                 raise  # a file that cannot be read: there is nothing to tell but that
-            self._unseeded = str(refused)
+            self.unseeded = str(refused)
         for mend in self.rows.mends:
             self.retrier.fixed(migration, mend.why, bool(mend.sql), mend.actions)
 
@@ -169,9 +190,9 @@ class Leg:
                 self.trials[index] = dataclasses.replace(trial, faltered=tuple(found))
 
     def _step(self, step: Planned) -> None:
-        if self._unseeded:
+        if self.unseeded:
             skipped = step.skipped
-            self._record(step, skipped=skipped, error="" if skipped else self._unseeded, kind=ErrorKind.SEED)
+            self._record(step, skipped=skipped, error="" if skipped else self.unseeded, kind=ErrorKind.SEED)
             return
         why = next((self._broken[p] for p in step.migration.parents if p in self._broken), "")
         if why:
