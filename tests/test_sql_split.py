@@ -154,6 +154,7 @@ PLAIN = st.text(alphabet="ab1 '\"`;$-/*#\\\n([])?E", max_size=40).map("insert in
 
 
 @example("insert into t values #\n", "mysql")
+@example("insert into t values #--", "postgresql")
 @given(PLAIN, st.sampled_from(DIALECTS))
 def test_plain_statements_are_cut_as_all_others(script, dialect):
     """Behind a WITH, which is never taken for plain, the same text is cut at the same places."""
