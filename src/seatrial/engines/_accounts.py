@@ -61,6 +61,12 @@ class Accounts:
             if (account.name, account.mark) not in self._recorded:
                 self._recorded.add((account.name, self.site.record_account(account.name, account.mark)))
 
+    def others(self, user: str, host: str) -> bool:
+        """Whether an account of MySQL or MariaDB stood before any step; all do where none can be seen."""
+        before = self._before or self._all()
+        named = {f"{user}@{host or '%'}".casefold(), *(() if host else (user.casefold(),))}
+        return not before or any(account.name.casefold() in named for account in before)
+
     def made(self) -> frozenset[Account]:
         """Those that stand now."""
         if not self._said or self._before is None:

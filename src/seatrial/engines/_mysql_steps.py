@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from seatrial.engines._mysql_link import Dial, code_and_message, error_kind, is_driver_error
+from seatrial.engines._mysql_outside import Ground, prepared_from, reaches_outside
 from seatrial.engines._mysql_xa import prepared, taken_back
 from seatrial.errors import DatabaseError, SeatrialError
 from seatrial.model import (
@@ -24,7 +25,7 @@ from seatrial.model import (
     Watch,
 )
 from seatrial.sql.split import SourceStatement, split
-from seatrial.sql.tokens import STRING, code
+from seatrial.sql.tokens import code
 
 UTC = "SET time_zone = '+00:00'"
 
@@ -50,8 +51,9 @@ class Unwatched:
 class StepRunner:
     """Runs scripts on fresh connections to one database."""
 
-    def __init__(self, dial: Dial, database: str, dialect: str, watch: Watch, *, trust: bool) -> None:
-        self._dial, self._database, self._dialect = dial, database, dialect
+    def __init__(self, dial: Dial, ground: Ground, watch: Watch, *, trust: bool) -> None:
+        self._dial, self._database, self._dialect = dial, ground.database, ground.dialect
+        self._ground = replace(ground, asked=True)
         self._watch, self._trust = watch, trust
         self._seen: list[Observation] = []
 
@@ -72,7 +74,7 @@ class StepRunner:
 
     def load(self, text: str) -> StepError | None:
         """Run a seed script; nothing is recorded but its first error."""
-        quiet = StepRunner(self._dial, self._database, self._dialect, Unwatched(), trust=self._trust)
+        quiet = StepRunner(self._dial, self._ground, Unwatched(), trust=self._trust)
         return quiet.run(Script(text=text, transaction=Transaction.ONE)).error
 
     @contextmanager
@@ -151,9 +153,13 @@ class StepRunner:
         """What the last statement locked."""
         return self._seen[-1]
 
-    def refusal(self, statement: str) -> str:
-        """Why a statement is not run: it would read or write what is not the trial's."""
-        what = "" if self._trust else reaches_outside(statement, self._dialect, self._database)
+    def refusal(self, statement: str, ask: Callable[[str], str]) -> str:
+        """Why a statement is not run: it would write what is not the trial's. ``ask`` gives an expression's value."""
+        if self._trust:
+            return ""
+        what = reaches_outside(statement, self._ground)
+        if not what and (expression := prepared_from(statement, self._dialect)):
+            what = reaches_outside(ask(expression), self._ground)
         return _REFUSED.format(what=what) if what else ""
 
 
@@ -183,7 +189,7 @@ class _Session:
 
     def attempt(self, sql: str) -> StepError | None:
         """One statement of a seed, by itself."""
-        if why := self._runner.refusal(sql):
+        if why := self._runner.refusal(sql, self._value):
             return StepError(message=why, kind=ErrorKind.ENVIRONMENT, statement=sql)
         return self._send(sql)[1]
 
@@ -194,7 +200,7 @@ class _Session:
         return None
 
     def _observed(self, statement: SourceStatement, line: int) -> StepError | None:
-        if why := self._runner.refusal(statement.text):
+        if why := self._runner.refusal(statement.text, self._value):
             return StepError(message=why, kind=ErrorKind.ENVIRONMENT, statement=statement.text, line=line)
         with self._runner.observing(statement.text, self._id):
             started = time.perf_counter()
@@ -212,6 +218,18 @@ class _Session:
             )
         )
         return error
+
+    def _value(self, expression: str) -> str:
+        """What an expression is now in this session; empty where the server refuses it, as it will the statement."""
+        try:
+            cursor = self._raw.cursor()
+            cursor.execute(f"SELECT {expression}")
+            value = cursor.fetchone()[0]
+        except Exception as error:
+            if not is_driver_error(error):
+                raise
+            return ""
+        return value.decode(errors="replace") if isinstance(value, bytes) else str(value or "")
 
     def _send(self, sql: str, line: int | None = None) -> tuple[int | None, StepError | None]:
         """Run one statement and read away all that it returns."""
@@ -280,66 +298,3 @@ def _too_large(sql: str, most: int, line: int | None) -> StepError:
 
 def _since(started: float) -> float:
     return (time.perf_counter() - started) * 1000
-
-
-def reaches_outside(statement: str, dialect: str, database: str) -> str:
-    """The words of a statement that reach the server's files or another database; empty where there are none."""
-    tokens = code(statement, dialect)
-    words = [t.word for t in tokens]
-    for i, word in enumerate(words):
-        if word == "LOAD_FILE" and words[i + 1 : i + 2] == ["("]:
-            return "LOAD_FILE()"
-        if word == "INTO" and words[i + 1 : i + 2] in (["OUTFILE"], ["DUMPFILE"]):
-            return f"SELECT INTO {words[i + 1]}"
-    if words[:1] == ["LOAD"] and words[1:2] in (["DATA"], ["XML"]):
-        return f"LOAD {words[1]}"
-    if words[:2] in (["INSTALL", "PLUGIN"], ["INSTALL", "COMPONENT"], ["INSTALL", "SONAME"], ["CREATE", "SERVER"]):
-        return " ".join(words[:2])
-    if words[:1] == ["CREATE"] and "SONAME" in words:
-        return "CREATE FUNCTION ... SONAME"
-    if words[:1] in (["CREATE"], ["ALTER"]) and words[1:2] == ["TABLE"] and any(t.kind == STRING for t in tokens):
-        for i, word in enumerate(words[:-1]):
-            if word == "DIRECTORY" and words[i - 1] in ("DATA", "INDEX"):
-                return f"{words[i - 1]} DIRECTORY"
-    names = [t.name for t in tokens]
-    return _other_database(words, names, database) or _others_table(words, names, database)
-
-
-_WRITTEN = frozenset({"INTO", "UPDATE", "TABLE", "EXISTS", "VIEW", "PROCEDURE", "FUNCTION", "TRIGGER", "EVENT", "TO"})
-"""Words behind which ``a.b`` is always an object of the database a."""
-
-
-def _others_table(words: list[str], names: list[str], database: str) -> str:
-    """A table of another database that the statement writes; reading one does no harm."""
-    behind = {*_WRITTEN, *({"FROM"} if words[:1] == ["DELETE"] else ()), *({","} if words[:1] in _LISTS else ())}
-    for i in range(len(words) - 3):
-        named = words[i] in behind and words[i + 2] == "." and names[i + 1] and names[i + 3]
-        if named and names[i + 1] != database:
-            return f"{words[0]} of {names[i + 1]}.{names[i + 3]}"
-    return ""
-
-
-_LISTS = (["DROP"], ["RENAME"], ["TRUNCATE"])
-
-
-def _other_database(words: list[str], names: list[str], database: str) -> str:
-    if words[:1] == ["USE"] and len(names) > 1 and names[1] != database:
-        return f"USE {names[1]}"
-    if words[:1] in (["CREATE"], ["DROP"], ["ALTER"]):
-        at = next((i for i, w in enumerate(words[:5]) if w in ("DATABASE", "SCHEMA")), None)
-        named = (
-            [n for n, w in zip(names[at + 1 :], words[at + 1 :], strict=True) if w not in ("IF", "NOT", "EXISTS")]
-            if at
-            else []
-        )
-        attribute = words[at + 1 : at + 2] if at else []
-        if (
-            at
-            and named
-            and named[0]
-            and named[0] != database
-            and attribute not in (["CHARACTER"], ["CHARSET"], ["COLLATE"], ["DEFAULT"])
-            and not (attribute in (["COMMENT"], ["ENCRYPTION"]) and words[at + 2 : at + 3] in (["="], [""]))
-        ):
-            return f"{words[0]} DATABASE {named[0]}"
-    return ""

@@ -19,10 +19,11 @@ from seatrial.engines._mysql_fill import Filling
 from seatrial.engines._mysql_integrity import Judge
 from seatrial.engines._mysql_link import Link, TextRow, disturbance, error_kind, quote, refusal
 from seatrial.engines._mysql_locks import Twin
+from seatrial.engines._mysql_outside import Ground, reaches_outside
 from seatrial.engines._mysql_proof import Prover, State
 from seatrial.engines._mysql_rows import Copy, Shadows
 from seatrial.engines._mysql_sampler import Sampler
-from seatrial.engines._mysql_steps import StepRunner, Unwatched, reaches_outside
+from seatrial.engines._mysql_steps import StepRunner, Unwatched
 from seatrial.engines._mysql_tablespace import Tablespaces
 from seatrial.engines._mysql_waits import waiting
 from seatrial.engines._mysql_watch import StepWatch, unsampled
@@ -55,6 +56,10 @@ class Site(Protocol):
     engine: str
     version: str
     trust: bool
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the server was started for this run alone."""
 
     @property
     def data_folder(self) -> str | None: ...
@@ -136,9 +141,13 @@ class MysqlDatabase:
         return self._link.exact(sql)
 
     def reaches_outside(self, text: str) -> str:
-        found = (reaches_outside(part.text, self.engine, self.name) for part in split(text, self.engine))
+        found = (reaches_outside(part.text, self._ground) for part in split(text, self.engine))
         what = next(filter(None, found), "")
         return f"{what} reaches outside the trial's database" if what else ""
+
+    @property
+    def _ground(self) -> Ground:
+        return Ground(self.engine, self.name, own_server=self._site.is_local, others=self._accounts.others)
 
     def quote(self, name: str) -> str:
         return quote(name)
@@ -161,7 +170,7 @@ class MysqlDatabase:
         return self._steps(Unwatched()).loading()
 
     def _steps(self, watch: Watch) -> StepRunner:
-        return StepRunner(self._site.connect, self.name, self.engine, watch, trust=self.trust)
+        return StepRunner(self._site.connect, self._ground, watch, trust=self.trust)
 
     # --- moments ------------------------------------------------------------------------------------------------------
 
