@@ -51,6 +51,20 @@ def test_rows_gone_by_a_delete(trial):
     assert found.cause("rows-lost") == "up deletes them (`DELETE FROM children WHERE id = 11`)"
 
 
+def test_rows_gone_by_a_delete_and_by_a_cascade(trial):
+    found = trial(
+        base=PARENT_AND_CHILD.format(action="CASCADE"),
+        seed=ROWS,
+        up="DELETE FROM children WHERE id = 10; DELETE FROM parents WHERE id = 2;",
+        down="INSERT INTO parents VALUES (2, 'b');",
+        foreign_keys=True,
+    )
+    deleted, cascaded = found["rows-lost"].causes
+    assert deleted == "up deletes them (`DELETE FROM children WHERE id = 10`): id 10"
+    assert cascaded.startswith("up deletes rows of parents (`DELETE FROM parents WHERE id = 2`), and ON DELETE CASCADE")
+    assert cascaded.endswith(": id 11")
+
+
 def test_rows_gone_by_a_trigger(trial):
     found = trial(
         base=PARENT_AND_CHILD.format(action="NO ACTION")

@@ -93,6 +93,8 @@ def rows_lost() -> Iterator[When]:
         engine="mysql",
     )
     yield when("up gives rows another id (`UPDATE t SET id = 20", "UPDATE t SET id = 20 WHERE id = 2")
+    yield when("up overwrites values (`UPDATE t SET v = 'z'`), and without a key", "UPDATE t SET v = 'z'", base=SHOP.replace("t (id integer PRIMARY KEY", "t (id integer"))
+    yield when("for id 2 the cause is not determined", Run(says="DELETE FROM t WHERE id = 1", does="DELETE FROM t"))
     logs = "CREATE TABLE logs (id integer PRIMARY KEY, v text);"
     yield when("up moves them to another partition of logs", Run(says="UPDATE logs SET id = 9 WHERE id = 2", does=GONE), base=SHOP + logs, engine="postgresql", a={TABLE: {"partition_of": "logs"}})
     yield when("up exchanges a partition", Run(says="ALTER TABLE t EXCHANGE PARTITION p0 WITH TABLE p", does=GONE), engine="mysql")

@@ -27,6 +27,11 @@ FAMILIES = {
         *("rows-lost", SHOP, ROWS, "delete from c where id = 11;", IDLE),
         "up deletes them (`delete from c where id = 11`)",
     ),
+    "a cascade, where down takes a delete beside it back": (
+        *("rows-lost", SHOP, ROWS, "delete from c where id = 10; delete from p where id = 2;"),
+        "insert into p values (2, 'b'); insert into c values (10, 1, 'x');",
+        "up deletes rows of p (`delete from p where id = 2`), and ON DELETE CASCADE of constraint c_p",
+    ),
     "a trigger": (
         *("rows-lost", SHOP + SWEEP, ROWS, "update p set name = 'z' where id = 2;"),
         "alter table p disable trigger sweep; update p set name = 'b' where id = 2;alter table p enable trigger sweep;",

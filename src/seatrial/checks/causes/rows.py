@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from seatrial.checks.case import Case, Cause, listed, quoted
+from seatrial.checks.causes.cascade import cascades, foreign_keys, removing, replaces, table_named
+from seatrial.checks.causes.reach import Values, counted, reached, rows_of
+from seatrial.checks.causes.share import Reason, shared, told
 from seatrial.checks.causes.triggers import fired
-from seatrial.model import Attributes, ObjectKey, Schema, TableRef
+from seatrial.model import Row, TableRef
 from seatrial.prose import span
 from seatrial.sql import remedy
 from seatrial.sql.intent import Intent
@@ -19,19 +22,108 @@ def rows_lost(case: Case, table: TableRef) -> Iterator[Cause]:
     if renumbered := list(_renumbered(case, table)):
         yield from renumbered
         return
-    gone_in_up = case.up_diff(table).lost_count > 0
-    if gone_in_up:
-        yield from list(_parked_and_dropped(case, table)) or removed(case, table)
-    if not gone_in_up or case.down_diff(table).lost_count > case.up_diff(table).lost_count:
+    up, down = case.up_diff(table), case.down_diff(table)
+    whole = len(up.lost) == up.lost_count and len(down.lost) == down.lost_count
+    lost = {_identity(r) for r in down.lost}
+    rows = [r for r, known in zip(rows_of(up), up.lost, strict=True) if not whole or _identity(known) in lost]
+    if up.lost_count and (rows or not whole):
+        yield from removed(case, table, rows, also=_parked_and_dropped(case, table))
+    if not up.lost_count or (down.lost_count > len(rows) if whole else down.lost_count > up.lost_count):
         yield from removed_by_down(case, table)
 
 
-def removed(case: Case, table: TableRef) -> Iterator[Cause]:
-    """Why up removed rows of a table; the first that fits, for the others would only follow from it."""
-    for find in (_dropped, _rekeyed, _deleted, _of_partitions, _by_cascade, _rebuilt, _otherwise):
+def _identity(row: Row) -> tuple[str | None, ...]:
+    return row.key or row.values
+
+
+def removed(
+    case: Case, table: TableRef, rows: Sequence[Values] | None = None, also: Iterable[Reason] = ()
+) -> list[Cause]:
+    """Why up removed these rows of a table, or all that it removed: every reason that is not proven to be another's."""
+    diff = case.up_diff(table)
+    rows = rows_of(diff) if rows is None else rows
+    unseen = len(diff.lost) < diff.lost_count
+    parked = list(also)
+    if dropped := list(_dropped(case, table)):
+        return [c for r in parked for c in r.tell(())] or dropped
+    reasons = [*parked, *_direct(case, table), *_of_partitions(case, table)]
+    if not _counted_all(case, table):
+        reasons += [*_by_cascade(case, table), *_indirect(case, table)]
+    return shared(reasons, rows, diff.key, unseen=unseen)
+
+
+def _counted_all(case: Case, table: TableRef) -> bool:
+    """Whether the engine counted as many rows for the DELETEs as are gone: nothing else took any."""
+    deletes = removing(case, case.family(table)[:1])
+    return (
+        bool(deletes) and counted(case, deletes) == case.up_diff(table).lost_count and not case.up.inserts_into(table)
+    )
+
+
+def _place(case: Case, statement: str) -> int:
+    order = list(case.up.statements)
+    return order.index(statement) if statement in order else len(order)
+
+
+def _direct(case: Case, table: TableRef) -> Iterator[Reason]:
+    """What the step's own statements did to the rows of the table."""
+    deletes = removing(case, case.family(table))
+    yield from _rekeyed_rows(case, table, deletes)
+    for statement in deletes:
+        yield Reason(
+            "deleted",
+            lambda statements: _deleted(case, table, statements),
+            lambda row, s=statement: reached(case, table, s, row),  # type: ignore[misc]
+            statement,
+            _place(case, statement),
+        )
+
+
+def _rekeyed_rows(case: Case, table: TableRef, deletes: Sequence[str]) -> Iterator[Reason]:
+    """Under their old key, or without a key under their old values, the rows are not there any more."""
+    wrote = _rekeying(case, table)
+    for statement in wrote:
+        yield Reason(
+            "changed",
+            lambda statements: _rekeyed(case, table) if case.key_of(table) else _rewritten(case, table, statements),
+            lambda row, s=statement: reached(case, table, s, row),  # type: ignore[misc]
+            statement,
+            _place(case, statement),
+            changes=True,
+            covers=() if case.key_of(table) else ("deleted",),
+        )
+
+
+def _rekeying(case: Case, table: TableRef) -> list[str]:
+    key, diff = case.key_of(table), case.up_diff(table)
+    if not key:
+        return list(case.up.updates(table)) if diff.added_count else []
+    if not list(_rekeyed(case, table)):
+        return []
+    return list(dict.fromkeys(s for t in case.family(table) for c in key for s in case.up.assigns_column(t, c)))
+
+
+def _rewritten(case: Case, table: TableRef, statements: tuple[str, ...]) -> Iterator[Cause]:
+    yield Cause(
+        f"up overwrites values ({told(statements)}), and without a key a row with other values is another row",
+        _keep_them(case, table, ()),
+    )
+
+
+def _indirect(case: Case, table: TableRef) -> Iterator[Reason]:
+    """What took rows without a DELETE; which ones, its text does not say."""
+    for group, find in (("rebuilt", _rebuilt), ("otherwise", _otherwise)):
         if found := list(find(case, table)):
-            yield from found
-            return
+            copies = [s for s in case.up.rebuilds(table) if "SELECT" in s.upper()] if group == "rebuilt" else []
+            yield Reason(group, lambda _, told=found: told, lambda row, s=copies: _left_out(case, table, s, row))  # type: ignore[misc]
+
+
+def _left_out(case: Case, table: TableRef, copies: Sequence[str], row: Values) -> bool | None:
+    """Whether the copy of a rebuild passed over a row; of what is no copy it cannot be told."""
+    if len(copies) != 1:
+        return None
+    took = reached(case, table, copies[0], row)
+    return None if took is None else not took
 
 
 DROPS_IN_CASCADE = re.compile(r"\bdrop\b[^;]*(?<!delete)(?<!update)\s+cascade\b", re.IGNORECASE)
@@ -79,7 +171,7 @@ def _rekeyed(case: Case, table: TableRef) -> Iterator[Cause]:
             )
             return
     keys = [c for c in case.key_of(table) if case.up.assigns_column(table, c)]
-    if keys and case.up.updates(table) and case.up_diff(table).added_count and not case.up.deletes_from(table):
+    if keys and case.up.updates(table) and case.up_diff(table).added_count:
         yield Cause(
             f"up gives rows another {listed(keys)} ({quoted(case.up.assigns_column(table, keys[0]))}), under which they"
             " are other rows to everything that refers to them",
@@ -88,21 +180,18 @@ def _rekeyed(case: Case, table: TableRef) -> Iterator[Cause]:
         )
 
 
-def _deleted(case: Case, table: TableRef) -> Iterator[Cause]:
-    family = case.family(table)
-    direct = next((w for t in family if (w := case.up.truncates(t) or case.up.deletes_from(t))), ())
+def _deleted(case: Case, table: TableRef, direct: tuple[str, ...]) -> Iterator[Cause]:
     again = case.up.inserts_into(table)
     back = (
         f" and puts back only a part of them ({quoted(again)})" if again and not case.up_diff(table).added_count else ""
     )
-    if direct:
-        yield Cause(f"up deletes them ({quoted(direct)}){back}", _keep_them(case, table, direct))
+    yield Cause(f"up deletes them ({told(direct)}){back}", _keep_them(case, table, direct))
 
 
 def _keep_them(case: Case, table: TableRef, statements: Sequence[str]) -> str:
     """A side table of what is deleted; of everything, where the statement does not say it (children of its own)."""
     dialect, key = case.trial.engine, case.key_of(table)
-    own = any(a.get("references") == str(table) for _, a in _foreign_keys(case.before.schema, table))
+    own = any(a.get("references") == str(table) for _, a in foreign_keys(case.before.schema, table))
     where = where_of(statements[0], dialect) if len(statements) == 1 and not own else ""
     again = remedy.put_rows_back(case.before.schema, table, key, dialect)
     if not key and not where:  # nothing tells which rows are still there
@@ -111,7 +200,12 @@ def _keep_them(case: Case, table: TableRef, statements: Sequence[str]) -> str:
     return f"Copy them before they go ({span(copy)}) and let down put them back ({span(again)})."
 
 
-def _of_partitions(case: Case, table: TableRef) -> Iterator[Cause]:
+def _of_partitions(case: Case, table: TableRef) -> Iterator[Reason]:
+    if found := list(_partitions(case, table)):
+        yield Reason("partitions", lambda _: found, lambda _: None)
+
+
+def _partitions(case: Case, table: TableRef) -> Iterator[Cause]:
     """ALTER TABLE ... DROP PARTITION, which takes the rows with it (MySQL manual, 26.3)."""
     for text in case.up.naming(table):
         if says(text, case.trial.engine, "EXCHANGE", "PARTITION"):
@@ -132,10 +226,15 @@ def _exchange(case: Case, table: TableRef) -> str:
     return span(f"ALTER TABLE {name} EXCHANGE PARTITION ... WITH TABLE {other}")
 
 
-def _by_cascade(case: Case, table: TableRef) -> Iterator[Cause]:
+def _by_cascade(case: Case, table: TableRef) -> Iterator[Reason]:
     yield from cascades(case, table, "CASCADE")
-    for _, attributes in _foreign_keys(case.before.schema, table):
-        parent = _table(case, str(attributes.get("references")))
+    if found := list(_truncated(case, table)):
+        yield Reason("truncated", lambda _: found, lambda _: True)
+
+
+def _truncated(case: Case, table: TableRef) -> Iterator[Cause]:
+    for _, attributes in foreign_keys(case.before.schema, table):
+        parent = table_named(case, str(attributes.get("references")))
         emptied = [s for s in case.up.truncates(parent) if "CASCADE" in words_of(s, case.trial.engine)]
         if emptied and attributes.get("on_delete") != "CASCADE":
             yield Cause(
@@ -176,22 +275,33 @@ def _otherwise(case: Case, table: TableRef) -> Iterator[Cause]:
         )
 
 
-def _parked_and_dropped(case: Case, table: TableRef) -> Iterator[Cause]:
+def _parked_and_dropped(case: Case, table: TableRef) -> Iterator[Reason]:
     """The rows went to a table that up made and down threw away."""
     if not case.down_ran:
         return
     before, after = set(case.before.schema.tables()), set(case.after_down.schema.tables())
     for parking in case.after_up.schema.tables():
-        if parking not in before and parking not in after and copied_into(case, parking, table):
-            dialect = case.trial.engine
-            names = remedy.columns_of(case.before.schema, table, dialect)
-            there = names == remedy.columns_of(case.after_up.schema, parking, dialect)
-            mine, side = remedy.of(table, dialect), remedy.of(parking, dialect)
-            back = f": {span(f'INSERT INTO {mine} ({names}) SELECT {names} FROM {side}')}" if there else ""
-            yield Cause(
-                f"up moves rows to {parking}, and down drops {parking} without moving them back",
-                f"In down, move the rows of {parking} back to {table} before {parking} is dropped{back}.",
+        sent = copied_into(case, parking, table) if parking not in before and parking not in after else []
+        if sent and parking != case.now_named(table):
+            yield Reason(
+                f"parked {parking}",
+                lambda _, side=parking: _parked(case, table, side),  # type: ignore[misc]
+                lambda row, s=sent: reached(case, table, s[0], row) if len(s) == 1 else None,  # type: ignore[misc]
+                place=-1,
+                over=("deleted",),
             )
+
+
+def _parked(case: Case, table: TableRef, parking: TableRef) -> Iterator[Cause]:
+    dialect = case.trial.engine
+    names = remedy.columns_of(case.before.schema, table, dialect)
+    there = names == remedy.columns_of(case.after_up.schema, parking, dialect)
+    mine, side = remedy.of(table, dialect), remedy.of(parking, dialect)
+    back = f": {span(f'INSERT INTO {mine} ({names}) SELECT {names} FROM {side}')}" if there else ""
+    yield Cause(
+        f"up moves rows to {parking}, and down drops {parking} without moving them back",
+        f"In down, move the rows of {parking} back to {table} before {parking} is dropped{back}.",
+    )
 
 
 def copied_into(case: Case, side: TableRef, table: TableRef) -> list[str]:
@@ -239,7 +349,7 @@ def _by_down_elsewhere(case: Case, table: TableRef) -> Iterator[Cause]:
             f"down gives rows another {listed(keys)} than they had ({quoted(down.assigns_column(table, keys[0]))})",
             f"Let down give each row the {listed(keys)} that it had, from a table of old and new ones that up keeps.",
         )
-    for key, attributes in _foreign_keys(case.after_up.schema, table):
+    for key, attributes in foreign_keys(case.after_up.schema, table):
         parent = str(attributes.get("references"))
         if attributes.get("on_delete") == "CASCADE" and _deletes(down, parent):
             yield Cause(
@@ -252,105 +362,6 @@ def _by_down_elsewhere(case: Case, table: TableRef) -> Iterator[Cause]:
 def _deletes(intent: Intent, table: str) -> bool:
     ref = TableRef(*table.split(".", 1)) if "." in table else TableRef("", table)
     return bool(intent.deletes_from(ref) or intent.truncates(ref) or intent.drops_table(ref))
-
-
-def cascades(case: Case, table: TableRef, action: str) -> Iterator[Cause]:
-    """Foreign keys of the table whose parents up deleted, or dropped as SQLite does: row by row."""
-    for key, attributes in _foreign_keys(case.before.schema, table):
-        if attributes.get("on_delete") == action:
-            yield from _cascade(case, table, key, attributes, action)
-
-
-def _cascade(case: Case, table: TableRef, key: ObjectKey, attributes: Attributes, action: str) -> Iterator[Cause]:
-    parent = str(attributes.get("references"))
-    ref = _table(case, parent)
-    statements = case.up.deletes_from(ref) or case.up.truncates(ref)
-    replaced = [s for s in case.up.inserts_into(ref) if replaces(s, case.trial.engine)]
-    rekeyed = any(case.up.assigns_column(ref, c) for c in case.key_of(ref))
-    if ref == table and not statements:
-        return  # the rows went for another reason, and took each other with them
-    dropped = case.up.drops_table(ref) or case.up.rebuilds(ref)
-    effect = (
-        "removed the rows that referred to them"
-        if action == "CASCADE"
-        else f"{'emptied' if action == 'SET NULL' else 'gave its default to'} {listed(_texts(attributes))}"
-    )
-    fires = f"and ON DELETE {action} of {key.label} {effect}"
-    if replaced and not statements:
-        yield Cause(
-            f"REPLACE deletes a row of {parent} before it writes it anew ({quoted(replaced)}), {fires}",
-            f"Change the rows of {parent} that are there with {upsert(case.trial.engine)}, which deletes nothing.",
-        )
-    elif statements or (case.up_diff(ref).lost_count and not rekeyed and not _went(case, ref)):
-        how = f" ({quoted(statements)})" if statements else ""
-        yield Cause(f"up deletes rows of {parent}{how}, {fires}", _save_children(case, table, attributes))
-    elif dropped:
-        yield Cause(
-            f"dropping {parent} deletes its rows first, {fires} ({quoted(dropped)})",
-            f"Switch foreign keys off while {parent} is rebuilt (`PRAGMA foreign_keys = OFF`, which only counts outside"
-            " a transaction), and run `PRAGMA foreign_key_check` before they are on again."
-            if case.trial.engine == "sqlite"
-            else f"Detach {table} from {parent} on purpose before {parent} is dropped.",
-        )
-    elif _went(case, ref):
-        yield Cause(f"rows of {parent} went by a cascade, {fires}", _save_children(case, table, attributes))
-
-
-def _save_children(case: Case, table: TableRef, attributes: Attributes) -> str:
-    """By a side table; the parents' rows have to be there again first."""
-    dialect, key, columns = case.trial.engine, case.key_of(table), _texts(attributes)
-    then = "at the end of down, when the rows referred to are there again"
-    if attributes.get("on_delete") == "CASCADE":
-        again = remedy.put_rows_back(case.before.schema, table, key, dialect)
-        return (
-            f"Copy the rows of {table} first ({span(remedy.keep_rows(table, dialect))}), and put them back {then}"
-            f" ({span(again)}); or move them to another parent before, in a statement of its own."
-        )
-    if not key or set(columns) & set(key):
-        return f"Keep {listed(f'{table}.{c}' for c in columns)} in a side table first, and put the values back {then}."
-    copy = span(remedy.keep_columns(table, key, columns, dialect))
-    back = span(remedy.put_columns_back(table, key, columns, dialect))
-    return f"Keep {listed(f'{table}.{c}' for c in columns)} first ({copy}), and put the values back {then} ({back})."
-
-
-def replaces(statement: str, dialect: str) -> bool:
-    """REPLACE, INSERT OR REPLACE, UPDATE OR REPLACE: rows that are in the way are deleted."""
-    found = words_of(statement, dialect)[:3]
-    return found[:1] == ["REPLACE"] or found[1:] == ["OR", "REPLACE"]
-
-
-def upsert(dialect: str) -> str:
-    return f"INSERT ... ON {'DUPLICATE KEY' if dialect in remedy.MYSQL else 'CONFLICT ... DO'} UPDATE"
-
-
-def _went(case: Case, table: TableRef) -> bool:
-    """Rows of a table went by cascades from further up; foreign keys may form circles."""
-    waiting, seen = [table], {table}
-    while waiting:
-        for _, attributes in _foreign_keys(case.before.schema, waiting.pop()):
-            parent = _table(case, str(attributes.get("references")))
-            if attributes.get("on_delete") != "CASCADE" or parent in seen:
-                continue
-            if case.up_diff(parent).lost_count or case.up.deletes_from(parent) or case.up.truncates(parent):
-                return True
-            if case.up.drops_table(parent) or case.up.rebuilds(parent):
-                return True
-            seen.add(parent)
-            waiting.append(parent)
-    return False
-
-
-def _table(case: Case, label: str) -> TableRef:
-    return next((t for t in case.before.schema.tables() if str(t) == label), TableRef("", label))
-
-
-def _texts(attributes: Attributes) -> tuple[str, ...]:
-    columns = attributes.get("columns")
-    return columns if isinstance(columns, tuple) else ()
-
-
-def _foreign_keys(schema: Schema, table: TableRef) -> Iterator[tuple[ObjectKey, Attributes]]:
-    return ((k, a) for k, a in schema.of(table).items() if a.get("type") == "foreign key")
 
 
 def added(case: Case, table: TableRef) -> Iterator[Cause]:

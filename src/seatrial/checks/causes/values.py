@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from seatrial.checks.case import Case, Cause, listed, quoted
+from seatrial.checks.causes.cascade import cascades, foreign_keys, replaces, upsert
 from seatrial.checks.causes.conversion import losses
-from seatrial.checks.causes.rows import DROPS_IN_CASCADE, cascades, copied_into, replaces, upsert
+from seatrial.checks.causes.reach import Values, assigned, reached
+from seatrial.checks.causes.rows import DROPS_IN_CASCADE, copied_into
+from seatrial.checks.causes.share import Reason, shared, told
 from seatrial.checks.causes.triggers import fired
-from seatrial.model import Attributes, Schema, TableDiff, TableRef
+from seatrial.model import Attributes, Key, Schema, TableDiff, TableRef
 from seatrial.prose import span
 from seatrial.schema import converts, diff
 from seatrial.sql import remedy
@@ -17,17 +21,31 @@ from seatrial.sql.look import names_in, says, where_of
 
 def values_lost(case: Case, table: TableRef, columns: Sequence[str]) -> Iterator[Cause]:
     """Why values of these columns are others after down; what one cause explains is told once."""
-    changed_in_up = {c for g in case.up_diff(table).changed for c in g.columns}
     gone = case.up_diff(table).missing_columns
     dropped = [c for c in columns if case.up.drops_column(table, c) or c in gone]
     cascaded = {c: found for c in dropped if c in gone and (found := list(_in_cascade(case, table, c)))}
     yield from (cause for found in cascaded.values() for cause in found)
     yield from _dropped(case, table, [c for c in dropped if c not in cascaded])
     left = [c for c in columns if c not in dropped]
-    yield from changed_by_up(case, table, [c for c in left if c in changed_in_up])
+    yield from changed_by_up(case, table, left, case.down_diff(table))
     for column in left:
-        if column not in changed_in_up:
+        if _changed_later(case, table, column):
             yield from changed_by_down(case, table, column)
+
+
+def _changed_later(case: Case, table: TableRef, column: str) -> bool:
+    """Whether down changed a column in a row in which up had left it alone, and what did it is not told yet."""
+    up, down = case.up_diff(table), case.down_diff(table)
+    mine, later, written = _keys(up, column), _keys(down, column), _written(case, table, column)
+    if mine is None or later is None or (mine & later and written and written[1]):  # "down computes it back"
+        return column not in {c for g in up.changed for c in g.columns}
+    return bool(later - mine)
+
+
+def _keys(change: TableDiff, column: str) -> set[Key] | None:
+    """The rows in which a column changed; None: not all of them were kept."""
+    groups = [g for g in change.changed if column in g.columns]
+    return {r.key for g in groups for r in g.rows} if all(len(g.rows) == g.count for g in groups) else None
 
 
 def _dropped(case: Case, table: TableRef, columns: Sequence[str]) -> Iterator[Cause]:
@@ -60,35 +78,94 @@ def _keep(case: Case, table: TableRef, columns: Sequence[str]) -> str:
     return f"{rename}; or keep the values ({span(copy)}) and put them back in down ({span(back)})."
 
 
-def changed_by_up(case: Case, table: TableRef, columns: Sequence[str]) -> Iterator[Cause]:
-    """Why up changed what these columns hold, in rows that stayed; of each column the first that fits."""
-    alike: dict[tuple[str, ...], list[str]] = {}
+def changed_by_up(
+    case: Case, table: TableRef, columns: Sequence[str], down: TableDiff | None = None
+) -> Iterator[Cause]:
+    """Why up changed what these columns hold, in rows that stayed, or of those only where ``down`` differs too."""
+    alike: dict[tuple[object, ...], list[str]] = {}
+    up = case.up_diff(table)
     for column in columns:
-        alike.setdefault(_written(case, table, column), []).append(column)
-    for written, names in alike.items():
-        if written:
-            yield _overwritten(case, table, names, written)
+        mine, later = _keys(up, column), _keys(down, column) if down else None
+        kept = mine if mine is None or later is None else mine & later
+        if column not in {c for g in up.changed for c in g.columns} or kept == set():
             continue
-        for column in names:
-            for find in (_rekeyed, _converted, _emptied, followed, _replaced, *_RARE):
-                if found := list(find(case, table, column)):
-                    yield from found
-                    break
+        links = tuple(k for k, a in foreign_keys(case.before.schema, table) if column in _named(a, "columns"))
+        rows = None if kept is None else frozenset(kept)
+        wrote = _written(case, table, column)
+        alike.setdefault((wrote, links, rows) if wrote else (column, rows), []).append(column)
+    for (*_, kept_rows), names in alike.items():
+        yield from _changed(case, table, names, kept_rows)  # type: ignore[arg-type]
 
 
-def _written(case: Case, table: TableRef, column: str) -> tuple[str, ...]:
-    """What UPDATE assigns a column, what down assigns it, and where up kept it; empty where none does."""
+def _changed(case: Case, table: TableRef, names: Sequence[str], kept: frozenset[Key] | None) -> list[Cause]:
+    """Of columns that the same statements write in the same rows."""
+    up, column = case.up_diff(table), names[0]
+    groups = [g for g in up.changed if column in g.columns]
+    changed = [(g, r) for g in groups for r in g.rows if kept is None or r.key in kept]
+    now = {r.key: r.new[g.columns.index(column)] for g, r in changed}
+    rows = [dict(zip(g.columns, r.old, strict=True)) | dict(zip(up.key, r.key, strict=True)) for g, r in changed]
+    reasons = [*_writing(case, table, names, now), *_emptied(case, table, column, now)]
+    rest = list(_rest(case, table, names))
+    reasons += [Reason("rest", lambda _: rest, lambda _: None)] if rest else []
+    return shared(reasons, rows, up.key, unseen=kept is None)
+
+
+def _writing(case: Case, table: TableRef, names: Sequence[str], now: Mapping[Key, str | None]) -> Iterator[Reason]:
+    """The UPDATEs that assign the columns."""
+    written = _written(case, table, names[0])
+    order = list(case.up.statements)
+
+    def tell(statements: tuple[str, ...]) -> list[Cause]:
+        return [_overwritten(case, table, names, statements, written[1], written[2])] if written else []
+
+    for statement in written[0] if written else ():
+        yield Reason(
+            "written",
+            tell,
+            lambda row, s=statement: _wrote(case, table, names[0], s, row, now),  # type: ignore[misc]
+            statement,
+            order.index(statement) if statement in order else len(order),
+        )
+
+
+def _wrote(
+    case: Case, table: TableRef, column: str, statement: str, row: Values, now: Mapping[Key, str | None]
+) -> bool | None:
+    """By its WHERE; where that does not say it, by the literal that the row holds since, or does not."""
+    found = reached(case, table, statement, row)
+    literal = assigned(case, statement, column) if found is None else None
+    if literal is None:
+        return found
+    new = now.get(tuple(row.get(c) for c in case.up_diff(table).key))
+    if new is None or literal == "NULL":
+        return None if new is None and literal == "NULL" else False
+    return True if new == literal else None
+
+
+def _rest(case: Case, table: TableRef, names: Sequence[str]) -> Iterator[Cause]:
+    """What changes values beside UPDATE; of each column the first that fits."""
+    for column in names:
+        for find in (_rekeyed, _converted, followed, _replaced, *_RARE):
+            if found := list(find(case, table, column)):
+                yield from found
+                break
+
+
+def _written(case: Case, table: TableRef, column: str) -> tuple[tuple[str, ...], str, str] | None:
+    """The UPDATEs that assign a column, what down assigns it, and where up kept it; None where none does."""
     family, dialect = case.family(table), case.trial.engine
     wrote = next((w for t in family if case.up.updates(t) and (w := case.up.assigns_column(t, column))), ())
     if not wrote:
-        return ()
+        return None
     wrote = tuple(s for s in wrote if names_in(s, column, dialect)) or wrote
     again = _again(case, family, column)
-    return quoted(wrote), quoted(again), "" if again else _keeper(case, table, column)
+    return wrote, quoted(again), "" if again else _keeper(case, table, column)
 
 
-def _overwritten(case: Case, table: TableRef, columns: Sequence[str], written: tuple[str, ...]) -> Cause:
-    wrote, again, keeper = written
+def _overwritten(
+    case: Case, table: TableRef, columns: Sequence[str], statements: tuple[str, ...], again: str, keeper: str
+) -> Cause:
+    wrote = told(statements)
     names, it, was = listed(columns), *(("it", "it was") if len(columns) == 1 else ("them", "they were"))
     if again:
         fate = f" and down computes {it} back ({again}), which does not give every value as it was"
@@ -206,9 +283,21 @@ def beside(case: Case, table: TableRef, column: str, kind: tuple[str, str]) -> s
     return f"Fill a new column beside it ({span(add)}), and drop {column} in a later migration, when no value differs."
 
 
-def _emptied(case: Case, table: TableRef, column: str) -> Iterator[Cause]:
-    yield from cascades(case, table, "SET NULL")
-    yield from cascades(case, table, "SET DEFAULT")
+def _emptied(case: Case, table: TableRef, column: str, now: Mapping[Key, str | None]) -> Iterator[Reason]:
+    """SET NULL leaves nothing but NULL."""
+    key = case.up_diff(table).key
+    filled = {k for k, new in now.items() if new is not None}
+    for reason in cascades(case, table, "SET NULL", column):
+        yield replace(
+            reason,
+            takes=lambda row, r=reason: False if tuple(row.get(c) for c in key) in filled else r.takes(row),  # type: ignore[misc]
+        )
+    yield from cascades(case, table, "SET DEFAULT", column)
+
+
+def _named(attributes: Attributes, name: str) -> tuple[str, ...]:
+    found = attributes.get(name)
+    return found if isinstance(found, tuple) else ()
 
 
 def followed(case: Case, table: TableRef, column: str) -> Iterator[Cause]:
