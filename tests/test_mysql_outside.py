@@ -228,6 +228,7 @@ def test_nothing_else_on_the_server_changes(db: MysqlDatabase, mysql_server: Mys
         for text in LIVE.format(other=other).strip().splitlines():
             error = db.run(Script(text=text, transaction=Transaction.STATEMENTS)).error
             assert error is not None and error.kind is ErrorKind.ENVIRONMENT and "trust" in error.message, text
+            assert db.reaches_outside(text), f"Alembic may send {text}"
         assert [mysql_server.maintain(sql) for sql in asked] == before
     finally:
         mysql_server.maintain("DROP USER IF EXISTS st_theirs@localhost")

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from seatrial.engines._mysql_dynamic import texts
-from seatrial.engines._mysql_server_wide import Others, accounts_changed, nobody, server_wide
+from seatrial.engines._mysql_server_wide import Others, accounts_changed, nobody, places, server_wide
 from seatrial.engines._mysql_targets import OTHER, Named, listed, name_at, written_by_delete, written_by_update
 from seatrial.sql.tokens import STRING, Token, code
 from seatrial.sql.tokens import words as keywords
@@ -21,6 +21,8 @@ _DEEPEST = 4  # text within text
 _MODIFIERS = keywords("LOW_PRIORITY HIGH_PRIORITY DELAYED IGNORE QUICK INTO")
 _KINDS = keywords("TABLE TABLES VIEW SEQUENCE EVENT TRIGGER PROCEDURE FUNCTION PACKAGE INDEX")
 _NO_KINDS = keywords("USER ROLE DATABASE SCHEMA SERVER TABLESPACE RESOURCE REFERENCE ( ,")
+_OF_FILES = keywords("LOAD_FILE INTO LOAD CREATE ALTER")
+_OF_DATABASES = keywords("CREATE DROP ALTER GRANT REVOKE")
 _REMOTE = keywords("FEDERATED CONNECT SPIDER S3")
 _EVENTS = (["ON"], ["AFTER"], ["BEFORE"])  # what UPDATE and DELETE stand behind in a foreign key or a trigger
 _BEHIND_NAME = keywords("IF NOT EXISTS BODY")
@@ -97,7 +99,7 @@ def _command(tokens: Sequence[Token], ground: Ground) -> str:
 
 
 def _files(tokens: Sequence[Token], words: Sequence[str]) -> str:
-    for i, word in enumerate(words):
+    for i, word in places(words, _OF_FILES):
         following = words[i + 1] if i + 1 < len(words) else ""
         if word == "LOAD_FILE" and following == "(":
             return "LOAD_FILE()"
@@ -131,7 +133,7 @@ def _databases(tokens: Sequence[Token], words: Sequence[str], ground: Ground) ->
     names = [t.name for t in tokens]
     if words[:1] == ["USE"] and len(names) > 1 and names[1] and names[1].casefold() != ground.database.casefold():
         return f"USE {names[1]}"
-    for i, word in enumerate(words):
+    for i, word in places(words, _OF_DATABASES):
         if word in ("CREATE", "DROP", "ALTER") and (other := _database(words[i:], names[i:], ground.database)):
             return f"{word} DATABASE {other}"
         if word in ("GRANT", "REVOKE"):
@@ -155,7 +157,7 @@ def _database(words: Sequence[str], names: Sequence[str], own: str) -> str:
 
 
 def _objects(tokens: Sequence[Token], words: Sequence[str], ground: Ground) -> str:
-    for i, word in enumerate(words):
+    for i, word in places(words, _OF_OBJECTS):
         if i and words[i - 1] == ".":
             continue  # a column of that name
         if word in ("GRANT", "REVOKE"):
@@ -281,18 +283,20 @@ _READERS: dict[str, Reader] = {
     **dict.fromkeys(("CREATE", "ALTER", "DROP"), _make),
     **dict.fromkeys(("LOCK", "OPTIMIZE", "REPAIR", "ANALYZE", "FLUSH"), _tables),
 }
+_OF_OBJECTS = frozenset({*_READERS, "GRANT", "REVOKE"})
 
 _SEQUENCES = keywords("NEXTVAL SETVAL LASTVAL")
+_OF_CALLS = _SEQUENCES | {"(", "FOR"}
 _HARMLESS = re.compile(r"sys|new|old", re.IGNORECASE)  # sys only reads in functions; the others are a trigger's rows
 
 
 def _called(tokens: Sequence[Token], words: Sequence[str], ground: Ground) -> str:
     """Functions and sequences of another database, which may write there."""
-    for i, word in enumerate(words):
+    for i, word in places(words, _OF_CALLS):
         named = None
         if word == "(" and i > 2 and words[i - 2] == "." and words[i - 4 : i - 3] != ["."]:
             named = name_at(tokens, i - 3) if not _is_table(words, i - 3) else None
-        elif (word in _SEQUENCES and words[i + 1 : i + 2] == ["("]) or words[i - 2 : i + 1] == ["NEXT", "VALUE", "FOR"]:
+        elif word in _SEQUENCES or (word == "FOR" and words[i - 2 : i] == ["NEXT", "VALUE"]):
             named = name_at(tokens, i + 1 + (word in _SEQUENCES))
         if named and ground.outside(named) and not _HARMLESS.fullmatch(named.database):
             return f"a call of {_shown(named)}"

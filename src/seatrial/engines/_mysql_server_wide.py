@@ -30,10 +30,16 @@ _WIDE = {
 }
 """Verb and what it has to stand before; all of them change the server beyond any database."""
 
+_OF_SERVER = frozenset({*_WIDE, *keywords("GRANT REVOKE SPATIAL OR SHUTDOWN RESTART SET FLUSH KILL")})
 _BLOCKING = keywords("TABLES TABLE HOSTS LOGS PRIVILEGES STATUS USER_RESOURCES BINARY ENGINE ERROR GENERAL RELAY")
 _GLOBALS = re.compile(r"@@(?:global|persist|persist_only)(?:\.|$)", re.IGNORECASE)
 _SCOPES = frozenset({"GLOBAL", "PERSIST", "PERSIST_ONLY"})
 _KILLS = keywords("CONNECTION QUERY HARD SOFT USER ID")
+
+
+def places(words: Sequence[str], wanted: frozenset[str]) -> list[tuple[int, str]]:
+    """Where words of interest stand; a seed's INSERT has hundreds of thousands of others."""
+    return [(i, word) for i, word in enumerate(words) if word in wanted]
 
 
 def nobody(user: str, host: str) -> bool:
@@ -43,7 +49,7 @@ def nobody(user: str, host: str) -> bool:
 
 def server_wide(tokens: Sequence[Token], words: Sequence[str], *, own_server: bool) -> str:
     """The words that change the server; on one of the run's own its settings and sessions may be changed."""
-    for i, word in enumerate(words):
+    for i, word in places(words, _OF_SERVER):
         following = words[i + 1] if i + 1 < len(words) else ""
         if word in ("GRANT", "REVOKE"):
             return ""
@@ -107,8 +113,8 @@ def _scopes(tokens: Sequence[Token], words: Sequence[str], start: int) -> Iterat
 
 def accounts_changed(tokens: Sequence[Token], words: Sequence[str], others: Others) -> str:
     """The words of a statement that changes an account of somebody else's."""
-    for i, word in enumerate(words):
-        if word in _ACCOUNTS and not _is_column(words, i) and words[i - 1 : i] != ["SHOW"]:
+    for i, word in places(words, _ACCOUNTS):
+        if not _is_column(words, i) and words[i - 1 : i] != ["SHOW"]:
             for user, host in _changed(tokens, words, i):
                 if not user or others(user, host):
                     return f"{word} {'of' if word in ('GRANT', 'REVOKE') else words[i + 1]} {user or 'the own account'}"
