@@ -68,6 +68,14 @@ ROWS_LOST = {
         "SELECT 1",
         [f"{DELETED}: id 1", "for id 2 the cause is not determined"],
     ),
+    "two things in down": (
+        "UPDATE p SET id = id",
+        f"DELETE FROM t WHERE id = 2; {PARENT}; {PUT_BACK}",
+        [
+            "down deletes rows that were there before up (`DELETE FROM t WHERE id = 2`): perhaps some of them",
+            f"down deletes rows of p, and ON DELETE CASCADE {BY_KEY} takes these with them: perhaps some of them",
+        ],
+    ),
     "only down": (
         ONE,
         "INSERT INTO t VALUES (1, 1, 'a'); DELETE FROM t WHERE id = 2",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from seatrial.checks.case import Case, Cause, listed, quoted
 from seatrial.checks.causes.cascade import cascades, foreign_keys, removing, replaces, table_named
@@ -331,14 +332,18 @@ def removed_by_down(case: Case, table: TableRef) -> Iterator[Cause]:
             f"({quoted(down.rebuilds(table) or down.drops_table(table))})",
             f"Copy every row of {table} into the new table before the old one is dropped.",
         )
-    elif down.truncates(table) or down.deletes_from(table):
-        direct = down.truncates(table) or down.deletes_from(table)
+    else:
+        found = [*_deleted_by_down(case, table), *_by_down_elsewhere(case, table)]
+        yield from found if len(found) < 2 else (replace(c, text=f"{c.text}: perhaps some of them") for c in found)
+
+
+def _deleted_by_down(case: Case, table: TableRef) -> Iterator[Cause]:
+    direct = tuple(dict.fromkeys((*case.down.truncates(table), *case.down.deletes_from(table))))
+    if direct:
         yield Cause(
-            f"down deletes rows that were there before up ({quoted(direct)})",
+            f"down deletes rows that were there before up ({told(direct)})",
             f"Let down delete only the rows of {table} that up added{_added_by_up(case, table)}.",
         )
-    else:
-        yield from _by_down_elsewhere(case, table)
 
 
 def _by_down_elsewhere(case: Case, table: TableRef) -> Iterator[Cause]:
