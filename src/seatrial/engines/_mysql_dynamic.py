@@ -11,7 +11,7 @@ from seatrial.sql.tokens import words as keywords
 
 _ASSIGN = keywords("SET DECLARE CALL PREPARE IMMEDIATE")
 _ROWS = keywords("INSERT REPLACE UPDATE DELETE")
-_JOINED = keywords("CONCAT GROUP_CONCAT")
+_JOINED = keywords("CONCAT CONCAT_WS GROUP_CONCAT")
 _SCHEMAS = keywords("TABLE_SCHEMA CONSTRAINT_SCHEMA ROUTINE_SCHEMA TRIGGER_SCHEMA EVENT_SCHEMA")
 _VERBS = keywords(
     "ALTER ANALYZE CALL CHANGE CREATE DELETE DROP FLUSH GRANT HANDLER INSERT INSTALL KILL LOAD LOCK OPTIMIZE PURGE"
@@ -61,23 +61,27 @@ def _own_schema(tokens: Sequence[Token], database: str) -> Sequence[Token]:
 
 def _concatenated(tokens: Sequence[Token], opened: int, database: str) -> tuple[str, int]:
     """The text that the arguments behind the parenthesis at ``opened`` make, and where it closes."""
-    built, argument, i = "", "", opened + 1
+    built: list[str] = []
+    argument, i = "", opened + 1
     while i < len(tokens) and tokens[i].word != ")":
         word = tokens[i].word
         nested = i + 1 < len(tokens) and tokens[i + 1].word == "("
         if word == ",":
-            built, argument = built + argument, ""
+            built.append(argument)
+            argument = ""
         elif nested and word in _JOINED:
             argument, i = _concatenated(tokens, i + 1, database)
         elif nested or word == "(":
             argument = database if word in ("DATABASE", "SCHEMA") else OTHER
             i = _closing(tokens, i + nested)
         elif word in ("SEPARATOR", "ORDER"):
-            return built + argument, _closing(tokens, opened)
+            i = _closing(tokens, opened)
+            break
         else:
             argument = tokens[i].value if tokens[i].kind == STRING and not argument else OTHER
         i += 1
-    return built + argument, i
+    built.append(argument)
+    return (built[0].join(built[1:]) if tokens[opened - 1].word == "CONCAT_WS" else "".join(built)), i
 
 
 def _closing(tokens: Sequence[Token], opened: int) -> int:

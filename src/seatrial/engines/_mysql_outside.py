@@ -211,7 +211,9 @@ def _update(tokens: Sequence[Token], words: Sequence[str], i: int) -> list[Named
 def _delete(tokens: Sequence[Token], words: Sequence[str], i: int) -> list[Named]:
     if words[i - 1 : i] in _EVENTS:
         return []
-    return written_by_delete(tokens, words, _past(words, i + 1, _MODIFIERS))
+    at = _past(words, i + 1, _MODIFIERS)
+    history = _one(tokens, at + 2) if words[at : at + 2] == ["HISTORY", "FROM"] else []  # MariaDB: of its old rows
+    return history + written_by_delete(tokens, words, at)
 
 
 def _call(tokens: Sequence[Token], words: Sequence[str], i: int) -> list[Named]:
@@ -250,12 +252,12 @@ def _make(tokens: Sequence[Token], words: Sequence[str], i: int) -> list[Named]:
 
 
 def _moved(tokens: Sequence[Token], words: Sequence[str], start: int) -> list[Named]:
-    """``RENAME [TO | AS | =] name`` and ``EXCHANGE PARTITION p WITH TABLE name``."""
+    """``RENAME [TO | AS | =] name`` and ``EXCHANGE PARTITION p WITH TABLE name``; MariaDB: CONVERT."""
     found: list[Named] = []
     for j in range(start, len(words)):
         if words[j] == "RENAME":
             found += _one(tokens, _past(words, j + 1, frozenset({"TO", "AS", "="})))
-        if words[j] == "TABLE" and words[j - 1] == "WITH":
+        if words[j] == "TABLE" and words[j - 1] in ("WITH", "TO", "CONVERT"):
             found += _one(tokens, j + 1)
     return found
 

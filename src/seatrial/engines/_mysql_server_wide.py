@@ -25,12 +25,13 @@ _WIDE = {
     "LOCK": "INSTANCE",
     "CACHE": "INDEX",
     "IMPORT": "TABLE",
+    "SHUTDOWN": "WAIT",
     "BACKUP": "STAGE LOCK",
     "CLONE": "LOCAL INSTANCE",
 }
 """Verb and what it has to stand before; all of them change the server beyond any database."""
 
-_OF_SERVER = frozenset({*_WIDE, *keywords("GRANT REVOKE SPATIAL OR SHUTDOWN RESTART SET FLUSH KILL")})
+_OF_SERVER = frozenset({*_WIDE, *keywords("GRANT REVOKE SPATIAL OR SHUTDOWN RESTART BINLOG SET FLUSH KILL")})
 _BLOCKING = keywords("TABLES TABLE HOSTS LOGS PRIVILEGES STATUS USER_RESOURCES BINARY ENGINE ERROR GENERAL RELAY")
 _GLOBALS = re.compile(r"@@(?:global|persist|persist_only)(?:\.|$)", re.IGNORECASE)
 _SCOPES = frozenset({"GLOBAL", "PERSIST", "PERSIST_ONLY"})
@@ -59,7 +60,7 @@ def server_wide(tokens: Sequence[Token], words: Sequence[str], *, own_server: bo
             return " ".join(words[: i + 3])
         if word == "SHUTDOWN" and i + 1 == len(words) and (i == 0 or words[i - 1] in _BEGINNINGS):
             return word
-        if word == "RESTART" and len(words) == 1:
+        if (word == "RESTART" and len(words) == 1) or (word == "BINLOG" and i == 0 and len(words) == 2):
             return word
         if not own_server and (found := _shared(tokens, words, i)):
             return found
