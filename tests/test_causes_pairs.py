@@ -448,6 +448,11 @@ def not_restored() -> Iterator[When]:
     )
 
 
+def recased() -> Iterator[When]:
+    yield when("down writes names of t in another case: u as U", "ALTER TABLE t RENAME COLUMN u TO x", "ALTER TABLE t RENAME COLUMN x TO U")
+    yield when("down writes the name of the table t in another case: T", "ALTER TABLE t RENAME TO x", "ALTER TABLE x RENAME TO T")
+
+
 def lost_beside() -> Iterator[When]:
     index = ObjectKey("index", "", "t", "i")
     held = {index: {"columns": ("v", "u"), "definition": "CREATE INDEX i ON t (v, u)", "unique": False, "valid": True}}
@@ -760,6 +765,7 @@ SYMPTOMS = [
     Symptom("nondeterministic-up", "t", tuple(drawn())),
     Symptom("flaky", None, tuple(disagreed())),
     Symptom("schema-not-restored", "t", tuple(not_restored())),
+    Symptom("schema-not-restored", "t", tuple(recased()), about="in another case"),
     Symptom("collateral-schema-loss", "t", tuple(lost_beside()), about="an index"),
     Symptom("collateral-schema-loss", "t", tuple(column_lost_beside()), about="a comment"),
     Symptom("collateral-schema-loss", "t", tuple(followed_beside()), about="a foreign key"),
