@@ -446,6 +446,15 @@ def not_restored() -> Iterator[When]:
         engine="postgresql",
         c=other,
     )
+    left = {COLUMN: {"default": "'n'", "comment": "newer"}}
+    yield when(
+        "up redefines column t.v (`ALTER TABLE t ALTER COLUMN v SET DEFAULT 'n'`), and down, which changes it too (`COMMENT ON COLUMN t.v IS 'newer'`), leaves the default so",
+        Run(says="ALTER TABLE t ALTER COLUMN v SET DEFAULT 'n'", does="UPDATE p SET name = name"),
+        Run(says="COMMENT ON COLUMN t.v IS 'newer'", does="SELECT 1"),
+        engine="postgresql",
+        b=other,
+        c=left,
+    )
 
 
 def recased() -> Iterator[When]:

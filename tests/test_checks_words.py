@@ -8,6 +8,7 @@ import pytest
 from report_examples import additive
 
 from seatrial.checks import load
+from seatrial.checks.attributes import otherwise, was
 from seatrial.checks.case import Case, stated
 from seatrial.model import (
     ChangedRow,
@@ -25,6 +26,7 @@ from seatrial.model import (
     TableRef,
     TableState,
 )
+from seatrial.schema import Difference
 
 CHECKS = load()
 
@@ -149,3 +151,37 @@ def test_what_follows_from_without_rowid_is_not_told_beside_it():
         after = replace(before, schema=loose)
         said = found("schema-not-restored", before=before, after_up=after, after_down=replace(after, moment="C"))
         assert said.objects == told
+
+
+@pytest.mark.parametrize(
+    "kind", ["view", "materialized view", "trigger", "rule", "function", "procedure", "event", "statistics"]
+)
+def test_what_an_object_does_is_told_beside_its_comment(kind):
+    """Found: of a view whose query a down did not bring back, only the comment was told."""
+    old = {"comment": "old", "definition": "SELECT v", "enabled": True}
+    change = Difference(ObjectKey(kind, "", "", "w"), old, {**old, "comment": "new", "definition": "SELECT 1"})
+    assert (
+        otherwise(change) == f"{kind} w has definition SELECT 1 instead of SELECT v and has comment new instead of old"
+    )
+    assert was(change) == "definition SELECT v, comment old"
+    many = Difference(change.key, {**old, "a": "1", "b": "1", "c": "1"}, {**change.new, "a": "2", "b": "2", "c": "2"})
+    assert "has definition SELECT 1" in otherwise(many)  # of many only the first are told
+    assert was(many).startswith("definition SELECT v")
+
+
+@pytest.mark.parametrize(
+    ("differs", "told"),
+    [
+        ({"on_delete": "CASCADE"}, "has ON DELETE CASCADE instead of RESTRICT"),
+        (
+            {"comment": "new"},
+            "has definition UNIQUE (a) INCLUDE (b) instead of UNIQUE (a) and has comment new instead of old",
+        ),
+    ],
+    ids=["said by it", "not said by it"],
+)
+def test_a_constraints_definition_is_told_where_nothing_else_says_it(differs, told):
+    old = {"comment": "old", "definition": "UNIQUE (a)", "on_delete": "RESTRICT"}
+    new = {**old, "definition": "UNIQUE (a) INCLUDE (b)", **differs}
+    change = Difference(ObjectKey("constraint", "", "t", "u"), old, new)
+    assert otherwise(change) == f"{change.key.label} {told}"

@@ -8,6 +8,7 @@ from seatrial.checks.case import listed, shorten
 from seatrial.model import Attribute
 from seatrial.prose import span
 from seatrial.schema import Difference
+from seatrial.sql.remedy import CONSTRAINTS
 
 SHOWN, LEAD = 60, 25  # characters of a value, and how many of them may stand before the first difference
 
@@ -30,6 +31,11 @@ _CLAUSES = {
 }
 _IN_DEFINITION = {"collations", "columns", "keys", "predicate", "terms", "unique"}
 """What an index's definition says as well."""
+_NOT_IN_DEFINITION = {
+    "clustered", "comment", "enforced", "index_comment", "inherited", "options", "replica_identity", "tablespace",
+    "valid",
+}  # fmt: skip
+"""What a constraint's definition does not say: its difference is not these."""
 
 
 def otherwise(change: Difference) -> str:
@@ -44,12 +50,19 @@ def was(change: Difference) -> str:
 
 
 def _told(change: Difference) -> dict[str, tuple[Attribute, Attribute]]:
-    """The attributes that differ, none twice: a constraint's definition repeats the others, an index's tells more."""
+    """The attributes that differ, none twice and the definition first: the others can be many, and few are shown.
+
+    A constraint's definition only repeats its other attributes, and an index's tells more than they do. That of a view,
+    trigger, rule or routine is what the object does, and nothing else says it.
+    """
     found = change.attributes
     if "definition" not in found or len(found) == 1:
         return found
-    twice = _IN_DEFINITION if change.key.kind == "index" else {"definition"}
-    return {name: value for name, value in found.items() if name not in twice}
+    twice: set[str] = _IN_DEFINITION if change.key.kind == "index" else set()
+    if change.key.kind in CONSTRAINTS and found.keys() - _NOT_IN_DEFINITION != {"definition"}:
+        twice = {"definition"}
+    first = {"definition": found["definition"]}
+    return {name: value for name, value in (first | found).items() if name not in twice}
 
 
 def _differs(name: str, old: Attribute, new: Attribute) -> str:

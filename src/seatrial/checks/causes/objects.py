@@ -10,7 +10,7 @@ from seatrial.checks.attributes import code, was
 from seatrial.checks.case import Case, Cause, listed, quoted
 from seatrial.checks.causes.recased import recased
 from seatrial.checks.causes.rows import DROPS_IN_CASCADE
-from seatrial.model import ObjectKey
+from seatrial.model import Attributes, ObjectKey
 from seatrial.prose import span
 from seatrial.schema import Difference
 from seatrial.sql import remedy
@@ -86,16 +86,23 @@ def _otherwise(case: Case, change: Difference, *, up_has: bool) -> _Why:
     again = f"{remedy.drop(key, case.trial.engine)}; {again}" if again else ""
     advice = f"In down, make {_IT} anew as before up" if again else f"In down, define {_IT} as before up"
     item = "" if again else f"{key.label} ({was(change)})"
-    if up_has and not _changed(case.after_up.schema[key], change):
-        by = _rebuilt(case.up, key) or _by(case.up, key)
+    by_down = _rebuilt(case.down, key) or _by(case.down, key)
+    of_up = _left_by_up(case.after_up.schema[key], change) if up_has else frozenset()
+    if not of_up:
+        return _Why(f"down defines {_IT} otherwise than before up{by_down}", advice, item, again)
+    by = _rebuilt(case.up, key) or _by(case.up, key)
+    if of_up == change.attributes.keys():
         return _Why(f"up redefines {_IT}{by} and down leaves {_THEM} so", advice, item, again)
-    by = _rebuilt(case.down, key) or _by(case.down, key)
-    return _Why(f"down defines {_IT} otherwise than before up{by}", advice, item, again)
+    said = (
+        f"up redefines {_IT}{by}, and down, which changes {_THEM} too{by_down}, leaves the {listed(sorted(of_up))} so"
+    )
+    return _Why(said, advice, item, again)
 
 
-def _changed(up: object, change: Difference) -> bool:
-    assert isinstance(up, dict) and change.new is not None
-    return any(up.get(name) != change.new.get(name) for name in change.attributes)
+def _left_by_up(up: Attributes, change: Difference) -> frozenset[str]:
+    """What after down is otherwise than before up just as it was after up."""
+    assert change.new is not None
+    return frozenset(name for name in change.attributes if up.get(name) == change.new.get(name))
 
 
 def _by(intent: Intent, key: ObjectKey) -> str:
