@@ -322,6 +322,7 @@ def test_code_in_a_sentence_is_found_as_markdown_finds_it(text):
     assert [c.content for c in children if c.type == "code_inline"] == prose.parts(f"x {text} x")[1::2]
 
 
+@example("  ")
 @settings(deadline=None)
 @given(st.text(alphabet=st.sampled_from(list("``` ab|*")), min_size=1, max_size=16))
 def test_what_is_made_code_is_found_again(text):

@@ -14,7 +14,7 @@ def span(text: str) -> str:
         return ""
     runs = {len(run) for run in re.findall(r"`+", text)}
     ticks = "`" * next(n for n in range(1, len(runs) + 2) if n not in runs)
-    pad = " " if text[0] in " `" or text[-1] in " `" else ""
+    pad = " " if text.strip(" ") and (text[0] in " `" or text[-1] in " `") else ""
     return f"{ticks}{pad}{text}{pad}{ticks}"
 
 

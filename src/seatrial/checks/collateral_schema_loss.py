@@ -354,4 +354,4 @@ def _reads_what_is_left(case: Case, attributes: Attributes) -> bool:
     words = {t.value for t in code(str(attributes.get("definition") or ""), case.trial.engine)}
     named = [t for t in case.before.schema.tables() if t.name in words]
     there, renames = set(case.after_up.schema.tables()), dict(case.trial.renames.tables)
-    return any(renames.get(t, t) in there for t in named) or not named
+    return any(t in there or renames.get(t) in there for t in named) or not named
