@@ -305,6 +305,7 @@ def opened(path: Path, content: bytes) -> Iterator[sqlite3.Connection]:
             plain.write_bytes(content)
         try:
             with closing(sqlite3.connect(f"{plain.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+                connection.execute("SELECT count(*) FROM sqlite_schema")  # what is no database is said here
                 yield connection
         except sqlite3.Error as error:
             said = f"The SQLite file {path.name} cannot be read: {error}. Check it with PRAGMA integrity_check."
