@@ -129,7 +129,7 @@ def test_one_transaction_is_rolled_back_as_a_whole(database):
     assert (step.error.code, step.error.line, step.error.kind) == ("SQLITE_CONSTRAINT_UNIQUE", 13, ErrorKind.MIGRATION)
     assert step.error.message == "UNIQUE constraint failed: t.a"
     assert step.error.statement == "insert into t values (1),\n (1)"
-    assert list(database.inspect()) == []
+    assert database.inspect().tables() == []
 
 
 @pytest.mark.parametrize("transaction", [Transaction.STATEMENTS, Transaction.STRING])
@@ -371,7 +371,7 @@ def test_what_a_killed_program_left_is_settled_first(database):
 
 def test_an_empty_database(database):
     taken = database.take("A")
-    assert (taken.tables, dict(taken.schema), taken.size_bytes) == ((), {}, 0)
+    assert (taken.tables, taken.schema.tables(), taken.size_bytes) == ((), [], 0)
     again = database.take("B", since=taken)
     run(database, "create table t (a)")
     new = database.take("C", since=again)

@@ -5,7 +5,7 @@ import sqlite3
 from contextlib import closing
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from test_engine_sqlite_support import changes, checksums, database, run
 
@@ -52,6 +52,7 @@ TABLES = {
 
 @pytest.mark.parametrize("table", TABLES, ids=str)
 @QUICK
+@example(rows=[None, -0.0], place=1, value=0.0)
 @given(rows=st.lists(VALUES, min_size=1, max_size=6), place=st.integers(0, 5), value=VALUES)
 def test_any_change_of_one_value_is_seen(shared, table, rows, place, value):
     """With and without what pages tell, and nothing else is."""

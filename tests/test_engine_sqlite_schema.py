@@ -186,6 +186,10 @@ NEVER = {
     ("constraint", "match"): "SQLite reads MATCH and does as for SIMPLE (foreignkeys.html, 6)",
     ("index", "valid"): "always: SQLite knows no other",
     ("trigger", "enabled"): "always",
+    **{
+        ("database", name): "no object's: test_what_the_file_keeps_of_itself"
+        for name in ("application_id", "auto_vacuum", "encoding", "journal_mode", "page_size", "user_version")
+    },
 }
 CONSTRAINTS = ("constraint", "primary key", "unique", "foreign key", "check")  # of one vocabulary, named or not
 
@@ -276,7 +280,7 @@ def test_what_is_not_the_users_is_left_out(database):
         insert into t (a) values (1); analyze;
         """,
     )
-    labels = [k.label for k in database.inspect() if k.kind != "column"]
+    labels = [k.label for k in database.inspect() if k.kind not in ("column", "database")]
     assert labels == ["primary key t(id)", "table f", "table g", "table t", "unique t(a)"]
     states = {t.table.name: t.compared for t in database.take("A").tables}
     assert states == {"f": True, "g": False, "t": True}
@@ -288,7 +292,7 @@ def test_constraints_of_one_name_and_commas_left_out(database):
         "create table t (a int, b int, constraint c check (a > 0) constraint c check (b > 0) unique (a) check (a > 0), "
         "check (a > 0))",
     )
-    assert [k.label for k in database.inspect() if k.kind not in ("column", "table")] == [
+    assert [k.label for k in database.inspect() if k.kind not in ("column", "table", "database")] == [
         "check t(a > 0)",
         "check t(a > 0) #2",
         "constraint c",
@@ -336,3 +340,33 @@ def _pairs(old, new):
     from seatrial.schema import pair_by_name
 
     return pair_by_name(old, new)
+
+
+FILE = {
+    "pragma user_version = 7": {"user_version": 7},
+    "pragma application_id = -5": {"application_id": -5},
+    "pragma page_size = 65536; vacuum": {"page_size": 65536},
+    "pragma auto_vacuum = full; vacuum": {"auto_vacuum": "full"},
+    "pragma auto_vacuum = incremental; vacuum": {"auto_vacuum": "incremental"},
+}
+
+
+@pytest.mark.parametrize("pragma", FILE, ids=str)
+def test_what_the_file_keeps_of_itself(database, pragma):
+    run(database, "create table t (a)")
+    old = database.take("A")
+    run(database, pragma)
+    new = database.take("B", since=old)
+    (change,) = diff(old.schema, new.schema)
+    assert change.key.label == "database settings"
+    assert {n: v for n, (_, v) in change.attributes.items()} == FILE[pragma]
+    assert diff(new.schema, database.inspect()) == []
+
+
+def test_the_journal_mode_and_the_encoding_are_seen(database):
+    run(
+        database,
+        "pragma encoding = 'UTF-16le'; create table t (a); pragma journal_mode = wal; insert into t values (1)",
+    )
+    (settings,) = (a for k, a in database.take("A").schema.items() if k.kind == "database")
+    assert (settings["encoding"], settings["journal_mode"]) == ("UTF-16le", "wal")

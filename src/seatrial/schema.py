@@ -26,7 +26,7 @@ def _rank(value: str | None) -> tuple[int, int, str]:
 Named = TypeVar("Named", str, TableRef)
 
 ORDER = "position"  # compared as an order within a table, never as a value
-BESIDE = frozenset({ORDER, "given_name", "by_type"})
+BESIDE = frozenset({ORDER, "given_name", "by_type", "journal_mode"})
 """Attributes that are no part of a definition."""
 
 

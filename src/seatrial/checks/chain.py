@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from seatrial.checks.case import Case, Rows, finding, listed, n, shorten, stated, which
 from seatrial.checks.causes.chained import of_error, of_rows, of_schema
+from seatrial.checks.file_settings import is_of_file
 from seatrial.checks.schema_restored import said
 from seatrial.model import ChainStep, Finding, ObjectKey, Phase, Severity, TableDiff, TableRef, Trial
 from seatrial.schema import Difference, diff, outermost, renamed
@@ -86,7 +87,7 @@ def _findings(case: Case, link: Link) -> Iterator[Finding]:
 def _schema(case: Case, link: Link, changes: Sequence[Difference]) -> Iterator[Finding]:
     twins = renamed(changes)
     moved = {*twins, *twins.values()}
-    left = [c for c in outermost(changes) if c.key not in moved]
+    left = [c for c in outermost(changes) if c.key not in moved and not is_of_file(c.key, c.old)]
     for table in sorted({c.key.owner for c in left}, key=lambda t: str(t or "")):
         mine = [c for c in left if c.key.owner == table]
         yield finding(

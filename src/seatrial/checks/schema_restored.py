@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from seatrial.checks import Found, check
+from seatrial.checks import Found, check, file_settings
 from seatrial.checks.attributes import otherwise
 from seatrial.checks.case import Case, finding, listed, n
 from seatrial.checks.causes.objects import not_restored
@@ -12,7 +12,7 @@ from seatrial.checks.causes.objects import renamed as why_renamed
 from seatrial.checks.causes.objects import reordered as why_reordered
 from seatrial.checks.inherited import repeats
 from seatrial.checks.shown import schema_sql
-from seatrial.model import ObjectKey, Phase, Severity, TableRef
+from seatrial.model import NotVerified, ObjectKey, Phase, Severity, TableRef
 from seatrial.schema import Difference, diff, outermost, renamed, reordered
 
 STAYING = frozenset({"extension", "role", "user"})
@@ -25,17 +25,21 @@ def schema_not_restored(case: Case) -> Found:
 
     Every object counts with every attribute: defaults, comments, grants, predicates of indexes, actions of foreign
     keys. An extension, role or user that stays behind is LOW (roles and users are the server's, and are taken away at
-    the end of the run), and so is a child table's column that counts as its own too since it was taken out of its
-    parent and put back. What partitions and children have from their parent is told of the parent. The index that MySQL
-    and MariaDB make for a foreign key is of no weight, neither missing nor left behind: the server makes and uses it by
-    itself, and a second up finds it.
+    the end of the run), and so are a child table's column that counts as its own too since it was taken out of its
+    parent and put back, and how a SQLite file is laid out (page_size, auto_vacuum). A file's user_version and
+    application_id count like any attribute where a statement of the migration writes them. What partitions and
+    children have from their parent is told of the parent. The index that MySQL and MariaDB make for a foreign key is of
+    no weight, neither missing nor left behind: the server makes and uses it by itself, and a second up finds it.
     What belongs to a table that is itself missing or left behind is not listed again.
     """
     if not case.down_ran:
         return
     groups: dict[TableRef | None, list[Difference]] = {}
-    for change in _unrestored(case):
-        groups.setdefault(change.key.owner, []).append(change)
+    for change in (*_unrestored(case), *file_settings.journal(case)):
+        if isinstance(change, NotVerified):
+            yield change
+        else:
+            groups.setdefault(change.key.owner, []).append(change)
     for table, changes in sorted(groups.items(), key=lambda item: str(item[0] or "")):
         yield finding(
             case,
@@ -53,7 +57,15 @@ def schema_not_restored(case: Case) -> Found:
         )
 
 
-def _unrestored(case: Case) -> list[Difference]:
+def _unrestored(case: Case) -> Iterator[Difference | NotVerified]:
+    for change in _different(case):
+        if file_settings.is_of_file(change.key, change.old):
+            yield from file_settings.weighed(case, change)
+        else:
+            yield change
+
+
+def _different(case: Case) -> list[Difference]:
     changes = diff(case.before.schema, case.after_down.schema)
     twins = renamed(changes)
     moved = {*twins, *twins.values()}
@@ -69,12 +81,14 @@ def _unrestored(case: Case) -> list[Difference]:
 
 
 def _is_slight(change: Difference) -> bool:
-    """An extension, role or user left in place; a column of a child that was taken out of its parent and put back.
+    """An extension, role or user left in place; how a SQLite file is laid out; a child's column that is its own too.
 
     INHERIT finds the columns that are there and keeps them as the child's own too; no statement takes that back.
     """
     if change.old is None:
         return change.key.kind in STAYING
+    if file_settings.is_layout(change):
+        return True
     return change.attributes == {"inherited": ("only", "and local")}
 
 

@@ -10,10 +10,12 @@ from collections import Counter as Tally
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
 
 from seatrial.engines._sqlite_forms import default_text, quoted, type_name
+from seatrial.engines._sqlite_header import SETTINGS, settings_of
 from seatrial.engines._sqlite_text import ColumnText, ConstraintText, TableText, body, parse_index, parse_table
 from seatrial.model import Attributes, ObjectKey, Schema
 
@@ -141,14 +143,18 @@ class CatalogReader:
         """The catalog of a connection's main database; ``bookkeeping``: tables that are nobody's business."""
         sql = "SELECT type, name, tbl_name, coalesce(rootpage, 0), sql FROM sqlite_schema"
         rows = connection.execute(sql).fetchall()
-        seen = bookkeeping, _digest(rows)
+        settings = settings_of(Path(connection.execute("PRAGMA database_list").fetchone()[2]))
+        seen = bookkeeping, _digest([rows, *settings.values()])
         known = self._catalogs.get(seen)
         if known is None:
-            known = self._catalogs[seen] = self._catalog(connection, [Entry(*row) for row in rows], bookkeeping)
+            entries = [Entry(*row) for row in rows]
+            known = self._catalogs[seen] = self._catalog(connection, entries, bookkeeping, settings)
             self._recent.append(known)
         return known
 
-    def _catalog(self, connection: sqlite3.Connection, entries: list[Entry], bookkeeping: frozenset[str]) -> Catalog:
+    def _catalog(
+        self, connection: sqlite3.Connection, entries: list[Entry], bookkeeping: frozenset[str], settings: Attributes
+    ) -> Catalog:
         hidden = self._hidden(connection, entries, bookkeeping)
         mine = sorted((e for e in entries if e.table.lower() not in hidden), key=lambda e: (e.type, e.name))
         tables = self._all_tables(connection, mine)
@@ -158,15 +164,15 @@ class CatalogReader:
         left_out = frozenset(e.name.lower() for e in entries if e.type == "table" and e.name not in tables)
         parts = _parts(entries)
         parts |= {t.name: _shadows(t.name, parts) for t in tables.values() if t.module}
-        return Catalog(tables, roots, others, parts, self._schema(tables, mine), sequences, left_out)
+        schema = self._schema(tables, mine, settings)
+        return Catalog(tables, roots, others, parts, schema, sequences, left_out)
 
-    def _schema(self, tables: Mapping[str, Table], mine: list[Entry]) -> Schema:
-        content = _digest([(e.type, e.name, e.table, e.sql) for e in mine])
+    def _schema(self, tables: Mapping[str, Table], mine: list[Entry], settings: Attributes) -> Schema:
+        content = _digest([*settings.values(), *((e.type, e.name, e.table, e.sql) for e in mine)])
         known = self._schemas.get(content)
         if known is None:
-            known = self._schemas[content] = Schema(
-                _objects([self._declared(t, tables) for t in tables.values()], mine)
-            )
+            declared = [self._declared(t, tables) for t in tables.values()]
+            known = self._schemas[content] = Schema({SETTINGS: settings} | _objects(declared, mine))
         return known
 
     def _declared(self, table: Table, tables: Mapping[str, Table]) -> Mapping[ObjectKey, Attributes]:

@@ -1,7 +1,7 @@
 """How the rows of a SQLite table differ between two moments. Exact to the stored byte.
 
 SQLite's own comparisons are not exact: ``IS NOT`` takes 1 and 1.0 for equal, follows the column's collation, and
-``-0.0 IS 0.0``. So storage classes are compared too, text as BINARY, and zeros by how they print.
+``-0.0 IS 0.0``, and both print alike. So storage classes are compared too, text as BINARY, and zeros by their sign.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import heapq
 import marshal
+import math
 import sqlite3
 from collections import Counter as Tally
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,6 +21,9 @@ from seatrial.engines._sqlite_checksum import FORMAT
 from seatrial.engines._sqlite_forms import quoted
 from seatrial.engines._sqlite_values import apart, as_texts, exactly
 from seatrial.model import ChangedRow, ChangeGroup, Row, TableDiff, TablePair, TableRef
+
+SIGN = "seatrial_sign"
+"""Our SQL function: -1.0 of -0.0, 1.0 of 0.0."""
 
 
 class Comparison:
@@ -40,6 +44,7 @@ class Comparison:
         if old is not None and old.virtual:
             pair = replace(pair, columns=tuple(p for p in pair.columns if not _is_hidden(old, p[0])))
         self.connection, self.pair, self.limit = connection, pair, limit
+        connection.create_function(SIGN, 1, lambda zero: math.copysign(1, zero), deterministic=True)
         self.old, self.new = old, new
         self.columns = tuple(o for o, _ in pair.columns)
         self.narrow = narrow
@@ -216,8 +221,15 @@ class Comparison:
         if new is None:
             return f"{o} IS NOT NULL"
         n = f"n.{quoted(new)}"
-        zero = f"+{o} IS 0 AND printf('%!.17g', {o}) <> printf('%!.17g', {n})"
-        return f"+{o} COLLATE BINARY IS NOT +{n} OR typeof({o}) <> typeof({n}) OR ({zero})"
+        test = f"+{o} COLLATE BINARY IS NOT +{n} OR typeof({o}) <> typeof({n})"
+        if not (self._keeps_sign("old", old) and self._keeps_sign("new", new)):
+            return test
+        zeros = f"+{o} IS 0 AND +{n} IS 0 AND typeof({o}) = 'real' AND typeof({n}) = 'real'"
+        return f"{test} OR CASE WHEN {zeros} THEN {SIGN}({o}) <> {SIGN}({n}) ELSE 0 END"
+
+    def _keeps_sign(self, side: str, name: str) -> bool:
+        """Whether -0.0 can stand there: any affinity but BLOB's stores it as the integer 0."""
+        return self._found(self._table(side), name).affinity == "BLOB"
 
     def _group(
         self,

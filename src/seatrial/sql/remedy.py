@@ -153,6 +153,12 @@ def drop(key: ObjectKey, dialect: str) -> str:
     return ""
 
 
+def pragma(name: str, value: object) -> str:
+    """What sets one of the settings that a SQLite file keeps; its layout is another only after VACUUM."""
+    said = quote_string(str(value), "sqlite") if name == "encoding" else str(value).upper()
+    return f"PRAGMA {name} = {said}" + ("; VACUUM" if name in ("page_size", "auto_vacuum") else "")
+
+
 def set_counter(counter: Counter, value: int, dialect: str) -> str:
     """What makes ``value`` the next key."""
     mine, name = of(counter.table, dialect), quoted(counter.column, dialect)

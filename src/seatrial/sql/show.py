@@ -32,6 +32,8 @@ def show(keys: Iterable[ObjectKey], there: Container[ObjectKey], dialect: str) -
 
 def _sqlite(key: ObjectKey) -> str:
     """All that belongs to a table; a trigger names its table as it was written, in whatever case."""
+    if key.kind == "database":
+        return "SELECT * FROM pragma_user_version, pragma_application_id, pragma_page_size, pragma_auto_vacuum"
     if key.kind not in (*_OF_TABLE, "trigger", "view"):
         return ""
     name = quote_string(key.table or key.name, "sqlite")

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from seatrial.checks import file_settings
 from seatrial.checks.attributes import code, was
 from seatrial.checks.case import Case, Cause, listed, quoted
 from seatrial.checks.causes.recased import recased
@@ -51,6 +52,8 @@ def not_restored(case: Case, changes: Sequence[Difference]) -> Iterator[Cause]:
     """Which of the two steps did it, by which statement."""
     in_other_case, others = recased(case, changes)
     yield from in_other_case
+    yield from (file_settings.otherwise(case, c) for c in others if file_settings.is_of_file(c.key, c.old))
+    others = [c for c in others if not file_settings.is_of_file(c.key, c.old)]
     yield from _together((c.key.label, _not_restored(case, c)) for c in others)
 
 
