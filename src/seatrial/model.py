@@ -147,8 +147,8 @@ class Schema(Mapping[ObjectKey, Attributes]):
     index          columns (plain columns only, "" for an expression), unique, predicate, definition, valid
     trigger        definition, enabled; view: definition; function: definition; type: type, labels ...
     grant          privileges (tuple of "grantee: PRIVILEGE[*]")
-    database       "settings": what the database keeps of itself (SQLite: user_version, application_id, page_size ...; its
-                   ``journal_mode`` is never compared)
+    database       "settings": what the database keeps of itself (SQLite: user_version, application_id, page_size ...;
+                   its ``journal_mode`` is never compared)
     any            not_compared: why what it holds is not compared (it then stands in not_verified)
     =============  ===================================================================================================
 
