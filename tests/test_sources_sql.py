@@ -63,6 +63,15 @@ def test_several_sources_are_named_and_path_chooses(tmp_path):
     assert sources.find(tmp_path, kind="dbmate").path == tmp_path / "c"
 
 
+def test_a_folder_with_settings_of_its_own_is_another_project(tmp_path):
+    write(tmp_path, {"shop/seatrial.toml": "", "shop/db/migrations/1_x.sql": f"{UP}select 1;"})
+    with pytest.raises(SourceError, match=r"own, to be run there: shop\. "):
+        sources.find(tmp_path)
+    assert sources.find(tmp_path / "shop").path == sources.find(tmp_path, path="shop").path
+    write(tmp_path, {"db/1_x.sql": f"{UP}select 1;"})
+    assert sources.find(tmp_path).path == tmp_path / "db"
+
+
 def test_folders_of_libraries_are_not_searched(tmp_path):
     with pytest.raises(SourceError, match="No migrations"):
         sources.find(write(tmp_path, {"node_modules/x/1_x.up.sql": "", ".cache/1_x.up.sql": ""}))

@@ -12,7 +12,7 @@ from seatrial.model import Source
 from seatrial.sources import alembic
 from seatrial.sources.settings import Layout, SourceSettings, relative
 from seatrial.sources.sqlfiles import dbmate, golang_migrate
-from seatrial.sources.sqlfiles._common import folders
+from seatrial.sources.sqlfiles._common import folders, projects
 
 MANY = 8  # places named where several were found
 
@@ -85,6 +85,8 @@ def _nothing(chosen: list[Layout], project: Path, place: Path | None) -> str:
     wanted = "; ".join(f"{layout.kind}: {layout.looked_for}" for layout in chosen)
     seen = ", ".join(relative(path, project) for path in islice(_scripts(place or project), 3))
     which = f" What is there fits none of these: {seen}." if seen else ""
+    if below := ", ".join(relative(path, project) for path in projects(place or project)):
+        which += f" With a seatrial.toml of their own, to be run there: {below}."
     return (
         f"No migrations were found in {(place or project).resolve()}. Looked for {wanted}.{which} "
         "Name the folder with --migrations and its kind with --source."

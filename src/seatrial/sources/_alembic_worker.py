@@ -390,6 +390,8 @@ def told(error: BaseException) -> str:
     if type(error).__name__ == "CommandError":  # Alembic's own sentence to its users
         return str(error)
     words = f"{type(error).__name__}: {error}"
+    if isinstance(error, ModuleNotFoundError):
+        words += f" (in {sys.executable}; `python` in [source] names another)"
     return f"{own[-1].filename}, line {own[-1].lineno}: {words}" if own else words
 
 

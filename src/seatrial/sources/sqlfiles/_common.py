@@ -68,12 +68,33 @@ def refuse_twins(versions: Iterable[tuple[object, Path]], layout: str) -> None:
 
 
 def folders(project: Path) -> Iterator[Path]:
-    """The folders of a project in which migrations may be, nearest first, without those of tools and libraries."""
+    """The folders of a project in which migrations may be, nearest first, without those of tools and libraries.
+
+    A folder below with a seatrial.toml is a project of its own, as `seatrial demo` leaves one.
+    """
+    return (folder for folder in _below(project) if not _within_another(folder, project))
+
+
+def projects(place: Path) -> Iterator[Path]:
+    """The folders below that are projects of their own."""
+    return (folder for folder in _below(place) if folder != place and _is_project(folder))
+
+
+def _below(project: Path) -> Iterator[Path]:
     level = [project]
     for _ in range(_DEPTH):
         yield from level
         below = (path for folder in level for path in _subfolders(folder))
         level = [path for path in below if path.name not in _SKIPPED and not path.name.startswith(".")]
+
+
+def _within_another(folder: Path, project: Path) -> bool:
+    inner = (folder, *folder.parents)
+    return any(map(_is_project, inner[: inner.index(project)]))
+
+
+def _is_project(folder: Path) -> bool:
+    return (folder / "seatrial.toml").is_file()
 
 
 def _subfolders(folder: Path) -> list[Path]:
