@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from seatrial.engines._mysql_link import Link
 from seatrial.engines._mysql_sampler import unseen
 from seatrial.engines.mysql import MysqlDatabase
 from seatrial.errors import DatabaseError
-from seatrial.model import ErrorKind, Observed, Script, TableRef, Transaction
+from seatrial.model import ErrorKind, Observation, Observed, Script, TableRef, Transaction
 from seatrial.servers._mysql_target import Target
 from seatrial.sources import find
 
@@ -108,48 +109,113 @@ def test_connections_that_die_are_not_the_migrations_fault(db: MysqlDatabase) ->
     assert step.error.kind is ErrorKind.ENVIRONMENT
 
 
-@pytest.mark.parametrize(
-    ("statement", "mode", "rewrites"),
-    [
-        ("alter table t add column c int", "INSTANT", False),
-        ("alter table t add index t_v (v)", "INPLACE, LOCK=NONE", False),
-        ("create index t_v on t (v)", "INPLACE, LOCK=NONE", False),
-        ("alter table t modify v bigint", "COPY, LOCK=SHARED", True),
-        ("drop table t", "EXCLUSIVE", False),
-    ],
-)
-def test_locks_are_the_servers_own_answer(db: MysqlDatabase, statement: str, mode: str, rewrites: bool) -> None:
-    ran(db, "create table t (id int primary key, v int)")
+LOCK_BASE = """
+create table p (id int primary key);
+create table t (id int primary key, v int, w varchar(9), key t_w (w)) character set utf8mb4;
+create table c (id int primary key, pid int, constraint c_p foreign key (pid) references p (id) on delete cascade);
+create table g (id int, v int) partition by range (id) (partition a values less than (9), partition b values less than (99));
+create table s (id int, v int);
+create table m (id int) engine=myisam;
+"""  # noqa: E501
+INSTANT, ONLINE, READERS = "INSTANT", "INPLACE, LOCK=NONE", "INPLACE, LOCK=SHARED"
+COPIED, ALONE = "COPY, LOCK=SHARED", "EXCLUSIVE"
+
+
+LOCKS: list[tuple[str, str, str | dict[str, str]]] = [
+    ("", "alter table t add column x int", INSTANT),
+    ("", "alter table t add index t_v (v)", ONLINE),
+    ("", "alter table {db}.t add index t_v (v);", ONLINE),
+    ("", "create index t_v on t (v)", ONLINE),
+    ("", "create index t_v on t (v) algorithm=copy lock=exclusive", "COPY, LOCK=EXCLUSIVE"),
+    ("", "drop index t_w on t", ONLINE),
+    ("", "alter table t modify v bigint", COPIED),
+    ("", "alter table t modify v int not null", ONLINE),
+    ("sql_mode = ''", "alter table t modify v int not null", {"mysql": COPIED, "mariadb": ONLINE}),
+    ("sql_mode = 'ANSI_QUOTES'", 'alter table "t" add index "t_v" ("v")', ONLINE),
+    ("", "alter table t convert to character set latin1", COPIED),
+    ("", "alter table t rename column v to x", INSTANT),
+    ("", "alter table t rename index t_w to t_x", {"mysql": ONLINE, "mariadb": INSTANT}),
+    ("", "alter table t rename to t2", INSTANT),
+    ("", "alter table t add column x int, rename {db}.t2", INSTANT),
+    ("", "alter table t algorithm=inplace, lock=shared, add column x int", {"mysql": READERS, "mariadb": INSTANT}),
+    ("", "alter table t add column x int, algorithm=copy", COPIED),
+    ("", "alter table t add index t_v (v), lock=exclusive", "INPLACE, LOCK=EXCLUSIVE"),
+    ("old_alter_table = 1", "alter table t add column x int", COPIED),
+    ("", "alter table t add constraint t_p foreign key (v) references p (id)", COPIED),
+    ("foreign_key_checks = 0", "alter table t add constraint t_p foreign key (v) references p (id)", ONLINE),
+    ("foreign_key_checks = 0", "alter table t add constraint t_p foreign key (v) references t (id)", ONLINE),
+    ("", "alter table c drop foreign key c_p", {"mysql": ONLINE, "mariadb": INSTANT}),
+    ("", "alter table c add column x int", INSTANT),
+    ("", "optimize table t", ONLINE),
+    ("", "alter table g drop partition b", {"mysql": ONLINE}),
+    ("", "alter table g add partition (partition d values less than (999))", {"mysql": ONLINE}),
+    ("", "alter table g remove partitioning", {"mysql": COPIED}),
+    ("", "alter table s partition by hash (id) partitions 2", {"mysql": COPIED}),
+    ("", "alter table g truncate partition b", ALONE),
+    ("", "alter table g rebuild partition b", {"mysql": READERS}),
+    ("", "drop table {db}.t", ALONE),
+    ("", "truncate t", ALONE),
+    ("", "create trigger tr before insert on t for each row set new.v = 1", ALONE),
+]
+"""Session's setting, statement, and what it is told to lock; an engine that is not named was not asked."""
+
+
+def told(db: MysqlDatabase, session: str, statement: str) -> Observation:
+    """What is said beforehand of a statement that a session with this setting would run."""
+    with contextlib.closing(db.watch()) as watch, contextlib.closing(db._site.connect(db.name)) as raw:
+        cursor = raw.cursor()
+        cursor.execute(f"set {session}" if session else "do 0")
+        assert watch.question is not None
+        cursor.execute(watch.question.query)
+        watch.before(statement.format(db=db.name), "", cursor.fetchone()[0])
+        return watch.after()
+
+
+def test_locks_are_the_servers_own_answer(db: MysqlDatabase) -> None:
+    ran(db, LOCK_BASE)
     db._unsampled = "one of the two ways is enough here"
-    step = ran(db, statement)
-    assert step.locks_observed is Observed.SAMPLED
-    (lock,) = step.statements[0].locks
-    assert (lock.table, lock.mode, step.statements[0].rewrites) == ("t", mode, ("t",) if rewrites else ())
-    assert lock.held_ms is not None and lock.held_ms > 0
+    for session, statement, modes in LOCKS:
+        mode = modes if isinstance(modes, str) else modes.get(db.engine)
+        found = told(db, session, statement)
+        assert ([k.mode for k in found.locks], found.answered) == ([mode] if mode else [], bool(mode)), statement
+        assert bool(found.rewrites) is bool(mode and "COPY" in mode)
+    assert {k.table for k in told(db, "", "alter table {db}.t force").locks} == {"t"}
+    assert db.query("show tables") == [(t,) for t in ("c", "g", "m", "p", "s", "t")]
+    assert db.query(f"show tables in {db.name}_shadow") == [("seatrial_marker",)]
+
+
+def test_what_a_step_locks_is_asked_under_its_own_settings(db: MysqlDatabase) -> None:
+    ran(db, LOCK_BASE)
+    db._unsampled = "one of the two ways is enough here"
+    change = "alter table t modify v int not null; alter table t modify v int null;"
+    step = ran(db, f"{change} set sql_mode = ''; {change}")
+    modes = [k.mode for s in step.statements for k in s.locks]
+    lax = COPIED if db.engine == "mysql" else ONLINE
+    assert modes == [ONLINE, ONLINE, lax, ONLINE]
+    assert [s.rewrites for s in step.statements] == [(), (), (), ("t",) if lax == COPIED else (), ()]
+    assert all(k.held_ms and k.held_ms > 0 for s in step.statements for k in s.locks)
 
 
 @pytest.mark.parametrize(
-    ("statement", "observed"),
+    ("statement", "observed", "locked"),
     [
-        ("alter table t add constraint t_p foreign key (v) references p (id)", Observed.NOT_OBSERVED),
-        ("update t set v = 1", Observed.NOT_OBSERVED),
-        ("alter table t add column c int, algorithm=copy", Observed.NOT_OBSERVED),
-        ("alter table t rename to t2", Observed.NOT_OBSERVED),
-        ("create table n (id int primary key); update t set v = 1", Observed.NOT_OBSERVED),
-        ("create table n (id int primary key)", Observed.SAMPLED),
-        ("alter table t add column c int; update t set v = 1", Observed.SAMPLED),
+        ("update t set v = 1", Observed.NOT_OBSERVED, []),
+        ("create table n (id int primary key); update t set v = 1", Observed.NOT_OBSERVED, []),
+        ("create table n (id int primary key)", Observed.SAMPLED, []),
+        ("alter table t add column x int; update t set v = 1", Observed.SAMPLED, ["t"]),
+        ("optimize table m", Observed.NOT_OBSERVED, []),
+        ("rename table t to t2, {db}.p to p2", Observed.SAMPLED, ["t", "p", "t2", "p2"]),
+        ("alter table g exchange partition b with table s", Observed.SAMPLED, ["g", "s"]),
     ],
 )
 def test_no_lock_is_told_only_where_the_server_answered(
-    db: MysqlDatabase,
-    statement: str,
-    observed: Observed,
+    db: MysqlDatabase, statement: str, observed: Observed, locked: list[str]
 ) -> None:
-    ran(db, "create table p (id int primary key); create table t (id int primary key, v int)")
+    ran(db, LOCK_BASE)
     db._unsampled = "not where a busy machine would decide what is seen"
-    step = ran(db, statement)
+    step = ran(db, statement.format(db=db.name))
     assert step.locks_observed is observed
-    assert any(s.locks for s in step.statements) is (observed is Observed.SAMPLED and "alter" in statement)
+    assert [k.table for s in step.statements for k in s.locks] == locked
 
 
 SLOW = "update t set v = v + sleep(0.4) where id = 1"  # a row at a time

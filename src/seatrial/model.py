@@ -741,13 +741,21 @@ class Script:
     first_line: int = 1  # where ``text`` begins in its file
 
 
+class Question(NamedTuple):
+    """What a step's own session is asked before some of its statements."""
+
+    before: str  # which: a regular expression that matches their beginning
+    query: str  # of one value, a text
+
+
 class Watch(Protocol):
     """Observes from outside what the statements of one step lock: those of our own sessions, or of another process."""
 
     note: str  # how it observes, and what it cannot see
+    question: Question | None  # what only the session of a statement can tell
 
-    def before(self, statement: str, session: str) -> None:
-        """A statement is about to run on the server's session of this id."""
+    def before(self, statement: str, session: str, answer: str = "") -> None:
+        """A statement is about to run on the server's session of this id; ``answer``: its own to the question."""
 
     def after(self) -> Observation:
         """What that statement locked, now that it has ended; ``held_ms`` is None where only its duration tells."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -17,6 +18,7 @@ from seatrial.model import (
     Lock,
     Observation,
     Observed,
+    Question,
     Script,
     Statement,
     Step,
@@ -39,8 +41,9 @@ class Unwatched:
     """Implements model.Watch: asks nothing and sees nothing."""
 
     note = "locks are not observed here"
+    question: Question | None = None
 
-    def before(self, statement: str, session: str) -> None: ...
+    def before(self, statement: str, session: str, answer: str = "") -> None: ...
 
     def after(self) -> Observation:
         return Observation()
@@ -140,9 +143,11 @@ class StepRunner:
         return most if length > most else 0
 
     @contextmanager
-    def observing(self, statement: str, session: str) -> Iterator[None]:
-        """While a statement runs; what it locked is ``seen`` afterwards."""
-        self._watch.before(statement, session)
+    def observing(self, statement: str, session: str, ask: Callable[[str], str]) -> Iterator[None]:
+        """While a statement runs; what it locked is ``seen`` afterwards. ``ask``: a query of the session, its value."""
+        question = self._watch.question
+        answer = ask(question.query) if question and re.match(question.before, statement) else ""
+        self._watch.before(statement, session, answer)
         try:
             yield
         finally:
@@ -202,7 +207,7 @@ class _Session:
     def _observed(self, statement: SourceStatement, line: int) -> StepError | None:
         if why := self._runner.refusal(statement.text, self._value):
             return StepError(message=why, kind=ErrorKind.ENVIRONMENT, statement=statement.text, line=line)
-        with self._runner.observing(statement.text, self._id):
+        with self._runner.observing(statement.text, self._id, self._answer):
             started = time.perf_counter()
             rows, error = self._send(statement.text, line)
             duration = _since(started)
@@ -221,9 +226,13 @@ class _Session:
 
     def _value(self, expression: str) -> str:
         """What an expression is now in this session; empty where the server refuses it, as it will the statement."""
+        return self._answer(f"SELECT {expression}")
+
+    def _answer(self, query: str) -> str:
+        """One value as text; empty where the server refuses to tell it."""
         try:
             cursor = self._raw.cursor()
-            cursor.execute(f"SELECT {expression}")
+            cursor.execute(query)
             value = cursor.fetchone()[0]
         except Exception as error:
             if not is_driver_error(error):

@@ -7,7 +7,7 @@ from seatrial.engines._mysql_dialect import Dialect
 from seatrial.engines._mysql_link import Link
 from seatrial.engines._mysql_locks import Twin
 from seatrial.engines._mysql_sampler import Sampler, unseen
-from seatrial.model import Observation
+from seatrial.model import Observation, Question
 
 
 def unsampled(link: Link, dialect: Dialect) -> str:
@@ -21,11 +21,12 @@ class StepWatch:
     def __init__(self, twin: Twin, sampler: Sampler | None, why_not: str) -> None:
         self._twin, self._sampler = twin, sampler
         self._told = Observation()
+        self.question: Question | None = twin.settings.question
         sampled = _mysql_sampler.NOTE if sampler else f"what other statements lock: not observed ({why_not})"
-        self.note = f"{_mysql_locks.NOTE}; {sampled}"
+        self.note = f"{_mysql_locks.NOTE}{_mysql_locks.UNASKED[twin.dialect]}; {sampled}"
 
-    def before(self, statement: str, session: str) -> None:
-        self._told = self._twin.ask(statement)
+    def before(self, statement: str, session: str, answer: str = "") -> None:
+        self._told = self._twin.ask(statement, answer)
         if self._sampler is not None and session:
             self._sampler.begin(session)
 

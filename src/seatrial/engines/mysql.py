@@ -23,8 +23,10 @@ from seatrial.engines._mysql_outside import Ground, reaches_outside
 from seatrial.engines._mysql_proof import Prover, State
 from seatrial.engines._mysql_rows import Copy, Shadows
 from seatrial.engines._mysql_sampler import Sampler
+from seatrial.engines._mysql_settings import Asking, asking
 from seatrial.engines._mysql_steps import StepRunner, Unwatched
 from seatrial.engines._mysql_tablespace import Tablespaces
+from seatrial.engines._mysql_twin import Space
 from seatrial.engines._mysql_waits import waiting
 from seatrial.engines._mysql_watch import StepWatch, unsampled
 from seatrial.engines._mysql_whole import Keeper, Whole
@@ -126,6 +128,7 @@ class MysqlDatabase:
         self._accounts = Accounts(site)
         self._accounts_then: dict[str, frozenset[Account]] = {}  # checkpoint -> those that stood
         self._unsampled: str | None = None  # why metadata locks are not sampled, once that was asked
+        self._asking: Asking | None = None  # which settings of a step's session decide on locks, likewise
         self._closed = False
 
     def _prover(self, database: str, folder: Path) -> Prover:
@@ -159,7 +162,9 @@ class MysqlDatabase:
     def watch(self) -> Watch:
         if self._unsampled is None:
             self._unsampled = unsampled(self._link, self.dialect)
-        twin = Twin(self._link, self._space, self.engine)
+        if self._asking is None:
+            self._asking = asking(self._link)
+        twin = Twin(self._link, Space(self._space, self.name), (self.engine, self.version), self._asking)
         sampler = Sampler(self._site.connect, self.name, self.bookkeeping) if not self._unsampled else None
         return StepWatch(twin, sampler, self._unsampled)
 

@@ -63,7 +63,7 @@ class Worker:
         request: Mapping[str, Any],
         patience_s: float = _PATIENCE_S,
         judge: Callable[[str], str] = lambda statement: "",
-        watch: Callable[[str, str], None] = lambda statement, session: None,
+        watch: Callable[[str, str, str], None] = lambda *said: None,
         meanwhile: Callable[[], None] = lambda: None,
         late: Callable[[], str] = lambda: "",
     ) -> dict[str, Any]:
@@ -84,7 +84,7 @@ class Worker:
             if "judge" in answer:
                 self._send({"outside": judge(answer["judge"])})
             elif "watch" in answer:
-                watch(answer["watch"], answer["session"])
+                watch(answer["watch"], answer["session"], answer["answer"])
                 self._send({})
             else:
                 return answer

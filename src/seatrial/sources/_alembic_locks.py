@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from seatrial.model import Observation, Observed, Statement, Step, Watch
+from seatrial.model import Observation, Observed, Question, Statement, Step, Watch
 
 
 class Overheard:
@@ -20,10 +20,14 @@ class Overheard:
     def __bool__(self) -> bool:
         return self._watch is not None
 
-    def announced(self, statement: str, session: str) -> None:
+    @property
+    def question(self) -> Question | None:
+        return self._watch.question if self._watch is not None else None
+
+    def announced(self, statement: str, session: str, answer: str) -> None:
         assert self._watch is not None
         self._ended()
-        self._watch.before(statement, session)
+        self._watch.before(statement, session, answer)
         self._pending = True
 
     def close(self) -> None:

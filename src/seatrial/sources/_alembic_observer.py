@@ -70,7 +70,7 @@ class Observer:
         self._guard = guard
         self._engine = ""
         self._pools: list[Any] = []
-        self.announce: Callable[[str, str], None] = lambda statement, session: None  # to who watches from outside
+        self.announce: Callable[[str, str, str], None] = lambda *said: None  # to who watches from outside
         self.begin()
         guard.on_sqlite = self._trace
 
@@ -111,9 +111,13 @@ class Observer:
 
     # --- one step ---
 
-    def begin(self, *, watched: bool = False) -> None:
-        """``watched``: each statement is announced, to be observed from outside, before it runs."""
+    def begin(self, *, watched: bool = False, question: list[str] | None = None) -> None:
+        """``watched``: each statement is announced, to be observed from outside, before it runs.
+
+        ``question``: which of them, by their beginning, and a query that the statement's own session answers for that.
+        """
         self._watched, self._announced = watched, 0
+        self._question = (re.compile(question[0]), question[1]) if question else None
         self.ran = False
         self._recording = False
         self._inside = False  # a statement is on its way through SQLAlchemy
@@ -251,7 +255,7 @@ class Observer:
         self._last = statement
         if self._recording and self._watched:
             self._announced += 1
-            self.announce(statement, str(conn.connection.info.get(_SESSION, "")))
+            self.announce(statement, str(conn.connection.info.get(_SESSION, "")), self._answer(conn, statement))
         self._started = time.perf_counter()
         if self._recording:
             self._overhead += self._started - begun
@@ -342,6 +346,14 @@ class Observer:
             if file and before and file != before:
                 self._tables[oid][1] = file
                 entry["rewrites"].append(table)
+
+    def _answer(self, connection: Any, statement: str) -> str:
+        if self._question is None or not self._question[0].match(statement):
+            return ""
+        try:
+            return str(self._ask(connection, self._question[1])[0][0])
+        except Exception:  # of whichever driver: what it has against our query, it will have against the statement
+            return ""
 
     def _ask(self, connection: Any, sql: str) -> list[Any]:
         """A query of ours on the step's own connection, past SQLAlchemy."""

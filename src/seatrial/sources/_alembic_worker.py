@@ -162,7 +162,7 @@ class Project:
     def step(self, request: dict[str, Any]) -> dict[str, Any]:
         """Run one revision up or down; what happened, as plain data."""
         revision = self.script.get_revision(request["revision"])
-        observer.begin(watched=bool(request.get("watched")))
+        observer.begin(watched=bool(request.get("watched")), question=request.get("question"))
         try:
             self._environment(revision, request["way"], request)
             if not observer.ran:
@@ -439,9 +439,9 @@ def main() -> None:
             answer = requests.readline()
         return str(json.loads(answer)["outside"]) if answer else "nobody judges this statement any more"
 
-    def announce(statement: str, session: str) -> None:
+    def announce(statement: str, session: str, answer: str) -> None:
         with asking:
-            send({"watch": statement, "session": session})
+            send({"watch": statement, "session": session, "answer": answer})
             requests.readline()
 
     guard.judge = judge

@@ -189,7 +189,7 @@ class AlembicRunner:
             self._worker = self._source.take_worker(self._environ)
         with closing(Overheard(self._database.watch())) as overheard:
             try:
-                answer = self._asked(self._request(way, migration, watched=bool(overheard)), overheard)
+                answer = self._asked(self._request(way, migration, overheard), overheard)
             except client.TookTooLong as error:
                 return self._lost(f"{way} of {migration.id} took too long: {error}")
             except client.Died as error:
@@ -231,10 +231,11 @@ class AlembicRunner:
             locks_note="the project's Python did not answer",
         )
 
-    def _request(self, way: str, migration: Migration, *, watched: bool) -> dict[str, Any]:
+    def _request(self, way: str, migration: Migration, overheard: Overheard) -> dict[str, Any]:
         return {
             "do": "step",
-            "watched": watched,
+            "watched": bool(overheard),
+            "question": overheard.question,
             "way": way,
             "revision": migration.id,
             "url": self._url,
