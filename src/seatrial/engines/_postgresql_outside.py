@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import pairwise, zip_longest
 
+from seatrial.engines._postgresql_own import with_own_name
 from seatrial.sql.tokens import PARAMETER, STRING, Token, code
 from seatrial.sql.tokens import words as keywords
 
@@ -81,7 +82,7 @@ def _statement(tokens: list[Token], database: str, depth: int) -> str:
 
 def _body(text: str, database: str, depth: int) -> str:
     """The commands of a function, of a DO block, or of a text that one of them builds and executes."""
-    for tokens in _commands(code(text, "postgresql")):
+    for tokens in with_own_name(list(_commands(code(text, "postgresql"))), database):
         found = _statement(tokens, database, depth)
         if found:
             return found
