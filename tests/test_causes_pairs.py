@@ -462,6 +462,12 @@ def recased() -> Iterator[When]:
     yield when("down writes the name of the table t in another case: T", "ALTER TABLE t RENAME TO x", "ALTER TABLE x RENAME TO T")
 
 
+def of_file() -> Iterator[When]:
+    base = SHOP + "PRAGMA user_version = 6;"
+    yield when("up sets user_version (`PRAGMA user_version = 7`) and down does not set it back", "PRAGMA user_version = 7", base=base)
+    yield when("down gives the file another user_version than it had before up (`PRAGMA user_version = 5`)", "PRAGMA user_version = 7", "PRAGMA user_version = 5", base=base)
+
+
 def lost_beside() -> Iterator[When]:
     index = ObjectKey("index", "", "t", "i")
     held = {index: {"columns": ("v", "u"), "definition": "CREATE INDEX i ON t (v, u)", "unique": False, "valid": True}}
@@ -775,6 +781,7 @@ SYMPTOMS = [
     Symptom("flaky", None, tuple(disagreed())),
     Symptom("schema-not-restored", "t", tuple(not_restored())),
     Symptom("schema-not-restored", "t", tuple(recased()), about="in another case"),
+    Symptom("schema-not-restored", None, tuple(of_file()), about="of the file"),
     Symptom("collateral-schema-loss", "t", tuple(lost_beside()), about="an index"),
     Symptom("collateral-schema-loss", "t", tuple(column_lost_beside()), about="a comment"),
     Symptom("collateral-schema-loss", "t", tuple(followed_beside()), about="a foreign key"),

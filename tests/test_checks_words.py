@@ -5,15 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from cause_lab import Run, findings, happened
 from report_examples import additive
 
 from seatrial.checks import load
 from seatrial.checks.attributes import otherwise, was
 from seatrial.checks.case import Case, stated
+from seatrial.checks.schema_restored import schema_not_restored
 from seatrial.model import (
     ChangedRow,
     ChangeGroup,
     Finding,
+    NotVerified,
     ObjectKey,
     Refusal,
     Row,
@@ -185,3 +188,33 @@ def test_a_constraints_definition_is_told_where_nothing_else_says_it(differs, to
     new = {**old, "definition": "UNIQUE (a) INCLUDE (b)", **differs}
     change = Difference(ObjectKey("constraint", "", "t", "u"), old, new)
     assert otherwise(change) == f"{change.key.label} {told}"
+
+
+def test_what_runs_migrations_may_count_in_the_file_by_itself():
+    """A number that no statement of the migration writes, and one that a dump does not bring, are doubts."""
+    counting = Run(says="SELECT 1", does="PRAGMA user_version = 7")
+    for up, down, why in (
+        (counting, "SELECT 1", "what runs the migrations may count there by itself"),
+        ("PRAGMA user_version = 7", "PRAGMA user_version = 6", ".dump leaves it out"),
+        ("PRAGMA journal_mode = WAL", "SELECT 1", "whoever opens it works so from now on"),
+    ):
+        case = Case(happened(base="CREATE TABLE t (id integer PRIMARY KEY);", up=up, down=down))
+        (doubt,) = schema_not_restored(case)
+        assert isinstance(doubt, NotVerified) and why in doubt.why, doubt
+
+
+def test_what_stands_in_the_place_of_a_forgotten_rule_gives_it_back_in_up_alone():
+    """Once up makes the rule again, a down that creates it or drops the other one would fail."""
+    column = {"type": "unique", "columns": ("v",), "references": None}
+    old, new = (ObjectKey("constraint", "", "t", name) for name in ("t_v", "n_v"))
+    held = {old: {**column, "definition": "UNIQUE (v) DEFERRABLE"}}
+    made = {old: None, new: {**column, "definition": "UNIQUE (v)"}}
+    base = "CREATE TABLE t (id integer PRIMARY KEY, v text);"
+    copy = "CREATE TABLE n (id integer PRIMARY KEY, v text); INSERT INTO n (id, v) SELECT id, v FROM t; DROP TABLE t;"
+    trial = happened(
+        base=base, up=f"{copy} ALTER TABLE n RENAME TO t", down="SELECT 1", engine="postgresql", a=held, b=made, c=made
+    )
+    found = findings(trial, "collateral-schema-loss") + findings(trial, "schema-not-restored")
+    advice = "Create constraint t_v again at the end of up, in the place of constraint n_v: `ALTER TABLE t DROP"
+    advice += " CONSTRAINT n_v; ALTER TABLE t ADD CONSTRAINT t_v UNIQUE (v) DEFERRABLE`."
+    assert {f.recommendation for f in found} == {advice}

@@ -39,7 +39,7 @@ def _runner() -> ModuleType:
 
 
 RUN = _runner()
-SERVED = ("AA", "C1", "H05", "J0", "M0", "P0")  # the cases whose advice is tried on servers, too
+SERVED = ("AA", "AG06", "C1", "H05", "J0", "M0", "P0")  # the cases whose advice is tried on servers, too
 CIRCLES = {"RH02-cascades-in-a-circle"}  # no order of statements puts back rows that refer to each other
 
 
@@ -111,7 +111,8 @@ def words_are_true(engine, case, report: Report, folder: Path) -> None:
     if not heeded or case.facts["id"] in CIRCLES:
         return
     folder.mkdir()
-    RUN.lay_out(mended_case(case, " ".join(r for f in told for r in f.recommendations)), folder)
+    advice = dict.fromkeys(r for f in told for r in f.recommendations)
+    RUN.lay_out(mended_case(case, " ".join(advice)), folder)
     again = engine.tested(folder, only=("0002",))
     left = {(f.rule, f.table): f.message for m in again.migrations for f in m.findings}
     assert {k: left.get(k) for f in heeded if (k := (f.main.rule, f.main.table)) in left} == {}

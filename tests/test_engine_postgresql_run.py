@@ -178,6 +178,7 @@ def test_what_only_looks_like_it_is_not_refused(pg: PostgresqlDatabase) -> None:
     ran(pg, "create table t (program text, dblink text)")
     ran(pg, "insert into t values ('copy t from program', 'lo_import(1)'); alter table t rename program to server")
     ran(pg, f"alter database \"{pg.name}\" set work_mem = '5MB'")
+    ran(pg, "do $$ begin execute format('alter database %I set work_mem = ''6MB''', current_database()); end $$")
     ran(pg, "do $$ begin raise notice 'Copy rows from %', 'program'; execute 'create table server (x int)'; end $$")
     ran(pg, "do 'begin insert into t values (''copy t from program'', ''load x''); end'")
     ran(pg, "insert into t values ($$Create database entries$$, $$copy t to program 'x'$$)")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from seatrial.checks.case import Case, Cause, listed, n, quoted, shorten, stated
+from seatrial.checks.causes.forgotten import in_its_place, stands_in_for
 from seatrial.model import ObjectKey, Phase, Refusal, StepError, TableDiff, TableRef
 from seatrial.prose import span
 from seatrial.schema import diff, renamed
@@ -34,11 +35,16 @@ def _finds_an_object(case: Case, error: StepError) -> Iterator[Cause]:
     ]
     if left and error.about in (None, Refusal.EXISTING, Refusal.ROWS):
         key = min(left, key=lambda k: (k.kind != "table", k))
-        drop = remedy.drop(key, case.trial.engine)
-        yield Cause(
-            f"down left {key.label} behind, which {stated(error.statement)} makes again",
-            f"In down, remove it{f': {span(drop)}' if drop else ''}.",
-        )
+        yield Cause(f"down left {key.label} behind, which {stated(error.statement)} makes again", _remove(case, key))
+
+
+def _remove(case: Case, key: ObjectKey) -> str:
+    """In down; but what only stands in the place of another is not there once up makes that one again."""
+    forgotten = stands_in_for(case, key)
+    if forgotten is not None and (swap := in_its_place(case, forgotten, case.before.schema[forgotten])):
+        return f"Create {forgotten.label} again at the end of up, in the place of {key.label}: {span(swap)}."
+    drop = remedy.drop(key, case.trial.engine)
+    return f"In down, remove it{f': {span(drop)}' if drop else ''}."
 
 
 def _misses_an_object(case: Case, error: StepError) -> Iterator[Cause]:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from seatrial.checks import file_settings
 from seatrial.checks.attributes import code, was
 from seatrial.checks.case import Case, Cause, listed, quoted
+from seatrial.checks.causes.forgotten import in_its_place, is_forgotten, rebuilding, stand_in, stands_in_for
 from seatrial.checks.causes.recased import recased
 from seatrial.checks.causes.rows import DROPS_IN_CASCADE
 from seatrial.model import Attributes, ObjectKey
@@ -54,7 +55,9 @@ def not_restored(case: Case, changes: Sequence[Difference]) -> Iterator[Cause]:
     yield from in_other_case
     yield from (file_settings.otherwise(case, c) for c in others if file_settings.is_of_file(c.key, c.old))
     others = [c for c in others if not file_settings.is_of_file(c.key, c.old)]
-    yield from _together((c.key.label, _not_restored(case, c)) for c in others)
+    gone = {c.key for c in others if c.new is None}
+    told = [c for c in others if stands_in_for(case, c.key) not in gone]
+    yield from _together((c.key.label, _not_restored(case, c)) for c in told)
 
 
 def _not_restored(case: Case, change: Difference) -> _Why:
@@ -74,6 +77,8 @@ def _missing(case: Case, change: Difference, *, up_has: bool) -> _Why:
     if up_has:
         by = _by(case.down, key) or _with_column(case.down, change) or _rebuilt(case.down, key)
         return _Why(f"down removes {_IT}{by}, which was there before up", f"Let down leave {_IT} in place")
+    if is_forgotten(case, key) and (why := _forgotten(case, change)):
+        return why._replace(said=f"{why.said}, and down leaves that so")
     by = _by(case.up, key) or _with_column(case.up, change) or _rebuilt(case.up, key)
     said = f"up removes {_IT}{by} and down does not create {_THEM} again"
     again = remedy.create_again(key, change.old or {}, case.trial.engine)
@@ -153,7 +158,7 @@ def _again(case: Case, change: Difference) -> str:
 
 def _forgotten(case: Case, change: Difference) -> _Why | None:
     key, table = change.key, change.key.owner
-    found = case.up.rebuilds(table) or case.up.drops_table(table) if table is not None else ()
+    found = rebuilding(case, table)
     if table is None or not found:
         return None
     now = case.now_named(table)
@@ -164,6 +169,11 @@ def _forgotten(case: Case, change: Difference) -> _Why | None:
             f"{key.label} ({was(change)})",
         )
         return _Why(said, f"In the new table of up{both}, declare as before: {_IT}", item)
+    if swap := in_its_place(case, key, change.old or {}):
+        other = stand_in(case, key)
+        assert other is not None
+        said = f"up rebuilds {table} and the new table has {other.label} in the place of {_IT} ({quoted(found)})"
+        return _Why(said, f"Create {_IT} again at the end of up{both}, in the place of {other.label}", sql=swap)
     said = f"up rebuilds {table} and the new table lacks {_IT} ({quoted(found)})"
     if again := remedy.create_again(key, change.old or {}, case.trial.engine):
         return _Why(said, f"Create {_IT} again at the end of up{both}, or drop {_THEM} by a statement", sql=again)
