@@ -149,6 +149,7 @@ class Session:
 
     def __init__(self, site: Site, name: str) -> None:
         self.connection = site.connect(name)
+        self._prepared: dict[str, str] = {}  # text -> its name on the server
         self.connection.adapters.register_loader(0, _text_loader())
         for oid in _loaded_oids(self.connection):
             self.connection.adapters.register_loader(oid, _text_loader())
@@ -158,12 +159,23 @@ class Session:
             self.rows(f"SELECT set_config('{name}', {literal(value)}, false) {allowed}")
 
     def rows(self, sql: str, *, prepare: bool = False) -> list[tuple[Any, ...]]:
-        """Run one statement (or several without rows) and return its rows as text. Raises DatabaseError."""
-        return guarded(lambda: self._rows(sql, prepare))
+        """Run one statement (or several without rows) and return its rows as text. Raises DatabaseError.
 
-    def _rows(self, sql: str, prepare: bool) -> list[tuple[Any, ...]]:
+        ``prepare``: a query that comes again; the server plans it once a session.
+        """
+        return guarded(lambda: self._rows(self._again(sql) if prepare else sql))
+
+    def _again(self, sql: str) -> str:
+        """psycopg prepares nothing where it is not to prepare by itself, and forgets all at every DROP."""
+        if sql not in self._prepared:
+            name = f"seatrial_{len(self._prepared)}"
+            self._rows(f"PREPARE {name} AS {sql}")
+            self._prepared[sql] = name
+        return f"EXECUTE {self._prepared[sql]}"
+
+    def _rows(self, sql: str) -> list[tuple[Any, ...]]:
         with self.connection.cursor() as cursor:
-            cursor.execute(sql.encode(), prepare=prepare)
+            cursor.execute(sql.encode())
             return cursor.fetchall() if cursor.description else []
 
     def furnish(self) -> None:
