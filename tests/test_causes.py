@@ -28,8 +28,10 @@ def test_rows_gone_by_a_cascade(trial):
 def test_rows_gone_by_the_cascade_of_a_cascade(trial):
     found = trial(
         base=PARENT_AND_CHILD.format(action="CASCADE")
-        + "CREATE TABLE toys (id integer PRIMARY KEY, child_id integer REFERENCES children (id) ON DELETE CASCADE);",
-        seed=ROWS + "INSERT INTO toys VALUES (100, 10), (101, 11);",
+        + "CREATE TABLE toys (id integer PRIMARY KEY, child_id integer REFERENCES children (id) ON DELETE CASCADE);"
+        + "CREATE TABLE parts (id integer PRIMARY KEY, toy_id integer REFERENCES toys (id) ON DELETE CASCADE);",
+        seed=ROWS + "INSERT INTO toys VALUES (100, 10), (101, 11), (102, 11);"
+        "INSERT INTO parts VALUES (1, 100), (2, 101), (3, 102), (4, 102);",
         up="DELETE FROM parents WHERE id = 2;",
         down="INSERT INTO parents VALUES (2, 'b');",
         foreign_keys=True,
@@ -37,6 +39,9 @@ def test_rows_gone_by_the_cascade_of_a_cascade(trial):
     causes = {f.table: f.causes for f in found.judged.findings if f.rule == "rows-lost"}
     assert causes["children"][0].startswith("up deletes rows of parents (`DELETE FROM parents WHERE id = 2`)")
     assert causes["toys"][0].startswith("rows of children went by a cascade, and ON DELETE CASCADE of")
+    above = "(in all 1 row of parents, 1 row of children"
+    assert causes["toys"][0].endswith(f"{above} and 2 rows of toys)")
+    assert causes["parts"][0].endswith(f"{above}, 2 rows of toys and 3 rows of parts)")
 
 
 def test_rows_gone_by_a_delete(trial):

@@ -23,7 +23,7 @@ REKEYED = (
     " that refers to them"
 )
 GONE, NOTHING = "DELETE FROM t WHERE id = 2", Run(says="SELECT 1")
-UNCLEAR = "DELETE FROM t WHERE v LIKE 'a%'"
+UNCLEAR = "DELETE FROM t WHERE v GLOB 'a*'"
 
 ROWS_LOST = {
     "each its own": (f"{ONE}; {PARENT}", PUT_BACK, [f"{DELETED}: id 1", f"{CASCADE}: id 3, 4"]),
@@ -42,6 +42,11 @@ ROWS_LOST = {
         f"{UNCLEAR}; {PARENT}",
         PUT_BACK,
         [f"up deletes them (`{UNCLEAR}`): perhaps id 1", f"{CASCADE}: id 3, 4"],
+    ),
+    "a condition with OR and LIKE": (
+        f"DELETE FROM t WHERE v LIKE 'a%' OR lower(v) = 'x'; {PARENT}",
+        PUT_BACK,
+        ["up deletes them (`DELETE FROM t WHERE v LIKE 'a%' OR lower(v) = 'x'`): id 1", f"{CASCADE}: id 3, 4"],
     ),
     "one of several DELETEs": (
         f"{ONE}; DELETE FROM t WHERE id IN (2, 3)",

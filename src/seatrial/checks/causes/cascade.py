@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from seatrial.checks.case import Case, Cause, listed, quoted
+from seatrial.checks.case import Case, Cause, listed, n, quoted
 from seatrial.checks.causes.reach import Values, parents_of, reached
 from seatrial.checks.causes.share import Reason, told
 from seatrial.model import Attributes, ObjectKey, Schema, TableRef
@@ -94,7 +94,13 @@ def _cascade(
             else f"Detach {table} from {parent} on purpose before {parent} is dropped.",
         )
     elif went(case, ref):
-        yield Cause(f"rows of {parent} went by a cascade, {fires}", _save_children(case, table, attributes))
+        whole = f"{fires} (in all {_counts(case, [*chain(case, ref), table])})"
+        yield Cause(f"rows of {parent} went by a cascade, {whole}", _save_children(case, table, attributes))
+
+
+def _counts(case: Case, tables: Sequence[TableRef]) -> str:
+    """``1 row of g, 2 rows of p and 5 rows of t``: how many went of each."""
+    return listed((f"{n(case.up_diff(t).lost_count, 'row')} of {t}" for t in tables), 8)
 
 
 def _save_children(case: Case, table: TableRef, attributes: Attributes) -> str:
@@ -125,20 +131,43 @@ def upsert(dialect: str) -> str:
 
 
 def went(case: Case, table: TableRef) -> bool:
-    """Rows of a table went by cascades from further up; foreign keys may form circles."""
-    waiting, seen = [table], {table}
-    while waiting:
-        for _, attributes in foreign_keys(case.before.schema, waiting.pop()):
+    """Rows of a table went by cascades from further up."""
+    return bool(chain(case, table))
+
+
+def chain(case: Case, table: TableRef) -> list[TableRef]:
+    """The tables from where rows went first down to this one, by the shortest way; foreign keys may form circles."""
+    waiting, seen = [[table]], {table}
+    for path in waiting:
+        for _, attributes in foreign_keys(case.before.schema, path[0]):
             parent = table_named(case, str(attributes.get("references")))
             if attributes.get("on_delete") != "CASCADE" or parent in seen:
                 continue
-            if case.up_diff(parent).lost_count or case.up.deletes_from(parent) or case.up.truncates(parent):
-                return True
-            if case.up.drops_table(parent) or case.up.rebuilds(parent):
-                return True
+            if _loses_rows(case, parent):
+                return _from_the_top(case, [parent, *path])
             seen.add(parent)
-            waiting.append(parent)
-    return False
+            waiting.append([parent, *path])
+    return []
+
+
+def _from_the_top(case: Case, path: list[TableRef]) -> list[TableRef]:
+    """Where the rows of the first table went by a cascade as well, with those above it."""
+    if _is_emptied(case, path[0]):
+        return path
+    above = foreign_keys(case.before.schema, path[0])
+    parents = [table_named(case, str(a.get("references"))) for _, a in above if a.get("on_delete") == "CASCADE"]
+    higher = next((p for p in parents if p not in path and _loses_rows(case, p)), None)
+    return _from_the_top(case, [higher, *path]) if higher is not None else path
+
+
+def _loses_rows(case: Case, table: TableRef) -> bool:
+    return bool(case.up_diff(table).lost_count) or _is_emptied(case, table)
+
+
+def _is_emptied(case: Case, table: TableRef) -> bool:
+    """By a statement about the table itself."""
+    up = case.up
+    return bool(up.deletes_from(table) or up.truncates(table) or up.drops_table(table) or up.rebuilds(table))
 
 
 def table_named(case: Case, label: str) -> TableRef:

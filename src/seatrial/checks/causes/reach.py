@@ -1,28 +1,25 @@
 """Which rows a statement reached, as far as the trace proves it: True, False, or None where it cannot be told.
 
-A row's values of before up are held against the literals of WHERE. Only what every engine decides alike is decided
-here: collations, paddings and time zones make values equal that are written otherwise.
+A row's values of before up are held against the conditions of WHERE (``conditions``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from decimal import Decimal, InvalidOperation
-from itertools import pairwise
 
 from seatrial.checks.case import Case
+from seatrial.checks.causes.conditions import Lookup, Value, holds, literal, same
 from seatrial.checks.causes.triggers import fired
 from seatrial.model import Attributes, TableDiff, TableRef
-from seatrial.sql.batches import conjuncts, unbracketed
+from seatrial.sql.batches import unbracketed
 from seatrial.sql.cursor import top
 from seatrial.sql.look import words_of
-from seatrial.sql.tokens import STRING, Token, code
+from seatrial.sql.tokens import Token, code
 
 Values = Mapping[str, str | None]
 """A row of before up: column -> value."""
 
 _BEHIND = frozenset({"ORDER", "LIMIT", "RETURNING", "GROUP", "HAVING", "OFFSET", "FETCH", "UNION", "EXCEPT"})
-_NUMBERS = ("int", "serial", "numeric", "decimal")
 _PLACING = (
     ["DROP"],
     ["RENAME"],
@@ -47,11 +44,9 @@ def reached(case: Case, table: TableRef, statement: str, row: Values) -> bool | 
         return None
     end = next((i for i in places if i > (start or 0) and tokens[i].word in _BEHIND), len(tokens))
     where = unbracketed(tokens[start + 1 : end]) if start is not None else ()
-    found = [_holds(case, table, c, statement, row) for c in conjuncts(where)]
-    if False in found:
-        return False
+    found = holds(where, _lookup(case, table, statement, row), case.trial.engine)
     limited = any(t.word not in ("", "RETURNING") and t.word in _BEHIND for t in tokens[end:])
-    return None if None in found or limited else True
+    return None if found and limited else found
 
 
 def counted(case: Case, statements: Sequence[str]) -> int | None:
@@ -75,43 +70,17 @@ def _plain(head: Sequence[Token]) -> bool:
     return said.count("FROM") == 1 and not {"JOIN", ",", "("} & set(source)
 
 
-def _holds(case: Case, table: TableRef, part: Sequence[Token], statement: str, row: Values) -> bool | None:
-    """Whether one condition is true of a row; a comparison with NULL is not."""
-    part = unbracketed(part)
-    part = part[2:] if len(part) > 2 and part[1].word == "." else part
-    column = _column(case, part[0].name if part else "", row)
-    values = _values_then(case, table, column, statement, row) if column else ()
-    if not values or not stands(case, table, column, statement):
-        return None
-    operator, rest, value = part[1].word if len(part) > 1 else "", part[2:], values[0]
-    if operator == "IS":
-        said = [t.word for t in rest]
-        return {("NULL",): value is None, ("NOT", "NULL"): value is not None}.get(tuple(said))
-    if value is None:
-        return False if operator in ("=", "<", ">", "<=", ">=", "<>", "!=", "IN", "BETWEEN") else None
-    return _compared(value, operator, rest, _type(case, table, column))
+def _lookup(case: Case, table: TableRef, statement: str, row: Values) -> Lookup:
+    """What a row held when a statement ran."""
 
+    def found(name: str) -> Value | None:
+        column = _column(case, name, row)
+        values = _values_then(case, table, column, statement, row) if column else ()
+        if not values or not stands(case, table, column, statement):
+            return None
+        return Value(values[0], _type(case, table, column))
 
-def _compared(value: str, operator: str, rest: Sequence[Token], kind: str) -> bool | None:
-    if operator == "IN" and len(rest) > 2 and rest[0].word == "(" and rest[-1].word == ")":
-        cuts = [0, *(i for i, t in enumerate(rest) if t.word == ","), len(rest) - 1]
-        found = [_equals(value, rest[a + 1 : b], kind) for a, b in pairwise(cuts)]
-        return True if True in found else None if None in found else False
-    if operator in ("=", "<>", "!="):
-        equal = _equals(value, rest, kind)
-        return equal if operator == "=" or equal is None else not equal
-    mine = _number(value) if any(n in kind for n in _NUMBERS) else None
-    cut = next((i for i, t in enumerate(rest) if t.word == "AND"), len(rest))
-    bounds = [b for part in (rest[:cut], rest[cut + 1 :]) if (b := _number(_literal(part))) is not None]
-    if mine is None or len(bounds) != 1 + (operator == "BETWEEN"):
-        return None
-    orders = {"<": mine < bounds[0], ">": mine > bounds[0], "<=": mine <= bounds[0], ">=": mine >= bounds[0]}
-    return bounds[0] <= mine <= bounds[1] if operator == "BETWEEN" else orders.get(operator)
-
-
-def _equals(value: str, tokens: Sequence[Token], kind: str) -> bool | None:
-    literal = _literal(tokens)
-    return None if literal is None else same(value, literal, kind)
+    return found
 
 
 def assigned(case: Case, statement: str, column: str) -> str | None:
@@ -121,45 +90,10 @@ def assigned(case: Case, statement: str, column: str) -> str | None:
         if tokens[i].word == "=" and tokens[i - 1].name.lower() == column.lower():
             behind = next((j for j in range(i, len(tokens)) if tokens[j].word in (",", "WHERE", "FROM")), len(tokens))
             value = tokens[i + 1 : behind]
-            return "NULL" if [t.word for t in value] == ["NULL"] else _literal(value)
+            return "NULL" if [t.word for t in value] == ["NULL"] else literal(value)
         if tokens[i].word == "WHERE":
             break
     return None
-
-
-def _literal(tokens: Sequence[Token]) -> str | None:
-    sign = "-" if len(tokens) == 2 and tokens[0].word == "-" else ""
-    if len(tokens) != 1 + bool(sign):
-        return None
-    text = tokens[-1].value
-    return f"{sign}{text}" if tokens[-1].kind == STRING or _number(text) is not None else None
-
-
-def _number(text: str | None) -> Decimal | None:
-    try:
-        found = Decimal(text) if text is not None and text.isascii() else None
-    except InvalidOperation:
-        return None
-    return found if found is not None and found.is_finite() else None
-
-
-def same(one: str, other: str, kind: str) -> bool | None:
-    """Whether two forms are one value to an engine, in a column of the type ``kind``."""
-    texts, numbers = any(t in kind for t in ("char", "text")), any(n in kind for n in _NUMBERS)
-    if not (texts or numbers or kind == "uuid"):
-        return None
-    if one == other:
-        return True
-    a, b = _number(one), _number(other)
-    if numbers or (a is not None and b is not None):
-        return None if a is None or b is None or (texts and a == b) else a == b
-    if a is not None or b is not None or not all(s.isascii() and s.isprintable() for s in (one, other)):
-        return None
-    return None if _loose(one) == _loose(other) else False
-
-
-def _loose(text: str) -> str:
-    return "".join(c for c in text.casefold() if c.isalnum())
 
 
 def _values_then(case: Case, table: TableRef, column: str, statement: str, row: Values) -> tuple[str | None, ...]:
