@@ -66,6 +66,7 @@ class Reached:
 
     engine: str
     port: int
+    folder: Path
 
     def url(self, query: str = "", user: str = "walker", host: str = "localhost", secret: str = WRITTEN) -> str:
         scheme = "postgresql" if self.engine == "postgresql" else "mysql"
@@ -99,7 +100,7 @@ def running(engine: str, certificates: Certificates) -> Iterator[Reached]:
         run.close()
         without(f"no {engine} here: {error}")
     try:
-        yield Reached(engine, port)
+        yield Reached(engine, port, server.folder)
     finally:
         server.stop()
         for facts in run.entries:
@@ -178,6 +179,16 @@ def test_a_password_over_tcp_without_tls(server: Reached) -> None:
     off, on, *_ = MODES[server.engine]
     assert server.connect(server.url(on, user="plain"))  # MySQL remembers it, and needs no encryption next time
     assert server.connect(server.url(off, user="plain")) == ""
+
+
+@pytest.mark.parametrize("server", ENGINES, indirect=True)
+def test_through_a_socket_only_who_must_uses_tls(server: Reached) -> None:
+    query = f"unix_socket={_mysql_local.socket(server.folder)}"
+    assert server.connect(server.url(query, user="plain")) == ""
+    assert server.connect(server.url(query))
+    assert server.connect(server.url(f"{query}&ssl-mode=REQUIRED", user="plain"))
+    assert "Access denied" in refusal(server, server.url(query, secret="wrong"))
+    assert "Access denied" in refusal(server, server.url(f"{query}&ssl-mode=DISABLED"))
 
 
 def test_certificates_are_checked(server: Reached, certificates: Certificates) -> None:
