@@ -365,6 +365,9 @@ def second_up() -> Iterator[When]:
 
     made = "CREATE TABLE x (id integer)"
     yield case("down left table x behind, which `CREATE TABLE x (id integer)` makes again", made, BACK, error(made, about=Refusal.EXISTING))
+    fires = "CREATE TRIGGER g AFTER UPDATE ON t EXECUTE FUNCTION f()"
+    beside = {ObjectKey("function", "", "", "f()"): {"body": "x"}, ObjectKey("trigger", "", "t", "g"): {"definition": fires}}
+    yield case(f"down left trigger g behind, which `{fires}` makes again", Run(says=fires, does=IDLE), BACK, error(fires, about=Refusal.EXISTING), engine="postgresql", b=beside, c=beside)
     yield case("down did not bring back index i, which `DROP INDEX i` needs", "DROP INDEX i", BACK, error("DROP INDEX i", about=Refusal.MISSING), base=SHOP + "CREATE INDEX i ON t (v);")
     more = "INSERT INTO t VALUES (3, 'c', 'z', 1)"
     yield case("down left 1 row of t behind, and `INSERT INTO t VALUES (3, 'c', 'z', 1)` inserts them again without ON CONFLICT", more, BACK, error(more, about=Refusal.ROWS))
@@ -531,6 +534,8 @@ def view_lost_beside() -> Iterator[When]:
 
 def reordered() -> Iterator[When]:
     yield when("v went and came back at the end (`ALTER TABLE t ADD COLUMN v text`)", "ALTER TABLE t DROP COLUMN v", "ALTER TABLE t ADD COLUMN v text")
+    again = rebuilt("id, u, p_id, v", "id, u, p_id, null", "id integer PRIMARY KEY, u text, p_id integer, v text")
+    yield when("v went and came back at the end (`CREATE TABLE ", "ALTER TABLE t DROP COLUMN v", again)
     swap = "ALTER TABLE t RENAME COLUMN v TO x; ALTER TABLE t RENAME COLUMN u TO v; ALTER TABLE t RENAME COLUMN x TO u"
     yield when("up renames u to v and v to u, and down does not take that back", swap)
     turned = rebuilt("id, v, u, p_id", "id, v, u, p_id", "id integer PRIMARY KEY, u text, v text, p_id integer")

@@ -600,6 +600,16 @@ def test_url_with_percent_signs(tmp_path):
         assert runner.up(source.discover()[0]).error is None
 
 
+def test_url_under_a_name_of_the_projects_own(tmp_path, database):
+    """As warehouse's: its env.py reads ``url`` from the section; other options are left alone."""
+    options = "url = postgresql+psycopg://localhost/warehouse\n    about = the url of sqlite: see below\n"
+    env = URL_ENV.format(url="context.config.get_main_option('url')")
+    env += "\n    assert context.config.get_main_option('about') == 'the url of sqlite: see below'\n"
+    ini = INI.replace("sqlalchemy.url = driver://user:pass@localhost/dbname", options)
+    assert walk(project(tmp_path, revision("a", **table("t")), env=env, ini=ini), database) == []
+    assert "t" in tables(database)
+
+
 def test_an_env_that_insists_on_a_connection_of_its_caller(tmp_path, database):
     """As Dagster's: `alembic upgrade` itself cannot run it."""
     env = """\

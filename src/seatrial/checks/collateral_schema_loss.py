@@ -248,7 +248,13 @@ def _followed(case: Case) -> dict[ObjectKey, tuple[ObjectKey, Attributes]]:
     schema = case.before.schema
     if not tables and not columns and not case.up.moves_schemas():
         return {k: (k, a) for k, a in schema.items()}
-    return {k: _moved(case, k, a, tables, columns) for k, a in schema.items()}
+    return {k: _moved(case, k, a, tables, columns) for k, a in schema.items() if not _is_replaced(k, columns)}
+
+
+def _is_replaced(key: ObjectKey, columns: Mapping[TableRef, Mapping[str, str]]) -> bool:
+    """Whether another column bears the name of this one, which was dropped to make place."""
+    renamed = columns.get(key.owner, {}) if key.owner and key.kind == "column" else {}
+    return key.name not in renamed and key.name in renamed.values()
 
 
 def _moved(

@@ -101,6 +101,9 @@ _ADVICE = {
 def _advice(case: Case, phase: Phase, step: Step, error: StepError) -> str:
     """What the refusal asks for; where the engine does not tell what it had against up, nothing is guessed."""
     told = _ADVICE[error.about] if error.about else ""
+    if not error.about and not error.code and not error.statement:  # the migration's own code raised
+        where = f" at line {error.line}" if error.line else ""
+        told = f"Correct the migration's own code{where}; the message tells what it met there."
     if error.about is Refusal.ROWS:
         told = _of_rows(case, phase, step, error) or told
     if phase is Phase.UP or error.about is Refusal.SYNTAX:

@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
+DATABASE_URL = re.compile(r"(?:postgres(?:ql)?|mysql|mariadb|sqlite)(?:\+\w+)?:/")
 
 
 def sibling(name: str) -> Any:
@@ -148,10 +149,17 @@ class Project:
     def _given_url(self) -> str:
         """The driver that the project itself names, without anything secret."""
         try:
-            url = self.config.get_main_option("sqlalchemy.url") or ""
+            names = ("sqlalchemy.url", *self._url_options())
+            url = next((url for name in names if (url := self.config.get_main_option(name))), "")
         except Exception:  # an interpolation that needs the environment
             url = ""
         return url.partition("://")[0]
+
+    def _url_options(self) -> list[str]:
+        """Other options of the section that hold a database's URL: env.py is free in what it calls it."""
+        parser, section = self.config.file_config, self.config.config_ini_section
+        held = parser.items(section, raw=True) if parser.has_section(section) else []
+        return [name for name, value in held if DATABASE_URL.match(value)]
 
     def _version_table(self) -> str:
         found = re.search(r"version_table\s*=\s*['\"]([^'\"]+)['\"]", self._text())
@@ -210,7 +218,8 @@ class Project:
         """What the command line would have set (alembic/config.py: CommandLine)."""
         from alembic import command
 
-        self.config.set_main_option("sqlalchemy.url", request["url"].replace("%", "%%"))
+        for option in ("sqlalchemy.url", *self._url_options()):
+            self.config.set_main_option(option, request["url"].replace("%", "%%"))
         self.config.cmd_opts = argparse.Namespace(
             config=self.config.config_file_name,
             name=self.config.config_ini_section,

@@ -34,7 +34,8 @@ def _finds_an_object(case: Case, error: StepError) -> Iterator[Cause]:
         d.key for d in diff(case.before.schema, case.after_down.schema) if d.old is None and _named(case, error, d.key)
     ]
     if left and error.about in (None, Refusal.EXISTING, Refusal.ROWS):
-        key = min(left, key=lambda k: (k.kind != "table", k))
+        # What a statement makes, it names before what that rests on: CREATE TRIGGER t ... EXECUTE FUNCTION f.
+        key = min(left, key=lambda k: (_place(case, error, k), k.kind != "table", k))
         yield Cause(f"down left {key.label} behind, which {stated(error.statement)} makes again", _remove(case, key))
 
 
@@ -56,6 +57,13 @@ def _misses_an_object(case: Case, error: StepError) -> Iterator[Cause]:
             f"down did not bring back {key.label}, which {stated(error.statement)} needs",
             f"In down, make it again{f': {span(again)}' if again else ' as it was before up'}.",
         )
+
+
+def _place(case: Case, error: StepError, key: ObjectKey) -> int:
+    """Where the refused statement says the object's name, in words; behind all words where only a string does."""
+    said = [t.value.lower() for t in code(error.statement, case.trial.engine)]
+    name = key.name.partition("(")[0].lower()
+    return said.index(name) if name in said else len(said)
 
 
 def _named(case: Case, error: StepError, key: ObjectKey) -> bool:
