@@ -89,19 +89,19 @@ class _Conversion:
             same = f"ARRAY[{', '.join(texts)}]" if texts else "ARRAY[]::text[]"
             sides.append(
                 f'(SELECT x.ctid AS t, {same} COLLATE "C" AS k, row_number() OVER'
-                f' (PARTITION BY {same} COLLATE "C" ORDER BY {own.ordered("x")}) AS i FROM {shadow.relation} x)'
+                f' (PARTITION BY {same} COLLATE "C" ORDER BY {own.ordered("x")}) AS i FROM {shadow.wide} x)'
             )
         return f"SELECT o.t AS o_at, n.t AS n_at FROM {sides[0]} o JOIN {sides[1]} n ON o.k = n.k AND o.i = n.i"
 
     @property
     def _old_relation(self) -> str:
         assert self.c.old is not None
-        return self.c.old.relation
+        return self.c.old.wide
 
     @property
     def _new_relation(self) -> str:
         assert self.c.new is not None
-        return self.c.new.relation
+        return self.c.new.wide
 
     def _exists(self, column: Column) -> bool:
         return self.session.value(f"SELECT to_regtype({literal(column.type)})") is not None

@@ -1,7 +1,7 @@
 """Going back: a database copied whole, and a copy put in its place.
 
 CREATE DATABASE ... TEMPLATE copies neither the database's settings nor the rights on it (manual, CREATE DATABASE), so
-both are written down and set again. Shadow tables made since the checkpoint are carried over by COPY.
+both are written down and set again. Shadow tables made since the checkpoint are carried over by COPY, or by their file.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import contextlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
+from seatrial.engines import _postgresql_files as files
 from seatrial.engines._postgresql_session import Session, Site, literal, quote
 
 # GUC_LIST_QUOTE settings are stored as quoted lists and must not be quoted again (pg_dump: variable_is_guc_list_quote).
@@ -117,7 +118,10 @@ def _carry_over(site: Site, source: str, new: Session, relations: Iterable[str])
     try:
         for relation in relations:
             new.rows(f"CREATE UNLOGGED TABLE {relation} ({_columns(old, relation)})")
-            _pump(old, new, relation)
+            if files.is_file(relation):
+                files.carry_over(site, old, new, relation)
+            else:
+                _pump(old, new, relation)
     finally:
         old.close()
 

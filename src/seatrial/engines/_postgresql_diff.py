@@ -7,7 +7,7 @@ whole rows are joined and their columns compared in one go.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from seatrial.engines import _postgresql_pages as pages
@@ -191,7 +191,7 @@ def _differing(session: Session, c: Comparison) -> str:
     session.run([_BY_PLACE])
     if both:
         masks = ", ".join(f"{mask} AS f{i}" for i, mask in enumerate(c.masks))
-        places = f"LEFT JOIN {_relation(c, False)} o ON o.ctid = d.o LEFT JOIN {_relation(c, True)} n ON n.ctid = d.n"
+        places = f"LEFT JOIN {_wide(c, False)} o ON o.ctid = d.o LEFT JOIN {_wide(c, True)} n ON n.ctid = d.n"
         session.rows(f"CREATE TEMP TABLE seatrial_x ON COMMIT DROP AS SELECT d.*, {masks} FROM seatrial_d d {places}")
     return "seatrial_x" if both else "seatrial_d"
 
@@ -224,12 +224,12 @@ def _joined_whole(session: Session, c: Comparison) -> str:
     keys = [(_key_form(k, False, "o"), _key_form(k, True, "n")) for k in c.key]
     shown = ", ".join(f"{old} AS o{i}, {new} AS n{i}" for i, (old, new) in enumerate(keys))
     masks = ", ".join(f"{mask} AS f{i}" for i, mask in enumerate(c.masks))
-    hashes = f" WHERE o.h IS DISTINCT FROM n.{'g' if c.grown and not c.whole else 'h'}" if c.whole or c.grown else ""
+    hashes = f" WHERE o.h IS DISTINCT FROM n.{'g' if c.grown and not c.whole else 'h'}" if _hashes_beside(c) else ""
     some = " OR ".join(f"f{i} <> 0" for i in range(len(c.masks)))
     session.rows("SET LOCAL work_mem = '256MB'")  # holds some million rows: else both sides go through files
     session.rows(
         f"CREATE TEMP TABLE seatrial_x ON COMMIT DROP AS SELECT * FROM (SELECT o.ctid AS o, n.ctid AS n, {shown},"
-        f" {masks} FROM {_relation(c, False)} o FULL JOIN {_relation(c, True)} n"
+        f" {masks} FROM {_wide(c, False)} o FULL JOIN {_wide(c, True)} n"
         f" ON {' AND '.join(f'{old} = {new}' for old, new in keys)}{hashes} OFFSET 0) d"
         f" WHERE o IS NULL OR n IS NULL OR {some}"
     )
@@ -237,10 +237,26 @@ def _joined_whole(session: Session, c: Comparison) -> str:
     return "seatrial_x"
 
 
-def _relation(c: Comparison, new: bool) -> str:
+def _hashes_beside(c: Comparison) -> bool:
+    """Whether hashes that say something stand beside the values, on both sides."""
+    return (c.whole or c.grown) and not any(shadow and shadow.values for shadow in (c.old, c.new))
+
+
+def _wide(c: Comparison, new: bool) -> str:
     shadow = c.new if new else c.old
     assert shadow is not None
-    return shadow.relation
+    return shadow.wide
+
+
+def _source(c: Comparison, shadow: Shadow, columns: Iterable[Column | None]) -> tuple[str, str]:
+    """The least to read of one side for its rows' hashes and these columns, and where it says where values stand."""
+    if not shadow.values:
+        return shadow.relation, "x.ctid"
+    if not (c.whole or c.grown):
+        return shadow.values, "x.ctid"
+    if {column.shadow for column in columns if column} <= shadow.narrow:
+        return shadow.relation, f"x.{shadow.at}"
+    return shadow.everything, "x.at"
 
 
 def _diff(c: Comparison, **found: object) -> TableDiff:
@@ -272,14 +288,15 @@ def side(c: Comparison, new: bool, unique: bool) -> str:
     shadow = c.new if new else c.old
     assert shadow is not None
     hashed = c.hashed(new)
-    rows = f"FROM {shadow.relation} x" + (" WHERE false" if none else "")
+    source, place = _source(c, shadow, [k.new if new else k.old for k in c.key])
+    rows = f"FROM {source} x" + (" WHERE false" if none else "")
     if unique:
         names = ", ".join(f"{_key_form(k, new, 'x')} AS k{i}" for i, k in enumerate(c.key))
-        return f"(SELECT x.ctid AS t, {names}, {hashed} AS h {rows})"
+        return f"(SELECT {place} AS t, {names}, {hashed} AS h {rows})"
     texts = ", ".join(_text_form(k, new) for k in c.key)
     return (
         "(SELECT y.*, row_number() OVER (PARTITION BY y.k0 ORDER BY y.h) AS k1 FROM ("
-        f'SELECT x.ctid AS t, ARRAY[{texts}] COLLATE "C" AS k0, {hashed} AS h {rows}) y)'
+        f'SELECT {place} AS t, ARRAY[{texts}] COLLATE "C" AS k0, {hashed} AS h {rows}) y)'
     )
 
 
@@ -325,7 +342,7 @@ def _rows(session: Session, c: Comparison, relation: str, *, new: bool) -> Itera
     shown = ", ".join(f"x.{v.shadow}" if v else "NULL" for v in [*key, *values])
     first = _first(c, relation, f"d.{other} IS NULL", place)
     rows = session.rows(
-        f"SELECT {shown} FROM {first} JOIN {shadow.relation} x ON x.ctid = d.{place}"
+        f"SELECT {shown} FROM {first} JOIN {shadow.wide} x ON x.ctid = d.{place}"
         f" ORDER BY {order(c, new, 'x')} LIMIT {c.limit}"
     )
     for row in rows:
@@ -353,8 +370,8 @@ def _changed(session: Session, c: Comparison, first: str, differing: Sequence[Co
     old = [f"o.{k.old.shadow}" if k.old else "NULL" for k in [*c.key, *differing]]
     new = [f"n.{k.new.shadow}" if k.new else "NULL" for k in differing]
     rows = session.rows(
-        f"SELECT {', '.join([*old, *new])} FROM {first} JOIN {_relation(c, False)} o ON o.ctid = d.o"
-        f" JOIN {_relation(c, True)} n ON n.ctid = d.n ORDER BY {order(c, False, 'o')} LIMIT {c.limit}"
+        f"SELECT {', '.join([*old, *new])} FROM {first} JOIN {_wide(c, False)} o ON o.ctid = d.o"
+        f" JOIN {_wide(c, True)} n ON n.ctid = d.n ORDER BY {order(c, False, 'o')} LIMIT {c.limit}"
     )
     key, width = len(c.key), len(differing)
     return tuple(ChangedRow(key=r[:key], old=r[key : key + width], new=r[key + width :]) for r in rows)
@@ -368,8 +385,8 @@ def _unkeyed(session: Session, c: Comparison) -> TableDiff:
         if shadow is None or not shadow.relation:
             sides.append("(SELECT NULL::bigint AS h, NULL::bigint AS c, NULL::tid AS t LIMIT 0)")
             continue
-        hashed = c.hashed(new)
-        sides.append(f"(SELECT {hashed} AS h, count(*) AS c, min(x.ctid) AS t FROM {shadow.relation} x GROUP BY 1)")
+        hashed, (source, place) = c.hashed(new), _source(c, shadow, ())
+        sides.append(f"(SELECT {hashed} AS h, count(*) AS c, min({place}) AS t FROM {source} x GROUP BY 1)")
     session.rows(
         "CREATE TEMP TABLE seatrial_d ON COMMIT DROP AS SELECT o.t AS o, n.t AS n,"
         " coalesce(o.c, 0) - coalesce(n.c, 0) AS lost"
@@ -394,7 +411,7 @@ def _copies(session: Session, c: Comparison, *, new: bool) -> Iterator[Row]:
     values = [(k.new if new else k.old) for k in c.columns]
     shown = ", ".join(f"x.{v.shadow}" if v else "NULL" for v in values)
     rows = session.rows(
-        f"SELECT {shown} FROM seatrial_d d JOIN {shadow.relation} x ON x.ctid = d.{place}"
+        f"SELECT {shown} FROM seatrial_d d JOIN {shadow.wide} x ON x.ctid = d.{place}"
         f" CROSS JOIN generate_series(1, {sign}d.lost) ORDER BY {order(c, new, 'x')} LIMIT {c.limit}"
     )
     for row in rows:

@@ -71,6 +71,7 @@ class Column:
     stored: str = ""  # the same as long as a row's bytes mean the same here
     missing: str | None = None  # attmissingval, an array: what rows hold that were written before the column was there
     computed: bool = False  # when it is read
+    native: bool = False  # kept as its table stores it, byte for byte
 
     @property
     def read(self) -> str:
@@ -251,7 +252,8 @@ def _column(row: tuple[str | None, ...], place: int, digest: str, images: frozen
     shown = _text("text", "")
     hashing: tuple[str, ...] = (VALUE,)
     kept, exact = f'pg_catalog.textin({output}({VALUE})) COLLATE "C"', VALUE
-    if builtin and base not in _BY_NAME and send is not None:
+    native = builtin and base not in _BY_NAME and send is not None
+    if native and send is not None:
         kept = (f"({VALUE})::{cast}" if cast else VALUE) + (' COLLATE "C"' if collatable else "")
         exact = _exact(base, send, typmod, images)
         shown, hashing = _text(base, output), _hashing(base, exact, images)
@@ -259,7 +261,9 @@ def _column(row: tuple[str | None, ...], place: int, digest: str, images: frozen
         base = "text"
     stored = repr((row[2:], "" if builtin and not cast else digest))
     number, missing, computed = int(str(row[2])), row[11], row[12] is not None
-    return Column(name, declared, base, f"c{place}", kept, exact, shown, hashing, number, stored, missing, computed)
+    return Column(
+        name, declared, base, f"c{place}", kept, exact, shown, hashing, number, stored, missing, computed, native
+    )
 
 
 def _hashing(base: str, exact: str, images: frozenset[str]) -> tuple[str, ...]:

@@ -67,14 +67,14 @@ def whole(session: Session, shadow: Shadow, name: str) -> Shadow:
     """All rows as one temporary table, in a transaction."""
     if shadow.base is None:
         return shadow
-    written = f"SELECT w.at FROM {_on_pages(session, shadow.base, shadow.pages)} w"
-    rest = f"(SELECT x.* FROM {shadow.base.relation} x WHERE x.ctid NOT IN ({written}))"
+    written = f"SELECT w.own FROM {_on_pages(session, shadow.base, shadow.pages)} w"
+    rest = f"(SELECT x.* FROM {shadow.base.everything} x WHERE x.own NOT IN ({written}))"
     return _temporary(session, shadow, _with_own(shadow, rest), name)
 
 
 def _temporary(session: Session, shadow: Shadow, rows: str, name: str) -> Shadow:
     session.rows(f"CREATE TEMP TABLE {name} ON COMMIT DROP AS {rows}")
-    return replace(shadow, relation=f"pg_temp.{name}", base=None, pages=frozenset())
+    return replace(shadow, relation=f"pg_temp.{name}", base=None, pages=frozenset(), values="")
 
 
 def _with_own(shadow: Shadow, older: str) -> str:
@@ -140,11 +140,11 @@ def _places(pages: frozenset[int]) -> str:
 def _on_pages(session: Session, base: Shadow, pages: frozenset[int]) -> str:
     """The rows of a whole copy that were read from those pages, by an index that is made when it is first needed."""
     if not pages:
-        return f"(SELECT y.*, y.ctid AS at FROM {base.relation} y WHERE false)"
+        return f"(SELECT y.* FROM {base.everything} y WHERE false)"
     name = base.relation.rpartition(".")[2]
     session.rows(f"CREATE INDEX IF NOT EXISTS {name}_p ON {base.relation} (p)")
     return (
-        f"(SELECT x.* FROM {_numbers(pages)} b CROSS JOIN LATERAL (SELECT y.*, y.ctid AS at FROM {base.relation} y"
+        f"(SELECT x.* FROM {_numbers(pages)} b CROSS JOIN LATERAL (SELECT y.* FROM {base.everything} y"
         " WHERE y.p >= format('(%s,0)', b)::tid AND y.p < format('(%s,0)', b + 1)::tid OFFSET 0) x)"
     )
 

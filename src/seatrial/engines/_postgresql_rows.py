@@ -1,7 +1,8 @@
 """Moments: the rows of every table, kept in shadow tables of our own schema, and what is untouched carried over.
 
 A shadow is unlogged and holds a row's key, its 64-bit hash and its values, in forms that depend on nothing of the
-project's. Moments share shadows; one is dropped when no moment needs it.
+project's. Of a large table on a server of ours the values are a copy of its file (_postgresql_files). Moments share
+shadows; one is dropped when no moment needs it.
 """
 
 from __future__ import annotations
@@ -9,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
+from seatrial.engines import _postgresql_files as files
 from seatrial.engines._postgresql_layout import Column, Layout, finished, hash_row
-from seatrial.engines._postgresql_session import SHADOWS, Session, qualified
+from seatrial.engines._postgresql_session import SHADOWS, Session, Site, qualified
+from seatrial.errors import DatabaseError
 from seatrial.model import TableRef, TableState
 
 EMPTY = "0" * 16
@@ -28,6 +31,8 @@ class Shadow:
     earlier: Layout | None = None  # columns that stood before others were added: ``g`` is their hash,
     earlier_checksum: str = ""  # and this their checksum
     placed: bool = False  # each row knows the place that it was read from (``p``)
+    values: str = ""  # a copy of the table's file, in which a row's values stand at that place; then
+    narrow: frozenset[str] = frozenset()  # these columns only stand beside the hash
     base: Shadow | None = None  # a whole copy that holds the rows of all but these ``pages`` (_postgresql_pages):
     pages: frozenset[int] = frozenset()
     constants: tuple[tuple[str, str], ...] = ()  # column -> what each row of the copy holds there
@@ -35,7 +40,33 @@ class Shadow:
     @property
     def relations(self) -> set[str]:
         """The tables of ours that hold its rows."""
-        return {s.relation for s in (self, self.base) if s and s.relation}
+        return {name for s in self.copies for name in (s.relation, s.values) if name}
+
+    @property
+    def copies(self) -> list[Shadow]:
+        """Itself, and the whole copy that it needs."""
+        return [self, self.base] if self.base else [self]
+
+    @property
+    def wide(self) -> str:
+        """The table of ours that holds the rows' values."""
+        return self.values or self.relation
+
+    @property
+    def at(self) -> str:
+        """Where in ``wide`` a row of ``relation`` has its values."""
+        return "p" if self.values else "ctid"
+
+    @property
+    def everything(self) -> str:
+        """All that is kept of each row, its place in ``relation`` (``own``) and that in ``wide`` (``at``)."""
+        if not self.values:
+            return f"(SELECT s.*, s.ctid AS own, s.ctid AS at FROM {self.relation} s)"
+        hashes = "s.h, s.g" if self.earlier else "s.h"
+        return (
+            f"(SELECT v.*, {hashes}, s.p, s.ctid AS own, s.p AS at FROM {self.relation} s"
+            f" JOIN {self.values} v ON v.ctid = s.p)"
+        )
 
     def state(self) -> TableState:
         layout = self.layout
@@ -67,6 +98,15 @@ class Moment:
         """The tables of ours that it needs."""
         return set().union(*(shadow.relations for shadow in self.shadows.values()))
 
+    def replace(self, relation: str, new: Shadow) -> None:
+        """Another shadow holds the rows of ``relation`` from now on."""
+        for table, shadow in self.shadows.items():
+            if shadow.base and shadow.base.relation == relation:
+                base = replace(new, layout=shadow.base.layout, placed=shadow.base.placed)
+                self.shadows[table] = replace(shadow, base=base)
+            elif shadow.relation == relation:
+                self.shadows[table] = replace(new, layout=shadow.layout, placed=shadow.placed)
+
     def by_oid(self) -> dict[int, Shadow]:
         return {s.layout.oid: s for s in self.shadows.values()}
 
@@ -82,28 +122,69 @@ class Shadows:
         """The relations that a moment needs."""
         return set().union(*(moment.relations for moment in self.moments.values()))
 
-    def name(self) -> str:
+    def name(self, letter: str = "s") -> str:
         """A new shadow table's name."""
         self._number += 1
-        return f"{SHADOWS}.s{self._number}"
+        return f"{SHADOWS}.{letter}{self._number}"
 
-    def copy(self, session: Session, layout: Layout, since: Layout | None = None, *, placed: bool = False) -> Shadow:
+    def copy(
+        self,
+        session: Session,
+        layout: Layout,
+        since: Layout | None = None,
+        *,
+        placed: bool = False,
+        site: Site | None = None,
+    ) -> Shadow:
         """Read a table once: rows, hashes and values into a new shadow, with their places if the table is large.
 
         Where columns were only added since, rows are hashed without them as well: that keeps comparing them narrow.
+        ``site``: the server, where values may be kept as a copy of the table's file.
         """
         if layout.why_not:
             return Shadow("", layout, 0, EMPTY)
-        relation = self.name()
+        relation, values = self.name(), self.name("v")
         earlier = since if since and _only_added(since, layout) else None
         placed = placed and layout.bytes >= PLACED
-        session.rows(f"CREATE UNLOGGED TABLE {relation} AS {selected(layout, earlier, placed=placed)}")
+        if site is None or not files.begun(session, site, layout, values):
+            values = ""
+        rows = selected(layout, earlier, placed=placed or bool(values), narrow=bool(values))
+        session.rows(f"CREATE UNLOGGED TABLE {relation} AS {rows}")
+        if site and values:
+            files.fill(session, site, layout, values)
         g = finished("g") if earlier else "NULL"
-        rows, total, before = session.rows(f"SELECT count(*), {finished()}, {g} FROM {relation}")[0]
-        if rows == "0":
-            session.rows(f"DROP TABLE {relation}")
+        count, total, before = session.rows(f"SELECT count(*), {finished()}, {g} FROM {relation}")[0]
+        if count == "0":
+            drop(session, {relation, values} - {""})
             return Shadow("", layout, 0, EMPTY)
-        return Shadow(relation, layout, int(rows), _checksum(total), earlier, _checksum(before), placed)
+        narrow = frozenset(c.shadow for c in layout.columns if c.name in layout.key) if values else frozenset()
+        checksums = (_checksum(total), earlier, _checksum(before))
+        return Shadow(relation, layout, int(count), *checksums, placed, values, narrow)
+
+    def mend(self, session: Session) -> None:
+        """Where something gave a copied file's table another file, its rows' places are gone: all is kept again."""
+        filed = {s.relation: s for m in self.moments.values() for shadow in m.shadows.values() for s in shadow.copies}
+        for relation, old in filed.items():
+            if old.values and files.written_anew(session, old.values):
+                new = replace(old, relation=self._whole(session, old), values="", narrow=frozenset())
+                for moment in self.moments.values():
+                    moment.replace(relation, new)
+                drop(session, {relation, old.values})
+
+    def _whole(self, session: Session, shadow: Shadow) -> str:
+        """The rows as one shadow; equal hashes mean equal rows, so that any of those has its values."""
+        relation, columns = self.name(), shadow.layout.columns
+        h = hash_row((part for c in columns for part in c.parts(c.exactly("x"))), shadow.layout.seed)
+        hashed = f"(SELECT x.*, {h} AS hashed FROM {shadow.values} x)"
+        session.rows(
+            f"CREATE UNLOGGED TABLE {relation} AS SELECT v.*, s.h, s.p{', s.g' if shadow.earlier else ''} FROM"
+            f" (SELECT y.*, row_number() OVER (PARTITION BY h) AS copy FROM {shadow.relation} y) s"
+            f" JOIN (SELECT z.*, row_number() OVER (PARTITION BY hashed) AS copy FROM {hashed} z) v"
+            " ON v.hashed = s.h AND v.copy = s.copy"
+        )
+        if (found := summed(session, relation)[0]) != shadow.rows:
+            raise DatabaseError(f"{found} of {shadow.rows} rows of {shadow.layout.table} were found again")
+        return relation
 
     def keep_only(self, relations: frozenset[str]) -> None:
         """Forget the moments that need any other shadow: those are gone with their database."""
@@ -177,15 +258,15 @@ def _hash(columns: Iterable[Column], seed: int) -> str:
     return hash_row((part for c in columns for part in c.hashed), seed)
 
 
-def selected(layout: Layout, earlier: Layout | None = None, *, placed: bool = True) -> str:
-    """Key columns first, then the hash: joins read no further into a row."""
+def selected(layout: Layout, earlier: Layout | None = None, *, placed: bool = True, narrow: bool = False) -> str:
+    """Key columns first, then the hash: joins read no further into a row. ``narrow``: no other values."""
     keyed = [c for c in layout.columns if c.name in layout.key]
     others = [c for c in layout.columns if c.name not in layout.key]
     parts = [f"{c.read} AS {c.shadow}" for c in keyed] + [f"{_hash(layout.columns, layout.seed)} AS h"]
     if earlier:
         common = (c for c in layout.columns if c.name in earlier.names)
         parts.append(f"{_hash(common, earlier.seed)} AS g")
-    parts += [f"{c.read} AS {c.shadow}" for c in others]
+    parts += [] if narrow else [f"{c.read} AS {c.shadow}" for c in others]
     if placed:
         parts.append("t.ctid AS p")
     return f"SELECT {', '.join(parts)} FROM ONLY {qualified(layout.table)} t"

@@ -48,13 +48,18 @@ class WalReader:
         if start == end:
             return {}
         rows = self.site.maintain(
-            f"SELECT '{end}'::pg_lsn - '{start}'::pg_lsn, oid FROM pg_database WHERE datname = '{database}'"
+            f"SELECT '{end}'::pg_lsn - '{start}'::pg_lsn, oid, pg_walfile_name('{start}') FROM pg_database"
+            f" WHERE datname = '{database}'"
         )
-        if int(str(rows[0][0])) > max(_LEAST, stored // _SHARE):
+        if int(str(rows[0][0])) > max(_LEAST, stored // _SHARE) or not self._has(str(rows[0][2])):
             return None
         self._flush()
         read = self._inspect if self.how.endswith("walinspect)") else self._dump
         return read(int(str(rows[0][1])), start, end)
+
+    def _has(self, segment: str) -> bool:
+        """Checkpoints let go of what is older than they are (manual, 30.5)."""
+        return (Path(str(self.site.data_folder)) / "pg_wal" / segment).exists()
 
     def _flush(self) -> None:
         """Bring the log to disk: only what is there can be read."""

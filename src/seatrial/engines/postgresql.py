@@ -148,6 +148,7 @@ class PostgresqlDatabase:
     def take(self, moment: str, *, since: Snapshot | None = None, also: Schema | None = None) -> Snapshot:
         """Name what the database holds now; what is proven untouched since ``since`` is carried over unread."""
         session = self.session
+        self._shadows.mend(session)
         session.rows("BEGIN")
         try:
             taken, fresh = self._read(session, since)
@@ -221,7 +222,8 @@ class PostgresqlDatabase:
             written = touched.get(layout.files[0], frozenset())
             if shadow := derived(session, self._shadows, before, layout, written):
                 return shadow
-        return self._shadows.copy(session, layout, before.layout if before else None, placed=self._wal is not None)
+        since = before.layout if before else None
+        return self._shadows.copy(session, layout, since, placed=self._wal is not None, site=self.site)
 
     def diff(self, old: Snapshot, new: Snapshot, pairs: Sequence[TablePair]) -> tuple[TableDiff, ...]:
         """Compare the rows of two moments, exactly; pairs without a difference are left out."""
@@ -284,6 +286,7 @@ class PostgresqlDatabase:
 
     def checkpoint(self) -> str:
         """A physical copy of the whole database to go back to; returns its handle."""
+        self._shadows.mend(self.session)
         saved = clone.save(self.site, self.name, self.session, frozenset(self._shadows.live()))
         self._leave()
         copied = clone.copy(self.site, self.name, saved)
@@ -293,6 +296,7 @@ class PostgresqlDatabase:
 
     def restore(self, checkpoint: str) -> None:
         """Make the database what it was at the checkpoint, under its own name; moments stay."""
+        self._shadows.mend(self.session)
         self._leave()
         clone.restore(self.site, self.name, self._checkpoints[checkpoint], frozenset(self._shadows.live()))
         self._generation += 1

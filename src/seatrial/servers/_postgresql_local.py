@@ -33,6 +33,7 @@ _SETTINGS = {
     "max_wal_senders": "0",
     "max_wal_size": "8GB",
     "min_wal_size": "512MB",
+    "wal_keep_size": "64MB",  # a moment's checkpoint must not take what the next moment reads
     "checkpoint_timeout": "1h",
     "autovacuum": "off",  # its work in the log would look like a migration's
     "shared_buffers": "256MB",
