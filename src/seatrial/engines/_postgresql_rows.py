@@ -149,9 +149,12 @@ class Shadows:
         if site is None or not files.begun(session, site, layout, values):
             values = ""
         rows = selected(layout, earlier, placed=placed or bool(values), narrow=bool(values))
-        session.rows(f"CREATE UNLOGGED TABLE {relation} AS {rows}")
         if site and values:
+            with files.beside(session):
+                session.rows(f"CREATE UNLOGGED TABLE {relation} AS {rows}")
             files.fill(session, site, layout, values)
+        else:
+            session.rows(f"CREATE UNLOGGED TABLE {relation} AS {rows}")
         g = finished("g") if earlier else "NULL"
         count, total, before = session.rows(f"SELECT count(*), {finished()}, {g} FROM {relation}")[0]
         if count == "0":
