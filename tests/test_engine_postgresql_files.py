@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from engine_fixture import without
@@ -13,7 +14,8 @@ from test_engine_postgresql_rows import SETUP, TOUCHES
 
 from seatrial.engines import _postgresql_files, _postgresql_pages, _postgresql_rows
 from seatrial.engines.postgresql import PostgresqlDatabase
-from seatrial.model import Snapshot
+from seatrial.errors import DatabaseError
+from seatrial.model import Disturbance, Snapshot
 from seatrial.schema import pair_by_name
 
 
@@ -187,3 +189,29 @@ def test_values_are_cast_back_from_files(pg: PostgresqlDatabase) -> None:
     (lost,) = found = pg.cast_backs(a, b, pair, [("v", "v")], [])
     assert filed(pg, "A") == filed(pg, "B") == {"t"} and lost.count == 9
     assert found == pg.cast_backs(rows_a, rows_b, pair, [("v", "v")], [])
+
+
+def test_a_file_goes_on_in_segments(tmp_path: Path) -> None:
+    for name, held in (("7", b"a"), ("7.1", b"b"), ("7.2", b"c"), ("7_vm", b"map"), ("9", b"")):
+        (tmp_path / name).write_bytes(held)
+    (tmp_path / "9").chmod(0o600)
+    _postgresql_files.copy_segments(tmp_path / "7", tmp_path / "9")
+    assert [(p.name, p.read_bytes()) for p in sorted(tmp_path.glob("9*"))] == [
+        ("9", b"a"),
+        ("9.1", b"b"),
+        ("9.2", b"c"),
+    ]
+    assert (tmp_path / "9.2").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_disk_that_is_full_is_the_surroundings_doing(pg: PostgresqlDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(source: Path, target: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    ran(pg, TABLES)
+    with monkeypatch.context() as patched:
+        patched.setattr(_postgresql_files, "copy_segments", full)
+        with pytest.raises(DatabaseError) as refused:
+            pg.take("A")
+    assert pg.disturbance(refused.value) is Disturbance.RESOURCE
+    same(pg, [(pg.take("A"), whole(pg, "W"))])

@@ -9,6 +9,7 @@ them. What points outside the file (TOAST) or is not in it (a column's missing v
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from pathlib import Path
 from seatrial.engines._postgresql_layout import Column, Layout
 from seatrial.engines._postgresql_session import Session, Site, qualified
 from seatrial.errors import DatabaseError
+from seatrial.model import ErrorKind
 
 LEAST = 32 << 20  # bytes of a table: for less, what it takes besides copying is no gain
 
@@ -158,11 +160,20 @@ def _settle(session: Session, name: str, age: tuple[str, str]) -> None:
 
 
 def _copy(site: Site, source: str, target: str) -> None:
-    """All segments of a file; the first of the target is there, and the server's processes have it open."""
+    """Raises DatabaseError, as the server itself would of a full disk."""
     folder = Path(str(site.data_folder))
-    owner = (folder / target).stat()
-    for segment in _segments(folder / source):
-        to = folder / (target + segment.name[len(Path(source).name) :])
+    try:
+        copy_segments(folder / source, folder / target)
+    except OSError as error:
+        code = "53100" if error.errno == errno.ENOSPC else "58030"
+        raise DatabaseError(f"could not copy file {source}: {error}", code=code, kind=ErrorKind.ENVIRONMENT) from None
+
+
+def copy_segments(source: Path, target: Path) -> None:
+    """All segments of a file; the first of the target is there, and the server's processes have it open."""
+    owner = target.stat()
+    for segment in _segments(source):
+        to = target.with_name(target.name + segment.name[len(source.name) :])
         shutil.copyfile(segment, to)
         if to.stat().st_uid != owner.st_uid:
             os.chown(to, owner.st_uid, owner.st_gid)
