@@ -7,11 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+from mysql_fixtures import changed, ran
 from trial_fixtures import Outcome, project
 from trial_fixtures import tested as run_of
 
 from seatrial.config import ServerConfig
 from seatrial.engines._accounts import Account, Accounts
+from seatrial.engines.mysql import MysqlDatabase
 from seatrial.model import Severity, Status
 from seatrial.servers.mysql import MysqlServer
 from seatrial.servers.mysql import clean as clean_mysql
@@ -33,6 +35,65 @@ def test_a_user_that_down_leaves_is_a_note_and_goes_with_the_run(tmp_path: Path,
     (left,) = [f for f in judged.findings if f.rule == "schema-not-restored"]
     assert (judged.status, left.severity, left.objects) == (Status.PASSED, Severity.LOW, ("user st_app@localhost",))
     assert mysql_server.maintain("SELECT User, Host FROM mysql.user ORDER BY 1, 2") == before
+
+
+ACCOUNT_CHANGES = {
+    "alter user {a} account lock": {"definition"},
+    "alter user {a} require ssl": {"definition"},
+    "alter user {a} with max_queries_per_hour 5": {"definition"},
+    "grant process on *.* to {a}": {"privileges"},
+    "grant select on *.* to {a} with grant option": {"privileges"},
+    "revoke select on *.* from {a}": {"privileges"},
+    "grant {r} to {a}": {"roles"},
+    "grant process on *.* to {r}": {"privileges"},
+    "alter user {a} identified by 'another'": set(),  # not told: stored with another salt each time
+}
+
+
+def test_each_change_of_an_account_is_seen_on_a_server_of_our_own_and_taken_back(db: MysqlDatabase):
+    account, role = f"a{db.name[-9:]}", f"r{db.name[-9:]}"
+    label = {"{a}": f"user {account}@localhost", "{r}": f"role {role}{'@%' if db.engine == 'mysql' else ''}"}
+    change = ACCOUNT_CHANGES | (
+        {"alter user {a} comment 'hers'": {"definition"}, "alter user {a} default role {r}": {"definition"}}
+        if db.engine == "mysql"
+        else {}
+    )
+    db._site.maintain(f"create user {account}@localhost identified by 'secret'")
+    db._site.maintain(f"grant select on *.* to {account}@localhost")
+    db._site.maintain(f"create role {role}")
+    try:
+        if db.engine == "mysql":
+            db._site.maintain(f"grant {role} to {account}@localhost")
+            del change["grant {r} to {a}"]
+        before, kept = db.inspect(), db.checkpoint()
+        assert "secret" not in str(dict(before)) and "'***'" in str(dict(before))
+        for statement, attributes in change.items():
+            ran(db, statement.format(a=f"{account}@localhost", r=role))
+            of = label["{r}" if "to {r}" in statement else "{a}"]
+            assert changed(before, db.inspect()) == ({of: attributes} if attributes else {}), statement
+            db.restore(kept)
+            assert changed(before, db.inspect()) == {}, statement
+        ran(db, f"drop user {account}@localhost; drop role {role}")
+        assert changed(before, db.inspect()) == {key: set() for key in label.values()}
+        db.restore(kept)
+        assert changed(before, db.inspect()) == {}
+    finally:
+        for kind, name in (("user", f"{account}@localhost"), ("role", role)):
+            db._site.maintain(f"drop {kind} if exists {name}")
+
+
+def test_a_privilege_that_down_leaves_is_found_at_a_url(tmp_path: Path, mysql_server: MysqlServer):
+    base = "CREATE TABLE t (id int PRIMARY KEY); CREATE USER 'st_app'@'localhost';"
+    up = "GRANT PROCESS ON *.* TO 'st_app'@'localhost'; ALTER USER 'st_app'@'localhost' ACCOUNT LOCK;"
+    down = "ALTER USER 'st_app'@'localhost' ACCOUNT UNLOCK;"
+    undone = ("GRANT RELOAD ON *.* TO 'st_app'@'localhost';", "REVOKE RELOAD ON *.* FROM 'st_app'@'localhost';")
+    folder = project(tmp_path, [(base, "SELECT 1;"), (up, down), undone])
+    report = run_of(folder, server=ServerConfig(url=mysql_server.url("")))
+    (left,) = [f for f in report.migrations[1].findings if f.rule == "schema-not-restored"]
+    assert (left.severity, left.objects) == (Severity.HIGH, ("user st_app@localhost",))
+    assert "PROCESS" in left.message + " ".join(left.causes)
+    assert report.migrations[2].findings == ()
+    assert mysql_server.maintain("SELECT User FROM mysql.user WHERE User = 'st_app'") == []
 
 
 def test_a_role_made_in_a_block_goes_with_the_run(tmp_path: Path, pg_server: PostgresqlServer):

@@ -74,6 +74,10 @@ class Accounts:
         new = self._all() - self._before
         return frozenset(a for a in new if any(_names(text, a.bare) for text in self._said))
 
+    def standing(self) -> frozenset[Account]:
+        """All that the server shows."""
+        return self._all()
+
     def drop(self, keep: frozenset[Account] = frozenset()) -> None:
         """Take away what was made, but for those to keep; one that owns something elsewhere stays."""
         for account in sorted(self.made() - keep, key=lambda a: a.name):

@@ -35,6 +35,7 @@ MYSQL = Dialect(
     wished=(
         "SET SESSION internal_tmp_mem_storage_engine = TempTable",
         "SET SESSION sql_require_primary_key = OFF",  # copies of rows have none, or the table's own
+        "SET SESSION print_identified_with_as_hex = ON",  # SHOW CREATE USER: a salt may be any bytes
     ),
     index_visible="s.IS_VISIBLE",
     index_expression="s.EXPRESSION",

@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from seatrial.engines import _mysql_accounts
 from seatrial.engines._accounts import Account, Accounts
+from seatrial.engines._mysql_accounts import Told, bring_back, is_system, told
 from seatrial.engines._mysql_casts import Caster
 from seatrial.engines._mysql_catalog import Catalog, Origins, Reader
 from seatrial.engines._mysql_compare import diff, diff_of_history, has_key, told_apart
@@ -126,7 +128,7 @@ class MysqlDatabase:
         self._checkpoints_made = 0
         self._lives: dict[str, object] = {}  # checkpoint -> the server's when it was made
         self._accounts = Accounts(site)
-        self._accounts_then: dict[str, frozenset[Account]] = {}  # checkpoint -> those that stood
+        self._accounts_then: dict[str, tuple[frozenset[Account], dict[str, Told]]] = {}  # checkpoint -> made, described
         self._unsampled: str | None = None  # why metadata locks are not sampled, once that was asked
         self._asking: Asking | None = None  # which settings of a step's session decide on locks, likewise
         self._closed = False
@@ -206,7 +208,15 @@ class MysqlDatabase:
         reader = Reader(self._link, self.name, self.dialect, hidden, self._origins)
         catalog = reader.read()
         self._origins = reader.origins
-        return dataclasses.replace(catalog, schema=self._accounts.beside(catalog.schema))
+        schema = self._accounts.beside(catalog.schema)
+        told = _mysql_accounts.objects(self._told(), self.engine)
+        return dataclasses.replace(catalog, schema=Schema({**schema, **told}) if told else schema)
+
+    def _told(self) -> dict[str, Told]:
+        """Of accounts: on a server of the run's own of all that are not the server's, else of those that steps made."""
+        if not self._site.is_local:
+            return told(self._link, self._accounts.made())
+        return told(self._link, (a for a in self._accounts.standing() if not is_system(a)))
 
     def _copies(self, catalog: Catalog) -> dict[TableRef, Copy]:
         """The rows of every table as they are now, read only where they are not proven to be as they were."""
@@ -347,7 +357,7 @@ class MysqlDatabase:
         handle = f"c{self._checkpoints_made}"
         self._checkpoints[handle] = self._keeper.take({ref.name: c for ref, c in copies.items()}, states)
         self._hold(f"checkpoint {handle}", copies.values())
-        self._accounts_then[handle] = self._accounts.made()
+        self._accounts_then[handle] = (self._accounts.made(), self._told())
         self._origins_then[handle] = self._origins
         self._lives[handle] = life
         return handle
@@ -357,10 +367,19 @@ class MysqlDatabase:
         self._site.disconnect(self.name, self._own)  # whoever still holds a lock here would keep us waiting
         now = self._keeper.restore(whole)
         self._checkpoints[checkpoint] = dataclasses.replace(whole, states=now)  # what was made anew is as it was, too
-        self._accounts.drop(keep=self._accounts_then[checkpoint])
+        self._bring_accounts_back(*self._accounts_then[checkpoint])
         self._origins = self._origins_then[checkpoint]
         self._current = {TableRef("", t): (state, whole.copies[t]) for t, state in now.items()}
         self._hold("current", [copy for _, copy in self._current.values()])
+
+    def _bring_accounts_back(self, kept: frozenset[Account], then: Mapping[str, Told]) -> None:
+        self._accounts.drop(keep=kept)
+        for _ in range(2 if then else 0):  # a user loses a role that is made anew
+            now = self._told()
+            changed = [name for name, was in then.items() if was != now.get(name)]
+            for statement in [*(now[n].account.drop for n in changed if n in now), *bring_back(then, changed)]:
+                self._site.maintain(statement)
+            self._accounts.note([then[name].bring_back[0] for name in changed])
 
     def reset(self, checkpoint: str) -> str:
         """On a server of ours nothing is safe from a crash (no flush, no doublewrite), and MyISAM is so nowhere."""

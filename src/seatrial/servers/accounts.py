@@ -12,7 +12,8 @@ OURS = "seatrial_{}_mark"
 
 POSTGRESQL = "SELECT rolname, 'role', rolname, format('DROP ROLE %I', rolname), oid::text FROM pg_catalog.pg_roles"
 MYSQL = (
-    "SELECT CONCAT(User, '@', Host), IF(account_locked = 'Y' AND authentication_string = '', 'role', 'user'), User,"
+    "SELECT CONCAT(User, '@', Host), IF(account_locked = 'Y' AND authentication_string = ''"
+    " AND password_expired = 'Y', 'role', 'user'), User,"
     " CONCAT('DROP USER ', QUOTE(User), '@', QUOTE(Host)), COALESCE(password_last_changed, '') FROM mysql.user"
 )
 MARIADB = (
