@@ -96,6 +96,28 @@ def test_a_privilege_that_down_leaves_is_found_at_a_url(tmp_path: Path, mysql_se
     assert mysql_server.maintain("SELECT User FROM mysql.user WHERE User = 'st_app'") == []
 
 
+def test_what_a_trusted_step_grants_to_others_is_compared_and_goes_with_the_database(
+    tmp_path: Path, mysql_server: MysqlServer
+):
+    """DROP DATABASE leaves privileges in it, and they would hold for a later database of that name."""
+    account = "st_stood@localhost"
+    mysql_server.maintain(f"CREATE USER {account}")
+    base = "CREATE TABLE t (id int PRIMARY KEY, v int);"
+    up = f"GRANT SELECT ON t TO {account} WITH GRANT OPTION; GRANT UPDATE (v) ON t TO {account};"
+    steps = [(base, "DROP TABLE t;"), (up, f"REVOKE UPDATE (v) ON t FROM {account};")]
+    server = ServerConfig(url=mysql_server.url(""))
+    try:
+        why = run_of(project(tmp_path / "a", steps), server=server).migrations[1].trial.up.error
+        assert why is not None and "GRANT of st_stood changes an account that stood on the server before" in why.message
+        report = run_of(project(tmp_path / "b", steps, settings="[source]\ntrust = true\n"), server=server)
+        (left,) = [f for f in report.migrations[1].findings if f.rule == "schema-not-restored"]
+        assert left.objects == ("grant t",)
+        grants = [row[0] for row in mysql_server.maintain(f"SHOW GRANTS FOR {account}")]
+        assert len(grants) == 1 and "USAGE" in str(grants[0])
+    finally:
+        mysql_server.maintain(f"DROP USER {account}")
+
+
 def test_a_role_made_in_a_block_goes_with_the_run(tmp_path: Path, pg_server: PostgresqlServer):
     base = "CREATE TABLE t (id int PRIMARY KEY);"
     up = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from mysql_fixtures import ran
 
-from seatrial.engines._mysql_outside import Ground, reaches_outside
+from seatrial.engines._mysql_outside import Ground, reach, reaches_outside
 from seatrial.engines.mysql import MysqlDatabase
 from seatrial.model import ErrorKind, Script, Transaction
 from seatrial.servers.mysql import MysqlServer
@@ -238,6 +238,17 @@ def test_nothing_else_on_the_server_changes(db: MysqlDatabase, mysql_server: Mys
     finally:
         mysql_server.maintain("DROP USER IF EXISTS st_theirs@localhost")
         mysql_server.drop_database(other)
+
+
+def test_a_refusal_says_what_the_statement_would_do() -> None:
+    ground = Ground("mysql", "own", others=lambda user, host: True)
+    said = {
+        "SET GLOBAL max_connections = 9": "SET GLOBAL is about the whole server, not the trial's database alone",
+        "GRANT SELECT ON t TO app": "GRANT of app changes an account that stood on the server before the run",
+        "LOAD DATA INFILE 'x' INTO TABLE t": "LOAD DATA reaches outside the trial's database, to files or to another server",
+        "TRUNCATE other.t": "TRUNCATE of other.t reaches outside the trial's database",
+    }
+    assert {statement: str(reach(statement, ground)) for statement in said} == said
 
 
 def test_a_conditional_alter_that_names_its_database_runs(db: MysqlDatabase) -> None:

@@ -46,8 +46,25 @@ class Ground:
         return named is not None and named.database.casefold() not in ("", self.database.casefold())
 
 
-def reaches_outside(statement: str, ground: Ground, depth: int = 0) -> str:
-    """The words of a statement that reach beyond its database; empty where there are none."""
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """The words of a statement that reach beyond its database, and what they do there."""
+
+    what: str
+    does: str
+
+    def __str__(self) -> str:
+        return f"{self.what} {self.does}"
+
+
+_FILES = "reaches outside the trial's database, to files or to another server"
+_SERVER = "is about the whole server, not the trial's database alone"
+_ACCOUNT = "changes an account that stood on the server before the run"
+_ELSEWHERE = "reaches outside the trial's database"
+
+
+def reach(statement: str, ground: Ground, depth: int = 0) -> Reach | None:
+    """What of a statement reaches beyond its database, if anything does."""
     tokens = code(statement, ground.dialect)
     body = any(t.word == ";" for t in tokens) or _is_routine(tokens)
     dynamic = replace(ground, asked=ground.asked and not body)
@@ -55,9 +72,15 @@ def reaches_outside(statement: str, ground: Ground, depth: int = 0) -> str:
         if found := _command(command, ground):
             return found
         for text in texts(command, ground.database, guessed=not dynamic.asked) if depth < _DEEPEST else ():
-            if found := reaches_outside(text, ground, depth + 1):
+            if found := reach(text, ground, depth + 1):
                 return found
-    return ""
+    return None
+
+
+def reaches_outside(statement: str, ground: Ground) -> str:
+    """Its words alone; empty where there are none."""
+    found = reach(statement, ground)
+    return found.what if found else ""
 
 
 def prepared_from(statement: str, dialect: str) -> str:
@@ -86,13 +109,18 @@ def _commands(tokens: Sequence[Token]) -> Iterator[Sequence[Token]]:
     yield tokens[start:]
 
 
-def _command(tokens: Sequence[Token], ground: Ground) -> str:
+def _command(tokens: Sequence[Token], ground: Ground) -> Reach | None:
     words = [t.word for t in tokens]
     if words[:1] == ["SHOW"]:
-        return ""
-    found = _files(tokens, words) or server_wide(tokens, words, own_server=ground.own_server)
-    found = found or ("" if ground.own_server else accounts_changed(tokens, words, ground.others))
-    return found or _databases(tokens, words, ground) or _objects(tokens, words, ground)
+        return None
+    if what := _files(tokens, words):
+        return Reach(what, _FILES)
+    if what := server_wide(tokens, words, own_server=ground.own_server):
+        return Reach(what, _SERVER)
+    if not ground.own_server and (what := accounts_changed(tokens, words, ground.others)):
+        return Reach(what, _ACCOUNT)
+    what = _databases(tokens, words, ground) or _objects(tokens, words, ground)
+    return Reach(what, _ELSEWHERE) if what else None
 
 
 # --- files ------------------------------------------------------------------------------------------------------------

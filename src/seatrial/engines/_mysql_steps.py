@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from seatrial.engines._mysql_link import Dial, code_and_message, error_kind, is_driver_error
-from seatrial.engines._mysql_outside import Ground, prepared_from, reaches_outside
+from seatrial.engines._mysql_outside import Ground, prepared_from, reach
 from seatrial.engines._mysql_xa import prepared, taken_back
 from seatrial.errors import DatabaseError, SeatrialError
 from seatrial.model import (
@@ -34,7 +34,7 @@ UTC = "SET time_zone = '+00:00'"
 _CUT_OFF = frozenset({0, 1153, 2006, 2013})  # what a statement gets that is longer than max_allowed_packet
 _SMALLEST_LIMIT = 1000  # max_allowed_packet is 1024 bytes at least
 
-_REFUSED = "{what} reaches outside the trial's database; set trust = true under [source] to let it run"
+_REFUSED = "{found}; set trust = true under [source] to let it run"
 
 
 class Unwatched:
@@ -162,10 +162,10 @@ class StepRunner:
         """Why a statement is not run: it would write what is not the trial's. ``ask`` gives an expression's value."""
         if self._trust:
             return ""
-        what = reaches_outside(statement, self._ground)
-        if not what and (expression := prepared_from(statement, self._dialect)):
-            what = reaches_outside(ask(expression), self._ground)
-        return _REFUSED.format(what=what) if what else ""
+        found = reach(statement, self._ground)
+        if not found and (expression := prepared_from(statement, self._dialect)):
+            found = reach(ask(expression), self._ground)
+        return _REFUSED.format(found=found) if found else ""
 
 
 class _Session:

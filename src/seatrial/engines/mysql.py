@@ -21,7 +21,7 @@ from seatrial.engines._mysql_fill import Filling
 from seatrial.engines._mysql_integrity import Judge
 from seatrial.engines._mysql_link import Link, TextRow, disturbance, error_kind, quote, refusal
 from seatrial.engines._mysql_locks import Twin
-from seatrial.engines._mysql_outside import Ground, reaches_outside
+from seatrial.engines._mysql_outside import Ground, reach
 from seatrial.engines._mysql_proof import Prover, State
 from seatrial.engines._mysql_rows import Copy, Shadows
 from seatrial.engines._mysql_sampler import Sampler
@@ -146,9 +146,8 @@ class MysqlDatabase:
         return self._link.exact(sql)
 
     def reaches_outside(self, text: str) -> str:
-        found = (reaches_outside(part.text, self._ground) for part in split(text, self.engine))
-        what = next(filter(None, found), "")
-        return f"{what} reaches outside the trial's database" if what else ""
+        found = (reach(part.text, self._ground) for part in split(text, self.engine))
+        return str(next(filter(None, found), ""))
 
     @property
     def _ground(self) -> Ground:
@@ -437,6 +436,8 @@ class MysqlDatabase:
     def close(self) -> None:
         if self._closed:
             return
+        if self.trust and not self._site.is_local:
+            _mysql_accounts.revoke_all(self._link, self.name)
         self._link.close()
         for name in (self.name, self._space):
             self._site.drop_database(name)
