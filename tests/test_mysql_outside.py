@@ -245,7 +245,8 @@ def test_a_refusal_says_what_the_statement_would_do() -> None:
     said = {
         "SET GLOBAL max_connections = 9": "SET GLOBAL is about the whole server, not the trial's database alone",
         "GRANT SELECT ON t TO app": "GRANT of app changes an account that stood on the server before the run",
-        "LOAD DATA INFILE 'x' INTO TABLE t": "LOAD DATA reaches outside the trial's database, to files or to another server",
+        "LOAD DATA INFILE 'x' INTO TABLE t": "LOAD DATA reaches outside the trial's database, to files or to"
+        " another server",
         "TRUNCATE other.t": "TRUNCATE of other.t reaches outside the trial's database",
     }
     assert {statement: str(reach(statement, ground)) for statement in said} == said
