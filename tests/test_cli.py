@@ -253,7 +253,36 @@ WRONG = {
         ["run", "{p}/p", "--format", "pdf"],
         "no report format 'pdf'",
     ),
-    "unknown migration": (lambda p: project(p / "p", [TABLE]), ["run", "{p}/p", "--only", "7"], "no migration '7'"),
+    "unknown migration": (
+        lambda p: project(p / "p", [TABLE]),
+        ["run", "{p}/p", "--only", "7"],
+        "seatrial: --only: there is no migration '7'; the newest is 0001.",
+    ),
+    "unknown version of the seed": (
+        lambda p: project(p / "p", [TABLE], settings='[seed]\nat = "1"\npath = "seatrial.toml"\n'),
+        ["run", "{p}/p", "--engine", "sqlite"],
+        "seatrial.toml: 'seed.at': there is no migration '1'; did you mean '0001'?",
+    ),
+    "unknown version since": (
+        lambda p: project(p / "p", [TABLE], settings='since = "v9"\n'),
+        ["run", "{p}/p", "--engine", "sqlite"],
+        "seatrial.toml: 'since' names neither a version nor a git ref here",
+    ),
+    "misspelt source": (
+        lambda p: project(p / "p", [TABLE], settings='[source]\ntype = "dbmat"\n'),
+        ["run", "{p}/p"],
+        "seatrial.toml: 'source.type': there is no source type 'dbmat'; did you mean 'dbmate'?",
+    ),
+    "misspelt file": (
+        lambda p: project(p / "p", [TABLE], settings='[seed]\npath = "seatrail.toml"\n'),
+        ["run", "{p}/p"],
+        "seatrail.toml is not there; did you mean 'seatrial.toml'?",
+    ),
+    "no such scheme": (
+        lambda p: project(p / "p", [TABLE], settings='[server]\nurl = "oracle://x/"\n'),
+        ["run", "{p}/p"],
+        "seatrial.toml: 'server.url': no engine is known for oracle://",
+    ),
     "unreachable": (
         lambda p: project(p / "p", [TABLE]),
         ["run", "{p}/p", "--server", "postgresql://me:hunter2@127.0.0.1:1/"],
@@ -293,12 +322,12 @@ WRONG = {
     "waiver of no rule": (
         lambda p: project(p / "p", [TABLE], settings=f"{WAIVER}migration = '0001'\nrule = 'row-lost'\nreason = 'x'\n"),
         ["run", "{p}/p"],
-        "there is no rule 'row-lost'. Did you mean 'rows-lost'?",
+        "seatrial.toml: 'waivers' of 0001: there is no rule 'row-lost'; did you mean 'rows-lost'?",
     ),
     "format in the settings": (
         lambda p: project(p / "p", [TABLE], settings='format = ["pdf"]\n'),
         ["run", "{p}/p"],
-        "no report format 'pdf'",
+        "seatrial.toml: 'format': there is no report format 'pdf'; choose from",
     ),
     "report in a file": (
         lambda p: project(p / "p", [TABLE]),
@@ -308,7 +337,7 @@ WRONG = {
     "writes that are not there": (
         lambda p: project(p / "p", [TABLE], settings='[lived_in]\npath = "writes.sql"\n'),
         ["run", "{p}/p", "--engine", "sqlite"],
-        "writes.sql is not there. Check [lived_in] path",
+        "writes.sql is not there; it is meant from",
     ),
     "no git ref": (
         lambda p: project(p / "p", [TABLE]),

@@ -7,8 +7,8 @@ import pytest
 import trial_fixtures
 from trial_fixtures import project
 
-from seatrial.config import ProductionConfig, SeedConfig
-from seatrial.model import Severity, Status
+from seatrial.config import ProductionConfig, Required, SeedConfig
+from seatrial.model import Relationship, Severity, Status
 from seatrial.reporters import words
 
 USERS = "CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT);"
@@ -245,3 +245,13 @@ def test_a_seed_that_nothing_is_tried_on(engine, tmp_path, only):
         assert told.startswith("the given rows could not be loaded after it: seed.sql, line 1: ")
         assert word in told.upper()
         assert refused.trace.environment.seed.endswith("(seed.sql was not used)")
+
+
+def test_columns_that_only_the_settings_know(tmp_path):
+    report = trial_fixtures.tested(
+        project(tmp_path, [(USERS, "DROP TABLE users;")]),
+        required=(Required(table="users", column="nme"), Required(table="Users", column="NAME")),
+        relationships=(Relationship(table="users", column="id", references="teams.id"),),
+    )
+    found = [what for what in doubts(report) if what.startswith("[[")]
+    assert found == ["[[required]] users.nme", "[[relationships]] teams.id"]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import typing
 from pathlib import Path
 
 import pytest
 
-from seatrial.config import Config, load, parse
+from seatrial.config import NO_KEYS, Config, load, parse
 from seatrial.errors import ConfigError
 from seatrial.model import Migration, Severity
 from seatrial.plan import after, plan, select
@@ -69,6 +70,10 @@ def test_a_seed_belongs_to_its_version_or_to_the_last_one_that_is_not_tried():
         ({"retry": {"attempts": 4}}, "'retry': at most 3 further attempts (attempts = 0: none), and no pause"),
         ({"retry": {"attempts": -1}}, "got attempts = -1, pauses = [5, 10, 15]"),
         ({"retry": {"pauses": [5, 0.5]}}, "may be shorter than the one before it; got attempts = 3, pauses = [5, 0.5]"),
+        ({"source": {"options": {"a": "x", "b": True}}}, "'source.options.b': expected text, got true or false"),
+        ({"production": {"rows": {"t": -3}}}, "'production.rows.t': expected a whole number >= 0"),
+        ({"source": {"timeout": 0}}, "'source.timeout': expected a number > 0"),
+        ({"relationships": [{"table": "t", "column": "u", "references": "users"}]}, "'users' names no column"),
         ({"fail_on": "hgh"}, "'fail_on': 'hgh' is none of low, medium, high, critical"),
     ],
 )
@@ -77,6 +82,42 @@ def test_wrong_settings_are_named_with_the_nearest_known_key(settings, said):
         parse(settings, Path(), "seatrial.toml")
     assert said in str(raised.value)
     assert str(raised.value).startswith("seatrial.toml: ")
+
+
+def keys():
+    """Every key with a value of its section in which that key is of a type that no setting but a waiver's end has."""
+    wrong = datetime.time(1)
+    for field in dataclasses.fields(Config):
+        kind = typing.get_args(typing.get_type_hints(Config)[field.name])
+        if field.name in NO_KEYS:
+            continue
+        if dataclasses.is_dataclass(field.default):
+            for inner in dataclasses.fields(field.default):
+                yield f"{field.name}.{inner.name}", {field.name: {inner.name: wrong}}
+        elif kind and dataclasses.is_dataclass(kind[0]):
+            for inner in dataclasses.fields(kind[0]):
+                yield f"{field.name}[0].{inner.name}", {field.name: [{inner.name: wrong}]}
+        else:
+            yield field.name, {field.name: wrong}
+
+
+@pytest.mark.parametrize(("key", "settings"), [pytest.param(k, s, id=k) for k, s in keys()])
+def test_every_key_is_named_where_its_value_is_of_the_wrong_type(key, settings):
+    with pytest.raises(ConfigError) as raised:
+        parse(settings, Path(), "seatrial.toml")
+    assert str(raised.value).startswith(f"seatrial.toml: '{key}': "), raised.value
+    assert "`" not in str(raised.value) and "$" not in str(raised.value)
+
+
+@pytest.mark.parametrize(("key", "settings"), [pytest.param(k, s, id=k) for k, s in keys()])
+def test_every_key_is_found_again_where_it_is_misspelt(key, settings):
+    """By its first letters: a letter more is the commonest slip."""
+    (section, inner), (*_, name) = next(iter(settings.items())), key.split(".")
+    inner = inner[0] if isinstance(inner, list) else inner
+    misspelt = {f"{name}x": 1} if "." not in key else {section: {f"{name}x": 1}}
+    misspelt = {section: [misspelt[section]]} if "[0]" in key else misspelt
+    with pytest.raises(ConfigError, match=f"^seatrial.toml: unknown key '.*{name}x'; did you mean '{name}'"):
+        parse(misspelt, Path(), "seatrial.toml")
 
 
 def test_what_a_flag_says_the_file_can_say(tmp_path):
@@ -91,7 +132,7 @@ def test_every_key_of_the_settings_is_documented():
     for field in dataclasses.fields(Config):
         of_section = dataclasses.fields(field.default) if dataclasses.is_dataclass(field.default) else ()
         for name in [f"`{field.name}.{f.name}`" for f in of_section] or [field.name]:
-            assert field.name == "project" or name in page, name
+            assert field.name in NO_KEYS or name in page, name
 
 
 def test_the_settings_of_the_design_are_read(tmp_path):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import difflib
 import json
 import os
 import re
@@ -20,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seatrial import matrix
-from seatrial.config import Config
+from seatrial.config import Config, nearest
 from seatrial.errors import ConfigError, SourceError
 from seatrial.model import (
     Environment,
@@ -38,8 +37,8 @@ from seatrial.model import (
 )
 from seatrial.plan import Plan, after, plan
 from seatrial.reporters import file_of, render
-from seatrial.servers import ENGINES, guess_engine
-from seatrial.sources import SourceSettings, find
+from seatrial.servers import ENGINES, engine_of, guess_engine
+from seatrial.sources import SourceSettings, find, layouts
 from seatrial.sources.settings import Adjustable
 
 if TYPE_CHECKING:
@@ -117,7 +116,8 @@ def _modes(config: Config, engine: str) -> tuple[str, ...]:
     """The sql_modes under which the trials run, each once; none where the engine has none or the project's stands."""
     modes = tuple(dict.fromkeys(m.replace(" ", "").upper() for m in config.mysql.sql_modes))
     if wrong := next((m for m in modes if not re.fullmatch(r"[A-Z0-9_,]*", m)), None):
-        raise ConfigError(f"'mysql.sql_modes': {wrong!r} is no list of modes; they look like STRICT_TRANS_TABLES,ANSI")
+        hint = "is no list of modes; they look like STRICT_TRANS_TABLES,ANSI"
+        raise ConfigError(f"{config.said('mysql.sql_modes')}: {wrong!r} {hint}")
     return modes if engine in ("mysql", "mariadb") else ()
 
 
@@ -132,7 +132,11 @@ def _under(config: Config, modes: Sequence[str], watch: Watcher) -> Iterator[Con
 
 
 def _source(config: Config) -> Source:
-    return find(config.project, kind=config.source.type, path=config.source.path, settings=_settings(config))
+    known, kind = layouts(), config.source.type
+    if kind != "auto" and kind not in known:
+        hint = nearest(kind, ("auto", *sorted(known)))
+        raise ConfigError(f"{config.said('source.type')}: there is no source type '{kind}'; {hint}")
+    return find(config.project, kind=kind, path=config.source.path, settings=_settings(config))
 
 
 def _again(source: Source, config: Config) -> Source:
@@ -157,23 +161,35 @@ def _other(mode: str, walked: Walked) -> Under:
 
 def _refuse_unfit(config: Config) -> None:
     """What would only be missed after minutes of work. Raises ConfigError."""
-    for key, name in (("[seed] path", config.seed.path), ("[lived_in] path", config.lived_in.path)):
+    for key, name in (("seed.path", config.seed.path), ("lived_in.path", config.lived_in.path)):
         if name is not None and not (config.project / name).is_file():
             what = "is a folder" if (config.project / name).is_dir() else "is not there"
-            flag = " or --seed" if key.startswith("[seed]") else ""
-            raise ConfigError(f"{config.project / name} {what}. Check {key}{flag}.")
+            near = nearest(name, _files(config.project), f"it is meant from {config.project}.")
+            raise ConfigError(f"{config.said(key)}: {config.project / name} {what}; {near}")
+    if config.server.url is not None and config.server.engine is None:
+        try:
+            engine_of(config.server.url)
+        except ConfigError as error:
+            raise ConfigError(f"{config.said('server.url')}: {error}") from None
     if (engine := config.server.engine) and engine not in ENGINES:
-        near = difflib.get_close_matches(engine, ENGINES, n=1, cutoff=0.5)
-        hint = f"did you mean '{near[0]}'?" if near else f"choose from {', '.join(ENGINES)}."
-        raise ConfigError(f"'server.engine': there is no engine '{engine}'; {hint}")
+        raise ConfigError(f"{config.said('server.engine')}: there is no engine '{engine}'; {nearest(engine, ENGINES)}")
+    _refuse_unknown_rules(config)
+
+
+def _files(project: Path) -> list[str]:
+    """What a path of the settings may have meant."""
+    return [str(p.relative_to(project)) for pattern in ("*", "*/*") for p in project.glob(pattern) if p.is_file()]
+
+
+def _refuse_unknown_rules(config: Config) -> None:
     from seatrial.checks import load as load_rules
 
     rules = load_rules()
     for waiver in config.waivers:
         if waiver.rule not in rules:
-            near = difflib.get_close_matches(waiver.rule, rules, n=1, cutoff=0.5)
-            hint = f"Did you mean '{near[0]}'?" if near else "seatrial explain lists them all."
-            raise ConfigError(f"[[waivers]] of {waiver.migration}: there is no rule '{waiver.rule}'. {hint}")
+            hint = nearest(waiver.rule, rules, "seatrial explain lists them all.")
+            place = f"{config.said('waivers')} of {waiver.migration}"
+            raise ConfigError(f"{place}: there is no rule '{waiver.rule}'; {hint}")
 
 
 def rejudge(path: Path, config: Config) -> Report:
@@ -295,6 +311,7 @@ def _plan(config: Config, source: Source, migrations: Sequence[Migration]) -> Pl
         added=None if config.since is None else _since(config, source, migrations),
         seed=config.seed.path is not None,
         seed_at=config.seed.at,
+        said=config.said,
     )
 
 
@@ -309,7 +326,10 @@ def _since(config: Config, source: Source, migrations: Sequence[Migration]) -> f
         return after(migrations, config.since)
     except ConfigError:
         pass
-    base = _git(config.project, "merge-base", config.since, "HEAD").strip()
+    try:
+        base = _git(config.project, "merge-base", config.since, "HEAD").strip()
+    except ConfigError as error:
+        raise ConfigError(f"{config.said('since')}{str(error).removeprefix('--since')}") from error
     names = _git(config.project, "diff", *_ADDED, base, "--", ".")
     names += _git(config.project, "ls-files", "--others", "--exclude-standard", "-z", "--", ".")
     added = {(config.project / name).resolve() for name in names.split("\0") if name}

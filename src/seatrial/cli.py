@@ -142,7 +142,7 @@ def run(project: Path, **flags: Any) -> None:
 
 
 def _run(settings: Config, folder: Path) -> int:
-    _known(settings.format)
+    _known(settings.format, setting=f"{settings.said('format')}: ")
     app.check_folder(folder)  # before the work, whose result would have no place otherwise
     gc.set_threshold(100_000, 20, 20)  # a run makes many values and few cycles; looking for those cost a twentieth
     with Progress() as progress:
@@ -190,7 +190,23 @@ def _with_flags(settings: Config, flags: dict[str, Any]) -> Config:
         format=None if flags["formats"] is None else _formats(flags["formats"]),
         redact=flags["redact"] or None,
     )
-    return settings.replace(server=server, seed=seed, source=source, **rest)
+    won = {key: f"--{flag}" for flag, key in _KEYS.items() if flags[flag.replace("format", "formats")]}
+    origin = {**settings.origin, **won}
+    return settings.replace(server=server, seed=seed, source=source, origin=origin, **rest)
+
+
+_KEYS = {
+    "server": "server.url",
+    "engine": "server.engine",
+    "seed": "seed.path",
+    "rows": "seed.rows",
+    "source": "source.type",
+    "migrations": "source.path",
+    "since": "since",
+    "only": "only",
+    "format": "format",
+}
+"""The settings that a flag of another name, or of the same, takes the place of."""
 
 
 def _given(**flags: Any) -> dict[str, Any]:
@@ -206,12 +222,12 @@ def _formats(text: str, *more: str) -> tuple[str, ...]:
     return _known(tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip())), *more)
 
 
-def _known(names: tuple[str, ...], *more: str) -> tuple[str, ...]:
+def _known(names: tuple[str, ...], *more: str, setting: str = "") -> tuple[str, ...]:
     """The names of formats, as given. Raises SeatrialError where one is neither ours, a plug-in's nor one ``more``."""
     known = (*FORMATS, *plugins(), *more)
     for name in names:
         if name not in known:
-            raise SeatrialError(f"there is no report format '{name}'; choose from {', '.join(known)}.")
+            raise SeatrialError(f"{setting}there is no report format '{name}'; {config.nearest(name, known)}")
     return names
 
 

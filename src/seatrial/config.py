@@ -8,7 +8,7 @@ import re
 import tomllib
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -89,7 +89,7 @@ class RetryConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProductionConfig:
-    rows: Mapping[str, int] = field(default_factory=dict)  # table -> rows in production
+    rows: Mapping[str, Annotated[int, Meta(ge=0)]] = field(default_factory=dict)  # table -> rows in production
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,12 +123,18 @@ class Config:
     format: tuple[str, ...] = ("markdown", "json")
     max_keys: Annotated[int, Meta(ge=1)] = 1000  # keys and changes a finding
     redact: bool = False
+    origin: Mapping[str, str] = field(default_factory=dict, compare=False)  # key -> its file, or the flag that won
+
+    def said(self, key: str) -> str:
+        """How a message names a setting: ``seatrial.toml: 'seed.at'``, or ``--only`` where the command line gave it."""
+        given = self.origin.get(key, "")
+        return given if given.startswith("--") else f"{given}: '{key}'" if given else f"'{key}'"
 
     def replace(self, **changes: Any) -> Config:
         return dataclasses.replace(self, **changes)
 
 
-NO_KEYS = {"project"}
+NO_KEYS = {"project", "origin"}
 
 
 def load(project: Path) -> Config:
@@ -161,8 +167,26 @@ def parse(settings: Mapping[str, Any], project: Path, where: str) -> Config:
     try:
         config = msgspec.convert(dict(settings), Config, dec_hook=_path)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{where}: {_plain(str(error))}") from error
-    return config.replace(project=project, report=config.report and project / config.report)
+        raise ConfigError(f"{where}: {_plain(str(error), settings)}") from error
+    _references(config.relationships, where)
+    origin = dict.fromkeys(_keys(settings), where)
+    return config.replace(project=project, report=config.report and project / config.report, origin=origin)
+
+
+def _keys(settings: Mapping[str, Any], path: str = "") -> Iterator[str]:
+    """The keys that are given, with dots: those of tables as well as of what is in them."""
+    for key, value in settings.items():
+        yield f"{path}{key}"
+        if isinstance(value, Mapping):
+            yield from _keys(value, f"{path}{key}.")
+
+
+def nearest(text: str, known: Iterable[str], otherwise: str = "") -> str:
+    """``did you mean 'postgresql'?``, or what else there is to say where nothing is near."""
+    names = list(known)
+    bare = next((n for n in names if text.lstrip("0") == n.lstrip("0")), None)
+    near = [bare] if bare else difflib.get_close_matches(text, names, n=1, cutoff=0.5)
+    return f"did you mean '{near[0]}'?" if near else otherwise or f"choose from {', '.join(names)}."
 
 
 def _path(kind: type, value: Any) -> Any:
@@ -179,8 +203,7 @@ def _known(value: Any, kind: Any, where: str, path: str, skip: set[str] = frozen
     names = [f.name for f in dataclasses.fields(kind) if f.name not in skip]
     for key, inner in value.items():
         if key not in names:
-            near = difflib.get_close_matches(key, names, n=1, cutoff=0.5)
-            hint = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(names)}."
+            hint = nearest(key, names, f"known keys: {', '.join(names)}.")
             raise ConfigError(f"{where}: unknown key '{path}{key}'; {hint}")
         for item in inner if isinstance(inner, list) else [inner]:
             _known(item, _element(hints[key]), where, f"{path}{key}.")
@@ -211,7 +234,14 @@ def _named(found: re.Match[str]) -> str:
     return f"{_KINDS.get(found[1], found[1])}{found[2] or ''}"
 
 
-def _plain(message: str) -> str:
+def _references(relationships: Iterable[Relationship], where: str) -> None:
+    for found in relationships:
+        if not found.parent:
+            hint = f"'{found.references}' names no column; give TABLE.COLUMN, as '{found.references}.id'"
+            raise ConfigError(f"{where}: 'relationships.references': {hint}")
+
+
+def _plain(message: str, settings: Mapping[str, Any]) -> str:
     """``Expected `int`, got `str` - at `$.seed.rows``` -> ``seed.rows: expected a whole number, got text``."""
     text, _, path = message.partition(" - at `$.")
     text, path = re.sub(r"`(\w+)(?: \| null)?( [<>]= \S+)?`", _named, text), path.rstrip("`")
@@ -220,4 +250,21 @@ def _plain(message: str) -> str:
     wrong = re.fullmatch(r"Invalid enum value '(.*)'", text)
     if wrong:
         text = f"'{wrong[1]}' is none of {', '.join(Severity)}"
+    path = path.replace("[...]", _culprit(settings, path))
     return f"'{path}': {text[0].lower()}{text[1:]}" if path else text
+
+
+def _culprit(settings: Mapping[str, Any], path: str) -> str:
+    """The key of a table whose value is of the wrong type, which the reader does not name: ``source.options[...]``."""
+    found: Any = settings
+    for part in path.removesuffix("[...]").split("."):
+        found = found.get(part, {}) if isinstance(found, Mapping) else {}
+    if not isinstance(found, Mapping):
+        return ""
+    wanted = int if path.startswith("production") else str
+    wrong = (k for k, v in found.items() if not isinstance(v, wanted) or isinstance(v, bool) or v in _below(v))
+    return next((f".{key}" for key in wrong), "")
+
+
+def _below(value: Any) -> tuple[Any, ...]:
+    return (value,) if isinstance(value, int) and value < 0 else ()

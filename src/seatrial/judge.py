@@ -68,6 +68,7 @@ def judge(trace: Trace, config: Config, today: datetime.date) -> Report:
         *matrix.doubts((u.sql_mode, _never_asked(u.trials)) for u in under),
         *doubted,
         *_unused(config),
+        *_nowhere(config, trace),
     )
     return Report(
         generated=trace.generated,
@@ -192,6 +193,21 @@ def _unused(config: Config) -> Iterator[NotVerified]:
     if config.production.rows:
         why = "this version predicts none from [production.rows]: times are those measured on the trial's own rows"
         yield NotVerified(what="duration at production size", why=why, rule="long-running")
+
+
+def _nowhere(config: Config, trace: Trace) -> Iterator[NotVerified]:
+    """Columns that the settings name and no schema of the run has: a slip, or a table of later."""
+    shots = [s for t in trace.trials for s in (t.before, t.after_up) if s is not None]
+    there = {(str(k.owner).lower(), k.name.lower()) for s in shots for k in s.schema if k.kind == "column"}
+    named = [("required", r.table, r.column, "nulls-in-required") for r in config.required]
+    for r in config.relationships:
+        named += [("relationships", r.table, r.column, "orphaned-rows")]
+        named += [("relationships", r.parent, r.parent_column, "orphaned-rows")]
+    for section, table, column, rule in dict.fromkeys(named) if shots else ():
+        if (table.lower(), column.lower()) not in there:
+            yield NotVerified(
+                what=f"[[{section}]] {table}.{column}", why="no tested schema has such a column", rule=rule
+            )
 
 
 def _jobs_note(config: Config) -> Iterator[str]:

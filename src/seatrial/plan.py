@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
+from seatrial.config import nearest
 from seatrial.errors import ConfigError
 from seatrial.model import Migration
 
@@ -40,12 +41,15 @@ def plan(
     added: Collection[str] | None = None,
     seed: bool = False,
     seed_at: str | None = None,
+    said: Callable[[str], str] = str,
 ) -> Plan:
     """Order and select. ``added``: ids that --since leaves; ``seed``: rows are given, at version ``seed_at``.
 
+    ``said``: how a message names a setting.
+
     Raises ConfigError where nothing is selected, or a selection or the seed's version names no migration.
     """
-    chosen = {select(migrations, text).id for text in only} if only else {m.id for m in migrations}
+    chosen = {select(migrations, text, said("only")).id for text in only} if only else {m.id for m in migrations}
     if added is not None:
         chosen &= set(added)
     if not chosen:
@@ -53,11 +57,12 @@ def plan(
         raise ConfigError(f"no migration is selected: {none}, so there is nothing to test")
     why = "not selected (--only)" if only else "not selected (--since)"
     steps = tuple(Planned(i, m, "" if m.id in chosen else why) for i, m in enumerate(migrations))
-    return Plan(steps, _seed_index(steps, migrations, seed_at) if seed else None)
+    return Plan(steps, _seed_index(steps, migrations, seed_at, said("seed.at")) if seed else None)
 
 
-def select(migrations: Iterable[Migration], text: str) -> Migration:
-    """The migration with this id or version, or the only one whose id begins with it."""
+def select(migrations: Iterable[Migration], text: str, setting: str = "") -> Migration:
+    """The migration with this id or version, or the only one whose id begins with it; ``setting`` is what says it."""
+    begin = f"{setting}: " if setting else ""
     known = list(migrations)
     exact = [m for m in known if text in (m.id, m.version)]
     found = exact or [m for m in known if m.id.startswith(text)]
@@ -65,8 +70,9 @@ def select(migrations: Iterable[Migration], text: str) -> Migration:
         return found[0]
     if not found:
         newest = f"the newest {'is' if len(known) == 1 else 'are'} {', '.join(m.id for m in known[-5:])}"
-        raise ConfigError(f"there is no migration '{text}'; {newest}.")
-    raise ConfigError(f"'{text}' may be any of {', '.join(m.id for m in found[:5])}; give more of the id")
+        hint = nearest(text, (name for m in known for name in (m.id, m.version)), f"{newest}.")
+        raise ConfigError(f"{begin}there is no migration '{text}'; {hint}")
+    raise ConfigError(f"{begin}'{text}' may be any of {', '.join(m.id for m in found[:5])}; give more of the id")
 
 
 def after(migrations: Sequence[Migration], version: str) -> frozenset[str]:
@@ -82,9 +88,9 @@ def after(migrations: Sequence[Migration], version: str) -> frozenset[str]:
     return frozenset(m.id for m in migrations if m.id not in old)
 
 
-def _seed_index(steps: Sequence[Planned], migrations: Sequence[Migration], at: str | None) -> int:
+def _seed_index(steps: Sequence[Planned], migrations: Sequence[Migration], at: str | None, setting: str) -> int:
     if at is not None:
-        wanted = select(migrations, at).id
+        wanted = select(migrations, at, setting).id
         return next(s.index for s in steps if s.migration.id == wanted)
     first = next(s.index for s in steps if not s.skipped)
     if first == 0 and len(steps) > 1:
