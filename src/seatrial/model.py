@@ -438,6 +438,7 @@ class Disturbance(StrEnum):
 
     CONNECTION = "connection"  # lost or refused: the server was restarted, a session was ended
     LOCK = "lock"  # waited too long, or was chosen as the victim of a deadlock
+    LIMIT = "limit"  # ran longer than a limit allows, or was interrupted
     RESOURCE = "resource"  # disk, memory, too many connections
 
 

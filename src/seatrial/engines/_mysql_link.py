@@ -58,7 +58,8 @@ _ENVIRONMENT = frozenset(
 """Error numbers of connections, resources, rights, and of what is missing on the server (Error Message Reference)."""
 CUT = frozenset({2006, 2013, 2014, 2055, 1053, 1927, 4031, 0})
 _CONNECTION = CUT | {1077, 1152, 1158, 1159, 1160, 1161, 1184, 2002, 2003}
-_LOCK = frozenset({1205, 1213, 1317, 1969, 3024, 3572})  # 1317, 1969, 3024: interrupted, by a limit or by KILL QUERY
+_LOCK = frozenset({1205, 1213, 3572})
+_LIMIT = frozenset({1317, 1969, 3024})  # KILL QUERY; max_statement_time (MariaDB), max_execution_time (MySQL)
 _RESOURCE = frozenset({1021, 1037, 1038, 1040, 1041, 1114, 1135, 1203, 1226})
 
 
@@ -92,6 +93,8 @@ def disturbance(error: StepError | BaseException) -> Disturbance | None:
         return Disturbance.CONNECTION
     if number in _LOCK:
         return Disturbance.LOCK
+    if number in _LIMIT:
+        return Disturbance.LIMIT
     words = error.message if isinstance(error, StepError) else str(error)
     is_ours = getattr(error, "kind", None) is ErrorKind.ENVIRONMENT
     return Disturbance.RESOURCE if number in _RESOURCE or (is_ours and _is_full(number, words)) else None

@@ -15,8 +15,8 @@ def last_error(trial: Trial) -> StepError | None:
 
 
 def is_own(database: Database, met: list[Disturbed], error: StepError) -> bool:
-    """A lock that the same statement failed on before, although nobody else was there either time: its own doing."""
-    if database.disturbance(error) is not Disturbance.LOCK:
+    """A lock or limit that the same statement met before, although nobody else was there either time: its own doing."""
+    if database.disturbance(error) not in (Disturbance.LOCK, Disturbance.LIMIT):
         return False
     before = [d for d in met if isinstance(d.error, StepError) and d.error.code == error.code]
     alone = [d for d in before if d.others == () and d.error.statement == error.statement]  # type: ignore[attr-defined]

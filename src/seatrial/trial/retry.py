@@ -22,14 +22,28 @@ RESET, AGAIN, FIX = "reset-test-db", "re-run-migration", "fix-seed-data"
 _ADVICE = {
     Disturbance.CONNECTION: "See in the server's log why the connection ended, then run again.",
     Disturbance.LOCK: "End the session that holds the lock, or raise the limit that was reached, then run again.",
+    Disturbance.LIMIT: "Raise the time limit that was reached (the statement's, the session's or the server's), or find"
+    " out who interrupted the statement, then run again.",
     Disturbance.RESOURCE: "Give the server room where it keeps its data (a local one: in TMPDIR), then run again.",
 }
 
 
-class Disturbed(Exception):
-    """Something outside the migration kept us from carrying it out. ``trial``: as far as it came."""
+_WAITED = (Disturbance.LOCK, Disturbance.LIMIT)  # the database is as sound as it was
 
-    def __init__(self, reason: str, what: Disturbance, error: object, trial: Trial | None = None) -> None:
+
+_OTHERWISE = (
+    "It does not do the same each time: look for what it reads besides its own database (the time, random values, other"
+    " databases, files, other sessions' work), or for objects on the server that its first run left behind."
+)
+
+
+class Disturbed(Exception):
+    """Something outside the migration kept us from carrying it out. ``trial``: as far as it came.
+
+    ``what``: None where a migration did otherwise than the first time, which no error of an engine tells.
+    """
+
+    def __init__(self, reason: str, what: Disturbance | None, error: object, trial: Trial | None = None) -> None:
         super().__init__(reason)
         self.what, self.error, self.trial = what, error, trial
         self.others: tuple[str, ...] | None = None  # who held locks just then; None: not known
@@ -37,7 +51,7 @@ class Disturbed(Exception):
     @property
     def told(self) -> str:
         """What happened, and what somebody can do about it."""
-        return f"{str(self).rstrip('.')}. {_ADVICE[self.what]}"
+        return f"{str(self).rstrip('.')}. {_ADVICE[self.what] if self.what else _OTHERWISE}"
 
 
 class Astray(Exception):
@@ -74,7 +88,7 @@ def disturbed(database: Database, error: object) -> Disturbed | None:
     what = database.disturbance(error)
     words = error.message if isinstance(error, StepError) else str(error)
     found = Disturbed(words, what, error, trial) if what else None
-    if found is not None and found.what is Disturbance.LOCK:
+    if found is not None and found.what in _WAITED:
         found.others = _others(database)
     return found
 
@@ -166,7 +180,7 @@ class Retrier:
     def _found(self, error: Exception) -> Disturbed | None:
         if isinstance(error, Astray):
             self.faltered.setdefault(error.migration, []).append(error.error)
-            return Disturbed(str(error), Disturbance.RESOURCE, error)
+            return Disturbed(str(error), None, error)
         found = disturbed(self.ground.database, error)
         self.ground.unsure = self.ground.unsure or found is not None
         return found
@@ -184,8 +198,8 @@ class Retrier:
         return pause_s
 
     def _strategy(self, found: Disturbed, failures: int) -> str:
-        """A lock leaves the database as sound as it was; whatever else happened, nothing of it is believed any more."""
-        first = found.what is Disturbance.LOCK and failures == 1
+        """Who only waited left the database as sound as it was; after anything else, nothing of it is believed."""
+        first = found.what in _WAITED and failures == 1
         return AGAIN if first and self.ground.can_restore else RESET
 
     def _bring_back(self, strategy: str) -> None:

@@ -33,6 +33,8 @@ from seatrial.trial.stand import Ground, Stand
 
 Watcher = Callable[[Event], None]
 
+_REST = "what follows up, down and up again (rows written in between, interruptions)"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Walked:
@@ -216,11 +218,13 @@ class Leg:
             self._give_up(step, f"what {step.migration.id} left could not be looked at: {error}", error.kind)
 
     def _give_up(self, step: Planned, why: str, kind: ErrorKind, trial: Trial | None = None) -> None:
-        """Nothing more can be done about a step; a trial that was complete by then stays what it is."""
+        """Nothing more can be done about a step; a trial that was complete by then stays what it is, and is told so."""
         self.stand.unsure = True
         if step not in self._applied:
             self._break(step)
         if step.index in self.trials:
+            self.doubts.append(NotVerified(what=_REST, why=why, migration=step.migration.id))
+            self._tell("tried", step, step.migration.name)
             return
         tries = sum(r.migration == step.migration.id for r in self.retrier.retries)
         again = f" (tried again {tries} times, to no avail)" if tries else ""
