@@ -22,7 +22,8 @@ from seatrial.model import Attributes, ObjectKey, Schema
 MOST_KEPT = 64  # catalogs that are remembered beside those that a moment holds
 MOST_TABLES = 10_000  # of which the objects are remembered
 FORMAT = 2  # of marshal: the last one whose bytes depend on the value alone (later ones mark shared objects)
-ROWID_NAMES = ("rowid", "_rowid_", "oid")
+ROWID = "rowid"
+ROWID_NAMES = (ROWID, "_rowid_", "oid")
 OWN_TABLES = ("sqlite_sequence", "sqlite_stat1", "sqlite_stat2", "sqlite_stat3", "sqlite_stat4", "sqlite_parameters")
 
 
@@ -75,10 +76,15 @@ class Table:
         primary = sorted((c.key_place, c.name) for c in self.columns if c.key_place)
         if primary:
             return tuple(name for _, name in primary)
-        if self.module in _TREES:
-            return (self.columns[0].name,)
+        if self.module:
+            return (self.columns[0].name,) if self.module in _TREES else (ROWID,)
         required = {c.name.lower() for c in self.columns if not c.nullable}
         return next((k for k in self.unique_keys if {c.lower() for c in k} <= required), ())
+
+    @property
+    def is_by_rowid(self) -> bool:
+        """Whether its rows have no key but the rowid that they were given: full text, which other tables find it by."""
+        return self.key == (ROWID,) and self.column(ROWID) is None
 
     @property
     def unique_keys(self) -> list[tuple[str, ...]]:

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from seatrial.engines._sqlite_catalog import Column, Table
+from seatrial.engines._sqlite_catalog import ROWID, Column, Table
 from seatrial.engines._sqlite_checksum import FORMAT
 from seatrial.engines._sqlite_forms import quoted
 from seatrial.engines._sqlite_values import apart, as_texts, exactly
@@ -48,6 +48,7 @@ class Comparison:
         self.old, self.new = old, new
         self.columns = tuple(o for o, _ in pair.columns)
         self.narrow = narrow
+        self._by_rowid = all(side is None or side.is_by_rowid for side in (old, new))
         if narrow is not None:
             self._remember("near_old", narrow[0])
             self._remember("near_new", narrow[1])
@@ -61,9 +62,15 @@ class Comparison:
         """How the rows differ."""
         if self.old is None or self.new is None:
             return self._one_sided()
+        if self._by_rowid:
+            return self._full_text()
         if self._is_key():
             return self._keyed()
         return exactly(self.connection, self._unkeyed)
+
+    def _full_text(self) -> TableDiff:
+        """By rowid, unless every row is there under whatever rowid: who copies them need not keep it."""
+        return self._keyed() if exactly(self.connection, self._unkeyed) else self._diff()
 
     # --- names and sources ---
 
@@ -74,7 +81,7 @@ class Comparison:
 
     def _mapped(self, name: str) -> str | None:
         """A column's name on the newer side."""
-        return dict(self.pair.columns).get(name)
+        return dict(self.pair.columns).get(name, ROWID if self._by_rowid and name == ROWID else None)
 
     def _table(self, side: str) -> Table:
         table = self.old if side == "old" else self.new
@@ -99,11 +106,15 @@ class Comparison:
         return TableDiff(
             table=self.pair.old,
             new_table=new,
-            key=self.pair.key,
+            key=() if self.pair.key == (ROWID,) and not self._keeps_rowid() else self.pair.key,
             columns=self.columns,
             missing_columns=tuple(o for o, n in self.pair.columns if n is None) if self.new is not None else (),
             **facts,
         )
+
+    def _keeps_rowid(self) -> bool:
+        """Whether the key that full text goes by is one on both sides."""
+        return self._by_rowid or ROWID in self.columns
 
     # --- a table that one side does not have ---
 
