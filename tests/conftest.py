@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,25 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # A shell starts what it puts in the background with SIGINT ignored, and the runs that are interrupted would inherit it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+MEMORY, ROOM = Path("/dev/shm"), 8 << 30
+
+
+def pytest_configure() -> None:
+    """Databases and projects of tests are kept in memory where there is plenty: nothing of them has to last.
+
+    TMPDIR names another place; workers inherit it.
+    """
+    if "TMPDIR" not in os.environ and MEMORY.is_dir() and _is_roomy(MEMORY):
+        os.environ["TMPDIR"] = str(MEMORY)
+        tempfile.tempdir = None
+
+
+def _is_roomy(place: Path) -> bool:
+    about, memory = os.statvfs(place), Path("/proc/meminfo").read_text().partition("MemAvailable:")[2].split()[0]
+    usable = os.access(place, os.W_OK) and not about.f_flag & os.ST_NOEXEC  # some tests write programs
+    return usable and min(about.f_bavail * about.f_frsize, int(memory) << 10) >= ROOM
+
 
 __all__ = ["outside"]
 

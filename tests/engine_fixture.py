@@ -46,9 +46,12 @@ def start(name: str) -> Any:
         return app.open_server(name, None)
     if name == "postgresql":
         from seatrial.engines.postgresql import PostgresqlDatabase
+        from seatrial.servers import _postgresql_local
         from seatrial.servers.postgresql import PostgresqlServer
 
-        return PostgresqlServer.local(PostgresqlDatabase, programs=PROGRAMS[name])
+        with pytest.MonkeyPatch.context() as patch:  # a log of hundreds of databases, in memory
+            patch.setitem(_postgresql_local._SETTINGS, "max_wal_size", "1GB")
+            return PostgresqlServer.local(PostgresqlDatabase, programs=PROGRAMS[name])
     from seatrial.engines.mariadb import open_database
     from seatrial.servers.mysql import MysqlServer
 

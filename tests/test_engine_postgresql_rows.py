@@ -398,6 +398,19 @@ def test_without_the_log_tables_are_read(pg: PostgresqlDatabase) -> None:
     assert fresh(pg, a) == {"plain", "feels"}
 
 
+def test_a_log_that_a_checkpoint_took_away_is_done_without(pg: PostgresqlDatabase) -> None:
+    segment, margin = 16 << 20, 500_000
+    at = "pg_current_wal_insert_lsn() - '0/0'::pg_lsn"
+    fill = f"select pg_logical_emit_message(false, 'x', repeat('y', ({segment} - ({at}) % {segment})::int - {margin}))"
+    pg.execute("create table a as select 1 as i", "create table b as select 1 as i", fill)
+    a = pg.take("A")
+    pg.execute("insert into a values (2)", f"select pg_logical_emit_message(false, 'x', repeat('y', {2 * margin}))")
+    pg.execute("checkpoint")
+    b = pg.take("B", since=a)
+    assert {str(t.table): t.rows for t in b.tables} == {"a": 2, "b": 1}
+    assert set(differences(pg, a, b)) == {"a"}
+
+
 def test_moments_share_what_is_untouched_and_let_go_of_the_rest(pg: PostgresqlDatabase) -> None:
     ran(pg, SETUP)
     a = pg.take("A")

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seatrial.engines._postgresql_session import Session, Site
-from seatrial.errors import SeatrialError
+from seatrial.errors import SeatrialError, ServerError
 
 _LEAST = 4 << 20  # bytes of log that are always read; beyond, reading the tables again may be cheaper
 _SHARE = 8  # a byte of log costs about as much to read as this many bytes of tables
@@ -25,6 +25,8 @@ _HARMLESS = """
    = 'LOCK'
  OR resource_manager = 'XLOG' AND record_type = 'FPI_FOR_HINT' OR resource_manager = 'Btree')
 """
+
+_GONE = "has already been removed"  # a checkpoint (a script's, or CREATE DATABASE's) lets go of the log before it
 
 Touched = Mapping[int, frozenset[int]]  # relfilenode -> numbers of pages
 
@@ -66,7 +68,7 @@ class WalReader:
         self.site.maintain("SET synchronous_commit = on")
         self.site.maintain("SELECT pg_logical_emit_message(true, 'seatrial', '')")
 
-    def _inspect(self, oid: int, start: str, end: str) -> Touched:
+    def _inspect(self, oid: int, start: str, end: str) -> Touched | None:
         if self.site.version_num >= 160000:
             source = (
                 "SELECT relfilenode, relblocknumber AS page"
@@ -80,7 +82,12 @@ class WalReader:
                 f" regexp_matches(r.block_ref, '{_pages_of(oid)}', 'g') AS m"
             )
         grouped = f"SELECT relfilenode, string_agg(DISTINCT page::text, ' ') FROM ({source}) x GROUP BY 1"
-        rows = self.site.maintain(grouped)
+        try:
+            rows = self.site.maintain(grouped)
+        except ServerError as error:
+            if _GONE not in str(error):
+                raise
+            return None
         return {int(str(file)): frozenset(map(int, str(pages).split())) for file, pages in rows}
 
     def _dump(self, oid: int, start: str, end: str) -> Touched | None:
