@@ -27,6 +27,7 @@ def call(place: str, arguments: list[str]) -> int:
 LOADED = (
     *("seatrial.cli", "seatrial.engines.sqlite", "seatrial.engines.postgresql", "seatrial.engines.mariadb"),
     *("seatrial.servers.files", "seatrial.servers.postgresql", "seatrial.servers.mysql", "psycopg", "pymysql"),
+    *("seatrial.trial.walk", "seatrial.judge", "seatrial.codec", "seatrial.reporters.json", "rich.cells"),
 )
 
 
