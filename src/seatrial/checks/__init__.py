@@ -11,10 +11,10 @@ import inspect
 import pkgutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 
 from seatrial.checks.case import Case
 from seatrial.model import Finding, NotVerified, Severity
+from seatrial.plugins import plugged
 
 Found = Iterator[Finding | NotVerified]
 
@@ -50,7 +50,7 @@ def load() -> dict[str, Check]:
     """Every rule: ours and those of installed plug-ins."""
     for module in sorted(m.name for m in pkgutil.iter_modules(__path__)):
         importlib.import_module(f"{__name__}.{module}")
-    for plugin in entry_points(group="seatrial.checks"):
+    for plugin in plugged("seatrial.checks"):
         plugin.load()
     return dict(sorted(CHECKS.items()))
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
-from importlib.metadata import entry_points
 
 from seatrial.errors import ConfigError
 from seatrial.model import Report
+from seatrial.plugins import plugged
 
 Reporter = Callable[[Report], str]
 
@@ -46,11 +46,12 @@ def file_of(format: str) -> str:
 
 def plugins() -> tuple[str, ...]:
     """The formats that installed packages add."""
-    return tuple(sorted({plugin.name for plugin in entry_points(group="seatrial.reporters")}.difference(REPORTERS)))
+    return tuple(sorted({plugin.name for plugin in plugged("seatrial.reporters")}.difference(REPORTERS)))
 
 
 def _plugin(format: str) -> Reporter:
-    for plugin in entry_points(group="seatrial.reporters", name=format):
-        reporter: Reporter = plugin.load()
-        return reporter
+    for plugin in plugged("seatrial.reporters"):
+        if plugin.name == format:
+            reporter: Reporter = plugin.load()
+            return reporter
     raise ConfigError(f"there is no report format {format!r}; choose from {', '.join(sorted(REPORTERS))}")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from importlib.metadata import entry_points
 from itertools import islice
 from pathlib import Path
 
 from seatrial.errors import SourceError
 from seatrial.model import Source
+from seatrial.plugins import plugged
 from seatrial.sources import alembic
 from seatrial.sources.settings import Layout, SourceSettings, relative
 from seatrial.sources.sqlfiles import dbmate, golang_migrate
@@ -22,7 +22,7 @@ __all__ = ["Layout", "SourceSettings", "find", "kinds", "layouts"]
 def layouts() -> dict[str, Layout]:
     """Every kind of source by its name; other packages add theirs under the entry point ``seatrial.sources``."""
     ours = (alembic.LAYOUT, dbmate.LAYOUT, golang_migrate.LAYOUT)
-    theirs = (point.load() for point in entry_points(group="seatrial.sources"))
+    theirs = (point.load() for point in plugged("seatrial.sources"))
     return {layout.kind: layout for layout in (*theirs, *ours)}
 
 
