@@ -12,10 +12,11 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from seatrial.engines._mysql_link import Link, disturbance, error_kind
+from seatrial.engines._mysql_link import Link, disturbance, error_kind, is_driver_error
 from seatrial.engines.mariadb import open_database
 from seatrial.engines.mysql import MysqlDatabase
 from seatrial.errors import DatabaseError, NotOurs, ServerError
@@ -351,3 +352,32 @@ def test_a_database_that_is_only_half_made_is_dropped(
     with pytest.raises(ServerError, match="the disk is full"):
         mysql_server.create()
     assert set(plain("SHOW DATABASES")) == before
+
+
+def test_going_back_ends_no_session_of_another_account(mysql_server: MysqlServer) -> None:
+    """A backup's session holds locks in our databases, too."""
+    server_url = mysql_server.target.url("")
+    with MysqlServer.at(server_url, open_database) as server, contextlib.ExitStack() as ending:
+        database = server.create()
+        ending.callback(database.close)
+        database.execute("CREATE TABLE t (a INT)")
+        mysql_server.maintain("CREATE USER st_backup@localhost")
+        ending.callback(mysql_server.maintain, "DROP USER st_backup@localhost")
+        mysql_server.maintain(f"GRANT SELECT ON `{database.name}`.* TO st_backup@localhost")
+        target = Target.parse(server_url)
+        held = [dataclasses.replace(target, user=name).connect(database.name) for name in (target.user, "st_backup")]
+        for session in held:
+            ending.callback(session.close)
+            session.cursor().execute("START TRANSACTION")
+            session.cursor().execute("SELECT * FROM t")
+        server.disconnect(database.name, 0)
+        assert _is_alive(held[1]) and not _is_alive(held[0])
+
+
+def _is_alive(session: Any) -> bool:
+    try:
+        session.cursor().execute("DO 0")
+    except Exception as error:
+        assert is_driver_error(error)
+        return False
+    return True

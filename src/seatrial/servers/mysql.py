@@ -142,7 +142,8 @@ class MysqlServer(DatabaseServer):
 
     def _drop(self, name: str) -> None:
         drop = f"DROP DATABASE IF EXISTS {_ours(name)}"
-        self._end(f"SELECT ID, USER FROM information_schema.PROCESSLIST WHERE DB = '{name}'")  # they may hold locks
+        inside = f"SELECT ID, USER FROM information_schema.PROCESSLIST WHERE DB = '{name}'"  # they may hold locks
+        self._end(inside, of_anybody=self.is_local)
         try:
             self.maintain(drop)
         except ServerError:  # somebody keeps one of its tables locked from elsewhere
@@ -150,8 +151,11 @@ class MysqlServer(DatabaseServer):
             self.maintain(drop)
 
     def disconnect(self, name: str, own: int) -> None:
-        """End the sessions that are seen to hold a lock in a database of ours, but the one of id ``own``."""
-        self._end(self._holders(name), own)
+        """End our account's sessions that are seen to hold a lock in a database of ours, but the one of id ``own``.
+
+        Steps connect with our URL. Another account's (a backup's, say) is waited for, and told where it lasts.
+        """
+        self._end(self._holders(name), own, of_anybody=self.is_local)
 
     def others(self, name: str, own: int) -> tuple[str, ...] | None:
         """Sessions but our own that hold a lock in a database of ours.
@@ -172,11 +176,12 @@ class MysqlServer(DatabaseServer):
     def _holders(self, name: str) -> str:
         return _HOLDERS[self.engine].format(name=_ours(name).strip("`"))
 
-    def _end(self, sessions: str, own: int = 0) -> None:
+    def _end(self, sessions: str, own: int = 0, *, of_anybody: bool = True) -> None:
         """End the sessions that a query names; one that is gone, or not ours to end, is left."""
         with contextlib.suppress(ServerError):
-            for pid, _ in self.maintain(sessions):
-                if pid not in (str(own), self._own_id):
+            ((account,),) = self.maintain("SELECT SUBSTRING_INDEX(USER(), '@', 1)")
+            for pid, user in self.maintain(sessions):
+                if pid not in (str(own), self._own_id) and (of_anybody or user == account):
                     self.maintain(f"KILL {pid}")
 
     def record_account(self, name: str, mark: str) -> str:
