@@ -234,6 +234,10 @@ def _inherit(cursor: Cursor, table: Name) -> Iterator[Effect]:
     yield Effect(verb=Verb.ATTACH, table=table, other=cursor.name())
 
 
+def _of(cursor: Cursor, table: Name) -> Iterator[Effect]:
+    yield Effect(verb=Verb.OPTIONS, table=table, states=frozenset({"of_type"}))
+
+
 def _validate(cursor: Cursor, table: Name) -> Iterator[Effect]:
     cursor.accept("CONSTRAINT")
     yield Effect(verb=Verb.RULE, table=table, rule=Rule(name=cursor.identifier()))
@@ -273,6 +277,8 @@ _ACTIONS: dict[str, Callable[[Cursor, Name], Iterator[Effect]]] = {
     "ATTACH": _attach,
     "DETACH": _attach,
     "INHERIT": _inherit,
+    "OF": _of,
+    "NOT": _of,  # NOT OF, the only action that begins so
     "VALIDATE": _validate,
     "CONVERT": _convert,
 }
