@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 
 from seatrial.checks import Found, check
 from seatrial.checks.case import Case, Cause, Rows, finding, listed, n, quoted, shorten, stated, which
@@ -115,9 +115,13 @@ def _lost(case: Case, lived: LivedIn, written: TableDiff) -> Rows:
 
 
 def _add_taken_back(rows: Rows, case: Case, written: TableDiff, after: TableDiff) -> None:
-    """Values that were written and hold their old value again: that of before the write, or of before up."""
-    old = _cells(written)
-    first = _cells(case.up_diff(_first_named(case, written.table)))
+    """Values that were written and hold their old value again: that of before the write, or of before up.
+
+    A row that was written under the key of one that up took away has the old values of that one.
+    """
+    up = case.up_diff(_first_named(case, written.table))
+    first, taken = _cells(up), _cells_of(up, {r.key for r in written.added})
+    old = _cells(written) | taken
     for group in after.changed:
         for row in group.rows:
             again = []
@@ -135,6 +139,11 @@ def _add_taken_back(rows: Rows, case: Case, written: TableDiff, after: TableDiff
 def _cells(diff: TableDiff) -> dict[tuple[Key, str], str | None]:
     """What each changed value was."""
     return {(r.key, c): o for g in diff.changed for r in g.rows for c, o in zip(g.columns, r.old, strict=True)}
+
+
+def _cells_of(diff: TableDiff, keys: Set[Key]) -> dict[tuple[Key, str], str | None]:
+    """The values of rows that went, of these keys."""
+    return {(r.key, c): v for r in diff.lost if r.key in keys for c, v in zip(diff.columns, r.values, strict=True)}
 
 
 def _first_named(case: Case, table: TableRef) -> TableRef:
