@@ -156,6 +156,9 @@ def values_lost() -> Iterator[When]:
     yield when("up drops the column v (`ALTER TABLE t DROP COLUMN v`) and down adds it again without its values", "ALTER TABLE t DROP COLUMN v", added)
     yield when("up drops the column v (`ALTER TABLE t DROP COLUMN v`) and down does not bring it back", "ALTER TABLE t DROP COLUMN v")
     yield when("and down computes it anew (`UPDATE t SET v = u`)", "ALTER TABLE t DROP COLUMN v", f"{added}; UPDATE t SET v = u")
+    gone, filled = "CREATE TABLE k AS SELECT * FROM t; DROP TABLE t", "INSERT INTO t (id, v, u, p_id) SELECT id, 'x', u, p_id FROM k"
+    anew = f"CREATE TABLE t (id integer PRIMARY KEY, v text, u text, p_id integer); {filled}; DROP TABLE k"
+    yield when(f"and what down fills it with again (`{filled}`) gives v other values", gone, anew)
     yield when("up overwrites v (`UPDATE t SET v = 'other' WHERE id = 1`) and down does not put back what it was", CHANGED)
     yield when("and down computes it back (`UPDATE t SET v = upper(v)`)", CHANGED, "UPDATE t SET v = upper(v)")
     yield when("down throws away t.kept, where it was kept", f"ALTER TABLE t ADD COLUMN kept text; UPDATE t SET kept = v; {CHANGED}", "ALTER TABLE t DROP COLUMN kept")

@@ -332,6 +332,9 @@ create table parts (id int, v text) partition by list (id);
 create table part1 partition of parts for values in (1);
 create table part2 partition of parts for values in (2);
 create table long (id int primary key, v text);
+create table few (id int generated always as identity primary key);
+create table many (id int generated always as identity primary key);
+insert into few default values; insert into many select from generate_series(1, 5);
 insert into plain values (1, 'a'); insert into other values (1, 'a'); insert into feels values (1, 'ok', 1);
 insert into parent values (1, 'a'); insert into child values (2, 'b'); insert into loose values (1);
 insert into parts values (1, 'a'), (2, 'b');
@@ -355,6 +358,10 @@ TOUCHES = {
     "column dropped and added": ("alter table plain drop v; alter table plain add v text default 'a'", {"plain"}),
     "column renamed": ("alter table plain rename v to w", {"plain"}),
     "columns swapped by renaming": ("alter table plain add x text; alter table plain rename v to y", {"plain"}),
+    "tables swapped by renaming": (
+        "alter table few rename to x; alter table many rename to few; alter table x rename to many",
+        set(),
+    ),
     "index": ("create index on plain (v); drop index plain_v_idx", set()),
     "row locks": ("select * from plain for update", set()),
     "default": ("alter table plain alter v set default 'q'", set()),

@@ -118,6 +118,7 @@ def invalid_index(case: Case) -> Found:
 def _new(case: Case, bad: Callable[[Attributes], bool]) -> Iterator[tuple[Phase, TableRef, list[ObjectKey]]]:
     """Objects in that state after up or down that were not in it before up, by table."""
     seen: set[ObjectKey] = {k for k, a in case.before.schema.items() if bad(a)} if case.trial.before else set()
+    seen |= {ObjectKey(k.kind, t.namespace, t.name, k.name) for k in seen if (t := _now(case, k)) is not None}
     for phase, snapshot in case.moments():
         found: dict[TableRef, list[ObjectKey]] = {}
         for key, attributes in snapshot.schema.items():
@@ -126,3 +127,8 @@ def _new(case: Case, bad: Callable[[Attributes], bool]) -> Iterator[tuple[Phase,
                 found.setdefault(key.owner, []).append(key)
         for table, objects in sorted(found.items()):
             yield phase, table, objects
+
+
+def _now(case: Case, key: ObjectKey) -> TableRef | None:
+    """What the object's table is called after up."""
+    return case.now_named(key.owner) if key.owner and case.up_ran else None

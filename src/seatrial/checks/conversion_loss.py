@@ -59,8 +59,13 @@ def _converted(case: Case, table: TableRef) -> Iterator[str]:
 
 
 def _anew(case: Case, cast: CastBack) -> bool:
-    """A column that up drops and adds again, empty, has no values to convert: what it held is lost by other rules."""
+    """A column that up drops and adds again, empty, has no values to convert: what it held is lost by other rules.
+
+    Nor has one whose name another column bears now, which was there beside it.
+    """
     up, column = case.up, (cast.table, cast.column)
+    if any((t, new) == column != (t, old) for t, old, new in case.trial.renames.columns):
+        return True
     return bool(up.drops_column(*column) and up.adds_column(*column)) and not up.assigns_column(*column)
 
 

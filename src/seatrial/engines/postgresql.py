@@ -186,6 +186,8 @@ class PostgresqlDatabase:
             if shadow is None:
                 shadow = self._again(session, before, layout, touched)
                 fresh.add(layout.table)
+            elif before is not None and before.layout.table != layout.table:
+                fresh.add(layout.table)  # its rows are known; what was told of this name is told of another table's
             moment.shadows[layout.table] = shadow
         return moment, fresh
 

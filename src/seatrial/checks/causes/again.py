@@ -60,10 +60,11 @@ def _misses_an_object(case: Case, error: StepError) -> Iterator[Cause]:
 
 
 def _place(case: Case, error: StepError, key: ObjectKey) -> int:
-    """Where the refused statement says the object's name, in words; behind all words where only a string does."""
+    """Where the refused statement says the object's name, in words; behind all words where only a string does, or where
+    it is the name of another table's."""
     said = [t.value.lower() for t in code(error.statement, case.trial.engine)]
     name = key.name.partition("(")[0].lower()
-    return said.index(name) if name in said else len(said)
+    return said.index(name) if name in said and (not key.table or key.table.lower() in said) else len(said)
 
 
 def _named(case: Case, error: StepError, key: ObjectKey) -> bool:

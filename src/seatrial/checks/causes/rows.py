@@ -153,9 +153,10 @@ def _renumbered(case: Case, table: TableRef) -> Iterator[Cause]:
     """Up drops a column of the key, and down gives every row a new value in it: no row has its old key."""
     gone = [c for c in case.key_of(table) if case.up.drops_column(table, c)]
     if gone and case.down_ran and set(gone) <= set(case.after_down.schema.columns(table)):
+        counted = any(c.table == table and c.column in gone for c in case.after_down.counters)
+        again = "numbers the rows anew" if counted else "gives the rows other values in it"
         yield Cause(
-            f"up drops the key column {listed(gone)} ({quoted(case.up.drops_column(table, gone[0]))}) and down numbers"
-            " the rows anew",
+            f"up drops the key column {listed(gone)} ({quoted(case.up.drops_column(table, gone[0]))}) and down {again}",
             f"Keep the values of {listed(f'{table}.{c}' for c in gone)} beside another column that tells the rows"
             " apart, and let down put them back.",
         )

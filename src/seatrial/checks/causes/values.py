@@ -27,10 +27,28 @@ def values_lost(case: Case, table: TableRef, columns: Sequence[str]) -> Iterator
     yield from (cause for found in cascaded.values() for cause in found)
     yield from _dropped(case, table, [c for c in dropped if c not in cascaded])
     left = [c for c in columns if c not in dropped]
+    if again := list(_filled_again(case, table, left)):
+        yield from again
+        return
     yield from changed_by_up(case, table, left, case.down_diff(table))
     for column in left:
         if _changed_later(case, table, column):
             yield from changed_by_down(case, table, column)
+
+
+def _filled_again(case: Case, table: TableRef, columns: Sequence[str]) -> Iterator[Cause]:
+    """Up drops the table, and down makes it again with rows from elsewhere."""
+    filled = case.down.inserts_into(table)
+    dropped = case.up.drops_table(table)
+    if not (columns and filled and dropped) or case.up.rebuilds(table) or table in case.after_up.schema.tables():
+        return
+    away = remedy.rename_table(table, f"{table.name}_old", case.trial.engine)
+    yield Cause(
+        f"up drops the table ({quoted(dropped)}), and what down fills it with again ({quoted(filled)}) gives"
+        f" {listed(columns)} other values",
+        f"Rename it out of the way instead ({span(away)}), and rename it back in down; or let down take the values of"
+        f" {listed(columns)} from where up put them.",
+    )
 
 
 def _changed_later(case: Case, table: TableRef, column: str) -> bool:
