@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 
 import pytest
@@ -364,3 +365,37 @@ def test_versioned_tables_are_compared_by_what_holds_now(db: MysqlDatabase) -> N
     assert (group.columns, group.rows[0].old, group.rows[0].new) == (("v",), ("2",), ("9",))
     ran(db, "update t set v = 2 where id = 2")
     assert differences(db, before, db.take("C")) == {}
+
+
+INTRODUCED = [
+    ("procedure p()", "select _binary'abc'", "select 'abc'"),
+    ("procedure p()", "select _utf8mb4'x', 'é'", "select 'x', 'é'"),
+    ("procedure p()", "select _latin1'é', \"it's ?\" -- it's \n", "select _latin1'è', \"it's ?\" -- it's \n"),
+    ("trigger p before insert on t for each row", "set new.a = _binary 'abc'", "set new.a = 'abc'"),
+    ("view p as", "select _binary'abc' as b, 'é' as l from t", "select 'abc' as b, 'é' as l from t"),
+    ("view p as", "select concat(a, 'x') as l from t", "select concat(a, 'y') as l from t"),
+]
+
+
+def test_character_sets_of_literals_are_part_of_what_is_compared(db: MysqlDatabase) -> None:
+    """information_schema leaves introducers out; a body that a session with other settings makes again is the same."""
+    ran(db, "create table t (a varchar(20) character set utf8mb4)")
+    for head, body, other in INTRODUCED:
+        kind = head.split()[0]
+        ran(db, f"create {head} {body}")
+        before = db.inspect()
+        for names in ("utf8mb4 collate utf8mb4_bin", "latin1"):
+            ran(db, f"drop {kind} p")
+            _sent_as_utf8(db, f"create {head} {body}", names)
+            assert changed(before, db.inspect()) == {}, (body, names)
+        ran(db, f"drop {kind} p; create {head} {other}")
+        assert changed(before, db.inspect()) == {f"{kind} p": {"definition"}}, body
+        ran(db, f"drop {kind} p")
+
+
+def _sent_as_utf8(db: MysqlDatabase, statement: str, names: str) -> None:
+    """As a client does that sends this text in the character set that it said."""
+    with contextlib.closing(db._site.connect(db.name)) as raw:
+        raw.query(f"set names {names}")
+        raw.encoding = "latin1" if names == "latin1" else "utf8"
+        raw.cursor().execute(statement)

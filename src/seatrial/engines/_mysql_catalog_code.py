@@ -14,10 +14,13 @@ from itertools import pairwise
 
 from seatrial.engines._mysql_link import Link, literal, quote
 from seatrial.engines._mysql_show import spaced_alike
-from seatrial.sql.tokens import STRING, Token, code, tokenize
+from seatrial.sql.tokens import COMMENT, STRING, Token, code, tokenize
 
 STATEMENT = {"TRIGGER": 2, "PROCEDURE": 2, "FUNCTION": 2, "PACKAGE": 2, "PACKAGE BODY": 2, "EVENT": 3}
 """Where SHOW CREATE ... has the statement, by the kind of object."""
+
+_LITERAL = re.compile(r"['\"?]")
+_ANY_TEXT = r"(?:'(?:[^'\\]|\\.|'')*'|\"(?:[^\"\\]|\\.|\"\")*\")"
 
 _CHARACTERS = frozenset({"CHAR", "VARCHAR", "CHARACTER", "TINYTEXT", "TEXT", "MEDIUMTEXT", "LONGTEXT", "ENUM", "SET"})
 _WITH_ITS_OWN = frozenset({"CHARSET", "COLLATE", "NATIONAL", "ASCII", "UNICODE", "BYTE"})
@@ -28,31 +31,48 @@ def understood(link: Link, dialect: str, kind: str, name: str, body: str, collat
 
     ``body`` as information_schema has it, ``collation``: of the connection that made it.
     """
-    exact = body if body.isascii() and "?" not in body else _written(link, kind, name, body)
+    has_none = body.isascii() and not _LITERAL.search(body)
+    exact = body if has_none else _written(link, kind, name, body, dialect)
     text = spaced_alike(exact or body, dialect)
     charset = collation.partition("_")[0]
     return text if text.isascii() or not exact or charset == "utf8mb4" else _cut(link, dialect, text, charset)
 
 
-def _written(link: Link, kind: str, name: str, body: str) -> str:
-    """As it was written; empty where that is another text, for literals were given character sets of their own.
+def _written(link: Link, kind: str, name: str, body: str, dialect: str) -> str:
+    """As it was written; empty where that is not found in what SHOW CREATE tells.
 
-    information_schema has "?" for every character beyond the Basic Multilingual Plane, SHOW CREATE has them all.
+    information_schema has "?" for every character beyond the Basic Multilingual Plane, and leaves introducers out
+    (``_binary'abc'``), with what such literals hold in another character set.
     """
     statement = link.rows(f"SHOW CREATE {kind} {quote(name)}")[0][STATEMENT[kind]] or ""
-    pattern = re.escape(body.strip()).replace(re.escape("?"), "[?\U00010000-\U0010ffff]")
-    found = re.search(rf"{pattern}\s*;?\s*$", statement)
+    found = re.search(rf"{_pattern(body.strip(), dialect)}\s*;?\s*$", statement)
     return found[0].strip() if found else ""
+
+
+def _pattern(body: str, dialect: str) -> str:
+    """Of any text that information_schema would tell as this one."""
+    pattern, end = "", 0
+    for token in tokenize(body, dialect):
+        if _LITERAL.search(token.text) and token.kind != COMMENT:
+            gap, text = body[end : token.start].rstrip(), _beyond(token.text) if token.text.isascii() else _ANY_TEXT
+            pattern += rf"{_beyond(gap)}\s*(?:_\w+)?\s*{text}"
+            end = token.end
+    return pattern + _beyond(body[end:])
+
+
+def _beyond(text: str) -> str:
+    return re.escape(text).replace(re.escape("?"), "[?\U00010000-\U0010ffff]")
 
 
 def _cut(link: Link, dialect: str, text: str, charset: str) -> str:
     """With literals as that character set holds them."""
-    out, end = "", 0
+    out, end, introduced = "", 0, False
     for token in tokenize(text, dialect):
-        if token.kind == STRING and not token.text.isascii():
+        if token.kind == STRING and not token.text.isascii() and not introduced:
             held = f"CONVERT(CONVERT({literal(token.text)} USING {charset}) USING utf8mb4)"
             out += text[end : token.start] + str(link.value(f"SELECT {held}"))
             end = token.end
+        introduced = token.text.startswith("_")
     return out + text[end:]
 
 
