@@ -31,3 +31,15 @@ def test_an_error_is_raised_where_the_outcome_is_asked_for_and_keeps_nothing_els
     for _ in range(2):
         with pytest.raises(ZeroDivisionError):
             failing.get()
+
+
+def test_an_interrupt_ends_the_run_where_it_comes_and_is_told_again_to_whoever_asks():
+    later = Later()
+
+    def interrupted():
+        raise KeyboardInterrupt
+
+    look = later.add(interrupted)
+    for told in (later.do, look.get):
+        with pytest.raises(KeyboardInterrupt):
+            told()

@@ -16,16 +16,21 @@ class Look(Generic[T]):
         self._later = later
         self._work: Callable[[], T] | None = work
         self._given: list[T] = []
-        self._error: Exception | None = None
+        self._error: BaseException | None = None
 
     def do(self) -> None:
-        """Once. What it raises is raised where its outcome is asked for, not where there was time for it."""
+        """Once. What it raises is raised where its outcome is asked for, not where there was time for it.
+
+        But for Ctrl-C, which ends the run here; whoever cleans up and asks for the outcome is told of that again.
+        """
         work, self._work = self._work, None
         if work is not None:
             try:
                 self._given.append(work())
-            except Exception as error:
+            except BaseException as error:
                 self._error = error
+                if not isinstance(error, Exception):
+                    raise
 
     def get(self) -> T:
         """What the work gave, or raised; it and all that was put off before it is done by then."""
