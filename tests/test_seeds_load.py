@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import shutil
 import sqlite3
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -325,3 +327,38 @@ def test_a_broken_sqlite_file_is_named(sqlite, tmp_path):
     path = seed(tmp_path, b"SQLite format 3\x00" + b"\xff" * 500, "seed.db")
     with pytest.raises(SeedError, match=r"seed.db cannot be read"):
         load(sqlite, path)
+
+
+def test_a_sqlite_file_in_wal_mode_is_read_with_its_log_and_left_alone(sqlite, tmp_path):
+    file = tmp_path / "their.db"
+    with closing(sqlite3.connect(file)) as theirs:
+        theirs.execute("PRAGMA journal_mode = WAL")
+        theirs.execute("CREATE TABLE users (id INTEGER PRIMARY KEY, email TEXT, bio TEXT)")
+        theirs.execute("INSERT INTO users VALUES (1, 'a', 'in the log')")
+        theirs.commit()
+        for suffix in ("", "-wal"):
+            shutil.copyfile(f"{file}{suffix}", f"{tmp_path / 'seed.db'}{suffix}")
+    before = {p.name: p.read_bytes() for p in tmp_path.glob("seed.db*")}
+    assert load(sqlite, tmp_path / "seed.db").rows == 1
+    assert {p.name: p.read_bytes() for p in tmp_path.glob("seed.db*")} == before
+
+
+BROKEN = {
+    "encrypted": (b"\x8a\xab\0" * 3000, "is no text, and no database file that can be read"),
+    "a tar of pg_dump": (b"toc.dat\0" + bytes(600), "is a pg_dump archive; make plain SQL of it"),
+    "cut": (None, "The SQLite file seed.db cannot be read: database disk image is malformed"),
+}
+
+
+@pytest.mark.parametrize(("content", "said"), BROKEN.values(), ids=BROKEN)
+def test_what_is_no_seed_is_said_with_its_name(sqlite, tmp_path, content, said):
+    file = tmp_path / "seed.db"
+    if content is None:
+        with closing(sqlite3.connect(file)) as theirs:
+            theirs.execute("CREATE TABLE users (id INTEGER PRIMARY KEY, email TEXT, bio TEXT)")
+            theirs.commit()
+        whole = file.read_bytes()
+        content = whole[:4096] + b"\xff" * (len(whole) - 4096)
+    file.write_bytes(content)
+    with pytest.raises(SeedError, match=said):
+        load(sqlite, file)

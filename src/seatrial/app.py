@@ -164,6 +164,9 @@ def _refuse_unfit(config: Config) -> None:
     for key, name in (("seed.path", config.seed.path), ("lived_in.path", config.lived_in.path)):
         if name is not None and not (config.project / name).is_file():
             what = "is a folder" if (config.project / name).is_dir() else "is not there"
+            if (config.project / name / "toc.dat").is_file():
+                hint = f"it is a pg_dump archive; make plain SQL of it: pg_restore -f seed.sql {name}"
+                raise ConfigError(f"{config.said(key)}: {hint}")
             near = nearest(name, _files(config.project), f"it is meant from {config.project}.")
             raise ConfigError(f"{config.said(key)}: {config.project / name} {what}; {near}")
     if config.server.url is not None and config.server.engine is None:

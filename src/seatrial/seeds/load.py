@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import re
+import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,7 +27,9 @@ from seatrial.sql.tokens import OPERATOR, QUOTED, WORD, Token, code
 
 _GZIP = b"\x1f\x8b"
 SQLITE = b"SQLite format 3\x00"
-_ARCHIVE = b"PGDMP"
+_ARCHIVE = b"PGDMP", b"toc.dat\0"  # pg_dump -Fc, -Ft
+_UTF_16 = b"\xff\xfe", b"\xfe\xff"
+_BESIDE = ("-wal", "-journal")
 DUMP = re.compile(
     r"^-- (PostgreSQL database dump|MySQL dump|MariaDB dump)|\APRAGMA foreign_keys=OFF;\s+BEGIN TRANSACTION;",
     re.MULTILINE,
@@ -82,6 +85,9 @@ def decode(path: Path, content: bytes) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
+        if b"\0" in content and not content.startswith(_UTF_16):
+            known = "SQL, a plain pg_dump, or a SQLite file that is not encrypted"
+            raise SeedError(f"{path.name} is no text, and no database file that can be read. Give {known}.") from None
         line = content.count(b"\n", 0, error.start) + 1
         byte = content[error.start]
         raise SeedError(
@@ -277,8 +283,11 @@ def _load_sqlite(database: Database, path: Path, content: bytes) -> LoadResult:
     schema = database.inspect()
     total, skipped = 0, dict[str, str]()
     with opened(path, content) as source, database.filling():
-        for table in known_tables(database, schema, source, skipped):
-            total += _copy_table(database, path, source, table, schema.columns(table))
+        try:
+            for table in known_tables(database, schema, source, skipped):
+                total += _copy_table(database, path, source, table, schema.columns(table))
+        except sqlite3.Error as error:  # what the target refuses is a DatabaseError
+            raise _unreadable(path, error) from error
     database.advance_counters()
     return LoadResult(kind="sqlite", rows=total, skipped=tuple(skipped.items()))
 
@@ -297,19 +306,25 @@ def known_tables(
 
 @contextmanager
 def opened(path: Path, content: bytes) -> Iterator[sqlite3.Connection]:
-    """The file, read only. A compressed one is unpacked first; one with a write-ahead log is read with it."""
+    """The file, which is not touched: one that is compressed, or has a log or a journal beside it, is read as a copy."""
     with tempfile.TemporaryDirectory() as folder:
-        plain = path
-        if path.read_bytes()[:2] == _GZIP:
-            plain = Path(folder, "seed.sqlite")
+        plain, mode = path, "?mode=ro"
+        beside = [suffix for suffix in _BESIDE if Path(f"{path}{suffix}").exists()]
+        if beside or path.read_bytes()[:2] == _GZIP:
+            plain, mode = Path(folder, "seed.sqlite"), ""
             plain.write_bytes(content)
+            for suffix in beside:
+                shutil.copyfile(f"{path}{suffix}", f"{plain}{suffix}")
         try:
-            with closing(sqlite3.connect(f"{plain.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+            with closing(sqlite3.connect(f"{plain.resolve().as_uri()}{mode}", uri=True)) as connection:
                 connection.execute("SELECT count(*) FROM sqlite_schema")  # what is no database is said here
                 yield connection
         except sqlite3.Error as error:
-            said = f"The SQLite file {path.name} cannot be read: {error}. Check it with PRAGMA integrity_check."
-            raise SeedError(said) from error
+            raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: sqlite3.Error) -> SeedError:
+    return SeedError(f"The SQLite file {path.name} cannot be read: {error}. Check it with PRAGMA integrity_check.")
 
 
 def _tables(source: sqlite3.Connection) -> list[str]:
