@@ -306,7 +306,7 @@ def known_tables(
 
 @contextmanager
 def opened(path: Path, content: bytes) -> Iterator[sqlite3.Connection]:
-    """The file, which is not touched: one that is compressed, or has a log or a journal beside it, is read as a copy."""
+    """The file, which is not touched: one that is compressed, or has a log or journal beside it, is read as a copy."""
     with tempfile.TemporaryDirectory() as folder:
         plain, mode = path, "?mode=ro"
         beside = [suffix for suffix in _BESIDE if Path(f"{path}{suffix}").exists()]
