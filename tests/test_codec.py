@@ -41,6 +41,13 @@ def test_any_schema_comes_back_as_it_was(found):
     assert kinds == [[type(v) for a in s.values() for v in a.values()] for s in found]
 
 
+def test_whether_names_fold_comes_back():
+    trace = trace_of(Schema())
+    before = replace(trace.trials[0].before, folds_names=True)
+    folding = replace(trace, trials=(replace(trace.trials[0], before=before),))
+    assert decode_trace(encode_trace(folding)) == folding
+
+
 def test_one_and_true_are_two_attributes():
     key = ObjectKey("column", "", "t", "c")
     found = decode_trace(encode_trace(trace_of(Schema({key: {"x": True}}), Schema({key: {"x": 1}}))))

@@ -103,7 +103,8 @@ def encode_trace(trace: Trace) -> bytes:
 
     def snapshot(held: Snapshot) -> dict[str, Any]:
         shared = {name: pool.put(getattr(held, name)) for name, pool in pools.items()}
-        return {"moment": held.moment, "schema": table.write(held.schema), **shared, "size_bytes": held.size_bytes}
+        plain = {name: getattr(held, name) for name in ("moment", "size_bytes", "folds_names")}
+        return {**plain, "schema": table.write(held.schema), **shared}
 
     def trial(whole: Trial) -> dict[str, Any]:
         held = {name: shot for name in _SNAPSHOTS if (shot := getattr(whole, name)) is not None}

@@ -246,11 +246,24 @@ class Counter:
 
     table: TableRef
     column: str
-    mechanism: str  # "sequence", "identity", "auto_increment", "autoincrement", "rowid"
+    mechanism: str  # "sequence", "identity", "trigger", "auto_increment", "autoincrement", "rowid"
     source: str = ""  # the sequence's label where it has one
     next_value: int | None = None  # None: not known, or it follows the rows (rowid)
     increment: int = 1
     highest: int | None = None  # the value stored in the column that the counter has to keep clear of; None: no rows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aside:
+    """What is stored beside tables and belongs to no column: it is compared, but whether a change does harm, nobody can
+    say. Either rows that a query gave (``rows``, ``checksum``) or a sequence's next number (``position``)."""
+
+    what: str  # "rows of materialized view totals", "numbers of sequence ticket_no"
+    rows: int = 0
+    checksum: str = ""
+    current: bool | None = None  # whether the query gave the same rows at that moment; None: not known
+    position: int | None = None
+    increment: int = 1
 
 
 OFFENDING_KEPT = 20_000
@@ -303,6 +316,7 @@ class Snapshot:
     counters: tuple[Counter, ...] = ()
     integrity: tuple[Integrity, ...] = ()
     size_bytes: int = 0
+    asides: tuple[Aside, ...] = ()  # no part of a trace: what they tell stands in a trial's ``not_verified``
     folds_names: bool = False  # names that differ in nothing but case need not be two (SQLite, MySQL)
 
     def table(self, ref: TableRef) -> TableState | None:

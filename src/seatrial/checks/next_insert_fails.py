@@ -66,6 +66,8 @@ def _worse(old: Counter, new: Counter | None, snapshot: Snapshot, place: tuple[T
     attributes = snapshot.schema.columns(table).get(column)
     if attributes is None:
         return ""
+    if new is None and old.mechanism == "trigger":
+        return ""  # its function may number the rows in a way that is not read
     if new is None:
         generated = any(attributes.get(a) for a in ("identity", "auto_increment", "generated"))
         generated = generated or _computed(attributes.get("default"))

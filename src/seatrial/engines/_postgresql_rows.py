@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from seatrial.engines import _postgresql_files as files
+from seatrial.engines._postgresql_aside import View
 from seatrial.engines._postgresql_layout import Column, Layout, finished, hash_row
 from seatrial.engines._postgresql_session import SHADOWS, Session, Site, qualified
 from seatrial.errors import DatabaseError
@@ -92,6 +93,7 @@ class Moment:
     generation: int
     pending: bool
     shadows: dict[TableRef, Shadow] = field(default_factory=dict)
+    views: dict[int, View] = field(default_factory=dict)
 
     @property
     def relations(self) -> set[str]:

@@ -19,6 +19,7 @@ from seatrial.engines import _postgresql_load as loads
 from seatrial.engines import _postgresql_rows as rows
 from seatrial.engines import _postgresql_run as running
 from seatrial.engines._accounts import Account, Accounts
+from seatrial.engines._postgresql_aside import asides, views
 from seatrial.engines._postgresql_cast import cast_backs
 from seatrial.engines._postgresql_diff import Comparison, compare
 from seatrial.engines._postgresql_layout import Layout, layouts
@@ -162,12 +163,15 @@ class PostgresqlDatabase:
         self._shadows.moments[moment] = taken
         schema = self.inspect()
         states = tuple(shadow.state() for shadow in taken.shadows.values())
+        sources = counters.sources(session)
+        numbered = frozenset(source.sequence for source in sources)
         facts = integrity.Facts(schema, states, frozenset(fresh), since, self.limit, self.relationships)
         return Snapshot(
             moment=moment,
             schema=schema,
             tables=states,
-            counters=counters.read(session, facts),
+            counters=counters.read(session, facts, sources),
+            asides=tuple(asides(session, taken.views, numbered)),
             integrity=integrity.read(session, facts, also),
             size_bytes=sum(state.bytes or 0 for state in states),
         )
@@ -189,6 +193,7 @@ class PostgresqlDatabase:
             elif before is not None and before.layout.table != layout.table:
                 fresh.add(layout.table)  # its rows are known; what was told of this name is told of another table's
             moment.shadows[layout.table] = shadow
+        moment.views = views(session, known.views if known else {}, touched)
         return moment, fresh
 
     def _touched(self, known: rows.Moment | None, lsn: str) -> Touched | None:

@@ -12,6 +12,7 @@ from functools import partial
 from seatrial.config import Config
 from seatrial.errors import DatabaseError
 from seatrial.model import (
+    Aside,
     CastBack,
     Database,
     ErrorKind,
@@ -118,6 +119,7 @@ class Observer:
         casts, doubts = self._cast_backs(before, after, pairs, intent)
         probes = (*self._backfills(after, intent), *self._ask(Phase.UP, after, asked))
         doubts += (*_unread(before, after), *_histories(before), *_unproven(intent))
+        doubts += tuple(moved_asides(before, after, "up"))
         return Seen(dataclasses.replace(trial, cast_backs=casts, probes=probes, not_verified=doubts), after)
 
     def _down(self, seen: Seen, step: Step, asked: Returned, moment: str) -> Seen:
@@ -133,7 +135,9 @@ class Observer:
         same = same_schema(up.schema, after.schema)
         undone = self.database.diff(up, after, pair_by_name(up, after)) if same else None
         probes = (*trial.probes, *self._ask(Phase.DOWN, after, asked))
+        doubts = (*trial.not_verified, *moved_asides(before, after, "down"))
         trial = dataclasses.replace(trial, down_changes=changes, history_changes=history, undone=undone, probes=probes)
+        trial = dataclasses.replace(trial, not_verified=doubts)
         return Seen(trial, after)
 
     def _half_undone(self, step: Step, up: Snapshot, after: Snapshot) -> tuple[TableDiff, ...]:
@@ -148,7 +152,8 @@ class Observer:
         trial = dataclasses.replace(seen.trial, reup=step, after_reup=after)
         if not step.error:
             changes = self.database.diff(first, after, pair_by_name(first, after))
-            trial = dataclasses.replace(trial, reup_changes=changes)
+            doubts = (*trial.not_verified, *moved_asides(first, after, "up again"))
+            trial = dataclasses.replace(trial, reup_changes=changes, not_verified=doubts)
         return Seen(trial, after)
 
     def _cast_backs(
@@ -274,6 +279,35 @@ def _error(trial: Trial, **steps: Step) -> Trial:
     step = next(iter(steps.values()))
     assert step.error is not None
     return dataclasses.replace(trial, error=step.error.message, error_kind=step.error.kind, **steps)  # type: ignore[arg-type]
+
+
+def moved_asides(old: Snapshot, new: Snapshot, step: str) -> Iterator[NotVerified]:
+    """What is stored beside tables, where a step left it otherwise than it has to be."""
+    then, since = {a.what: a for a in old.asides}, "after up" if step == "up again" else "before up"
+    for now in new.asides:
+        if was := then.get(now.what):
+            why = _went_back(was, now, step, since) if now.position is not None else _stale(was, now, step, since)
+            if why:
+                yield NotVerified(what=now.what, why=why)
+
+
+def _went_back(was: Aside, now: Aside, step: str, since: str) -> str:
+    """Numbers that were given out are given out again."""
+    if was.position is None or now.position is None or (now.position - was.position) * now.increment >= 0:
+        return ""
+    return (
+        f"it would give {now.position} next after {step}, and {was.position} {since}: no column is known to take its "
+        "numbers, so whether they collide is not known"
+    )
+
+
+def _stale(was: Aside, now: Aside, step: str, since: str) -> str:
+    """Rows of a query that are not those that stood there, nor those that the query gives now."""
+    if step == "up" or now.current or (now.rows, now.checksum) == (was.rows, was.checksum):
+        return ""
+    known = "not" if now.current is False else "perhaps not"
+    before = f"; {since} they were" if was.current else ""
+    return f"they are others after {step} than {since}, and {known} what its query gives{before}: is a REFRESH missing?"
 
 
 def _unproven(intent: Intent) -> Iterator[NotVerified]:
