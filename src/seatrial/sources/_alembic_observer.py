@@ -73,6 +73,7 @@ class Observer:
         self.announce: Callable[[str, str, str], None] = lambda *said: None  # to who watches from outside
         self.begin()
         guard.on_sqlite = self._trace
+        self._connections = 0
 
     def install(self) -> None:
         """Listen to every engine and pool that is ever made."""
@@ -134,6 +135,7 @@ class Observer:
         self._committing = 0  # and of the one that was committed last
         self._overhead = 0.0
         self._begun = self._stopped = 0.0
+        self.beside: list[str] = []  # what ran on SQLite outside the revision's own function
         self._connection: Any = None  # SQLite's: its foreign_keys is looked at again at the end
         self._left_off = False
 
@@ -179,12 +181,25 @@ class Observer:
         run.__name__ = getattr(act, "__name__", "run")  # Alembic logs it
         return run
 
-    def end(self) -> None:
-        """Close what is open, so that the next step starts with fresh connections."""
+    def rest(self) -> None:
+        """The step is over; its connection may serve the next one."""
         now = time.perf_counter()
         self._ended(None)
         self._connection = None
         self._stopped = now if self.ran else self._stopped
+
+    def sent(self) -> Iterable[str]:
+        """The step's statements, those past SQLAlchemy included."""
+        return (entry["sql"] for entry in self._statements)
+
+    def had_one_connection(self) -> bool:
+        """Whether all that ran since env.py began ran on one SQLite connection, and was seen."""
+        return self._connections == 1
+
+    def end(self) -> None:
+        """Close what is open, so that the next step starts with fresh connections."""
+        self.rest()
+        self._connections = 0
         for pool in self._pools:
             with contextlib.suppress(Exception):  # an async driver cannot be closed from here; it is dropped
                 pool.dispose()
@@ -365,12 +380,15 @@ class Observer:
             cursor.close()
 
     def _trace(self, connection: Any) -> None:
+        self._connections += 1
         if hasattr(connection, "set_trace_callback"):
             connection.set_trace_callback(self._traced)
 
     def _traced(self, statement: str) -> None:
         """SQLite ran a statement; where SQLAlchemy did not send it, the migration used the driver itself."""
-        if self._recording and not self._inside and not _CONTROL.match(statement):
+        if not self._recording:
+            self.beside.append(statement)
+        elif not self._inside and not _CONTROL.match(statement):
             self._statements.append({"sql": statement.strip(), "duration_ms": 0.0, "rows": None, "parameters": ""})
 
 

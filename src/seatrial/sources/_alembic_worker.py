@@ -3,7 +3,8 @@
 Speaks JSON lines with _alembic_client.py: one request, one answer, over the standard input and output that it was
 started with; whatever the project prints goes to standard error's file. The project is imported once and its revisions
 stay loaded, but every step has what a new ``alembic upgrade`` would have: a fresh run of env.py, a fresh run of the
-revision's module, and new connections.
+revision's module, and new connections; or, on SQLite, a run of env.py and a connection that the steps before it have
+left as they were (_alembic_going_on.py).
 
 Standard library, and the project's own alembic and sqlalchemy.
 """
@@ -48,6 +49,7 @@ def sibling(name: str) -> Any:
 sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != HERE]
 guard_module = sibling("_alembic_guard")
 observer_module = sibling("_alembic_observer")
+going_on = sibling("_alembic_going_on")
 guard = guard_module.Guard()
 observer = observer_module.Observer(guard)
 
@@ -73,6 +75,10 @@ class Project:
         self.script = ScriptDirectory.from_config(self.config)
         self.env = str(Path(str(self.script.dir)) / "env.py")
         self._code: dict[str, Any] = {}
+        self._ends_with_run = going_on.ends_with_run(self.env)
+        self._at: Any = None  # the revision at hand
+        self._way = ""
+        self._is_told = False  # what its step came to
 
     # --- discovery ---
 
@@ -167,12 +173,15 @@ class Project:
 
     # --- steps ---
 
-    def step(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Run one revision up or down; what happened, as plain data."""
-        revision = self.script.get_revision(request["revision"])
-        observer.begin(watched=bool(request.get("watched")), question=request.get("question"))
+    def step(self, request: dict[str, Any], talk: Talk) -> Any:
+        """Run one revision up or down, and those after it that may follow in the same run of env.py.
+
+        Returns what happened in the last of them, as plain data, or None where that is told by then.
+        """
+        self._turn_to(request)
+        self._is_told = False
         try:
-            self._environment(revision, request["way"], request)
+            self._environment(request, talk)
             if not observer.ran:
                 raise Problem(f"{self.env} ended without running any migration.")
         except guard_module.Refused:
@@ -180,31 +189,40 @@ class Project:
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt):
                 raise
-            observer.failed(error, str(revision.path), self.env)
+            observer.failed(error, str(self._at.path), self.env)
         finally:
             observer.end()
-        return {**guard.complaint, **observer.result()}
+        return None if self._is_told else {**guard.complaint, **observer.result()}
 
-    def _environment(self, revision: Any, way: str, request: dict[str, Any]) -> None:
-        """Run env.py with one step to make; ``forget`` takes a revision off the version table and runs none of it."""
+    def _turn_to(self, request: dict[str, Any]) -> None:
+        self._at, self._way = self.script.get_revision(request["revision"]), request["way"]
+        self._configure(self._at, self._way == "up", request)
+        observer.begin(watched=bool(request.get("watched")), question=request.get("question"))
+
+    def _environment(self, request: dict[str, Any], talk: Talk) -> None:
+        """Run env.py with one step to make, or several."""
         from alembic.runtime.environment import EnvironmentContext
-        from alembic.runtime.migration import MigrationStep
 
-        up = way == "up"
+        revision = self._at.revision
 
-        def one_step(heads: Any, context: Any) -> list[Any]:
-            observer.attach(context)
-            make = MigrationStep.upgrade_from_script if up else MigrationStep.downgrade_from_script
-            step = make(self.script.revision_map, revision)
-            act = nothing if way == "forget" else getattr(self._fresh(revision), "upgrade" if up else "downgrade")
-            step.migration_fn = observer.watched(act)
-            return [step]
+        def steps(heads: Any, context: Any) -> Iterator[Any]:
+            place = going_on.place_of(guard.target.file)
+            yield self._one_step(context)
+            while place is not None and self._may_go_on(context):  # Alembic has committed the step
+                observer.rest()
+                talk.send({**guard.complaint, **observer.result()})
+                following = talk.receive()
+                if not going_on.follows(following, request) or going_on.place_of(guard.target.file) != place:
+                    talk.put_back(following)
+                    self._is_told = True
+                    return
+                self._turn_to(following)
+                yield self._one_step(context)
 
         def run() -> None:
-            with EnvironmentContext(self.config, self.script, fn=one_step, destination_rev=revision.revision):
+            with EnvironmentContext(self.config, self.script, fn=steps, destination_rev=revision):
                 self._run_env()
 
-        self._configure(revision, up, request)
         self.config.attributes = asked = Asked()
         try:
             run()
@@ -213,6 +231,32 @@ class Project:
                 raise
             with connected(request["url"]) as asked["connection"]:
                 run()
+
+    def _one_step(self, context: Any) -> Any:
+        """``forget`` takes a revision off the version table and runs none of it."""
+        from alembic.runtime.migration import MigrationStep
+
+        observer.attach(context)
+        up = self._way == "up"
+        make = MigrationStep.upgrade_from_script if up else MigrationStep.downgrade_from_script
+        step = make(self.script.revision_map, self._at)
+        forget = self._way == "forget"
+        act = nothing if forget else getattr(self._fresh(self._at), "upgrade" if up else "downgrade")
+        step.migration_fn = observer.watched(act)
+        return step
+
+    def _may_go_on(self, context: Any) -> bool:
+        """Whether the next step may use the connection of this one, and could not tell it from its own."""
+        table = str(context.version_table)
+        return (
+            not guard.complaint
+            and self._ends_with_run
+            and going_on.keeps_to_op(str(self._at.path))
+            and observer.had_one_connection()
+            and going_on.is_settled(context)
+            and going_on.leaves_no_trace(observer.sent(), table)
+            and going_on.only_alembic(observer.beside, table)
+        )
 
     def _configure(self, revision: Any, up: bool, request: dict[str, Any]) -> None:
         """What the command line would have set (alembic/config.py: CommandLine)."""
@@ -355,20 +399,59 @@ def is_there(name: str) -> bool:
         return False
 
 
+class Talk:
+    """Requests and answers in turn, a JSON text a line."""
+
+    def __init__(self, requests: Any, answers: Any) -> None:
+        self._requests, self._answers = requests, answers
+        self._waiting: list[Any] = []
+        self._begun = 0.0
+        self._asking = threading.Lock()
+
+    def receive(self) -> Any:
+        """The next request; None: nobody asks any more."""
+        if self._waiting:
+            return self._waiting.pop()
+        line = self._requests.readline()
+        self._begun = time.perf_counter()
+        return json.loads(line) if line else None
+
+    def put_back(self, request: Any) -> None:
+        self._waiting.append(request)
+
+    def send(self, answer: dict[str, Any]) -> None:
+        with contextlib.suppress(Exception):
+            sys.stdout.flush()
+        answer["total_ms"] = (time.perf_counter() - self._begun) * 1000
+        self._write(answer)
+
+    def ask(self, question: dict[str, Any]) -> Any:
+        """A question in the middle of a request, and the reply; None: nobody replies."""
+        with self._asking:
+            self._write(question)
+            line = self._requests.readline()
+        return json.loads(line) if line else None
+
+    def _write(self, message: dict[str, Any]) -> None:
+        self._answers.write(json.dumps(message, default=str) + "\n")
+        self._answers.flush()
+
+
 class Worker:
     """Answers requests one after the other."""
 
-    def __init__(self) -> None:
+    def __init__(self, talk: Talk) -> None:
         self.project: Project | None = None
+        self._talk = talk
 
-    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+    def answer(self, request: dict[str, Any]) -> Any:
         guard.refused = guard.outside = ""
         os.environ.update(request.get("environ") or {})
         guard.target = guard_module.Target(request["target"]) if request.get("target") else None
         if request["do"] == "open":
             return self._open(request)
         assert self.project is not None
-        return self.project.step(request)
+        return self.project.step(request, self._talk)
 
     def _open(self, request: dict[str, Any]) -> dict[str, Any]:
         os.chdir(request["folder"])
@@ -377,7 +460,7 @@ class Worker:
         self.project = Project(request)
         return self.project.describe()
 
-    def safely(self, request: dict[str, Any]) -> dict[str, Any]:
+    def safely(self, request: dict[str, Any]) -> Any:
         try:
             return self.answer(request)
         except Problem as error:
@@ -431,38 +514,25 @@ def main() -> None:
     sys.stdout = io.TextIOWrapper(io.FileIO(1, "w"), line_buffering=True, errors="replace")
     threading.Thread(target=_end_with, args=(requests.fileno(),), daemon=True).start()
     guard.install()
-    worker = Worker()
-
-    def send(answer: dict[str, Any]) -> None:
-        with contextlib.suppress(Exception):
-            sys.stdout.flush()
-        answers.write(json.dumps(answer, default=str) + "\n")
-        answers.flush()
-
-    asking = threading.Lock()
+    talk = Talk(requests, answers)
+    worker = Worker(talk)
 
     @functools.lru_cache(maxsize=1000)  # up, down and up again send the same
     def judge(statement: str) -> str:
-        with asking:
-            send({"judge": statement})
-            answer = requests.readline()
-        return str(json.loads(answer)["outside"]) if answer else "nobody judges this statement any more"
-
-    def announce(statement: str, session: str, answer: str) -> None:
-        with asking:
-            send({"watch": statement, "session": session, "answer": answer})
-            requests.readline()
+        answer = talk.ask({"judge": statement})
+        return str(answer["outside"]) if answer else "nobody judges this statement any more"
 
     guard.judge = judge
-    observer.announce = announce
-    send(hello())
+    observer.announce = lambda statement, session, answer: talk.ask(
+        {"watch": statement, "session": session, "answer": answer}
+    )
+    talk.send(hello())
     gc.set_threshold(100_000, 20, 20)  # a step makes many objects and few cycles; looking for those cost a tenth of it
     is_frozen = False
-    for line in iter(requests.readline, ""):
-        begun = time.perf_counter()
-        answer = worker.safely(json.loads(line))
-        answer["total_ms"] = (time.perf_counter() - begun) * 1000
-        send(answer)
+    while (request := talk.receive()) is not None:
+        answer = worker.safely(request)
+        if answer is not None:
+            talk.send(answer)
         gc.collect()  # an engine is a cycle; while the answer is looked at, this costs nobody time
         if not is_frozen:
             gc.freeze()  # the project's modules are looked through no more
