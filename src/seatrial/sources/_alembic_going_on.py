@@ -92,10 +92,9 @@ def keeps_to_op(path: str) -> bool:
     """Whether a revision reaches its connection by Alembic's operations alone."""
     try:
         text = Path(path).read_bytes().decode("utf-8")
-        tree = ast.parse(text)
+        return not _HOLDS.search(_DUNDER_LINES.sub("", text)) and _imported(ast.parse(text)) <= _HARMLESS
     except (OSError, SyntaxError, ValueError):
         return False
-    return _imported(tree) <= _HARMLESS and not _HOLDS.search(_DUNDER_LINES.sub("", text))
 
 
 def _imported(tree: ast.AST) -> set[str]:
