@@ -58,6 +58,7 @@ _SETTINGS = {
         "--innodb-log-file-size=256M",
         "--performance-schema=OFF",
         "--skip-innodb-doublewrite",
+        "--loose-debug-no-sync",  # Aria, .frm files and the log of DDL are flushed else, eight times a statement
     ),
 }
 _COMMON = (
