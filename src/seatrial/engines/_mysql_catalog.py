@@ -15,7 +15,8 @@ from seatrial.engines._mysql_dialect import Dialect
 from seatrial.engines._mysql_link import Link, TextRow, literal, quote
 from seatrial.engines._mysql_show import Shown, column_storage, lacks_default, parse, table_storage
 from seatrial.model import Attribute, Attributes, Counter, ObjectKey, Schema, TableRef
-from seatrial.sql.tokens import Token, code
+from seatrial.sql.cursor import closing, find
+from seatrial.sql.tokens import code
 
 _KNOWN_EXTRAS = re.compile(
     r"auto_increment|DEFAULT_GENERATED|on update \S+|VIRTUAL GENERATED|STORED GENERATED|PERSISTENT|INVISIBLE|,",
@@ -333,18 +334,11 @@ def _check(expression: str, *, enforced: bool) -> Attributes:
 def _condition(text: str, dialect: Dialect) -> tuple[str, str]:
     """What stands in the parentheses behind CHECK, and the rest; nothing where there is no CHECK."""
     tokens = code(text, dialect.name)
-    depth, start = 0, None
-    for i, token in enumerate(tokens):
-        depth += (token.word == "(") - (token.word == ")")
-        if token.word == "CHECK" and depth == 0:
-            start = i
-        elif start is not None and depth == 0 and token.word == ")":
-            return text[_end_of(tokens, start + 1) : token.start].strip(), text[token.end :]
-    return "", ""
-
-
-def _end_of(tokens: list[Token], index: int) -> int:
-    return tokens[index].end
+    opened = find(tokens, 0, len(tokens), "CHECK") + 1
+    closed = closing(tokens, opened, len(tokens))
+    if closed == len(tokens):
+        return "", ""
+    return text[tokens[opened].end : tokens[closed].start].strip(), text[tokens[closed].end :]
 
 
 def _index(name: str, rows: list[TextRow], shown: str) -> Index:

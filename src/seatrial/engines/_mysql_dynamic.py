@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from seatrial.engines._mysql_targets import OTHER
+from seatrial.sql.cursor import closing
 from seatrial.sql.tokens import STRING, VARIABLE, Token, code
 from seatrial.sql.tokens import words as keywords
 
@@ -73,21 +74,12 @@ def _concatenated(tokens: Sequence[Token], opened: int, database: str) -> tuple[
             argument, i = _concatenated(tokens, i + 1, database)
         elif nested or word == "(":
             argument = database if word in ("DATABASE", "SCHEMA") else OTHER
-            i = _closing(tokens, i + nested)
+            i = closing(tokens, i + nested, len(tokens))
         elif word in ("SEPARATOR", "ORDER"):
-            i = _closing(tokens, opened)
+            i = closing(tokens, opened, len(tokens))
             break
         else:
             argument = tokens[i].value if tokens[i].kind == STRING and not argument else OTHER
         i += 1
     built.append(argument)
     return (built[0].join(built[1:]) if tokens[opened - 1].word == "CONCAT_WS" else "".join(built)), i
-
-
-def _closing(tokens: Sequence[Token], opened: int) -> int:
-    depth = 0
-    for i in range(opened, len(tokens)):
-        depth += (tokens[i].word == "(") - (tokens[i].word == ")")
-        if depth == 0:
-            return i
-    return len(tokens)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 
+from seatrial.sql.cursor import find
 from seatrial.sql.tokens import NUMBER, QUOTED, STRING, WORD, Token
 from seatrial.sql.tokens import words as keywords
 
@@ -132,8 +133,8 @@ def _changed(tokens: Sequence[Token], words: Sequence[str], i: int) -> Iterator[
     """User and host of each account that the verb at ``i`` changes; the user is empty for the session's own."""
     rest = list(words[i + 1 : i + 4])
     if words[i] in ("GRANT", "REVOKE"):
-        at = _at_depth_0(words, i, "TO" if words[i] == "GRANT" else "FROM")
-        yield from _listed(tokens, words, at)
+        at = find(tokens, i, len(tokens), "TO" if words[i] == "GRANT" else "FROM")
+        yield from _listed(tokens, words, at + 1)
     elif words[i] == "SET":
         yield from _set(tokens, words, i)
     elif words[i] == "CREATE" and rest[:2] == ["OR", "REPLACE"] and rest[2:3] in (["USER"], ["ROLE"]):
@@ -156,15 +157,6 @@ def _set(tokens: Sequence[Token], words: Sequence[str], i: int) -> Iterator[tupl
     if words[i + 1 : i + 3] == ["DEFAULT", "ROLE"]:
         at = next((j for j in range(i, len(words)) if words[j] in ("TO", "FOR")), None)
         yield from _listed(tokens, words, at + 1) if at else (("", ""),)
-
-
-def _at_depth_0(words: Sequence[str], start: int, word: str) -> int:
-    depth = 0
-    for i in range(start, len(words)):
-        depth += (words[i] == "(") - (words[i] == ")")
-        if depth == 0 and words[i] == word:
-            return i + 1
-    return len(words)
 
 
 def _listed(tokens: Sequence[Token], words: Sequence[str], at: int) -> Iterator[tuple[str, str]]:

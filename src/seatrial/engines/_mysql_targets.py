@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from seatrial.sql.cursor import closing
 from seatrial.sql.tokens import QUOTED, STRING, WORD, Token
 from seatrial.sql.tokens import words as keywords
 
@@ -111,7 +112,7 @@ def _referenced(tokens: Sequence[Token], words: Sequence[str], at: int) -> tuple
     expected = True
     while at < len(words) and words[at] not in _END:
         if words[at] == "(" and (not expected or (at + 1 < len(words) and words[at + 1] in _QUERIES)):
-            at, expected = _closed(words, at), False
+            at, expected = closing(tokens, at, len(tokens)) + 1, False
         elif expected and words[at] not in ("(", "{", "OJ", "LATERAL") and (named := name_at(tokens, at)):
             named = _with_alias(tokens, words, named)
             found.append(named)
@@ -122,19 +123,10 @@ def _referenced(tokens: Sequence[Token], words: Sequence[str], at: int) -> tuple
     return found, at
 
 
-def _closed(words: Sequence[str], at: int) -> int:
-    depth = 0
-    for i in range(at, len(words)):
-        depth += (words[i] == "(") - (words[i] == ")")
-        if depth == 0:
-            return i + 1
-    return len(words)
-
-
 def _with_alias(tokens: Sequence[Token], words: Sequence[str], named: Named) -> Named:
     at = named.end
     if words[at : at + 2] == ["PARTITION", "("]:
-        at = _closed(words, at + 1)
+        at = closing(tokens, at + 1, len(tokens)) + 1
     at += words[at : at + 1] == ["AS"]
     if at < len(tokens) and words[at] not in _NO_ALIAS and (alias := _identifier(tokens[at])):
         return Named(named.database, named.name, at + 1, alias)
