@@ -634,6 +634,13 @@ def test_async_env(tmp_path, database):
     assert "t" in tables(database)
 
 
+def test_an_async_env_that_puts_the_driver_into_its_url_by_itself(tmp_path, database):
+    needs("aiosqlite")
+    own = "section['sqlalchemy.url'] = section['sqlalchemy.url'].replace('sqlite://', 'sqlite+aiosqlite://')"
+    env = ASYNC_ENV.replace("        engine =", f"        {own}\n        engine =")
+    assert walk(project(tmp_path, revision("a", **table("t")), env=env), database) == []
+
+
 ASYNC_ENV = """\
     import asyncio
     from alembic import context

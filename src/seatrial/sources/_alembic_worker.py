@@ -35,6 +35,10 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 DATABASE_URL = re.compile(r"(?:postgres(?:ql)?|mysql|mariadb|sqlite)(?:\+\w+)?:/")
 
+_ASYNC = re.compile(r"\bcreate_async_engine\b|\basync_engine_from_config\b|\bAsyncEngine\b")
+# An env.py that puts the driver into its URL by itself: one that is there already would be put in twice.
+_MAKES_ASYNC = re.compile(r"\.replace\(\s*['\"](?:sqlite|postgresql|mysql|mariadb)\b[^'\"+]*['\"]\s*,\s*['\"]\w+\+\w+")
+
 
 def sibling(name: str) -> Any:
     """A module beside this file. This folder is kept off sys.path: its alembic.py would hide the project's Alembic."""
@@ -93,9 +97,7 @@ class Project:
             "revisions": [self._revision(script) for script in scripts],
             "heads": list(self.script.get_heads()),
             "script_location": str(self.script.dir),
-            "async": bool(
-                re.search(r"\bcreate_async_engine\b|\basync_engine_from_config\b|\bAsyncEngine\b", self._text())
-            ),
+            "async": bool(_ASYNC.search(self._text()) and not _MAKES_ASYNC.search(self._text())),
             "url": self._given_url(),
             "version_table": self._version_table(),
         }
