@@ -73,16 +73,16 @@ def test_every_type_is_read_exactly(db: MysqlDatabase) -> None:
         ("set('p','q')", "'p'", "'p,q'", ("p", "p,q")),
     ],
 )
-@pytest.mark.parametrize("large", [0, 1 << 40], ids=["file", "rows"])
+@pytest.mark.parametrize("how", ["file", "hashed", "plain"])
 def test_near_misses_differ(
     db: MysqlDatabase,
-    large: int,
+    how: str,
     make: str,
     one: str,
     other: str,
     texts: tuple[str | None, str | None] | None,
 ) -> None:
-    _copying(db, large)
+    _copying(db, how)
     ran(
         db,
         f"create table n (id int primary key, x {make}, y int) character set utf8mb4; insert into n values (1, {one}, 0), (2, {one}, 0)",  # noqa: E501
@@ -102,15 +102,16 @@ def test_near_misses_differ(
         assert (group.rows[0].old, group.rows[0].new) == ((texts[0],), (texts[1],))
 
 
-def _copying(database: MysqlDatabase, large: int) -> None:
-    """Let tables be copied as files from that size on."""
+def _copying(database: MysqlDatabase, how: str) -> None:
+    """Let tables of any size be copied as files, hashed row by row, or plainly, as on a server of others."""
     import dataclasses
 
-    files = dataclasses.replace(database._shadows._files, large=large)
+    folder = None if how == "plain" else database._files.folder
+    files = dataclasses.replace(database._files, folder=folder, large=1 << 40 if how == "hashed" else 0)
     database._files = database._shadows._files = database._keeper._files = files
 
 
-@pytest.fixture(params=[0, 1 << 40], ids=["file", "rows"])
+@pytest.fixture(params=["file", "hashed", "plain"])
 def any_db(request: pytest.FixtureRequest, db: MysqlDatabase) -> MysqlDatabase:
     _copying(db, request.param)
     return db

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from seatrial.engines._mysql_columns import same_value
 from seatrial.engines._mysql_link import TextRow, literal
-from seatrial.engines._mysql_rows import Copy, Shadows, is_number
+from seatrial.engines._mysql_rows import KEY, Copy, Shadows, is_number
 from seatrial.model import ChangedRow, ChangeGroup, Row, TableDiff, TablePair
 
 
@@ -21,7 +21,7 @@ def diff(shadows: Shadows, old: Copy | None, new: Copy | None, pair: TablePair, 
     same = old.stored_as == new.stored_as and not missing and _complete(old, pair)
     if same and (old.name == new.name or shadows.are_same(old, new)):
         return None
-    hashes = same and not old.twin and not new.twin
+    hashes = same and not old.plain and not new.plain
     with Comparison(shadows, old, new, pair, limit, hashes=hashes) as comparison:
         found = comparison.keyed() if has_key(old, new, pair) else comparison.multiset()
     return found if found else None
@@ -140,8 +140,8 @@ class Comparison:
         self._renamed = dict(pair.columns)
         self._scratch: list[str] = []
         self._on = ""  # how rows of ``o`` and ``n`` belong together
-        self._sure = {"o": "o.k", "n": "n.k"}  # what is never NULL in a row of each side
-        self._digested = True  # both sides have ``k``
+        self._sure = {"o": f"o.{KEY}", "n": f"n.{KEY}"}  # what is never NULL in a row of each side
+        self._digested = True  # both sides have ``KEY``
 
     def __enter__(self) -> Comparison:
         return self
@@ -176,14 +176,14 @@ class Comparison:
             self._on = " AND ".join(f"{a} = {b}" for a, b in sides)
             self._sure, self._digested = {"o": sides[0][0], "n": sides[0][1]}, False
             return self._old.name, self._new.name
-        self._on = "o.k = n.k"
-        digests = not any(c.twin or is_number([c.column(n) for n in c.key]) for c in (self._old, self._new))
+        self._on = f"o.{KEY} = n.{KEY}"
+        digests = not any(c.plain or is_number([c.column(n) for n in c.key]) for c in (self._old, self._new))
         if own and digests:
             return self._old.name, self._new.name
         return self._keyed_by(self._old, old_key), self._keyed_by(self._new, new_key)
 
     def _is_joined_raw(self, old_key: tuple[str, ...], new_key: tuple[str, ...]) -> bool:
-        """One integer, or the very same columns of two files, whose own index then finds the rows.
+        """One integer, or the very same columns as they are in their tables, which the server joins by index or hash.
 
         Under a collation that takes two keys for equal there is one row of them at most, as the index is unique.
         """
@@ -193,7 +193,7 @@ class Comparison:
         alike = all(
             (a.type, a.charset, a.collation) == (b.type, b.charset, b.collation) for a, b in zip(old, new, strict=True)
         )
-        return alike and bool(self._old.twin and self._new.twin) and not any(c.base in ("float", "double") for c in old)
+        return alike and self._old.plain and self._new.plain and not any(c.base in ("float", "double") for c in old)
 
     @property
     def _new_key(self) -> tuple[str, ...]:
@@ -259,7 +259,7 @@ class Comparison:
         if not some:
             return ""
         copy, partner = (self._old, "n") if alias == "o" else (self._new, "o")
-        fields = copy.fields(alias) + (f", {alias}.k" if self._digested else "")
+        fields = copy.fields(alias) + (f", {alias}.{KEY}" if self._digested else "")
         join = f"{one} {alias} LEFT JOIN {other} {partner} ON {self._on}"
         return self.scratch(f"SELECT {fields} FROM {join} WHERE {self._sure[partner]} IS NULL")
 
@@ -273,9 +273,9 @@ class Comparison:
         if not self._count(work):
             return ""
         condition = " AND ".join(same)
-        keys = [self.scratch(f"SELECT {a}.k FROM {lost} o JOIN {added} n ON {condition}") for a in "on"]
+        keys = [self.scratch(f"SELECT {a}.{KEY} FROM {lost} o JOIN {added} n ON {condition}") for a in "on"]
         for name, found in zip((lost, added), keys, strict=True):  # both lists were read before either table loses rows
-            self._link.execute(f"DELETE FROM {name} WHERE k IN (SELECT k FROM {found})")
+            self._link.execute(f"DELETE FROM {name} WHERE {KEY} IN (SELECT {KEY} FROM {found})")
         return work
 
     def _alike(self, key: str) -> str:

@@ -24,6 +24,7 @@ class Dialect:
     routines: tuple[str, ...]  # kinds of stored programs that SHOW CREATE knows
     versioned: str  # TABLES.TABLE_TYPE of a table with system versioning
     innodb_files: str  # query of (table id, file name without .ibd, page size in the file)
+    innodb_sizes: str  # query of (table id, file name without .ibd, bytes of the file)
     encodes_names: bool  # CONVERT(name USING filename) gives the name of a table's file
     shows_locks: bool  # performance_schema.metadata_locks tells what a statement holds
     mode_of_copies: str = "MyISAM"  # cheaper than InnoDB to fill: no log, no undo, no clustering
@@ -53,6 +54,11 @@ MYSQL = Dialect(
         " FROM information_schema.INNODB_TABLES t JOIN information_schema.INNODB_TABLESPACES s ON s.SPACE = t.SPACE"
         " WHERE t.NAME LIKE {pattern} AND s.SPACE_TYPE = 'Single' AND s.ENCRYPTION = 'N'"
     ),
+    innodb_sizes=(
+        "SELECT t.TABLE_ID, t.NAME, s.FILE_SIZE FROM information_schema.INNODB_TABLES t"
+        " JOIN information_schema.INNODB_TABLESPACES s ON s.SPACE = t.SPACE"
+        " WHERE t.NAME LIKE {pattern} AND s.SPACE_TYPE = 'Single'"
+    ),
     encodes_names=False,
     shows_locks=True,
 )
@@ -79,6 +85,11 @@ MARIADB = Dialect(
     innodb_files=(
         "SELECT t.TABLE_ID, t.NAME, IF(t.ZIP_PAGE_SIZE > 0, t.ZIP_PAGE_SIZE, @@innodb_page_size)"
         " FROM information_schema.INNODB_SYS_TABLES t WHERE t.NAME LIKE {pattern} AND t.SPACE > 0"
+    ),
+    innodb_sizes=(
+        "SELECT t.TABLE_ID, t.NAME, s.FILE_SIZE FROM information_schema.INNODB_SYS_TABLES t"
+        " JOIN information_schema.INNODB_SYS_TABLESPACES s ON s.SPACE = t.SPACE"
+        " WHERE t.NAME LIKE {pattern} AND t.SPACE > 0"
     ),
     encodes_names=True,
     shows_locks=False,  # METADATA_LOCK_INFO shows SHARED_UPGRADABLE even during a copying rebuild (measured, 10.11)

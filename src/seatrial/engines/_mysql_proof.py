@@ -21,10 +21,10 @@ from seatrial.errors import DatabaseError
 
 _LSN = slice(16, 24)  # FIL_PAGE_LSN in a page's header
 _PLAIN = re.compile(r"[A-Za-z0-9_]+")
-_PARTS = re.compile(r"#p#", re.IGNORECASE)
+PARTS = re.compile(r"#p#", re.IGNORECASE)
 
-State = tuple[tuple[str, str, int, int], ...]
-"""Per file of the table: InnoDB's id, the file's name, its pages, their highest LSN."""
+State = tuple[tuple[str | int, ...], ...]
+"""Per file of the table: InnoDB's id, the file's name, its pages, their highest LSN; or what ``Written`` tells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class File:
     path: Path
     page: int
 
-    def state(self) -> tuple[str, str, int, int]:
+    def state(self) -> tuple[str | int, ...]:
         with self.path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as pages:
             count = len(pages) // self.page
             highest = max(pages[at + _LSN.start : at + _LSN.stop] for at in range(0, count * self.page, self.page))
@@ -89,7 +89,11 @@ class Prover:
     def files(self, tables: Iterable[str]) -> dict[str, list[File]]:
         """The files of each table, complete or not at all."""
         known = self._known()
-        found = {t: sorted(known[s], key=lambda f: f.path.name) for t in tables if (s := self._stem(t)) in known}
+        found = {
+            t: sorted(known[s], key=lambda f: f.path.name)
+            for t in tables
+            if (s := stem(self.link, self.dialect, t)) in known
+        }
         return {t: its for t, its in found.items() if all(f.path.is_file() and f.path.stat().st_size for f in its)}
 
     def _known(self) -> dict[str, list[File]]:
@@ -99,14 +103,15 @@ class Prover:
         for table_id, name, page in rows:
             file_name = str(name).partition("/")[2]
             path = self.data_folder / self.database / f"{file_name}.ibd"
-            found.setdefault(_PARTS.split(file_name)[0], []).append(File(str(table_id), path, int(page or 16384)))
+            found.setdefault(PARTS.split(file_name)[0], []).append(File(str(table_id), path, int(page or 16384)))
         return found
 
-    def _stem(self, table: str) -> str | None:
-        if _PLAIN.fullmatch(table):
-            return table
-        if not self.dialect.encodes_names:
-            return None
-        asked = f"SELECT CAST(CONVERT({literal(table)} USING filename) AS BINARY)"
-        encoded = self.link.value(asked) or ""
-        return bytes.fromhex(encoded[2:]).decode() if encoded.startswith("\\x") else encoded
+
+def stem(link: Link, dialect: Dialect, table: str) -> str | None:
+    """The name of a table's file, without its ending; None where it cannot be told."""
+    if _PLAIN.fullmatch(table):
+        return table
+    if not dialect.encodes_names:
+        return None
+    encoded = link.value(f"SELECT CAST(CONVERT({literal(table)} USING filename) AS BINARY)") or ""
+    return bytes.fromhex(encoded[2:]).decode() if encoded.startswith("\\x") else encoded

@@ -17,8 +17,9 @@ from seatrial.model import Row, TableRef
 class Copy:
     """One table's rows at one moment, as they were stored.
 
-    A copy by rows has columns ``c0``, ``c1`` ..., ``h``, the hash of the row, and, unless it is one integer, ``k``, a
-    digest of the key. A ``twin`` is a copy of the table's file: it has the table's own columns and indexes.
+    A hashed copy has columns ``c0``, ``c1`` ..., ``h``, the hash of the row, and, unless it is one integer, ``KEY``, a
+    digest of the key. A ``plain`` one has the table's own columns and nothing beside them; a ``twin``, a copy of the
+    table's file, is plain, and has its indexes.
     """
 
     name: str  # quoted, with its database
@@ -28,6 +29,7 @@ class Copy:
     rows: int
     checksum: str
     digest: str = ""  # 60 bits of every row's hash, summed; empty: not made, only the rows themselves tell
+    plain: bool = False
     twin: str = ""  # the raw name of a twin
     server_sum: str = ""  # the server's own 32 bits, where the checksum is made of them
     history: Copy | None = None  # the old versions of the rows, of a table with system versioning
@@ -56,7 +58,7 @@ class Copy:
         return ", ".join(f"{alias}.{self._field(c.name)}" for c in self.columns)
 
     def _field(self, column: str) -> str:
-        return quote(column) if self.twin else f"c{self._place(column)}"
+        return quote(column) if self.plain else f"c{self._place(column)}"
 
     def _place(self, column: str) -> int:
         return next(i for i, c in enumerate(self.columns) if c.name == column)
@@ -124,23 +126,45 @@ class Shadows:
             self._summed_by_server.setdefault(table, True)
             rows, digest, server_sum = self._sums(table, columns)
             name = f"{quote(self._space)}.{twin}"
-            return Copy(name, table, stored, key, rows, digest or server_sum, digest, twin, server_sum)
-        self._summed_by_server.setdefault(table, False)
+            return Copy(name, table, stored, key, rows, digest or server_sum, digest, True, twin, server_sum)
         name = self._new("r")
+        if self._is_plain(table):
+            return self._plain(name, table, stored, key)
         self._make(name, self._copying(quote(table.name), stored, key))
         rows, digest = self._summed_copy(name)
-        server_sum = self._server_sum(table) if self._summed_by_server[table] else ""
+        server_sum = self._server_sum(quote(table.name), _READ) if self._summed_by_server[table] else ""
         return Copy(name, table, stored, key, rows, server_sum or digest, digest, server_sum=server_sum)
+
+    def _is_plain(self, table: TableRef) -> bool:
+        """Whether rows are copied as they are: hashing them costs more than the rest, and is for what cannot be proven.
+
+        Decided when a table is copied first, for the checksums of its moments are compared.
+        """
+        if table not in self._summed_by_server:
+            large = self._files.is_large_elsewhere(table.name)
+            self._summed_by_server[table] = large and self._takes_plain_tables()
+        return self._summed_by_server[table] and self._files.folder is None
+
+    def _plain(self, name: str, table: TableRef, stored: tuple[Column, ...], key: tuple[str, ...]) -> Copy:
+        fields = ", ".join(quote(c.name) for c in stored)
+        self._make(name, _PLAIN.format(fields=fields, table=quote(table.name)), options=_COUNTED)
+        rows = int(self.link.value(f"SELECT COUNT(*) FROM {name}") or 0)
+        server_sum = self._server_sum(name)
+        return Copy(name, table, stored, key, rows, server_sum, plain=True, server_sum=server_sum)
 
     def _sums(self, table: TableRef, columns: Sequence[Column]) -> tuple[int, str, str]:
         """How many rows, the sum of their hashes, or else the server's own."""
         if not self._summed_by_server[table]:
             return *self._summed(self._hashing(table, columns)), ""
-        return int(self.link.value(f"SELECT COUNT(*) FROM {quote(table.name)}") or 0), "", self._server_sum(table)
+        return (
+            int(self.link.value(f"SELECT COUNT(*) FROM {quote(table.name)}") or 0),
+            "",
+            self._server_sum(quote(table.name), _READ),
+        )
 
-    def _server_sum(self, table: TableRef) -> str:
+    def _server_sum(self, name: str, how: str = "") -> str:
         """32 bits a table: enough to show, too little to take two tables for equal (see ``told_apart``)."""
-        return f"{int(self.link.rows(_CHECKSUM.format(table=quote(table.name)))[0][1] or 0):08x}"
+        return f"{int(self.link.rows(_CHECKSUM.format(table=name, how=how))[0][1] or 0):08x}"
 
     def numbered(self, copy: Copy) -> str:
         """The server's sum as a checksum of rows that no other copy holds: from the second on with a number."""
@@ -166,8 +190,14 @@ class Shadows:
     def checksum_sql(self, table: TableRef, columns: Sequence[Column]) -> str:
         """The query behind a checksum, as it is run."""
         if self._summed_by_server.get(table):
-            return _CHECKSUM.format(table=quote(table.name))
+            return self._summing(table, columns)
         return self._hashing(table, columns)
+
+    def _summing(self, table: TableRef, columns: Sequence[Column]) -> str:
+        if self._files.folder is not None:
+            return _CHECKSUM.format(table=quote(table.name), how=_READ)
+        copied = _PLAIN.format(fields=", ".join(quote(c.name) for c in columns), table=quote(table.name))
+        return f"{self._creating('copied', options=_COUNTED)} AS {copied}; {_CHECKSUM.format(table='copied', how='')}"
 
     def _hashing(self, table: TableRef, columns: Sequence[Column]) -> str:
         plain = [c for c in columns if not c.generated]
@@ -178,7 +208,7 @@ class Shadows:
         fields = [f"{quote(c.name)} AS c{i}" for i, c in enumerate(stored)]
         keyed = [c for k in key for c in stored if c.name == k]
         if keyed and not is_number(keyed):
-            fields.append(f"{_digest(keyed, [quote(c.name) for c in keyed])} AS k")
+            fields.append(f"{_digest(keyed, [quote(c.name) for c in keyed])} AS {KEY}")
         fields.append(f"{self._hash([c for c in stored if not c.generated])} AS h")
         return f"SELECT {', '.join(fields)} FROM {source}"
 
@@ -206,12 +236,12 @@ class Shadows:
         return tuple(_row(f, len(key)) for f in found)
 
     def materialised(self, copy: Copy, key: Sequence[str]) -> str:
-        """A copy with ``k`` over any columns; repeated keys are told apart by a number."""
+        """A copy with ``KEY`` over any columns; repeated keys are told apart by a number."""
         digest = _digest([copy.column(k) for k in key], [copy.at(k, "r") for k in key])
         number = f"ROW_NUMBER() OVER (PARTITION BY {digest} ORDER BY {copy.at(copy.columns[0].name, 'r')})"
         return self.scratch(
-            f"SELECT {copy.fields('r')}{'' if copy.twin else ', r.h'},"
-            f" UNHEX(SHA2(CONCAT(HEX({digest}), ' ', {number}), 256)) AS k FROM {copy.name} r"
+            f"SELECT {copy.fields('r')}{'' if copy.plain else ', r.h'},"
+            f" UNHEX(SHA2(CONCAT(HEX({digest}), ' ', {number}), 256)) AS {KEY} FROM {copy.name} r"
         )
 
     def scratch(self, query: str, declared: str = "") -> str:
@@ -220,14 +250,14 @@ class Shadows:
         self._make(name, query, declared)
         return name
 
-    def _make(self, name: str, query: str, declared: str = "") -> None:
+    def _make(self, name: str, query: str, declared: str = "", options: str = "") -> None:
         try:
-            self.link.execute(f"{self._creating(name, declared)} AS {query}")
+            self.link.execute(f"{self._creating(name, declared, options=options)} AS {query}")
         except DatabaseError as error:
             if error.code == _NOT_BY_THIS_ENGINE:
-                self.link.execute(f"{self._creating(name, declared, anew='InnoDB')} AS {query}")
+                self.link.execute(f"{self._creating(name, declared, anew='InnoDB', options=options)} AS {query}")
             elif error.code == _BROKEN_TEXT:
-                self._make_laxly(f"{self._creating(name, declared)} AS {query}")
+                self._make_laxly(f"{self._creating(name, declared, options=options)} AS {query}")
             else:
                 raise
 
@@ -239,19 +269,27 @@ class Shadows:
         finally:
             self.link.execute("SET sql_mode = @seatrial_mode")
 
-    def _creating(self, name: str, declared: str = "", anew: str = "") -> str:
-        """CREATE TABLE of a copy, in the form that this server allows; ``declared``: columns, in parentheses."""
+    def _takes_plain_tables(self) -> bool:
+        """Whether copies may be of the engine that counts their checksum as it writes, and without a key of ours."""
+        self._ask_limits()
+        return not (self._keyed or self._refused)
+
+    def _ask_limits(self) -> None:
         if self._keyed is None:
             found = {str(n): str(v) for n, v in self.link.rows(_LIMITS)}
             engines = found.get("disabled_storage_engines", ""), found.get("enforce_storage_engine", "")
             self._keyed = found.get("sql_require_primary_key") == "ON"
             self._refused = self._dialect.mode_of_copies.lower() in engines[0].lower() or bool(engines[1])
+
+    def _creating(self, name: str, declared: str = "", anew: str = "", options: str = "") -> str:
+        """CREATE TABLE of a copy, in the form that this server allows; ``declared``: columns, in parentheses."""
+        self._ask_limits()
         if self._keyed:
             declared = f"({_NUMBER}, {declared[1:]}" if declared else f"({_NUMBER})"
         # On a full disk MyISAM waits until somebody makes room (manual, B.3.4.3); InnoDB refuses the rows.
         other = self._refused or self._files.is_short_of_room()
         engine = anew or ("InnoDB" if other else self._dialect.mode_of_copies)
-        return f"CREATE TABLE {name} {declared} ENGINE={engine}"
+        return f"CREATE TABLE {name} {declared} ENGINE={engine}{options}"
 
 
 _LIMITS = (
@@ -262,8 +300,14 @@ _NOT_BY_THIS_ENGINE = "1178"  # MyISAM takes no column with a geographic SRID (E
 _BROKEN_TEXT = "1366"  # MySQL cuts text at a number of bytes where a lax ALTER makes it too short (measured, 9.7)
 _NUMBER = "seatrial_n BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY"
 """The key of our copies where the server takes no table without one."""
-_CHECKSUM = "CHECKSUM TABLE {table} EXTENDED"
+_CHECKSUM = "CHECKSUM TABLE {table}{how}"
+_READ = " EXTENDED"
 """A third of what hashing every row costs (manual, 15.7.3.3)."""
+_PLAIN = "SELECT {fields} FROM {table}"
+_COUNTED = " CHECKSUM=1"
+"""MyISAM then adds up the checksum as it writes the rows: a tenth of what reading them for it costs."""
+KEY = "seatrial_k"
+"""The column with a digest of the key, beside columns of any names."""
 _SUM = "SUM(CAST(CONV(LEFT({hex}, 15), 16, 10) AS UNSIGNED))"
 """The sum of 60 bits of every row's hash: order does not matter, repeated rows count, and nothing cancels.
 

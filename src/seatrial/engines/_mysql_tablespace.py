@@ -10,6 +10,7 @@ from pathlib import Path
 
 from seatrial.engines._mysql_link import Link, quote
 from seatrial.engines._mysql_proof import File, Prover, State
+from seatrial.engines._mysql_written import Written
 from seatrial.errors import DatabaseError
 
 LARGE = 4 << 20
@@ -27,11 +28,12 @@ class Tablespaces:
     space: str
     folder: Path | None
     prover: Callable[[str, Path], Prover]
+    written: Written
     large: int = LARGE
 
     def states(self, tables: Iterable[str]) -> dict[str, State]:
         """What proves that a table is as it was; nothing for tables about which it cannot be told."""
-        return self._prover(self.trial).states(tables) if self.folder is not None else {}
+        return self.written.states(tables) if self.folder is None else self._prover(self.trial).states(tables)
 
     def is_short_of_room(self) -> bool:
         """Whether a copy of all rows may fill the disk; not told of servers of others."""
@@ -39,6 +41,10 @@ class Tablespaces:
             return False
         held = sum(f.stat().st_size for f in (self.folder / self.trial).iterdir())
         return shutil.disk_usage(self.folder).free < 3 * held  # a row's hash and digest may be longer than the row
+
+    def is_large_elsewhere(self, table: str) -> bool:
+        """Whether a table of a server of others is large, and known to be untouched without reading it."""
+        return self.folder is None and self.written.size(table) >= max(self.large, 1)
 
     def copied(self, table: str, twin: str) -> bool:
         """Make ``twin`` in our database a copy of a table, where that is worth while and possible."""

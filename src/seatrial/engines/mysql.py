@@ -32,6 +32,7 @@ from seatrial.engines._mysql_twin import Space
 from seatrial.engines._mysql_waits import waiting
 from seatrial.engines._mysql_watch import StepWatch, unsampled
 from seatrial.engines._mysql_whole import Keeper, Whole
+from seatrial.engines._mysql_written import Written
 from seatrial.errors import DatabaseError
 from seatrial.model import (
     CastBack,
@@ -114,7 +115,8 @@ class MysqlDatabase:
         self._space = f"{name}_shadow"
         self._link = Link(site.connect, name, self.dialect.session, self.dialect.wished)
         folder = Path(site.data_folder) if site.data_folder else None
-        self._files = Tablespaces(self._link, name, self._space, folder, self._prover)
+        written = Written(self._link, name, self.dialect)
+        self._files = Tablespaces(self._link, name, self._space, folder, self._prover, written)
         self._shadows = Shadows(self._link, self._space, self.dialect, self._files)
         self._moments: dict[str, Mapping[TableRef, Copy]] = {}
         self._current: dict[TableRef, tuple[State, Copy]] = {}  # what each table was proven to hold
