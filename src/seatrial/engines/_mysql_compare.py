@@ -91,6 +91,7 @@ def _one_sided(shadows: Shadows, old: Copy | None, new: Copy | None, pair: Table
     assert copy is not None
     if not copy.rows:
         return None
+    shadows.realise(copy)
     names = (
         [c.name for c in copy.columns if not c.generated]
         if not pair.columns
@@ -144,6 +145,7 @@ class Comparison:
         self._digested = True  # both sides have ``KEY``
 
     def __enter__(self) -> Comparison:
+        self._shadows.realise(self._old, self._new)
         return self
 
     def __exit__(self, *_: object) -> None:

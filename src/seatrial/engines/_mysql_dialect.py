@@ -25,6 +25,7 @@ class Dialect:
     versioned: str  # TABLES.TABLE_TYPE of a table with system versioning
     innodb_files: str  # query of (table id, file name without .ibd, page size in the file)
     innodb_sizes: str  # query of (table id, file name without .ibd, bytes of the file)
+    innodb_form: str  # query by table id: what tells in which layouts its rows may be
     encodes_names: bool  # CONVERT(name USING filename) gives the name of a table's file
     shows_locks: bool  # performance_schema.metadata_locks tells what a statement holds
     mode_of_copies: str = "MyISAM"  # cheaper than InnoDB to fill: no log, no undo, no clustering
@@ -59,6 +60,10 @@ MYSQL = Dialect(
         " JOIN information_schema.INNODB_TABLESPACES s ON s.SPACE = t.SPACE"
         " WHERE t.NAME LIKE {pattern} AND s.SPACE_TYPE = 'Single'"
     ),
+    innodb_form=(
+        "SELECT FLAG, N_COLS, INSTANT_COLS, TOTAL_ROW_VERSIONS FROM information_schema.INNODB_TABLES"
+        " WHERE TABLE_ID = {table_id}"
+    ),
     encodes_names=False,
     shows_locks=True,
 )
@@ -91,6 +96,7 @@ MARIADB = Dialect(
         " JOIN information_schema.INNODB_SYS_TABLESPACES s ON s.SPACE = t.SPACE"
         " WHERE t.NAME LIKE {pattern} AND t.SPACE > 0"
     ),
+    innodb_form="SELECT FLAG, N_COLS FROM information_schema.INNODB_SYS_TABLES WHERE TABLE_ID = {table_id}",
     encodes_names=True,
     shows_locks=False,  # METADATA_LOCK_INFO shows SHARED_UPGRADABLE even during a copying rebuild (measured, 10.11)
 )

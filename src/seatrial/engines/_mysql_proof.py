@@ -20,6 +20,8 @@ from seatrial.engines._mysql_link import Link, literal, quote
 from seatrial.errors import DatabaseError
 
 _LSN = slice(16, 24)  # FIL_PAGE_LSN in a page's header
+_TYPE = slice(24, 26)  # FIL_PAGE_TYPE
+_FIRST_ROOT = 3  # of a table's first index, as MariaDB numbers pages; its type tells of instant DDL
 _PLAIN = re.compile(r"[A-Za-z0-9_]+")
 PARTS = re.compile(r"#p#", re.IGNORECASE)
 
@@ -40,6 +42,11 @@ class File:
             count = len(pages) // self.page
             highest = max(pages[at + _LSN.start : at + _LSN.stop] for at in range(0, count * self.page, self.page))
             return self.table_id, self.path.name, count, int.from_bytes(highest, "big")
+
+    def root_type(self) -> str:
+        with self.path.open("rb") as file:
+            file.seek(_FIRST_ROOT * self.page + _TYPE.start)
+            return file.read(_TYPE.stop - _TYPE.start).hex()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +92,14 @@ class Prover:
             yield True
         finally:
             self.link.execute("UNLOCK TABLES")
+
+    def form(self, file: File) -> tuple[str | None, ...]:
+        """How rows are laid out in a file, what older layouts left by instant DDL included; empty where unknown."""
+        try:
+            rows = self.link.rows(self.dialect.innodb_form.format(table_id=int(file.table_id)))
+        except DatabaseError:  # MySQL before 8.0.29 does not tell
+            return ()
+        return (*rows[0], file.root_type()) if rows else ()
 
     def files(self, tables: Iterable[str]) -> dict[str, list[File]]:
         """The files of each table, complete or not at all."""

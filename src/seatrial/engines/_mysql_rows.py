@@ -182,6 +182,12 @@ class Shadows:
 
     def drop(self, name: str) -> None:
         self.link.execute(f"DROP TABLE IF EXISTS {name}")
+        self._files.forget(name.rpartition(".")[2])
+
+    def realise(self, *copies: Copy) -> None:
+        """Before they are read."""
+        for copy in copies:
+            self._files.realise(copy.twin)
 
     def hashed(self, table: TableRef, columns: Sequence[Column]) -> tuple[int, str]:
         """How many rows stand in a table now, and the digest that a copy of them would have."""

@@ -441,6 +441,7 @@ class MysqlDatabase:
         if self.trust and not self._site.is_local:
             _mysql_accounts.revoke_all(self._link, self.name)
         self._link.close()
+        self._files.forget_all()
         for name in (self.name, self._space):
             self._site.drop_database(name)
         self._accounts.drop()
