@@ -31,7 +31,8 @@ class Dialect:
     targets: tuple[tuple[str, str, str, str], ...]  # what, measured, against, at most
     aside: str = ""  # changes another table of the same file, between two moments
     more: Mapping[str, str] = field(default_factory=dict)  # changes made one after the other -> what each is called
-    touch: str = "SELECT 1"  # changes one row and nothing else
+    touch: str = "SELECT 1"  # changes one row and nothing else, to what it never was
+    undone: tuple[str, str] | tuple[()] = ()  # a change and its way back: a table written to that is again as it was
     small: Mapping[str, tuple[str, str]] = field(
         default_factory=dict
     )  # what is called so: a small change, its way back
@@ -122,10 +123,12 @@ MYSQL = Dialect(
     change="UPDATE measured SET name = concat(name, 'x'), a = a + 1 WHERE id % {step} = 7",
     targets=(
         ("snapshot with row fingerprints", "snapshot", "concatenating read", "1.4"),
+        ("the same, rows written and again as they were", "undone", "concatenating read", "-"),
         ("proof of an untouched table", "untouched", "max(each column)", "0.1"),
         ("naming 100 changed rows", "naming", "snapshot", "-"),
     ),
-    touch="UPDATE measured SET flag = 1 - flag WHERE id = 5",
+    touch="UPDATE measured SET a = a + 1 WHERE id = 5",
+    undone=("UPDATE measured SET a = a + 1 WHERE id = 9", "UPDATE measured SET a = a - 1 WHERE id = 9"),
 )
 DIALECTS = {"sqlite": SQLITE, "postgresql": POSTGRESQL, "mysql": MYSQL, "mariadb": MYSQL}
 
@@ -155,6 +158,8 @@ class Measured:
         acts |= {what: partial(self.slightly, *changes) for what, changes in self.dialect.small.items()}
         if self.dialect.aside:
             acts["strange"] = self.strange
+        if self.dialect.undone:
+            acts["undone"] = self.undone
         if any(measured == "fingerprint" for _, measured, *_ in self.dialect.targets):
             acts["fingerprint"] = self.fingerprint
         return acts
@@ -171,6 +176,15 @@ class Measured:
         """A moment for which the table is read anew; what is proven untouched would be carried over."""
         self.database.execute(self.dialect.touch)
         return self._taking(None)
+
+    def undone(self) -> Cost:
+        """A moment of a table that was written to and holds the very rows of a moment that is known."""
+        self.database.take("known")
+        for statement in self.dialect.undone:
+            self.database.execute(statement)
+        cost = self._taking(None)
+        self.database.release("known")
+        return cost
 
     def slightly(self, change: str, back: str) -> Cost:
         """The moment after a small change, where the one before it is known."""

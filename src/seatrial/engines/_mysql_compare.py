@@ -277,7 +277,7 @@ class Comparison:
         condition = " AND ".join(same)
         keys = [self.scratch(f"SELECT {a}.{KEY} FROM {lost} o JOIN {added} n ON {condition}") for a in "on"]
         for name, found in zip((lost, added), keys, strict=True):  # both lists were read before either table loses rows
-            self._link.execute(f"DELETE FROM {name} WHERE {KEY} IN (SELECT {KEY} FROM {found})")
+            self._shadows.strike(name, found)
         return work
 
     def _alike(self, key: str) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from seatrial.engines._mysql_columns import Column, as_bytes, as_text, packed
@@ -96,6 +97,7 @@ class Shadows:
         self._made = 0
         self._keyed: bool | None = None  # whether tables need a primary key here; None: not asked yet
         self._refused = False  # the storage engine of copies
+        self._logged = False  # whether copies would stand in a binary log, row by row, and need not
         self._holding: dict[str, int] = {}  # how many different rows had a sum of the server's
         self._same: dict[str, str] = {}  # copy -> the first one with the very same rows
         self._summed_by_server: dict[TableRef, bool] = {}  # large when it was first copied: no hash of its rows is made
@@ -181,8 +183,14 @@ class Shadows:
         self._same[new.name] = self._same.get(old.name, old.name)
 
     def drop(self, name: str) -> None:
-        self.link.execute(f"DROP TABLE IF EXISTS {name}")
+        with self._unlogged():
+            self.link.execute(f"DROP TABLE IF EXISTS {name}")
         self._files.forget(name.rpartition(".")[2])
+
+    def strike(self, name: str, found: str) -> None:
+        """Take the rows out of a scratch table whose ``KEY`` stands in another."""
+        with self._unlogged():
+            self.link.execute(f"DELETE FROM {name} WHERE {KEY} IN (SELECT {KEY} FROM {found})")
 
     def realise(self, *copies: Copy) -> None:
         """Before they are read."""
@@ -257,15 +265,22 @@ class Shadows:
         return name
 
     def _make(self, name: str, query: str, declared: str = "", options: str = "") -> None:
+        with self._unlogged():
+            try:
+                self._fill(name, query, declared, options)
+            except DatabaseError as error:
+                if error.code not in _NOT_BY_THIS_ENGINE:
+                    raise
+                self._fill(name, query, declared, options, "InnoDB")
+
+    def _fill(self, name: str, query: str, declared: str, options: str, anew: str = "") -> None:
+        statement = f"{self._creating(name, declared, anew, options)} AS {query}"
         try:
-            self.link.execute(f"{self._creating(name, declared, options=options)} AS {query}")
+            self.link.execute(statement)
         except DatabaseError as error:
-            if error.code == _NOT_BY_THIS_ENGINE:
-                self.link.execute(f"{self._creating(name, declared, anew='InnoDB', options=options)} AS {query}")
-            elif error.code == _BROKEN_TEXT:
-                self._make_laxly(f"{self._creating(name, declared, options=options)} AS {query}")
-            else:
+            if error.code != _BROKEN_TEXT:
                 raise
+            self._make_laxly(statement)
 
     def _make_laxly(self, statement: str) -> None:
         """Of text that breaks off within a character what is whole is taken: a strict session refuses to join it."""
@@ -274,6 +289,30 @@ class Shadows:
             self.link.execute(statement)
         finally:
             self.link.execute("SET sql_mode = @seatrial_mode")
+
+    @contextlib.contextmanager
+    def _unlogged(self) -> Iterator[None]:
+        """A binary log of rows (MySQL's default) would hold every copy once more, and no replica needs them.
+
+        Everything that is done to copies is left out, and only there: what is written to the trial's own tables is
+        logged by its rows, which stand in no need of the copies that they came from.
+        """
+        self._ask_limits()
+        if not self._logged:
+            yield
+            return
+        self.link.execute(_LOG.format(value=0))
+        try:
+            yield
+        finally:
+            self.link.execute(_LOG.format(value=1))
+
+    def _may_not_log(self) -> bool:
+        try:
+            self.link.execute(_LOG.format(value=1))
+        except DatabaseError:  # SESSION_VARIABLES_ADMIN is needed
+            return False
+        return True
 
     def _takes_plain_tables(self) -> bool:
         """Whether copies may be of the engine that counts their checksum as it writes, and without a key of ours."""
@@ -285,6 +324,10 @@ class Shadows:
             found = {str(n): str(v) for n, v in self.link.rows(_LIMITS)}
             engines = found.get("disabled_storage_engines", ""), found.get("enforce_storage_engine", "")
             self._keyed = found.get("sql_require_primary_key") == "ON"
+            rows_logged = (
+                found.get("sql_log_bin") == found.get("log_bin") == "ON" and found.get("binlog_format") == "ROW"
+            )
+            self._logged = rows_logged and self._may_not_log()
             self._refused = self._dialect.mode_of_copies.lower() in engines[0].lower() or bool(engines[1])
 
     def _creating(self, name: str, declared: str = "", anew: str = "", options: str = "") -> str:
@@ -300,9 +343,13 @@ class Shadows:
 
 _LIMITS = (
     "SHOW VARIABLES WHERE Variable_name IN"
-    " ('disabled_storage_engines', 'enforce_storage_engine', 'sql_require_primary_key')"
+    " ('disabled_storage_engines', 'enforce_storage_engine', 'sql_require_primary_key',"
+    " 'log_bin', 'sql_log_bin', 'binlog_format')"
 )
-_NOT_BY_THIS_ENGINE = "1178"  # MyISAM takes no column with a geographic SRID (Error Message Reference)
+_LOG = "SET SESSION sql_log_bin = {value}"
+_NOT_BY_THIS_ENGINE = ("1178", "1786")
+"""MyISAM takes no column with a geographic SRID, and no CREATE TABLE ... SELECT of it can be logged where global
+transaction ids are on, MySQL's default (Error Message Reference)."""
 _BROKEN_TEXT = "1366"  # MySQL cuts text at a number of bytes where a lax ALTER makes it too short (measured, 9.7)
 _NUMBER = "seatrial_n BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY"
 """The key of our copies where the server takes no table without one."""
