@@ -172,10 +172,13 @@ def told(db: MysqlDatabase, session: str, statement: str) -> Observation:
         return watch.after()
 
 
+def copies_online(db: MysqlDatabase) -> bool:
+    """From MariaDB 11.2 on a copy lets others write, too (MDEV-16329), and no setting asks for one."""
+    return db.engine == "mariadb" and tuple(map(int, re.findall(r"\d+", db.version)[:2])) >= (11, 2)
+
+
 def readers(db: MysqlDatabase, mode: str) -> str:
-    """From MariaDB 11.2 on a copy lets others write, too (MDEV-16329)."""
-    online = db.engine == "mariadb" and tuple(map(int, re.findall(r"\d+", db.version)[:2])) >= (11, 2)
-    return COPIED if online and mode == "COPY, LOCK=NONE" else mode
+    return COPIED if copies_online(db) and mode == "COPY, LOCK=NONE" else mode
 
 
 def test_locks_are_the_servers_own_answer(db: MysqlDatabase) -> None:
@@ -183,6 +186,8 @@ def test_locks_are_the_servers_own_answer(db: MysqlDatabase) -> None:
     db._unsampled = "one of the two ways is enough here"
     for session, statement, modes in LOCKS:
         mode = modes if isinstance(modes, str) else modes.get(db.engine)
+        if session.startswith("old_alter_table") and copies_online(db):
+            continue
         found = told(db, session, statement)
         modes_told = [readers(db, k.mode) for k in found.locks]
         assert (modes_told, found.answered) == ([mode] if mode else [], bool(mode)), statement
@@ -212,6 +217,7 @@ def test_what_a_step_locks_is_asked_under_its_own_settings(db: MysqlDatabase) ->
         ("create table n (id int primary key)", Observed.SAMPLED, []),
         ("alter table t add column x int; update t set v = 1", Observed.SAMPLED, ["t"]),
         ("optimize table m", Observed.NOT_OBSERVED, []),
+        ("create temporary table t (id int); alter table t add x int; drop table t", Observed.SAMPLED, []),
         ("rename table t to t2, {db}.p to p2", Observed.SAMPLED, ["t", "p", "t2", "p2"]),
         ("alter table g exchange partition b with table s", Observed.SAMPLED, ["g", "s"]),
     ],

@@ -53,6 +53,7 @@ class Twin:
         self._link, self._space, self.dialect = link, space, engine[0]
         self._version = tuple(int(n) for n in re.findall(r"\d+", engine[1])[:2])
         self.settings = asked
+        self._own: set[str] = set()  # the step's temporary tables, which nobody else sees
 
     def ask(self, statement: str, answer: str = "") -> Observation:
         """Locks and rewrites of a statement that is about to run; nothing for what locks rows only.
@@ -60,17 +61,20 @@ class Twin:
         ``answer``: what its session told of itself (``Asking.question``). Without it, no twin is asked.
         """
         tokens = code(statement, self.dialect)
+        self._own |= {n.name.casefold() for n in _made_temporary(tokens)}
         if _locks_nobody(tokens):
             return Observation(answered=True)
         named = _held_exclusively(tokens)
         if named:
-            ours = dict.fromkeys(n.name for n in named if self._space.holds(n))
+            ours = dict.fromkeys(n.name for n in named if self._space.holds(n) and n.name.casefold() not in self._own)
             return Observation(answered=True, locks=tuple(Lock(table=t, mode="EXCLUSIVE") for t in ours))
         return self._answered(statement, answer)
 
     def _answered(self, statement: str, answer: str) -> Observation:
         session = self.settings.read(answer)
         asked = read(statement, self._space, self.dialect)
+        if asked is not None and asked.table.casefold() in self._own:
+            return Observation(answered=True)
         if asked is None or session is None or session[0] != self._space.database:
             return Observation()
         if "NO_BACKSLASH_ESCAPES" in session[1]["sql_mode"] and "\\" in statement:
@@ -158,6 +162,14 @@ def _locks_nobody(tokens: Sequence[Token]) -> bool:
     if words[:1] == ["CREATE"] and "TABLE" in words[1:3]:
         return not {"REFERENCES", "SELECT", "LIKE", "TABLE"} & {*words[words.index("TABLE") + 1 :]}
     return words[:1] == ["SET"]
+
+
+def _made_temporary(tokens: Sequence[Token]) -> list[Named]:
+    words = [t.word for t in tokens[:9]]
+    if words[:1] != ["CREATE"] or "TEMPORARY" not in words[1:4] or "TABLE" not in words:
+        return []
+    at = words.index("TABLE") + 1
+    return _at(tokens, at + 3 if words[at : at + 3] == ["IF", "NOT", "EXISTS"] else at)
 
 
 def _held_exclusively(tokens: Sequence[Token]) -> list[Named]:
