@@ -218,3 +218,16 @@ def test_what_stands_in_the_place_of_a_forgotten_rule_gives_it_back_in_up_alone(
     advice = "Create constraint t_v again at the end of up, in the place of constraint n_v: `ALTER TABLE t DROP"
     advice += " CONSTRAINT n_v; ALTER TABLE t ADD CONSTRAINT t_v UNIQUE (v) DEFERRABLE`."
     assert {f.recommendation for f in found} == {advice}
+
+
+def test_rows_of_a_table_that_came_back_in_another_case_are_asked_for_by_that_name():
+    """On a file system that tells case apart, MySQL finds it by no other."""
+    trial = happened(
+        base="CREATE TABLE t (id integer PRIMARY KEY, v text);",
+        seed="INSERT INTO t VALUES (1, 'a'), (2, 'b');",
+        up="ALTER TABLE t RENAME TO x; UPDATE x SET v = 'c' WHERE id = 2",
+        down="ALTER TABLE x RENAME TO T",
+        engine="mysql",
+    )
+    (found,) = findings(trial, "values-lost")
+    assert found.sql == "SELECT `id`, `v` FROM `T` WHERE `id` IN (2)"

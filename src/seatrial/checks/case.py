@@ -170,10 +170,16 @@ class Case:
         state = self.before.table(table) or (self.trial.after_up and self.trial.after_up.table(table))
         return state.key if state else ()
 
-    def rows_sql(self, table: TableRef, keys: Sequence[Key], columns: Iterable[str] = ()) -> str:
-        """A query that shows rows by their keys."""
+    def rows_sql(
+        self, table: TableRef, keys: Sequence[Key], columns: Iterable[str] = (), phase: Phase | None = None
+    ) -> str:
+        """A query that shows rows by their keys.
+
+        After down, by the name that the table has then: where names are folded it is the same table in another case,
+        but a file system that tells case apart finds it by that name alone (MySQL manual, 11.2.3).
+        """
         key = self.key_of(table)
-        name = self.named(table)
+        name = self.named(self.table_back(table) if phase is Phase.DOWN and self.down_ran else table)
         shown = ", ".join(self.quote(c) for c in dict.fromkeys((*key, *columns))) or "*"
         where = f" WHERE {self.rows_where(table, keys)}" if key and keys else ""
         return f"SELECT {shown} FROM {name}{where}"
@@ -300,7 +306,7 @@ def finding(
         changes=tuple(sorted(rows.changes, key=lambda c: (key_order(c.key), c.column)))[: case.limit],
         causes=tuple(dict.fromkeys(c.text for c in found)) or (UNKNOWN,),
         recommendation=advice or recommendation,
-        sql=sql or (case.rows_sql(table, keys, columns) if table and (keys or rows.count) else ""),
+        sql=sql or (case.rows_sql(table, keys, columns, phase) if table and (keys or rows.count) else ""),
         preexisting=preexisting,
         inferred=inferred,
     )
