@@ -159,6 +159,8 @@ def values_lost() -> Iterator[When]:
     gone, filled = "CREATE TABLE k AS SELECT * FROM t; DROP TABLE t", "INSERT INTO t (id, v, u, p_id) SELECT id, 'x', u, p_id FROM k"
     anew = f"CREATE TABLE t (id integer PRIMARY KEY, v text, u text, p_id integer); {filled}; DROP TABLE k"
     yield when(f"and what down fills it with again (`{filled}`) gives v other values", gone, anew)
+    back = "INSERT INTO t (id, v) VALUES (2, 'made up')"
+    yield when(f"and those that down inserts in their place (`{back}`) hold other values in", "DELETE FROM t WHERE id = 2", back)
     yield when("up overwrites v (`UPDATE t SET v = 'other' WHERE id = 1`) and down does not put back what it was", CHANGED)
     yield when("and down computes it back (`UPDATE t SET v = upper(v)`)", CHANGED, "UPDATE t SET v = upper(v)")
     yield when("down throws away t.kept, where it was kept", f"ALTER TABLE t ADD COLUMN kept text; UPDATE t SET kept = v; {CHANGED}", "ALTER TABLE t DROP COLUMN kept")

@@ -610,6 +610,11 @@ def test_url_under_a_name_of_the_projects_own(tmp_path, database):
     assert "t" in tables(database)
 
 
+def test_what_its_own_code_raises_is_the_same_text_in_each_run(tmp_path, database):
+    failed = walk(project(tmp_path, revision("a", up="raise ValueError(f'no {object()}')")), database)
+    assert failed[0][1].message.startswith("ValueError: no <object object> (")
+
+
 def test_an_env_that_insists_on_a_connection_of_its_caller(tmp_path, database):
     """As Dagster's: `alembic upgrade` itself cannot run it."""
     env = """\

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from seatrial.checks import Found, check
 from seatrial.checks.case import Case, Cause, finding, quoted, stated
+from seatrial.checks.schema_restored import makes_what_may_stay
 from seatrial.checks.shown import left_by_up, undoing
 from seatrial.model import Phase, Severity
 from seatrial.schema import same_schema
@@ -19,7 +20,7 @@ def down_does_nothing(case: Case) -> Found:
     """Up changed something, down ran without an error, and everything is as it was after up.
 
     Such a down is worse than none: the rollback reports success, and the next deployment runs up over what is still
-    there.
+    there. LOW where up only installed an extension, or made a role or user.
     """
     if not case.down_ran or case.trial.undone is None or case.trial.undone or not case.up_changed_something:
         return
@@ -28,7 +29,7 @@ def down_does_nothing(case: Case) -> Found:
     yield finding(
         case,
         "down-does-nothing",
-        Severity.HIGH,
+        Severity.LOW if makes_what_may_stay(case) else Severity.HIGH,
         Phase.DOWN,
         "Down ran without an error and changed nothing: rows and schema are as up left them.",
         causes=_causes(case),

@@ -92,6 +92,12 @@ def _is_slight(change: Difference) -> bool:
     return change.attributes == {"inherited": ("only", "and local")}
 
 
+def makes_what_may_stay(case: Case) -> bool:
+    """Whether up only installs an extension, or makes a role or user: a down that leaves that in place is no loss."""
+    made = diff(case.before.schema, case.after_up.schema)
+    return bool(made) and not case.trial.up_changes and all(c.old is None and _is_slight(c) for c in made)
+
+
 def _by_its_table(change: Difference, known: Mapping[ObjectKey, Difference]) -> bool:
     """SQLite: the key of a table WITHOUT ROWID is NOT NULL by itself (manual, "The WITHOUT ROWID Optimization", 2)."""
     table = known.get(ObjectKey.of_table(change.key.owner)) if change.key.owner else None

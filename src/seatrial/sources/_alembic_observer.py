@@ -41,6 +41,11 @@ _PLAIN = {int, str, bool, type(None)}  # a float or a date would be of another t
 _SESSION = "seatrial session"  # the server's id of a pooled connection
 
 
+def told(error: BaseException) -> str:
+    """What it says, without places in memory: <Table object at 0x7f...> is another text in each run."""
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", str(error))
+
+
 def _index(quote: Any, call: Any) -> Iterable[str]:
     yield f"DROP INDEX {quote(call[0][0].name)}"
 
@@ -230,7 +235,7 @@ class Observer:
         self._error = {
             "stage": "migration" if self.ran else "before",
             "database": refusal is not None,
-            "message": words(refusal) if refusal is not None else f"{type(error).__name__}: {error}",
+            "message": words(refusal) if refusal is not None else f"{type(error).__name__}: {told(error)}",
             "code": code(refusal) if refusal is not None else "",
             "type": type(refusal or error).__name__,
             "statement": (getattr(error, "statement", None) or self._last) if refusal is not None else "",

@@ -40,7 +40,12 @@ def _filled_again(case: Case, table: TableRef, columns: Sequence[str]) -> Iterat
     """Up drops the table, and down makes it again with rows from elsewhere."""
     filled = case.down.inserts_into(table)
     dropped = case.up.drops_table(table)
-    if not (columns and filled and dropped) or case.up.rebuilds(table) or table in case.after_up.schema.tables():
+    if not (columns and filled) or case.up.rebuilds(table):
+        return
+    if table in case.after_up.schema.tables():
+        yield from _put_back_otherwise(case, table, columns, filled)
+        return
+    if not dropped:
         return
     away = remedy.rename_table(table, f"{table.name}_old", case.trial.engine)
     yield Cause(
@@ -49,6 +54,20 @@ def _filled_again(case: Case, table: TableRef, columns: Sequence[str]) -> Iterat
         f"Rename it out of the way instead ({span(away)}), and rename it back in down; or let down take the values of"
         f" {listed(columns)} from where up put them.",
     )
+
+
+def _put_back_otherwise(case: Case, table: TableRef, columns: Sequence[str], filled: Sequence[str]) -> Iterator[Cause]:
+    """Up deletes the rows, and what down inserts under their keys holds something else."""
+    deleted = case.up.deletes_from(table)
+    gone = {r.key for r in case.up_diff(table).lost}
+    others = {r.key for g in case.down_diff(table).changed if set(columns) & set(g.columns) for r in g.rows}
+    if deleted and others and others <= gone:
+        yield Cause(
+            f"up deletes the rows ({quoted(deleted)}), and those that down inserts in their place ({quoted(filled)})"
+            f" hold other values in {listed(columns)}",
+            f"Let up copy the rows before it deletes them ({span(remedy.keep_rows(table, case.trial.engine))}), and"
+            " down put those back.",
+        )
 
 
 def _changed_later(case: Case, table: TableRef, column: str) -> bool:
