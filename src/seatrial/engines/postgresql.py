@@ -164,7 +164,7 @@ class PostgresqlDatabase:
         schema = self.inspect()
         states = tuple(shadow.state() for shadow in taken.shadows.values())
         sources = counters.sources(session)
-        numbered = frozenset(source.sequence for source in sources)
+        numbered = frozenset(source.sequence for source in sources if source.mechanism)
         facts = integrity.Facts(schema, states, frozenset(fresh), since, self.limit, self.relationships)
         return Snapshot(
             moment=moment,
