@@ -62,13 +62,22 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """What needs no server comes first, and is all that `make fast` runs."""
     for item in items:
+        if config.getoption("loadgroup", default=False):
+            _grouped(item)
         chosen = getattr(item, "callspec", None) and item.callspec.params.get("engine")
         if chosen not in (None, "sqlite") or (chosen is None and SERVED & set(getattr(item, "fixturenames", ()))):
             item.add_marker("slow")
     items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
+
+
+def _grouped(item: pytest.Item) -> None:
+    """pytest-xdist 3.8 tells groups by ``_nodeid``, which is of no effect since pytest 9.2: each worker would look."""
+    group = item.get_closest_marker("xdist_group")
+    if group and not item.nodeid.endswith(name := f"@{group.args[0]}"):
+        item._id = type(item._id).parse(item.nodeid + name)  # type: ignore[attr-defined]
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from test_corpus import CORPUS, RUN, strict
 
 from seatrial.servers.postgresql import PostgresqlServer
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("versions of postgresql")]  # started once, by one worker
 
 SLICE = (
     "C05-serial-to-identity-restarts",

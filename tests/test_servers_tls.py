@@ -25,6 +25,8 @@ from seatrial.cli import main
 from seatrial.errors import ServerError
 from seatrial.servers import _mysql_local, _mysql_target, _postgresql_local, _postgresql_target, ledger, process
 
+pytestmark = pytest.mark.xdist_group("servers over tls")  # started once, by one worker
+
 SECRET = "s3cr3t/%"
 WRITTEN = "s3cr3t%2F%25"
 TABLE = ("CREATE TABLE t (id integer PRIMARY KEY);", "DROP TABLE t;")
