@@ -291,3 +291,14 @@ def test_a_sequence_that_no_column_is_known_to_use(engine, to, told):
     assert ("numbers of sequence ticket_no" in found) == told
     if told:
         assert found["numbers of sequence ticket_no"].startswith("it would give 3 next after up, and 41 before up")
+
+
+@pytest.mark.engines("mariadb")
+@pytest.mark.parametrize(("cache", "told"), [(1000, True), (1, False)])
+def test_a_sequence_whose_values_are_in_the_cache(trial, cache, told):
+    """Where such a sequence stands only drawing from it tells."""
+    base = f"CREATE SEQUENCE s CACHE {cache}; CREATE TABLE t (id INT PRIMARY KEY DEFAULT (NEXT VALUE FOR s), n INT);"
+    up, down = "INSERT INTO t VALUES (3, 9);", "DELETE FROM t WHERE id = 3;"
+    found = trial(base=base, seed="INSERT INTO t (n) VALUES (1), (2);", up=up, down=down)
+    assert ("the next id of t.id after up" in doubts(found.report)) is told
+    assert found.rules == ([] if told else ["next-insert-fails"])

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from seatrial.checks import Found, check
 from seatrial.checks.case import Case, Cause, finding
 from seatrial.checks.causes.counters import not_generated, stands_wrong
-from seatrial.model import Counter, Finding, Phase, Severity, Snapshot, TableRef
+from seatrial.model import Counter, Finding, NotVerified, Phase, Severity, Snapshot, TableRef
 
 
 @check("next-insert-fails", Severity.HIGH)
@@ -35,6 +35,8 @@ def next_insert_fails(case: Case) -> Found:
                 seen.add(place)
                 causes = _causes(case, phase, here, counter, now.get(here))
                 yield _finding(case, phase, place, why, causes, lost=here not in now)
+            elif place not in seen and _untold(counter, now.get(here)):
+                yield _not_told(phase, here, now[here])
         for place, counter in now.items():
             if place not in seen and place not in old and place not in names.values() and _collides(counter):
                 seen.add(place)
@@ -88,6 +90,23 @@ def _worse(old: Counter, new: Counter | None, snapshot: Snapshot, place: tuple[T
                 f"the next id of {table} is {new.next_value}, and {old.next_value} before up: {again} given out again"
             )
     return ""
+
+
+def _untold(old: Counter, new: Counter | None) -> bool:
+    """Whether ids came to be stored while nobody can tell where the sequence stands."""
+    if new is None or new.mechanism != "sequence" or new.next_value is not None or new.highest is None:
+        return False
+    return old.highest is None or (new.highest - old.highest) * new.increment > 0
+
+
+def _not_told(phase: Phase, place: tuple[TableRef, str], counter: Counter) -> NotVerified:
+    table, column = place
+    return NotVerified(
+        what=f"the next id of {table}.{column} after {phase.value}",
+        why=f"the server holds values of {counter.source} in its cache, and what it gives next cannot be told without "
+        f"drawing from it; {counter.highest} is stored",
+        rule="next-insert-fails",
+    )
 
 
 def _computed(default: object) -> bool:
