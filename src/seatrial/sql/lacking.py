@@ -28,6 +28,16 @@ _TYPES: Mapping[str, str] = {
     "postgis": r"geometry|geography",
 }
 _CLASSES: Mapping[str, str] = {"pg_trgm": r"g(in|ist)_trgm_ops", "vector": r"(half)?vec(tor)?_\w+_ops"}
+# https://sqlite.org/changes.html
+_SINCE: Mapping[str, str] = {
+    **dict.fromkeys(("unhex",), "3.41"),
+    **dict.fromkeys(("octet_length", "timediff"), "3.43"),
+    **dict.fromkeys(("concat", "concat_ws", "string_agg"), "3.44"),
+    **dict.fromkeys(("jsonb", "jsonb_array", "jsonb_extract", "jsonb_object", "jsonb_set"), "3.45"),
+    **dict.fromkeys(("json_pretty",), "3.46"),
+    **dict.fromkeys(("if",), "3.48"),
+    **dict.fromkeys(("unistr", "unistr_quote"), "3.50"),
+}
 _POSTGRESQL = (
     (r"function (?:[\w\"]+\.)?\"?(\w+)\"?\(", _FUNCTIONS),
     (r"type \"(?:\w+\.)?(\w+)(?:\([\d,]*\))?(?:\[\])*\" does not exist", _TYPES),
@@ -50,6 +60,11 @@ def _not_registered(message: str) -> str:
     found = _REGISTERED.search(message)
     if found is None:
         return ""
+    if since := _SINCE.get(found[2].lower()):
+        return (
+            f"SQLite has {found[2]} since {since}, and the one that runs here is older: run Seatrial, or the project's"
+            " Python, with a newer SQLite"
+        )
     return (
         f"SQLite itself has no {found[1]} {found[2]}: either the name is mistyped, or the application registers it on"
         " its own connections, and such a migration cannot be tried by SQL alone"
