@@ -216,6 +216,36 @@ def test_a_redacted_run_leaves_no_older_trace_in_its_folder(tmp_path, secret):
     assert sorted(p.name for p in out.iterdir()) == ["migration-integrity-report.md", "report.json"]
 
 
+def test_a_run_in_a_used_folder_leaves_no_older_verdict_or_value(tmp_path, secret):
+    out, mine = tmp_path / "out", tmp_path / "mine"
+    every = "markdown,html,junit,sarif,github"
+    seatrial("run", secret, "--engine", "sqlite", "--report", out, "--format", every)
+    (out / "notes.txt").write_text("not ours")
+    seatrial("run", secret, "--engine", "sqlite", "--report", out, "--format", "junit", "--redact")
+    there = {p.name: p.read_text() for p in out.iterdir()}
+    assert sorted(there) == ["junit.xml", "migration-integrity-report.md", "notes.txt", "report.json"]
+    assert not any("my secret" in text for text in there.values())
+    for wrong in (["--only", "nope"], ["--format", "nope"], ["--server", "x", "--engine", "sqlite"]):
+        seatrial("run", secret, "--engine", "sqlite", "--report", out)
+        assert (out / "report.json").exists()
+        assert seatrial("run", secret, "--engine", "sqlite", "--report", out, *wrong).exit_code == 2
+        assert [p.name for p in out.iterdir()] == ["notes.txt"]
+    mine.mkdir()
+    (mine / "report.html").write_text("a page of the project's own")
+    seatrial("run", secret, "--engine", "sqlite", "--report", mine)
+    assert (mine / "report.html").exists()
+
+
+def test_a_seed_that_the_run_reads_stays_in_the_report_folder(tmp_path, secret):
+    out = tmp_path / "out"
+    seatrial("run", secret, "--engine", "sqlite", "--report", out)
+    seed = out / "repaired-seed.sql"
+    seed.write_text("INSERT INTO t VALUES (1, 'my secret');")
+    done = seatrial("run", secret, "--engine", "sqlite", "--report", out, "--seed", seed)
+    assert done.exit_code == 1, done.output
+    assert seed.exists()
+
+
 def test_a_trace_is_shown_without_its_values_in_every_format(tmp_path, secret):
     seatrial("run", secret, "--engine", "sqlite", "--report", tmp_path / "out")
     trace = tmp_path / "out" / "trace.json"

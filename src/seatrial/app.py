@@ -36,7 +36,7 @@ from seatrial.model import (
     Waiting,
 )
 from seatrial.plan import Plan, after, plan
-from seatrial.reporters import file_of, render
+from seatrial.reporters import FILES, file_of, plugins, render
 from seatrial.servers import ENGINES, engine_of, guess_engine
 from seatrial.sources import SourceSettings, find, layouts
 from seatrial.sources.settings import Adjustable
@@ -236,11 +236,26 @@ def _put(path: Path, content: bytes) -> Path:
     return path
 
 
-def drop_older(folder: Path, written: Collection[Path]) -> None:
-    """Remove an earlier run's trace and seed, which this one did not write: their values are not this report's."""
-    for path in (p for name in (TRACE, REPAIRED) for p in folder.glob(name)):
-        if path not in written:
+def drop_older(folder: Path, kept: Collection[Path] = ()) -> None:
+    """Remove what an earlier run wrote there: its verdict and its values are not those of the run that begins.
+
+    Only beside a report or trace of ours. ``kept``: what the run itself reads.
+    """
+    if not any(_is_ours(folder / name) for name in (FILES["json"], TRACE)):
+        return
+    reading = {path.resolve() for path in kept}
+    names = (*(file_of(f) for f in (*FILES, *plugins()) if f != "json"), REPAIRED, TRACE, FILES["json"])
+    for path in (p for name in names for p in folder.glob(name)):  # what tells that they are ours goes last
+        if path.is_file() and path.resolve() not in reading:
             path.unlink(missing_ok=True)
+
+
+def _is_ours(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return b'"seatrial-' in file.read(200)
+    except OSError:
+        return False
 
 
 def check_folder(folder: Path) -> None:

@@ -137,13 +137,19 @@ def run(project: Path, **flags: Any) -> None:
 
     Exit code 0: all passed; 1: one failed; 2: could not be tested.
     """
-    settings = _with_flags(config.load(project), flags)
+    try:
+        settings = _with_flags(config.load(project), flags)
+    except SeatrialError:  # whoever looks only at the folder must not find an earlier verdict there
+        app.drop_older(flags["report"] or project / DEFAULT_REPORT)
+        raise
     sys.exit(_run(settings, settings.report or project / DEFAULT_REPORT))
 
 
 def _run(settings: Config, folder: Path) -> int:
-    _known(settings.format, setting=f"{settings.said('format')}: ")
     app.check_folder(folder)  # before the work, whose result would have no place otherwise
+    read = (settings.seed.path, settings.lived_in.path)
+    app.drop_older(folder, [settings.project / name for name in read if name is not None])
+    _known(settings.format, setting=f"{settings.said('format')}: ")
     gc.set_threshold(100_000, 20, 20)  # a run makes many values and few cycles; looking for those cost a twentieth
     with Progress() as progress:
         report = app.run(settings, progress)
@@ -153,8 +159,7 @@ def _run(settings: Config, folder: Path) -> int:
 def _tell(report: Report, folder: Path, settings: Config) -> int:
     refused: OSError | None = None
     try:
-        files = app.write(report, folder, settings.format, redacted=settings.redact)
-        app.drop_older(folder, files)
+        files = app.write(report, folder, ("markdown", *settings.format), redacted=settings.redact)
         report = dataclasses.replace(report, files=tuple(str(f) for f in files))
     except OSError as error:
         refused = error
