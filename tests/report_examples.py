@@ -7,6 +7,7 @@ from dataclasses import fields, is_dataclass, replace
 from enum import Enum
 from typing import Any
 
+from seatrial.judge import summary_of
 from seatrial.model import (
     Attributes,
     Blocker,
@@ -42,7 +43,6 @@ from seatrial.model import (
     Status,
     Step,
     StepError,
-    Summary,
     TableDiff,
     TableRef,
     TableState,
@@ -454,7 +454,7 @@ def broken() -> Judged:
         status=Status.FAILED,
         rollback_safe=None,
         impact=Impact.LOW,
-        impact_basis="measured",
+        impact_basis="not tested",
         findings=(finding, left),
         trial=trial,
     )
@@ -497,18 +497,6 @@ ENVIRONMENT = Environment(
 
 def report(*judged: Judged, status: Status = Status.PASSED, exit_code: int = 0, **more: object) -> Report:
     trials = tuple(j.trial for j in judged)
-    tested = [j for j in judged if j.status in (Status.PASSED, Status.FAILED)]
-    safe = [j.rollback_safe for j in tested if j.rollback_safe is not None]
-    corrupting = {"rows-lost", "values-lost", "collateral-change", "conversion-loss", "orphaned-rows"}
-    rules = {f.rule for j in judged for f in j.findings if f.severity.rank >= Severity.HIGH.rank and not f.waived}
-    summary = Summary(
-        total=len(judged),
-        tested=len(tested),
-        passed=sum(j.status is Status.PASSED for j in judged),
-        failed=sum(j.status is Status.FAILED for j in judged),
-        data_corruption=bool(rules & corrupting),
-        rollback_safe=all(safe) if safe else None,
-    )
     trace = Trace(
         seatrial="0.1.0",
         generated="2026-01-02T03:04:05Z",
@@ -517,7 +505,7 @@ def report(*judged: Judged, status: Status = Status.PASSED, exit_code: int = 0, 
         environment=ENVIRONMENT,
         trials=trials,
     )
-    values = {"generated": trace.generated, "trace": trace, "summary": summary, "migrations": judged, **more}
+    values = {"generated": trace.generated, "trace": trace, "summary": summary_of(judged), "migrations": judged, **more}
     return Report(status=status, exit_code=exit_code, **values)  # type: ignore[arg-type]
 
 

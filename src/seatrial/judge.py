@@ -68,6 +68,7 @@ def judge(trace: Trace, config: Config, today: datetime.date) -> Report:
         *matrix.doubts((u.sql_mode, _never_asked(u.trials)) for u in under),
         *doubted,
         *_unused(config),
+        *_unplanned(migrations),
         *_nowhere(config, trace),
     )
     return Report(
@@ -77,7 +78,7 @@ def judge(trace: Trace, config: Config, today: datetime.date) -> Report:
         exit_code={Status.PASSED: 0, Status.FAILED: 1}.get(status, 2),
         trace=trace,
         migrations=migrations,
-        summary=_summary(migrations),
+        summary=summary_of(migrations),
         blockers=blockers,
         retries=tuple(_retries({trace.sql_mode or "": trace.retries} | {u.sql_mode: u.retries for u in trace.others})),
         not_verified=tuple(dict.fromkeys(doubts)),
@@ -116,13 +117,12 @@ def _merged(found: Sequence[tuple[str, Judged]]) -> Judged:
     shown = next((j for j in all_of if j.kind), first)  # where up fails, there is little to show
     hardest = max(all_of, key=lambda j: (list(Impact).index(j.impact), j.impact_basis != "not tested"))
     findings = matrix.together([(mode, judged.findings) for mode, judged in found])
-    safe = [j.rollback_safe for j in all_of if j.rollback_safe is not None]
     return dataclasses.replace(
         first,
         status=_status(j.status for j in all_of) if first.status is not Status.SKIPPED else first.status,
         kind=max((j.kind for j in all_of if j.kind), key=list(Kind).index, default=None),
         findings=tuple(sorted(findings, key=_severest)),
-        rollback_safe=all(safe) if safe else None,
+        rollback_safe=_all_safe(j.rollback_safe for j in all_of),
         impact=hardest.impact,
         impact_basis=hardest.impact_basis,
         predicted_ms=hardest.predicted_ms,
@@ -195,6 +195,14 @@ def _unused(config: Config) -> Iterator[NotVerified]:
         yield NotVerified(what="duration at production size", why=why, rule="long-running")
 
 
+def _unplanned(migrations: Iterable[Judged]) -> Iterator[NotVerified]:
+    """Migrations that would need a way without downtime, which none is written for."""
+    for judged in migrations:
+        if judged.impact is Impact.HIGH and not judged.plan:
+            why = "its impact is HIGH, and this version writes no plan"
+            yield NotVerified(what="a zero-downtime plan", why=why, migration=judged.migration.id)
+
+
 def _nowhere(config: Config, trace: Trace) -> Iterator[NotVerified]:
     """Columns that the settings name and no schema of the run has: a slip, or a table of later."""
     shots = [s for t in trace.trials for s in (t.before, t.after_up) if s is not None]
@@ -229,9 +237,9 @@ def _status(found: Iterable[Status]) -> Status:
     return next((s for s in (Status.FAILED, Status.ERROR, Status.PASSED) if s in known), Status.ERROR)
 
 
-def _summary(migrations: Sequence[Judged]) -> Summary:
+def summary_of(migrations: Sequence[Judged]) -> Summary:
+    """How many of what; migrations that were not selected are only counted in the total."""
     tested = [m for m in migrations if m.status in (Status.PASSED, Status.FAILED)]
-    safe = [m.rollback_safe for m in tested if m.rollback_safe is not None]
     return Summary(
         total=len(migrations),
         tested=len(tested),
@@ -242,8 +250,14 @@ def _summary(migrations: Sequence[Judged]) -> Summary:
             for m in migrations
             for f in m.findings
         ),
-        rollback_safe=all(safe) if safe else None,
+        rollback_safe=_all_safe(m.rollback_safe for m in migrations if m.status is not Status.SKIPPED),
     )
+
+
+def _all_safe(found: Iterable[bool | None]) -> bool | None:
+    """One that is unsafe decides; of the others, one that was not tested leaves it open."""
+    known = set(found)
+    return False if False in known else None if None in known or not known else True
 
 
 def _rollback_safe(case: Case, findings: Sequence[Finding]) -> bool | None:
@@ -285,8 +299,8 @@ def _renamed(key: ObjectKey, tables: set, columns: set) -> bool:  # type: ignore
 
 
 def _impact(trial: Trial) -> tuple[Impact, str, float | None]:
-    if not trial.up.executed:
-        return Impact.LOW, "not tested", None
+    if not trial.up.executed or trial.up.error:
+        return Impact.LOW, "not tested", None  # how long it takes to fail says nothing of how long it would take
     longest = max(trial.up.duration_ms, trial.down.duration_ms)
     impact = Impact.LOW if longest < 1_000 else Impact.MEDIUM if longest <= 60_000 else Impact.HIGH
     return impact, "measured", None

@@ -78,7 +78,8 @@ def _tiles(report: Report) -> Iterable[tuple[str, str, str]]:
     yield "failed", f"{summary.failed}", "bad" if summary.failed else ""
     corrupted = "yes" if summary.data_corruption else "no" if summary.tested else "not tested"
     yield "data corruption", corrupted, {"yes": "bad", "no": "good"}.get(corrupted, "warn")
-    safe = {True: "yes", False: "no", None: "not tested"}[summary.rollback_safe]
+    unknown = "not verified" if summary.tested else "not tested"
+    safe = {True: "yes", False: "no", None: unknown}[summary.rollback_safe]
     yield "rollback safe", safe, {"yes": "good", "no": "bad"}.get(safe, "warn")
     yield "not verified", f"{len(words.not_verified(report))}", "warn" if words.not_verified(report) else ""
 

@@ -20,6 +20,7 @@ from seatrial.reporters.page import environment
 if TYPE_CHECKING:
     from jinja2 import Template
 
+UNTESTED = "NOT TESTED"
 HISTORY = {"passed": "✅ Passed", "failed": "❌ Failed", "error": "⚠️ Error", "skipped": "⚠️ Skipped"}
 EXIT = {Status.PASSED: "✅", Status.FAILED: "❌"}
 
@@ -42,8 +43,8 @@ def _values(report: Report) -> dict[str, Any]:
         "status": report.status.upper(),
         "summary": report.summary,
         "uncounted": _uncounted(report),
-        "corruption": _yes(report.summary.data_corruption) if report.summary.tested else "NOT TESTED",
-        "rollback_safe": _yes(report.summary.rollback_safe),
+        "corruption": _yes(report.summary.data_corruption) if report.summary.tested else UNTESTED,
+        "rollback_safe": _yes(report.summary.rollback_safe, "NOT VERIFIED" if report.summary.tested else UNTESTED),
         "files": "\n".join(_file(m, _doubts(report, m)) for m in _listed(report)) or md.row("None", *[""] * 6),
         "details": [detail(m, _doubts(report, m)) for m in report.migrations if m.status is not Status.SKIPPED],
         "skipped": _skipped(report),
@@ -64,8 +65,8 @@ def _values(report: Report) -> dict[str, Any]:
     }
 
 
-def _yes(answer: bool | None) -> str:
-    return "NOT TESTED" if answer is None else "YES" if answer else "NO"
+def _yes(answer: bool | None, unknown: str = "") -> str:
+    return unknown if answer is None else "YES" if answer else "NO"
 
 
 def _uncounted(report: Report) -> list[tuple[str, int]]:
@@ -105,6 +106,8 @@ def _intact(judged: Judged, doubts: frozenset[str]) -> str:
     trial = judged.trial
     if any(f.rule in told.CORRUPTION for f in words.failing(judged)):
         return "❌ Corrupted"
+    if trial.up.error:
+        return "⚠️ Not verified (up failed)"
     if trial.before is None or trial.after_up is None or doubts & told.CORRUPTION:
         return "⚠️ Not verified"
     return "✅ Intact" if trial.after_down else "✅ Intact after up"

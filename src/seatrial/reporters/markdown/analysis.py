@@ -262,13 +262,20 @@ def zero_downtime(report: Report) -> str:
     high = [m for m in report.migrations if (m.impact is Impact.HIGH and m.trial.up.executed) or m.plan]
     if not high:
         return _none_high([m for m in report.migrations if m.trial.up.executed])
-    lines = [f"**High-Impact Migrations Detected**: {len(high)}", "", "**Recommended Approach** (for zero-downtime):"]
+    lines = [f"**High-Impact Migrations Detected**: {len(high)}"]
+    if any(m.plan for m in high):
+        lines += ["", "**Recommended Approach** (for zero-downtime):"]
     for judged in high:
-        lines += ["", f"{told.name(judged)}:" if judged.plan else f"{told.name(judged)}: no plan could be derived."]
+        lines += ["", f"{told.name(judged)}{':' if judged.plan else _NO_PLAN}"]
         lines += [x for i, phase in enumerate(judged.plan, 1) for x in ("", _phase(i, phase.title), *_body(phase))]
     if any(m.plan for m in high):
         lines += ["", "**Benefits**:", md.bullets(_benefits(high))]
     return "\n".join(lines)
+
+
+_NO_PLAN = (
+    ": this version writes no plan; run it in a maintenance window, or split it into the phases of *Best Practices*."
+)
 
 
 def _none_high(tried: list[Judged]) -> str:
