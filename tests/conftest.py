@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import memory
 import pytest
 from engine_fixture import ENGINES, MYSQLS, Engine, Servers
 from hypothesis import settings
@@ -43,9 +44,9 @@ def pytest_configure() -> None:
 
 
 def _is_roomy(place: Path) -> bool:
-    about, memory = os.statvfs(place), Path("/proc/meminfo").read_text().partition("MemAvailable:")[2].split()[0]
+    about = os.statvfs(place)
     usable = os.access(place, os.W_OK) and not about.f_flag & os.ST_NOEXEC  # some tests write programs
-    return usable and min(about.f_bavail * about.f_frsize, int(memory) << 10) >= ROOM
+    return usable and min(about.f_bavail * about.f_frsize, memory.available()) >= ROOM
 
 
 __all__ = ["outside"]
@@ -74,10 +75,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _grouped(item: pytest.Item) -> None:
-    """pytest-xdist 3.8 tells groups by ``_nodeid``, which is of no effect since pytest 9.2: each worker would look."""
-    group = item.get_closest_marker("xdist_group")
-    if group and not item.nodeid.endswith(name := f"@{group.args[0]}"):
-        item._id = type(item._id).parse(item.nodeid + name)  # type: ignore[attr-defined]
+    """pytest-xdist 3.8 tells groups by ``_nodeid``, which is of no effect since pytest 9.2: each worker would look.
+
+    ``_id`` is as private: a pytest without it is left to xdist.
+    """
+    group, parse = item.get_closest_marker("xdist_group"), getattr(getattr(item, "_id", None), "parse", None)
+    if group and parse and not item.nodeid.endswith(name := f"@{group.args[0]}"):
+        item._id = parse(item.nodeid + name)  # type: ignore[attr-defined]
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import server_fixtures
 from engine_fixture import MYSQLS as ENGINES  # noqa: F401 - handed on
 from server_fixtures import differences  # noqa: F401 - handed on
@@ -20,3 +22,10 @@ def ran(database: MysqlDatabase, text: str, session: tuple[str, ...] = ()) -> St
 def changed(before: Schema, after: Schema) -> dict[str, set[str]]:
     """As everywhere, but a column's place is compared by tests of their own."""
     return server_fixtures.changed(before, after, frozenset({"position"}))
+
+
+def copying(database: MysqlDatabase, how: str) -> None:
+    """Let tables of any size be copied as files, hashed row by row, or plainly, as on a server of others."""
+    folder = None if how == "plain" else database._files.folder
+    files = dataclasses.replace(database._files, folder=folder, large=1 << 40 if how == "hashed" else 0)
+    database._files = database._shadows._files = database._keeper._files = files

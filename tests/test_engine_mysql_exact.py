@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 
 import pytest
-from mysql_fixtures import changed, differences, ran
+from mysql_fixtures import changed, copying, differences, ran
 
 from seatrial.engines.mysql import MysqlDatabase
 from seatrial.model import TableRef
@@ -231,10 +230,9 @@ MYSQL_VALUES = [
 ]
 
 
-@pytest.mark.parametrize("large", [0, 1 << 40], ids=["file", "rows"])
-def test_each_kind_of_value_alone(db: MysqlDatabase, large: int) -> None:
-    files = dataclasses.replace(db._shadows._files, large=large)
-    db._files = db._shadows._files = db._keeper._files = files
+@pytest.mark.parametrize("how", ["file", "hashed", "plain"])
+def test_each_kind_of_value_alone(db: MysqlDatabase, how: str) -> None:
+    copying(db, how)
     values = VALUES + (MARIADB_VALUES if db.engine == "mariadb" else MYSQL_VALUES)
     *since, vector = VECTORS[db.engine]
     if [int(part) for part in db.version.split(".")[:2]] >= since:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from mysql_fixtures import differences, ran
+from mysql_fixtures import copying, differences, ran
 
 from seatrial.engines import _mysql_tablespace
 from seatrial.engines.mysql import MysqlDatabase
@@ -82,7 +82,7 @@ def test_near_misses_differ(
     other: str,
     texts: tuple[str | None, str | None] | None,
 ) -> None:
-    _copying(db, how)
+    copying(db, how)
     ran(
         db,
         f"create table n (id int primary key, x {make}, y int) character set utf8mb4; insert into n values (1, {one}, 0), (2, {one}, 0)",  # noqa: E501
@@ -102,18 +102,9 @@ def test_near_misses_differ(
         assert (group.rows[0].old, group.rows[0].new) == ((texts[0],), (texts[1],))
 
 
-def _copying(database: MysqlDatabase, how: str) -> None:
-    """Let tables of any size be copied as files, hashed row by row, or plainly, as on a server of others."""
-    import dataclasses
-
-    folder = None if how == "plain" else database._files.folder
-    files = dataclasses.replace(database._files, folder=folder, large=1 << 40 if how == "hashed" else 0)
-    database._files = database._shadows._files = database._keeper._files = files
-
-
 @pytest.fixture(params=["file", "hashed", "plain"])
 def any_db(request: pytest.FixtureRequest, db: MysqlDatabase) -> MysqlDatabase:
-    _copying(db, request.param)
+    copying(db, request.param)
     return db
 
 
