@@ -148,6 +148,26 @@ class Outside:
     def lock(self) -> None:
         """Lock what the migration works on."""
 
+    heavy: Sequence[str] = ()  # makes a session the one that a deadlock does not end
+
+    def cross(self) -> None:
+        """Hold row 2; when somebody waits for it who holds row 1, wait for that: a deadlock, which ends the other."""
+        holder = self._at_table()
+        for sql in ("BEGIN", *self.heavy, "UPDATE t SET b = 'held' WHERE id > 1"):
+            holder.cursor().execute(sql)
+
+        def strike() -> None:
+            once(lambda: self.ask(self._sessions.format(words="WHERE id = 2")))
+            holder.cursor().execute("UPDATE t SET b = 'held' WHERE id = 1")
+            holder.close()
+
+        self._threads.append(threading.Thread(target=strike))
+        self._threads[-1].start()
+
+    def _at_table(self) -> Any:
+        """A session in the first database of the run that has the table: the others are copies of it."""
+        raise NotImplementedError
+
     def close(self) -> None:
         for thread in self._threads:
             thread.join()
@@ -192,15 +212,19 @@ class OnPostgresql(Outside):
         once(lambda: not self.ask("SELECT FROM pg_stat_activity WHERE application_name = 'slow down'"))
 
     def lock(self) -> None:
-        """In the first database that has the table: the others are copies of it."""
+        self.holders.append(self._at_table())
+        self.holders[-1].execute("BEGIN")
+        self.holders[-1].execute("LOCK TABLE t IN ACCESS SHARE MODE")
+
+    heavy = ("SET LOCAL deadlock_timeout = '1h'",)  # who looks first is the one that is ended
+
+    def _at_table(self) -> Any:
         for name in self.new():
             holder = self.engine.server.connect(name)
             if holder.execute("SELECT to_regclass('t') IS NOT NULL").fetchone() == (True,):
-                holder.execute("BEGIN")
-                holder.execute("LOCK TABLE t IN ACCESS SHARE MODE")
-                self.holders.append(holder)
-                return
+                return holder
             holder.close()
+        raise AssertionError(f"the table is in none of {self.new()}")
 
 
 class OnMysql(Outside):
@@ -226,6 +250,11 @@ class OnMysql(Outside):
                 self.holders.append(self.engine.server.connect(name))
                 self.holders[-1].cursor().execute("BEGIN")
                 self.holders[-1].cursor().execute("SELECT * FROM t WHERE id = 1 FOR UPDATE")
+
+    heavy = ("INSERT INTO t VALUES (91, 'x', 'x'), (92, 'x', 'x'), (93, 'x', 'x')",)  # who changed less is ended
+
+    def _at_table(self) -> Any:
+        return self.engine.server.connect(next(name for name in self.new() if not name.endswith("_shadow")))
 
 
 KINDS = {"postgresql": OnPostgresql, "mariadb": OnMysql, "mysql": OnMysql}

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from engine_fixture import Engine
+from test_sources_alembic import project as alembic_project
+from test_sources_alembic import revision, table
 
 from seatrial.model import Finding, Judged, Severity, Status
 
@@ -59,3 +63,25 @@ def test_an_up_that_stops_half_way_and_what_comes_after_it(engine: Engine):
     assert (found.keys, found.objects) == ((("1",), ("3",)), ("column calm.y", "column w.x"))
     assert third.status is Status.ERROR
     assert third.trial.up.executed is False
+
+
+@pytest.mark.engines("mariadb", "mysql")
+def test_another_branch_goes_on_from_a_clean_state(engine: Engine, tmp_path: Path):
+    """What needs the half-applied one cannot be tried; what comes after its parent finds nothing of it."""
+    stops = "op.add_column('t', sa.Column('half', sa.Integer)); op.drop_column('t', 'nowhere')"
+    adds = {"up": "op.add_column('t', sa.Column('c', sa.Integer))", "downgrade": "op.drop_column('t', 'c')"}
+    folder = alembic_project(
+        tmp_path,
+        revision("a", **table("t")),
+        revision("b1", "a", up=stops, downgrade="op.drop_column('t', 'half')"),
+        revision("b2", "b1", up="op.execute('UPDATE t SET half = 1')"),
+        revision("c1", "a", **adds),
+    )
+    judged = {m.migration.id: m for m in engine.tested(folder).migrations}
+    assert {f.rule for f in judged["b1"].findings} == {"up-failed", "half-applied"}
+    assert half(judged["b1"]).objects == ("column t.half",)
+    assert (judged["b2"].status, judged["b2"].trial.up.executed) == (Status.ERROR, False)
+    assert (judged["c1"].status, judged["c1"].findings) == (Status.PASSED, ())
+    shown = judged["c1"].trial.before, judged["c1"].trial.after_up
+    columns = [{k.name for k in s.schema if k.kind == "column" and k.table == "t"} for s in shown if s]
+    assert columns == [{"id", "x"}, {"id", "x", "c"}]

@@ -64,6 +64,26 @@ def test_an_inferred_orphan_is_medium_and_said_to_be_inferred(trial):
     assert orphan.causes == (f"{gone} and no foreign key is declared that would refuse it",)
 
 
+STRAY = "INSERT INTO orders VALUES (12, 99, 7);"
+
+
+@pytest.mark.parametrize(
+    ("rows", "disobeyed", "is_told"),
+    [
+        (ROWS, 0, True),
+        (ROWS + "INSERT INTO orders VALUES (13, 77, 1);", 1, False),  # one row has no parent before up already
+        ("INSERT INTO users VALUES (1, 'ada'), (2, 'bob');", 0, False),  # nothing obeys it where nothing is
+    ],
+    ids=["obeyed", "one row does not", "no rows"],
+)
+def test_what_only_names_suggest_counts_where_every_row_obeyed_it(trial, rows: str, disobeyed: int, is_told: bool):
+    base = USERS_AND_ORDERS.format(column="user_id")
+    found = trial(base=base, seed=rows, up=STRAY, down="DELETE FROM orders WHERE id = 12;")
+    assert [(f.rule, f.keys) for f in found.judged.findings] == [("orphaned-rows", (("12",),))] * is_told
+    before = found.report.trace.trials[-1].before
+    assert [(i.inferred, i.count) for i in before.integrity if i.references] == [(True, disobeyed)]
+
+
 def test_a_configured_relationship_is_as_good_as_a_foreign_key(trial):
     settings = '[[relationships]]\ntable = "orders"\ncolumn = "buyer"\nreferences = "users.id"\n'
     base = USERS_AND_ORDERS.format(column="buyer")

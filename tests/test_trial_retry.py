@@ -85,6 +85,30 @@ def test_a_row_locked_once(outside):
     assert rules(report) == ["values-lost"]
 
 
+DEADLOCKS = {"postgresql": "deadlock detected", "mysql": "Deadlock found"}
+NO_HASTE = {"postgresql": "SET lock_timeout = '20s'", "mysql": "SET innodb_lock_wait_timeout = 20"}
+
+
+@pytest.mark.engines("postgresql", "mysql")
+def test_the_victim_of_a_deadlock(outside):
+    """Chosen by the server, with 40P01 and 1213: it comes off at the second attempt, and the summary says so."""
+    ups, downs = (
+        [f"UPDATE t SET a = '{value}' WHERE id = {number};" for number, value in enumerate(values, 1)]
+        for values in (("new", "new"), ("one", "two"))
+    )
+    session = f'[source]\nsession = ["{NO_HASTE[outside.name]}"]\n'
+    report = outside.run([(" ".join(ups), " ".join(downs))], {("0002", "up"): outside.cross}, settings=session)
+    assert strategies(report) == [("re-run-migration", True)]
+    assert (report.migrations[-1].status, rules(report)) == (Status.PASSED, [])
+    (retry,) = report.retries
+    assert DEADLOCKS[outside.name] in retry.reason
+    assert told(report)[2:5] == [
+        "1. `re-run-migration`: ✅ Succeeded (attempt 1)",
+        f"- Migration `0002`: {' '.join(retry.reason.split())}",
+        "- Waited 0.05 s",
+    ]
+
+
 @pytest.mark.engines(*SERVED)
 def test_a_connection_killed_during_up(outside):
     """What the first attempt had committed by then is gone: the second begins where the first did."""
