@@ -24,11 +24,13 @@ DECIDED = [
     "coalesce(n, 3) > 2", "e IS NULL", "e IS NOT NULL OR id > 6", "e = 'x'", "NOT (e = 'x')", "NOT e = 'x' OR id = 7",
     "(id = 1 OR v = 'Apple') AND (w = 'b c' OR e = 'x')", "NOT (id = 1 OR v = 'pear')", "n NOT IN (1)",
     "id = 1 AND (e = 'x' OR id = 7)", "trim(w) = 'b c'", "id NOT IN (7, NULL)", "id IN (1, NULL)", "NOT id = 7",
-    "mod(id, 4) = 3",
+    "mod(id, 4) = 3", "id % 4 % id = 3",
 ]  # fmt: skip
 UNKNOWN = [
     "v GLOB 'A*'", "v LIKE 'apple' ESCAPE '!'", "EXISTS (SELECT 1)", "CASE WHEN id = 7 THEN 1 END = 1", "random() > 0",
-    "v < 'b'", "id + 1 = 8", "x = 1", "rowid = 1", "v = lower(x)", "v",
+    "v < 'b'", "id + 1 = 8", "x = 1", "rowid = 1", "v = lower(x)", "v", "coalesce(id, 0) + coalesce(n, 1) = 7",
+    "id IN (7, 2) || v IN ('a', 'b')", "id IN (7, 2) && v IN ('a', 'b')", "id = 1 AND id = 7 XOR id IN (7)",
+    "id = id IN (3, 4)", "lower(v) || upper(v) = 'apple'", "id IN (7, 2) = (v IN ('a', 'b'))",
 ]  # fmt: skip
 
 

@@ -172,6 +172,12 @@ def test_what_an_object_does_is_told_beside_its_comment(kind):
     assert was(many).startswith("definition SELECT v")
 
 
+def test_settings_are_several():
+    """Found: "database settings has user version 3"."""
+    change = Difference(ObjectKey("database", "", "", "settings"), {"user_version": 2}, {"user_version": 3})
+    assert otherwise(change) == "database settings have user version 3 instead of 2"
+
+
 @pytest.mark.parametrize(
     ("differs", "told"),
     [

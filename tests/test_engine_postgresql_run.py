@@ -7,7 +7,7 @@ from pg_fixtures import ran
 
 from seatrial.engines.postgresql import PostgresqlDatabase
 from seatrial.errors import DatabaseError
-from seatrial.model import Counter, ErrorKind, Integrity, Observed, Script, Transaction
+from seatrial.model import Counter, Disturbance, ErrorKind, Integrity, Observed, Script, Transaction
 
 ONE, STATEMENTS, STRING = Transaction.ONE, Transaction.STATEMENTS, Transaction.STRING
 
@@ -17,6 +17,25 @@ def run(pg: PostgresqlDatabase, text: str, how: Transaction = ONE, **more: objec
 
 
 # --- scripts ---
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "expected"),
+    [
+        ("set statement_timeout = '50ms'; select pg_sleep(9)", "57014", Disturbance.LIMIT),
+        (
+            "do $$ begin raise 'canceling statement due to user request' using errcode = '57014'; end $$",
+            "57014",
+            Disturbance.LIMIT,
+        ),
+        ("do $$ begin raise exception 'no' using errcode = '55P03'; end $$", "55P03", Disturbance.LOCK),
+        ("do $$ begin raise exception 'no' using errcode = '57P01'; end $$", "57P01", Disturbance.CONNECTION),
+        ("select 1 / 0", "22012", None),
+    ],
+)
+def test_what_disturbed_a_statement(pg: PostgresqlDatabase, text: str, code: str, expected: object) -> None:
+    error = run(pg, text).error
+    assert error is not None and (error.code, pg.disturbance(error)) == (code, expected)
 
 
 def test_the_lock_of_a_dropped_table_is_told(pg: PostgresqlDatabase) -> None:

@@ -128,6 +128,8 @@ def test_what_is_wrong_on_any_rows_is_still_found(tmp_path, up, expected):
     [
         ("sqlite", "no such function: BIN2B64", "the application registers it"),
         ("sqlite", "no such function: UNHEX", "since 3.41"),
+        ("sqlite", "no such function: jsonb_group_array", "since 3.45"),
+        ("sqlite", "no such function: json_error_position", "since 3.42"),
         ("sqlite", "no such table: a", ""),
         ("postgresql", "function uuid_generate_v4() does not exist", 'EXISTS "uuid-ossp"'),
         ("postgresql", "function public.gen_random_bytes(integer) does not exist", 'EXISTS "pgcrypto"'),

@@ -343,6 +343,17 @@ def test_a_sqlite_file_in_wal_mode_is_read_with_its_log_and_left_alone(sqlite, t
     assert {p.name: p.read_bytes() for p in tmp_path.glob("seed.db*")} == before
 
 
+def test_a_sqlite_file_in_wal_mode_without_a_log_gets_none(sqlite, tmp_path):
+    path = file(
+        tmp_path,
+        "PRAGMA journal_mode = WAL; CREATE TABLE users (id INT, email TEXT); INSERT INTO users VALUES (1, 'a')",
+    )
+    before = path.read_bytes()
+    assert before[18:20] == b"\x02\x02" and list(tmp_path.glob("seed.db*")) == [path]
+    assert load(sqlite, path).rows == 1
+    assert list(tmp_path.glob("seed.db*")) == [path] and path.read_bytes() == before
+
+
 BROKEN = {
     "encrypted": (b"\x8a\xab\0" * 3000, "is no text, and no database file that can be read"),
     "a tar of pg_dump": (b"toc.dat\0" + bytes(600), "is a pg_dump archive; make plain SQL of it"),

@@ -41,7 +41,17 @@ _NOT_IN_DEFINITION = {
 def otherwise(change: Difference) -> str:
     """``column t.c has lost its default ('new') and is no longer NOT NULL``."""
     parts = [_differs(name, old, new) for name, (old, new) in _told(change).items()]
+    if change.key.kind == "database" and change.key.name.endswith("s"):  # settings, large objects
+        parts = [_of_several(p) for p in parts]
     return f"{change.key.label} {listed(parts, 3)}"
+
+
+_OF_SEVERAL = {"has": "have", "is": "are"}
+
+
+def _of_several(said: str) -> str:
+    verb, _, rest = said.partition(" ")
+    return f"{_OF_SEVERAL.get(verb, verb)} {rest}"
 
 
 def was(change: Difference) -> str:

@@ -49,7 +49,8 @@ def views(session: Session, known: Mapping[int, View], touched: Touched | None) 
     found = {}
     for oid, schema, name, file, toast, definition in session.rows(_VIEWS, prepare=True):
         view = View(TableRef(schema, name), (int(file), int(toast)), definition)
-        found[int(oid)] = _carried(view, known.get(int(oid)), touched) or _read(session, view)
+        old = _carried(view, known.get(int(oid)), touched)
+        found[int(oid)] = _asked_again(session, old) if old and touched else old or _read(session, view)
     return found
 
 
@@ -60,6 +61,13 @@ def _carried(view: View, old: View | None, touched: Touched | None) -> View | No
     return old if same else None
 
 
+def _asked_again(session: Session, view: View) -> View:
+    """Its rows are the same ones; what its query gives may be others now that something was written elsewhere."""
+    if view.current is None:
+        return view
+    return replace(view, current=_is_current(session, view, (view.rows, view.checksum)))
+
+
 def _read(session: Session, view: View) -> View:
     """By their text in the fixed session, whatever their types."""
     rows, checksum = _summed(session, qualified(view.ref))
@@ -67,7 +75,8 @@ def _read(session: Session, view: View) -> View:
 
 
 def _summed(session: Session, source: str) -> tuple[int, str]:
-    hashed = f'SELECT pg_catalog.hashtextextended(v::text COLLATE "C", 0) AS h FROM {source} v'
+    """``v.*`` is the row even where a column is named v."""
+    hashed = f'SELECT pg_catalog.hashtextextended((v.*)::text COLLATE "C", 0) AS h FROM {source} v'
     rows, total = session.rows(f"SELECT count(*), {finished()} FROM ({hashed}) x")[0]
     return int(rows), str(total or 0)
 

@@ -268,8 +268,8 @@ def disturbance(error: StepError | BaseException) -> Disturbance | None:
     code = getattr(error, "code", "")
     if code.startswith("08") or code in ("57P01", "57P02", "57P03", LOST):
         return Disturbance.CONNECTION
-    if code == "57014":  # a timeout, or somebody's pg_cancel_backend
-        return Disturbance.CONNECTION if "user request" in _words(error) else Disturbance.LOCK
+    if code == "57014":  # statement_timeout, or somebody's pg_cancel_backend
+        return Disturbance.LIMIT
     if code in ("40P01", "40001", "55P03", "25P03"):
         return Disturbance.LOCK
     return Disturbance.RESOURCE if code.startswith("53") or code == "58030" else None
@@ -288,10 +288,6 @@ _ABOUT = {
 def refusal(error: StepError) -> Refusal | None:
     """What PostgreSQL had against a statement (manual, appendix A: codes, or the classes that they begin with)."""
     return next((about for about, codes in _ABOUT.items() if error.code.startswith(codes)), None)
-
-
-def _words(error: StepError | BaseException) -> str:
-    return error.message if isinstance(error, StepError) else str(error)
 
 
 _ENVIRONMENT_CLASSES = ("08", "53", "58", "57P", "F0", "XX")

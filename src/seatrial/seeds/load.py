@@ -30,6 +30,7 @@ SQLITE = b"SQLite format 3\x00"
 _ARCHIVE = b"PGDMP", b"toc.dat\0"  # pg_dump -Fc, -Ft
 _UTF_16 = b"\xff\xfe", b"\xfe\xff"
 _BESIDE = ("-wal", "-journal")
+_IN_WAL_MODE = b"\x02\x02"  # sqlite.org/fileformat2.html, 1.3.3
 DUMP = re.compile(
     r"^-- (PostgreSQL database dump|MySQL dump|MariaDB dump)|\APRAGMA foreign_keys=OFF;\s+BEGIN TRANSACTION;",
     re.MULTILINE,
@@ -306,9 +307,12 @@ def known_tables(
 
 @contextmanager
 def opened(path: Path, content: bytes) -> Iterator[sqlite3.Connection]:
-    """The file, which is not touched: one that is compressed, or has a log or journal beside it, is read as a copy."""
+    """The file, which is not touched: one that is compressed, or has a log or journal beside it, is read as a copy.
+
+    One in WAL mode without a log would get one by being read, which stays (sqlite.org/wal.html, "Read-Only Databases").
+    """
     with tempfile.TemporaryDirectory() as folder:
-        plain, mode = path, "?mode=ro"
+        plain, mode = path, "?immutable=1" if content[18:20] == _IN_WAL_MODE else "?mode=ro"
         beside = [suffix for suffix in _BESIDE if Path(f"{path}{suffix}").exists()]
         if beside or path.read_bytes()[:2] == _GZIP:
             plain, mode = Path(folder, "seed.sqlite"), ""

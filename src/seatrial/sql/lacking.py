@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from seatrial.sql.tokens import words
+
 _REGISTERED = re.compile(r"\bno such (function|module|collation sequence): ([^\n]+)")
 
 # PostgreSQL manual, appendix F, and the documentation of pgvector, PostGIS and TimescaleDB: what they are known by.
@@ -28,12 +30,14 @@ _TYPES: Mapping[str, str] = {
     "postgis": r"geometry|geography",
 }
 _CLASSES: Mapping[str, str] = {"pg_trgm": r"g(in|ist)_trgm_ops", "vector": r"(half)?vec(tor)?_\w+_ops"}
-# https://sqlite.org/changes.html
+# https://sqlite.org/changes.html, https://sqlite.org/json1.html
+_MADE_AS_JSON = words("array extract group_array group_object insert object patch remove replace set")
 _SINCE: Mapping[str, str] = {
     **dict.fromkeys(("unhex",), "3.41"),
+    **dict.fromkeys(("json_error_position",), "3.42"),
     **dict.fromkeys(("octet_length", "timediff"), "3.43"),
     **dict.fromkeys(("concat", "concat_ws", "string_agg"), "3.44"),
-    **dict.fromkeys(("jsonb", "jsonb_array", "jsonb_extract", "jsonb_object", "jsonb_set"), "3.45"),
+    **dict.fromkeys(("jsonb", *(f"jsonb_{name}" for name in _MADE_AS_JSON)), "3.45"),
     **dict.fromkeys(("json_pretty",), "3.46"),
     **dict.fromkeys(("if",), "3.48"),
     **dict.fromkeys(("unistr", "unistr_quote"), "3.50"),

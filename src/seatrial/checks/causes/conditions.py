@@ -13,12 +13,13 @@ from decimal import Decimal, InvalidOperation
 from itertools import pairwise
 
 from seatrial.sql.batches import conjuncts, unbracketed
-from seatrial.sql.cursor import items, top
+from seatrial.sql.cursor import closing, items, top
 from seatrial.sql.tokens import STRING, Token
 
 _NUMBERS = ("int", "serial", "numeric", "decimal")
 _TEXTS = ("char", "text")
 _COMPARING = frozenset({"=", "<>", "!=", "<", ">", "<=", ">=", "IN", "BETWEEN", "LIKE", "ILIKE", "IS", "NOT"})
+_NOT_READ = frozenset({"CASE", "SELECT", "XOR", "||", "&&"})  # MySQL's || and && bind as OR and AND do, others' do not
 _NULL = "null"
 
 Truth = bool | str | None
@@ -39,7 +40,7 @@ Lookup = Callable[[str], Value | None]
 
 def holds(tokens: Sequence[Token], lookup: Lookup, dialect: str) -> bool | None:
     """Whether a row is one for which the condition is true."""
-    if any(t.word in ("CASE", "SELECT") for t in tokens):
+    if any(t.word in _NOT_READ for t in tokens):
         return None
     found = [_truth(c, lookup, dialect) for c in conjuncts(tokens)]
     return False if {False, _NULL} & set(found) else None if None in found else True
@@ -99,7 +100,7 @@ def _compared(value: Value, operator: str, rest: Sequence[Token], lookup: Lookup
 
 
 def _among(value: Value, rest: Sequence[Token], lookup: Lookup) -> Truth:
-    if len(rest) < 3 or rest[0].word != "(" or rest[-1].word != ")":
+    if len(rest) < 3 or rest[0].word != "(" or closing(rest, 0, len(rest)) != len(rest) - 1:
         return None
     return _any([_equals(value, rest[a:b], lookup) for a, b in items(rest, 1, len(rest) - 1)])
 
@@ -155,10 +156,10 @@ def _value(tokens: Sequence[Token], lookup: Lookup) -> Value | None:
         tokens = tokens[2:]
     if len(tokens) == 1:
         return lookup(tokens[0].name) if tokens[0].name else None
-    cut = next((i for i in top(tokens, 0, len(tokens)) if tokens[i].word == "%"), None)
+    cut = max((i for i in top(tokens, 0, len(tokens)) if tokens[i].word == "%"), default=0)
     if cut:
         return _rest([_value(tokens[:cut], lookup), _value(tokens[cut + 1 :], lookup)])
-    if len(tokens) > 3 and tokens[1].word == "(" and tokens[-1].word == ")":
+    if len(tokens) > 3 and tokens[1].word == "(" and closing(tokens, 1, len(tokens)) == len(tokens) - 1:
         given = [_value(tokens[a:b], lookup) for a, b in items(tokens, 2, len(tokens) - 1)]
         return _called(tokens[0].name.lower(), given)
     return None
