@@ -542,10 +542,19 @@ def failed() -> Report:
                 attempt=1,
                 reason="the connection was lost",
                 succeeded=False,
-                actions=("dropped and created the test database", "loaded seed.sql again"),
+                actions=("Dropped and recreated test database", "Reloaded seed data from seed.sql"),
             ),
             Retry(
-                strategy="re-run-migration", migration="0002", attempt=2, reason="lock timeout", succeeded=True
+                strategy="re-run-migration",
+                migration="0002",
+                attempt=2,
+                reason="lock timeout",
+                succeeded=True,
+                actions=(
+                    "Attempted to re-run migration without reset",
+                    "Restored the test database to its state before the migration",
+                    "Copied schema and rows back from the checkpoint",
+                ),
             ),
         ),
         not_verified=(

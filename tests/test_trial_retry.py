@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from retry_fixtures import GOOD, LOSS, LOST, SEED, SERVED, disturbed, lost, rules, strategies
+from test_reporters_markdown import golden
 from test_sources_alembic import project as alembic_project
 from test_sources_alembic import revision, table
 
@@ -21,7 +22,7 @@ from seatrial.trial.stand import Stand, Steps
 SQLITE = ServerConfig(engine="sqlite")
 FROM_NOTHING = ("Applied 1 migration again (no checkpoint was kept)", "Reloaded seed data from seed.sql")
 BY_COPY = "Copied schema and rows back from the checkpoint"
-STAYS = "The migration was carried out; what was found in it stays: no verdict on data is retried"
+STAYS = "The migration was carried out; what was found stays: no verdict on data is retried"
 
 
 def summary(report: Report) -> list[str]:
@@ -58,12 +59,12 @@ def test_a_lock_held_once(outside):
         "**Retry Attempts**: 1",
         "**Strategies Used**:",
         "1. `re-run-migration`: ✅ Succeeded (attempt 1)",
-        f"- Migration `0002`: {retry.reason}",
-        "- Waited 0.05 s",
+        "- Attempted to re-run migration",
         "- Restored the test database to its state before the migration",
         *(f"- {words}" for words in FROM_NOTHING),
-        "- Re-ran the migration",
         f"- {STAYS}",
+        f"- Retried for migration `0002`: {retry.reason}",
+        "- Waited 0.05 s",
         "**Final Status**: FAILED (after 1 retry)",
     ]
 
@@ -120,11 +121,11 @@ def test_a_connection_killed_during_up(outside):
     assert (rules(report), lost(report)) == (["values-lost"], LOST)
     assert told(report)[2:] == [
         "1. `reset-test-db`: ✅ Succeeded (attempt 1)",
-        f"- Migration `0002`: {report.retries[0].reason}",
-        "- Waited 0.05 s",
         "- Dropped and recreated test database",
         *(f"- {words}" for words in FROM_NOTHING),
         f"- {STAYS}",
+        f"- Retried for migration `0002`: {report.retries[0].reason}",
+        "- Waited 0.05 s",
         "**Final Status**: FAILED (after 1 retry)",
     ]
 
@@ -178,11 +179,14 @@ def test_a_loss_stays_through_all_three_strategies(outside):
     lines = told(report)
     assert [line for line in lines if line[0].isdigit()] == [
         "1. `fix-seed-data`: ✅ Succeeded (attempt 1)",
-        "2. `re-run-migration`: ❌ Failed (attempt 1)",
-        "3. `reset-test-db`: ✅ Succeeded (attempt 2)",
+        "2. `re-run-migration`: ❌ Failed (attempt 2)",
+        "3. `reset-test-db`: ✅ Succeeded (attempt 3)",
     ]
     assert "- t 2: its missing parent in users was made (id = 99)" in lines
+    assert "- Updated seed data to include required foreign key references" in lines
     assert lines[-1] == "**Final Status**: FAILED (after 3 retries)"
+    if outside.name == "sqlite":
+        golden("retries.md", "\n".join(lines) + "\n")
 
 
 # --- at other moments ---

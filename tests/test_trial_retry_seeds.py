@@ -53,7 +53,8 @@ def check(folder: Path, server: ServerConfig, seed: str = SEED) -> None:
     assert "orders 1:" not in told
     assert "users 14" not in told
     text = render(report, "markdown")
-    assert "1. `fix-seed-data`: ✅ Succeeded (attempt 1)" in text
+    assert "1. `fix-seed-data`: ✅ Succeeded (attempt 1)\n   - Updated seed data to include required" in text
+    assert "\n   - Migration integrity checks now pass\n" in text
     repaired = report.trace.repaired_seed
     assert repaired in {p.name: p.read_text() for p in app.write(report, folder / "out", ["json"])}["repaired-seed.sql"]
     again = run(folder / "two", repaired, server)

@@ -56,7 +56,8 @@ UNDOING = (Phase.DOWN, Phase.REUP, Phase.CHAIN)
 
 def judge(trace: Trace, config: Config, today: datetime.date) -> Report:
     """What a run's trace says about its migrations, under the project's waivers and threshold."""
-    under = [Under(sql_mode=trace.sql_mode or "", trials=trace.trials, chain=trace.chain), *trace.others]
+    first = Under(sql_mode=trace.sql_mode or "", trials=trace.trials, chain=trace.chain, retries=trace.retries)
+    under = [first, *trace.others]
     judged = {u.sql_mode: _all_under(u, trace, config, today) for u in under}
     migrations = tuple(_merged([(m, found[i][0]) for m, found in judged.items()]) for i in range(len(trace.trials)))
     blockers = tuple(b for m in migrations for b in _blockers(m, config.fail_on))
@@ -80,7 +81,7 @@ def judge(trace: Trace, config: Config, today: datetime.date) -> Report:
         migrations=migrations,
         summary=summary_of(migrations),
         blockers=blockers,
-        retries=tuple(_retries({trace.sql_mode or "": trace.retries} | {u.sql_mode: u.retries for u in trace.others})),
+        retries=tuple(_retries({u.sql_mode: u.retries for u in under})),
         not_verified=tuple(dict.fromkeys(doubts)),
         history=trace.history,
         notes=(*_waiver_notes(config.waivers, migrations, today), *_jobs_note(config)),
@@ -88,6 +89,12 @@ def judge(trace: Trace, config: Config, today: datetime.date) -> Report:
 
 
 def _retries(found: Mapping[str, Sequence[Retry]]) -> Iterator[Retry]:
+    """All attempts of the run, numbered through; in a trace each migration's have numbers of their own."""
+    for attempt, retry in enumerate(_told_once(found), 1):
+        yield dataclasses.replace(retry, attempt=attempt)
+
+
+def _told_once(found: Mapping[str, Sequence[Retry]]) -> Iterator[Retry]:
     """Every mode's, which says its mode; a repair of the seed that all of them needed is told once."""
     for mode, retries in found.items():
         for retry in retries:

@@ -35,10 +35,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repaired:
-    """``sql`` loads without a refusal; ``repairs`` say of each row what was done."""
+    """``sql`` loads without a refusal; ``repairs`` say of each row what was done; ``supplied``: parents were made."""
 
     sql: str
     repairs: tuple[str, ...]
+    supplied: bool = False
     skipped: tuple[tuple[str, str], ...] = ()  # tables whose rows were left out, and why
 
 
@@ -103,6 +104,7 @@ class _Mender:
         self.lasting = Lasting.of(database, self.schema)
         self.saved: list[_Part] = []
         self.repairs: list[str] = []
+        self.supplied = False
         self._refused: list[tuple[_Part, StepError]] = []
 
     def run(self, name: str) -> Repaired:
@@ -120,7 +122,7 @@ class _Mender:
         head = f"-- {name} as Seatrial repaired it: {len(self.repairs)} repairs, which its report lists\n"
         texts = [*self.seed.session, *(part.sql for part in self.saved)]
         sql = head + "".join(f"{text};\n" for text in texts)
-        return Repaired(sql=sql, repairs=tuple(self.repairs), skipped=self.seed.skipped)
+        return Repaired(sql=sql, repairs=tuple(self.repairs), supplied=self.supplied, skipped=self.seed.skipped)
 
     # --- loading ---
 
@@ -302,6 +304,7 @@ class _Mender:
             there = (s for some in _some(list(first)) for s in self._stand(reference.table, some))
             missing = [pairs for pairs, stands in zip(first, there, strict=True) if not stands]
             for pairs in self._make(reference.table, missing):
+                self.supplied = True
                 keys = ", ".join(f"{c} = {v}" for c, v in pairs)
                 first[pairs].parents.append(f"its missing parent in {reference.table} was made ({keys})")
 

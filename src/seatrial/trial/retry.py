@@ -234,8 +234,9 @@ class Retrier:
         if self._brought is None:
             return ("The test database could not be brought back",)
         if strategy == AGAIN:
+            attempted = f"Attempted to re-run migration{'' if self._brought.why_not else ' without reset'}"
             restored = "Restored the test database to its state before the migration"
-            return (restored, *self._how(self._brought), "Re-ran the migration")
+            return (attempted, restored, *self._how(self._brought))
         return ("Dropped and recreated test database", *self._how(self._brought))
 
     def _how(self, brought: Brought) -> Iterator[str]:

@@ -111,7 +111,8 @@ class Rows:
             if error.refused is not None and error.refused.kind is ErrorKind.ENVIRONMENT:
                 raise
             raise Beyond(str(error), repaired.repairs) from error
-        actions = ("Loaded what can be kept, row by row", *repaired.repairs)
+        to = "include required foreign key references" if repaired.supplied else "fit the schema"
+        actions = (f"Updated seed data to {to}", *repaired.repairs)
         self.mends.append(Mend(refused.what, actions, repaired.sql))
         return again
 

@@ -151,17 +151,28 @@ def retries(report: Report) -> str:
 
 
 def _retried(report: Report, retry: Retry) -> Iterator[str]:
-    """Why, what was done, and what came of it."""
-    yield f"Migration {md.code(retry.migration)}: {md.text(retry.reason)}" if retry.migration else md.text(retry.reason)
+    """What was done and what came of it, in the template's words; why, and after how long, behind them."""
+    yield from (md.start(a) for a in words.actions(report, retry))
+    if retry.succeeded and (outcome := _came_of(report, retry)):
+        yield outcome
+    where = f"migration {md.code(retry.migration)}" if retry.migration else "the seed"
+    yield f"Retried for {where}: {md.text(retry.reason)}"
     if retry.pause_s:
         yield f"Waited {retry.pause_s:g} s"
-    yield from (md.start(a) for a in words.actions(report, retry))
-    status = next((m.status for m in report.migrations if m.migration.id == retry.migration), None)
-    if retry.succeeded and status is Status.PASSED:
+
+
+def _came_of(report: Report, retry: Retry) -> str:
+    """Of a seed's repair, what its migrations came to: where it was loaded, that may be one that is not under test."""
+    own = next((m.status for m in report.migrations if m.migration.id == retry.migration), None)
+    status = report.status if own in (None, Status.SKIPPED) else own
+    if status is Status.PASSED:
         clean = " after clean slate" if retry.strategy == "reset-test-db" else ""
-        yield f"Migration test passed{clean}"
-    elif retry.succeeded and status is Status.FAILED:
-        yield "The migration was carried out; what was found in it stays: no verdict on data is retried"
+        fixed = retry.strategy == "fix-seed-data"
+        return "Migration integrity checks now pass" if fixed else f"Migration test passed{clean}"
+    if status is Status.FAILED:
+        done = "The rows can be used now" if retry.strategy == "fix-seed-data" else "The migration was carried out"
+        return f"{done}; what was found stays: no verdict on data is retried"
+    return ""
 
 
 # --- performance ------------------------------------------------------------------------------------------------------
