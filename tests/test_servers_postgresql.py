@@ -18,6 +18,7 @@ import pytest
 from click.testing import CliRunner
 from engine_fixture import needs
 from pg_fixtures import PROGRAMS
+from trial_fixtures import project
 
 from seatrial.cli import main
 from seatrial.engines.postgresql import PostgresqlDatabase
@@ -110,6 +111,10 @@ def test_a_wrong_password(pg_server: PostgresqlServer, tmp_path: Path) -> None:
         with pytest.raises(ServerError) as refused:
             PostgresqlServer.at(f"postgresql://walker:not-it-at-all@{place}", PostgresqlDatabase)
         assert "Check user and password" in str(refused.value) and "not-it-at-all" not in str(refused.value)
+        kept_databases = databases(pg_server)
+        said = refused_by_the_command(tmp_path, f"postgresql://walker:not-it-at-all@{place}", "not-it-at-all")
+        assert "Check user and password" in said and "walker:***@" in said
+        assert databases(pg_server) == kept_databases
         right = "postgresql://walker:pa%25ss%20w%3Ao%2Fr%40d@" + place
         with PostgresqlServer.at(right, PostgresqlDatabase) as server:
             database = server.create()
@@ -120,6 +125,16 @@ def test_a_wrong_password(pg_server: PostgresqlServer, tmp_path: Path) -> None:
     finally:
         (data / "pg_hba.conf").write_text(kept)
         psql(pg_server, "select pg_reload_conf()")
+
+
+def refused_by_the_command(folder: Path, url: str, secret: str) -> str:
+    """What `run` says of a server that it does not use; it ends without a report."""
+    project(folder / "refused", [("CREATE TABLE t (id int);", "DROP TABLE t;")])
+    run = ["run", str(folder / "refused"), "--server", url, "--report", str(folder / "out"), "--format", "json"]
+    done = CliRunner().invoke(main, run)
+    assert (done.exit_code, (folder / "out").exists()) == (2, False), done.output
+    assert secret not in done.output and "Traceback" not in done.output
+    return " ".join(done.output.split())
 
 
 def test_what_is_no_url() -> None:
@@ -158,6 +173,23 @@ def test_a_database_in_use_is_refused(pg_server: PostgresqlServer) -> None:
         assert {
             str(row[0]) for row in psql(pg_server, "select relname from pg_class where relname in ('a', 'b')", "theirs")
         }
+    finally:
+        psql(pg_server, "drop database theirs with (force)")
+
+
+def test_a_database_in_use_is_left_as_it_is_by_the_command(pg_server: PostgresqlServer, tmp_path: Path) -> None:
+    psql(pg_server, "create database theirs")
+    try:
+        psql(pg_server, "create table t (id int, v text); insert into t values (1, 'kept')", "theirs")
+        there = pg_server.target.url("theirs").replace("postgres@", "postgres:s3cr3t@")
+        before = databases(pg_server)
+        said = refused_by_the_command(tmp_path, there, "s3cr3t")
+        assert "postgres:***@" in said and "holds 1 table that Seatrial did not create; nothing was touched" in said
+        assert "Give the server without a database name" in said
+        assert databases(pg_server) == before
+        assert psql(pg_server, "select * from t", "theirs") == [(1, "kept")]
+        tables = "select relname from pg_class where relkind = 'r' and relnamespace = 'public'::regnamespace"
+        assert psql(pg_server, tables, "theirs") == [("t",)]
     finally:
         psql(pg_server, "drop database theirs with (force)")
 

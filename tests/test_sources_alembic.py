@@ -486,18 +486,31 @@ def test_a_dead_worker_is_an_environment_error_and_is_replaced(tmp_path, databas
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks for a process in /proc")
 def test_a_worker_in_the_middle_of_a_step_ends_with_a_killed_run(tmp_path):
-    told = tmp_path / "pid"
-    up = f"import os, pathlib, time; pathlib.Path({str(told)!r}).write_text(str(os.getpid())); time.sleep(60)"
+    """And what the run left goes with the next one, which is as if it had not been."""
+    told, scratch, state = (tmp_path / name for name in ("pid", "scratch", "state"))
+    scratch.mkdir()
+    up = (
+        f"import os, pathlib, time; told = pathlib.Path({str(told)!r}); again = told.exists();"
+        " told.write_text(str(os.getpid())); again or time.sleep(60)"
+    )
     folder = project(tmp_path / "p", revision("a", up=up))
+    files = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     command = [sys.executable, "-m", "seatrial.cli", "run", str(folder), "--engine", "sqlite"]
-    own = {"TMPDIR": str(tmp_path), "XDG_STATE_HOME": str(tmp_path / "state")}
-    run = subprocess.Popen(command, env={**os.environ, **own}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    own = {**os.environ, "TMPDIR": str(scratch), "XDG_STATE_HOME": str(state)}
+    run = subprocess.Popen(command, env=own, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     assert _within(20, lambda: told.exists() and told.read_text())
     worker = Path("/proc", told.read_text())
     assert worker.exists()
     run.kill()
     run.wait()
     assert _within(20, lambda: not worker.exists() or "Z" in (worker / "stat").read_text().split()[2])
+    (left,) = scratch.glob("seatrial-*-sqlite")
+    assert list(left.rglob("*.sqlite3"))
+    again = subprocess.run(command, env=own, capture_output=True, text=True)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert list(scratch.glob("seatrial-*")) == []
+    assert not any(left.name.split("-")[1] in path.name for path in state.rglob("*"))
+    assert {path: path.read_bytes() for path in files} == files
 
 
 def _within(seconds: float, true) -> bool:
