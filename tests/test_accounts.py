@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 from mysql_fixtures import changed, ran
@@ -171,6 +172,7 @@ def test_what_others_make_meanwhile_is_never_touched():
 
 KILLED = """
 import os, signal, sys
+from itertools import pairwise
 from pathlib import Path
 from seatrial import app, config
 from seatrial.config import ServerConfig
@@ -226,3 +228,26 @@ def test_roles_of_a_killed_run_go_with_the_next_but_not_those_made_since(tmp_pat
     assert any("role st_killed of run" in r for r in clean_postgresql(pg_server.url("postgres")))
     assert pg_server.maintain(listed) == [("st_killed_role",)]
     pg_server.maintain("DROP ROLE st_killed_role")
+
+
+def test_an_account_that_a_step_drops_comes_back_with_what_it_was_granted_here(db: MysqlDatabase):
+    """Found: grants came back before the account that has them, and those on a table that was gone ended the run."""
+    account, roles = f"a{db.name[-9:]}@localhost", [f"r{i}{db.name[-9:]}" for i in range(3)]
+    try:
+        ran(db, f"create table t (a int); create user {account}; {'; '.join(f'create role {r}' for r in roles)}")
+        ran(db, f"grant select on t to {account}; grant usage on *.* to {account} with grant option")
+        for inner, outer in (*pairwise(roles), (roles[-1], account)):
+            ran(db, f"grant {inner} to {outer}")
+        before, kept = db.inspect(), db.checkpoint()
+        assert "GRANT USAGE WITH GRANT OPTION" in str(dict(before))
+        for step in (f"drop user {account}", f"drop table t; alter user {account} account lock", *map(dropped, roles)):
+            ran(db, step)
+            db.restore(kept)
+            assert changed(before, db.inspect()) == {}, step
+    finally:
+        for kind, name in (("user", account), *(("role", r) for r in roles)):
+            db._site.maintain(f"drop {kind} if exists {name}")
+
+
+def dropped(role: str) -> str:
+    return f"drop role {role}"

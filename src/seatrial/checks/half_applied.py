@@ -45,6 +45,8 @@ def _other_rows(start: Snapshot, now: Snapshot, altered: set[TableRef | None]) -
     """
     found = {}
     for old, new in ((t, now.table(t.table)) for t in start.tables):
+        if new and not (old.compared and new.compared):
+            continue
         if new and old.rows != new.rows:
             found[old.table] = f"rows of {old.table} ({old.rows:,} before, {new.rows:,} now)"
         elif new and old.table not in altered and old.checksum != new.checksum:
@@ -53,8 +55,9 @@ def _other_rows(start: Snapshot, now: Snapshot, altered: set[TableRef | None]) -
 
 
 def _differs(one: Snapshot, other: Snapshot) -> bool:
-    rows = {t.table: (t.rows, t.checksum) for t in one.tables} != {t.table: (t.rows, t.checksum) for t in other.tables}
-    return rows or bool(diff(one.schema, other.schema) or reordered(one.schema, other.schema))
+    unread = {t.table for s in (one, other) for t in s.tables if not t.compared}
+    held = [{t.table: (t.rows, t.checksum) for t in s.tables if t.table not in unread} for s in (one, other)]
+    return held[0] != held[1] or bool(diff(one.schema, other.schema) or reordered(one.schema, other.schema))
 
 
 def _left(

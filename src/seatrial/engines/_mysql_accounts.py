@@ -35,8 +35,13 @@ class Told:
 
     @property
     def bring_back(self) -> tuple[str, ...]:
-        """Statements that make it again."""
-        return (self.create or self.account.drop.replace("DROP", "CREATE", 1), *self.grants)
+        """Statements that make it again, with its roles and with what it may do on the whole server."""
+        beyond = (g for g in self.grants if _of_server(g) or " ON " not in g or g.startswith("GRANT PROXY "))
+        return (self.create or self.account.drop.replace("DROP", "CREATE", 1), *beyond)
+
+    def is_like(self, other: Told) -> bool:
+        """Whether nothing of it has to be brought back."""
+        return self.account == other.account and self.bring_back == other.bring_back
 
     def attributes(self, dialect: str) -> Attributes:
         """``definition``, ``privileges`` (on ``*.*``) and ``roles``, each as the server's words without a password."""
@@ -53,9 +58,10 @@ def _of_server(line: str) -> str:
     if line.startswith("REVOKE "):
         return line
     given, everywhere, rest = line.partition(" ON *.* ")
-    if not everywhere or given == "GRANT USAGE":
+    option = "GRANT OPTION" in rest
+    if not everywhere or (given == "GRANT USAGE" and not option):
         return ""
-    return f"{given} WITH GRANT OPTION" if "GRANT OPTION" in rest else given
+    return f"{given} WITH GRANT OPTION" if option else given
 
 
 def without_password(text: str, dialect: str) -> str:

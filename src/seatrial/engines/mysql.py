@@ -17,6 +17,7 @@ from seatrial.engines._mysql_catalog import Catalog, Origins, Reader
 from seatrial.engines._mysql_compare import diff, diff_of_history, has_key, told_apart
 from seatrial.engines._mysql_counters import advance
 from seatrial.engines._mysql_dialect import MYSQL, Dialect
+from seatrial.engines._mysql_events import WHY, Firing
 from seatrial.engines._mysql_fill import Filling
 from seatrial.engines._mysql_integrity import Judge
 from seatrial.engines._mysql_link import Link, TextRow, disturbance, error_kind, quote, refusal
@@ -33,7 +34,7 @@ from seatrial.engines._mysql_waits import waiting
 from seatrial.engines._mysql_watch import StepWatch, unsampled
 from seatrial.engines._mysql_whole import Keeper, Whole
 from seatrial.engines._mysql_written import Written
-from seatrial.errors import DatabaseError
+from seatrial.errors import DatabaseError, SeatrialError, ServerError
 from seatrial.model import (
     CastBack,
     Disturbance,
@@ -131,6 +132,7 @@ class MysqlDatabase:
         self._lives: dict[str, object] = {}  # checkpoint -> the server's when it was made
         self._accounts = Accounts(site)
         self._accounts_then: dict[str, tuple[frozenset[Account], dict[str, Told]]] = {}  # checkpoint -> made, described
+        self._firing = Firing()
         self._unsampled: str | None = None  # why metadata locks are not sampled, once that was asked
         self._asking: Asking | None = None  # which settings of a step's session decide on locks, likewise
         self._closed = False
@@ -194,16 +196,26 @@ class MysqlDatabase:
         copies = self._copies(catalog)
         integrity = self._judged(catalog, copies, also)
         self._moments[moment] = copies
+        fired = self._fired(moment, catalog.schema)
         self._hold(f"moment {moment}", copies.values())  # in one go: copies of the same moment before may serve again
         return Snapshot(
             moment=moment,
             schema=catalog.schema,
-            tables=tuple(self._state(ref, copies[ref], catalog) for ref in copies),
+            tables=tuple(
+                dataclasses.replace(state, compared=False, why_not=WHY) if state.table in fired else state
+                for state in (self._state(ref, copies[ref], catalog) for ref in copies)
+            ),
             counters=catalog.counters,
             integrity=integrity,
             size_bytes=sum(catalog.bytes.values()),
             folds_names=True,  # columns always, tables as lower_case_table_names says
         )
+
+    def _fired(self, moment: str, schema: Schema) -> frozenset[TableRef]:
+        """Tables whose rows an event may have changed; on servers of our own the scheduler is off."""
+        concerned = self._firing.is_concerned or any(key.kind == "event" for key in schema)
+        is_on = concerned and str(self._link.value("SELECT @@GLOBAL.event_scheduler")) in ("ON", "1")
+        return self._firing.look(moment, schema, is_on=is_on)
 
     def _catalog(self, hidden: frozenset[str] = frozenset()) -> Catalog:
         reader = Reader(self._link, self.name, self.dialect, hidden, self._origins)
@@ -238,7 +250,7 @@ class MysqlDatabase:
 
     def _recognised(self, ref: TableRef, catalog: Catalog, states: Mapping[str, State]) -> Copy | None:
         """A copy with these very rows, where no file tells: to hash the rows costs half of what copying them does."""
-        if ref.name in states or ref.name in catalog.periods:
+        if (self._files.folder is not None and ref.name in states) or ref.name in catalog.periods:
             return None
         columns, key = catalog.columns[ref.name], catalog.keys[ref.name]
         held = dict.fromkeys(copy for copies in self._holders.values() for copy in copies)
@@ -286,15 +298,21 @@ class MysqlDatabase:
     def diff(self, old: Snapshot, new: Snapshot, pairs: Sequence[TablePair]) -> tuple[TableDiff, ...]:
         before, after = self._moments[old.moment], self._moments[new.moment]
         found = (
-            diff(self._shadows, before.get(p.old), after.get(p.new) if p.new else None, p, self.limit) for p in pairs
+            diff(self._shadows, before.get(p.old), after.get(p.new) if p.new else None, p, self.limit)
+            for p in self._settled(old, new, pairs)
         )
         return tuple(d for d in found if d is not None)
+
+    def _settled(self, old: Snapshot, new: Snapshot, pairs: Sequence[TablePair]) -> list[TablePair]:
+        """Those to which no event may have written in between."""
+        fired = self._firing.between(old.moment, new.moment)
+        return [p for p in pairs if p.old not in fired and p.new not in fired]
 
     def diff_of_history(self, old: Snapshot, new: Snapshot, pairs: Sequence[TablePair]) -> tuple[TableDiff, ...]:
         before, after = self._moments[old.moment], self._moments[new.moment]
         found = (
             diff_of_history(self._shadows, before.get(p.old), after.get(p.new) if p.new else None, p, self.limit)
-            for p in pairs
+            for p in self._settled(old, new, pairs)
         )
         return tuple(d for d in found if d is not None)
 
@@ -323,6 +341,7 @@ class MysqlDatabase:
 
     def note(self, statements: Sequence[str]) -> None:
         self._accounts.note(statements)
+        self._firing.note(statements)
 
     def checksum_sql(self, table: TableRef) -> str:
         return self._shadows.checksum_sql(table, self._catalog().columns[table.name])
@@ -366,21 +385,31 @@ class MysqlDatabase:
     def restore(self, checkpoint: str) -> None:
         whole = self._checkpoints[checkpoint]
         self._site.disconnect(self.name, self._own)  # whoever still holds a lock here would keep us waiting
+        made, then = self._accounts_then[checkpoint]
+        self._bring_accounts_back(then)  # before what they are granted here
         now = self._keeper.restore(whole)
+        self._accounts.drop(keep=made)  # after the views and routines that run as them
         self._checkpoints[checkpoint] = dataclasses.replace(whole, states=now)  # what was made anew is as it was, too
-        self._bring_accounts_back(*self._accounts_then[checkpoint])
         self._origins = self._origins_then[checkpoint]
         self._current = {TableRef("", t): (state, whole.copies[t]) for t, state in now.items()}
         self._hold("current", [copy for _, copy in self._current.values()])
 
-    def _bring_accounts_back(self, kept: frozenset[Account], then: Mapping[str, Told]) -> None:
-        self._accounts.drop(keep=kept)
-        for _ in range(2 if then else 0):  # a user loses a role that is made anew
+    def _bring_accounts_back(self, then: Mapping[str, Told]) -> None:
+        """Those that steps dropped or changed; what they are granted in the database is the keeper's."""
+        for _ in range(len(then) + 1):  # an account loses a role that is made anew, which may be a role of roles
             now = self._told()
-            changed = [name for name, was in then.items() if was != now.get(name)]
+            changed = [name for name, was in then.items() if name not in now or not was.is_like(now[name])]
+            if not changed:
+                return
             for statement in [*(now[n].account.drop for n in changed if n in now), *bring_back(then, changed)]:
-                self._site.maintain(statement)
+                self._maintained(statement)
             self._accounts.note([then[name].bring_back[0] for name in changed])
+
+    def _maintained(self, statement: str) -> None:
+        try:
+            self._site.maintain(statement)
+        except ServerError as error:
+            raise DatabaseError(str(error)) from None
 
     def reset(self, checkpoint: str) -> str:
         """On a server of ours nothing is safe from a crash (no flush, no doublewrite), and MyISAM is so nowhere."""
@@ -438,11 +467,20 @@ class MysqlDatabase:
     def close(self) -> None:
         if self._closed:
             return
-        if self.trust and not self._site.is_local:
-            _mysql_accounts.revoke_all(self._link, self.name)
-        self._link.close()
-        self._files.forget_all()
-        for name in (self.name, self._space):
-            self._site.drop_database(name)
-        self._accounts.drop()
+        try:
+            if self.trust and not self._site.is_local:
+                with contextlib.suppress(SeatrialError):  # the server is gone
+                    _mysql_accounts.revoke_all(self._link, self.name)
+            self._link.close()
+            self._files.forget_all()
+            for name in (self.name, self._space):
+                with contextlib.suppress(*self._left_to_clean):
+                    self._site.drop_database(name)
+        finally:
+            self._accounts.drop()
         self._closed = True
+
+    @property
+    def _left_to_clean(self) -> tuple[type[ServerError], ...]:
+        """At a URL others may keep a database locked: it stays in the ledger, and goes with the next run."""
+        return () if self._site.is_local else (ServerError,)

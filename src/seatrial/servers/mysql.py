@@ -147,7 +147,7 @@ class MysqlServer(DatabaseServer):
         try:
             self.maintain(drop)
         except ServerError:  # somebody keeps one of its tables locked from elsewhere
-            self._end(self._holders(name))
+            self._end(self._holders(name), of_anybody=self.is_local)
             self.maintain(drop)
 
     def disconnect(self, name: str, own: int) -> None:
@@ -176,7 +176,7 @@ class MysqlServer(DatabaseServer):
     def _holders(self, name: str) -> str:
         return _HOLDERS[self.engine].format(name=_ours(name).strip("`"))
 
-    def _end(self, sessions: str, own: int = 0, *, of_anybody: bool = True) -> None:
+    def _end(self, sessions: str, own: int = 0, *, of_anybody: bool) -> None:
         """End the sessions that a query names; one that is gone, or not ours to end, is left."""
         with contextlib.suppress(ServerError):
             ((account,),) = self.maintain("SELECT SUBSTRING_INDEX(USER(), '@', 1)")

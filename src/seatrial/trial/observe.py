@@ -135,7 +135,7 @@ class Observer:
         same = same_schema(up.schema, after.schema)
         undone = self.database.diff(up, after, pair_by_name(up, after)) if same else None
         probes = (*trial.probes, *self._ask(Phase.DOWN, after, asked))
-        doubts = (*trial.not_verified, *moved_asides(before, after, "down"))
+        doubts = (*_with_unread(trial, after), *moved_asides(before, after, "down"))
         trial = dataclasses.replace(trial, down_changes=changes, history_changes=history, undone=undone, probes=probes)
         trial = dataclasses.replace(trial, not_verified=doubts)
         return Seen(trial, after)
@@ -152,7 +152,7 @@ class Observer:
         trial = dataclasses.replace(seen.trial, reup=step, after_reup=after)
         if not step.error:
             changes = self.database.diff(first, after, pair_by_name(first, after))
-            doubts = (*trial.not_verified, *moved_asides(first, after, "up again"))
+            doubts = (*_with_unread(trial, after), *moved_asides(first, after, "up again"))
             trial = dataclasses.replace(trial, reup_changes=changes, not_verified=doubts)
         return Seen(trial, after)
 
@@ -327,6 +327,11 @@ def _unread(*snapshots: Snapshot) -> Iterator[NotVerified]:
         for key, attributes in snapshot.schema.items():
             if why := attributes.get("not_compared"):
                 yield NotVerified(what=f"contents of {key.name}", why=str(why))
+
+
+def _with_unread(trial: Trial, after: Snapshot) -> tuple[NotVerified, ...]:
+    """The trial's doubts with those of a later moment: an event may have come to write to a table since."""
+    return tuple(dict.fromkeys((*trial.not_verified, *_unread(after))))
 
 
 def _histories(before: Snapshot) -> Iterator[NotVerified]:
