@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks import common
+from benchmarks import common, project100
 from seatrial import app, config
 from seatrial.model import Event
 
@@ -21,27 +21,61 @@ _FILL = {
     "sqlite": "INSERT INTO {table} WITH RECURSIVE n(g) AS (SELECT 1 UNION ALL SELECT g + 1 FROM n WHERE g < {rows})"
     " SELECT g, g % 1000, g * 7 % 100003, 'name ' || g, printf('%032x', g * 7919) FROM n;",
 }
+KINDS = (("sqlite", "golang-migrate"), ("sqlite", "alembic"), ("postgresql", "golang-migrate"))
+"""Alembic writes to SQLite's file from a process of its own; to a server both come the same way."""
 _INTEGER = {"postgresql": "bigint", "sqlite": "integer"}
 UP = "ALTER TABLE t01 ADD COLUMN status varchar(10);\nUPDATE t01 SET status = 'new' WHERE ref > 500;\n"
 DOWN = "ALTER TABLE t01 DROP COLUMN status;\n"
 
 
-def write(folder: Path, engine: str, rows: int) -> Path:
-    """A golang-migrate project: 50 tables, a seed with ``rows`` rows in all, and a migration of one of 1,000 rows."""
-    (folder / "migrations").mkdir(parents=True, exist_ok=True)
+REVISION = """from alembic import op
+
+revision, down_revision = {revision!r}, {parent!r}
+
+
+def upgrade():
+{up}
+
+
+def downgrade():
+{down}
+"""
+
+
+def write(folder: Path, engine: str, rows: int, source: str = "golang-migrate") -> Path:
+    """A project: 50 tables, a seed with ``rows`` rows in all, and a migration of one of 1,000 rows."""
     names = [f"t{number:02}" for number in range(1, TABLES + 1)]
     columns = _COLUMNS.format(integer=_INTEGER[engine])
     base = "\n".join(f"CREATE TABLE {name} {columns};" for name in names)
-    (folder / "migrations" / "1_base.up.sql").write_text(base)
-    (folder / "migrations" / "2_change.up.sql").write_text(UP)
-    (folder / "migrations" / "2_change.down.sql").write_text(DOWN)
+    (_alembic if source == "alembic" else _golang_migrate)(folder, base)
     counts = {name: SMALL if name == "t01" else max(0, rows - SMALL) // (TABLES - 1) for name in names}
     seed = "\n".join(_FILL[engine].format(table=name, rows=count) for name, count in counts.items() if count)
     (folder / "seed.sql").write_text(seed)
+    place = "alembic.ini" if source == "alembic" else "migrations"
     (folder / "seatrial.toml").write_text(
-        '[source]\ntype = "golang-migrate"\npath = "migrations"\n[seed]\npath = "seed.sql"\nat = "1"\n'
+        f'[source]\ntype = "{source}"\npath = "{place}"\n[seed]\npath = "seed.sql"\nat = "1"\n'
     )
     return folder
+
+
+def _golang_migrate(folder: Path, base: str) -> None:
+    (folder / "migrations").mkdir(parents=True, exist_ok=True)
+    (folder / "migrations" / "1_base.up.sql").write_text(base)
+    (folder / "migrations" / "2_change.up.sql").write_text(UP)
+    (folder / "migrations" / "2_change.down.sql").write_text(DOWN)
+
+
+def _alembic(folder: Path, base: str) -> None:
+    (folder / "migrations" / "versions").mkdir(parents=True, exist_ok=True)
+    (folder / "alembic.ini").write_text(project100.INI)
+    (folder / "migrations" / "env.py").write_text(project100.ENV)
+    for revision, parent, up, down in (("1", None, base, ""), ("2", "1", UP, DOWN)):
+        text = REVISION.format(revision=revision, parent=parent, up=_calls(up), down=_calls(down))
+        (folder / "migrations" / "versions" / f"{revision}_step.py").write_text(text)
+
+
+def _calls(script: str) -> str:
+    return "\n".join(f"    op.execute({line.rstrip(';')!r})" for line in script.splitlines()) or "    pass"
 
 
 def trial(folder: Path, engine: str) -> Mapping[str, float]:
@@ -68,18 +102,17 @@ def main(
 ) -> None:
     print(f"\n## A migration of a table of {SMALL:,} rows, {TABLES} tables\n")
     lines = []
-    for engine in engines:
-        if engine not in _FILL:
-            continue
+    chosen = [(engine, source) for engine, source in KINDS if engine in engines]
+    for engine, source in chosen:
         measured = {}
         for rows in (SMALL, many_rows):
-            folder = write(common.CACHE / f"many-{engine}-{rows}", engine, rows)
+            folder = write(common.CACHE / f"many-{engine}-{source}-{rows}", engine, rows, source)
             runs = [trial(folder, engine) for _ in range(repeat if rows == SMALL else 1)]
             measured[rows] = min(runs, key=lambda run: run["cpu"])
         few, many = measured[SMALL], measured[many_rows]
         lines.append(
             (
-                engine,
+                f"{engine}, {source}",
                 f"{few['trial']:.2f} s ({few['cpu']:.2f})",
                 f"{many['trial']:.2f} s ({many['cpu']:.2f})",
                 f"{many['trial'] / few['trial']:.2f} ({many['cpu'] / few['cpu']:.2f})",
@@ -88,7 +121,7 @@ def main(
             )
         )
     head = [
-        "engine",
+        "engine, source",
         "trial (CPU), other 49 empty",
         "trial (CPU), other 49 full",
         "ratio (CPU)",
