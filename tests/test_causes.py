@@ -37,6 +37,7 @@ def test_rows_gone_by_the_cascade_of_a_cascade(trial):
         foreign_keys=True,
     )
     causes = {f.table: f.causes for f in found.judged.findings if f.rule == "rows-lost"}
+    assert list(causes) == ["children", "toys", "parts"]  # what explains the next one comes first
     assert causes["children"][0].startswith("up deletes rows of parents (`DELETE FROM parents WHERE id = 2`)")
     assert causes["toys"][0].startswith("rows of children went by a cascade, and ON DELETE CASCADE of")
     above = "(in all 1 row of parents, 1 row of children"

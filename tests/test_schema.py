@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seatrial.model import ObjectKey, Renames, Schema, Snapshot, TableRef, TableState
-from seatrial.schema import diff, key_order, pair_by_name, pair_through, renamed, reordered, same_schema
+from seatrial.schema import depths, diff, key_order, pair_by_name, pair_through, renamed, reordered, same_schema
 
 keys = st.builds(
     ObjectKey,
@@ -96,6 +96,13 @@ def test_a_renamed_table_is_followed_also_where_two_swap_names():
     assert pair_through(old, snapshot(both, "t", "t_v1"), Renames())[0].new == TableRef("", "t")
     assert pair_through(old, snapshot(table("t_v1", "a"), "t_v1"), renames)[0].new == TableRef("", "t_v1")
     assert pair_by_name(old, snapshot(table("t_v1", "a"), "t_v1"))[0].new is None
+
+
+def test_tables_stand_below_those_they_refer_to():
+    refers = {"a": "b", "b": "c", "x": "y", "y": "x", "z": "x", "self": "self", "lost": "nowhere"}
+    keys = {ObjectKey("constraint", "", t, "k"): {"type": "foreign key", "references": p} for t, p in refers.items()}
+    schema = Schema({**{ObjectKey("table", "", "", t): {} for t in [*refers, "c"]}, **keys})
+    assert depths(schema) == {"c": 0, "self": 0, "lost": 0, "b": 1, "a": 2, "x": 3, "y": 3, "z": 3}
 
 
 def test_renamed_columns_are_followed_and_missing_ones_said():

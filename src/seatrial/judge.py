@@ -34,7 +34,7 @@ from seatrial.model import (
 )
 from seatrial.plan import select
 from seatrial.relations import believed
-from seatrial.schema import diff, reordered
+from seatrial.schema import depths, diff, reordered
 
 CORRUPTION = {
     "rows-lost", "values-lost", "collateral-change", "conversion-loss", "orphaned-rows", "duplicate-keys",
@@ -128,7 +128,7 @@ def _merged(found: Sequence[tuple[str, Judged]]) -> Judged:
         first,
         status=_status(j.status for j in all_of) if first.status is not Status.SKIPPED else first.status,
         kind=max((j.kind for j in all_of if j.kind), key=list(Kind).index, default=None),
-        findings=tuple(sorted(findings, key=_severest)),
+        findings=_in_order(findings, first.trial),
         rollback_safe=_all_safe(j.rollback_safe for j in all_of),
         impact=hardest.impact,
         impact_basis=hardest.impact_basis,
@@ -143,8 +143,15 @@ def _outcome(mode: str, judged: Judged, shown: bool) -> Outcome:
     return Outcome(sql_mode=mode, status=judged.status, rules=tuple(rules), error=judged.trial.error, shown=shown)
 
 
-def _severest(finding: Finding) -> tuple[int, str, str, Phase]:
-    return -finding.severity.rank, finding.rule, finding.table or "", finding.phase
+def _in_order(findings: Iterable[Finding], trial: Trial) -> tuple[Finding, ...]:
+    """The severest first; of one rule, those of tables before those of the tables that refer to them: causes first."""
+    depth = depths(trial.before.schema) if trial.before else {}
+
+    def place(finding: Finding) -> tuple[int, str, int, str, Phase]:
+        table = finding.table or ""
+        return -finding.severity.rank, finding.rule, depth.get(table, 0), table, finding.phase
+
+    return tuple(sorted(findings, key=place))
 
 
 def _judge(
@@ -167,7 +174,6 @@ def _judge(
                     doubts.append(dataclasses.replace(found, migration=trial.migration.id))
         findings += chain_findings(case, link, findings)
     findings = [_waive(f, trial, config.waivers, trace, today) for f in findings]
-    findings.sort(key=_severest)
     status = _verdict(trial, findings, config.fail_on)
     impact, basis, predicted = _impact(trial)
     return (
@@ -178,7 +184,7 @@ def _judge(
             rollback_safe=_rollback_safe(case, findings),
             impact=impact,
             impact_basis=basis,
-            findings=tuple(findings),
+            findings=_in_order(findings, trial),
             trial=trial,
             predicted_ms=predicted,
         ),

@@ -89,6 +89,22 @@ def _order(schema: Schema, other: Schema, table: TableRef) -> list[str]:
     return [c for c in schema.columns(table) if c in known]
 
 
+@lru_cache(maxsize=64)
+def depths(schema: Schema) -> Mapping[str, int]:
+    """Label of each table -> how many foreign keys it stands below the topmost; a circle is one step."""
+    above: dict[str, set[str]] = {str(t): set() for t in schema.tables()}
+    for key, attributes in schema.items():
+        if attributes.get("type") == "foreign key" and str(key.owner) in above:
+            above[str(key.owner)].add(str(attributes.get("references")))
+    found: dict[str, int] = {}
+    depth = 0
+    while left := above.keys() - found.keys():
+        free = [t for t in left if not above[t] & (left - {t})]
+        found |= dict.fromkeys(free or left, depth)
+        depth += 1
+    return found
+
+
 def outermost(changes: Sequence[Difference]) -> list[Difference]:
     """Without what belongs to a table that is itself missing or new."""
     whole = {c.key.owner for c in changes if c.key.kind == "table" and (c.old is None or c.new is None)}
