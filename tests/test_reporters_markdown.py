@@ -20,6 +20,7 @@ from report_examples import (
     destructive,
     failed,
     hostile,
+    integrity,
     nothing,
     passed,
     report,
@@ -29,7 +30,7 @@ from report_examples import (
 
 from seatrial import prose
 from seatrial.model import Finding, NotVerified, Phase, Schema, Severity, Statement, Status, TableRef
-from seatrial.reporters import render
+from seatrial.reporters import render, words
 from seatrial.reporters.markdown import text as md
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -110,6 +111,83 @@ def test_the_fields_of_a_migration_stand_in_the_order_of_the_template():
     ours = section(contract(markdown(failed())), "## Detailed Test Results", "## Data Integrity Checks")
     starts = [i for i, x in enumerate(ours) if x == "### Migration"]
     assert ours[starts[1] : starts[2]] == theirs[second[0] : second[1]]
+
+
+def list_labels(text: str) -> set[str]:
+    """``- Label:`` of lists; before IDs stands the table's name, which varies."""
+    found = re.findall(r"^ *- ([A-Z][A-Za-z_ ]*):", text, re.MULTILINE)
+    return {re.sub(r"(?:(Lost|Orphaned) )?\w+ IDs$", r"\1 x IDs", label).strip() for label in found}
+
+
+def violated():
+    """NULL in a required field and a check that fails, besides what the failed report shows."""
+    judged = additive()
+    broken = integrity(not_null=("1", "2"), quantity=("7",))
+    return report(
+        replace(judged, trial=replace(judged.trial, after_up=replace(judged.trial.after_up, integrity=broken)))
+    )
+
+
+def test_every_label_of_the_templates_lists_is_used():
+    theirs = list_labels((GOLDEN / "template.md").read_text())
+    assert {"Lost x IDs", "Orphaned x IDs", "x IDs", "Expected", "Actual", "Likely cause", "Data Size"} <= theirs
+    assert theirs - list_labels(markdown(failed()) + markdown(violated())) == set()
+
+
+def test_rows_are_called_by_their_table():
+    text = markdown(failed()) + markdown(violated())
+    for line in (
+        "  - Expected: 7 order_items\n  - Actual: 5 order_items\n  - Lost order_item IDs: `3`, `4`\n",
+        "- `order_items.order_id → orders.id`: ❌ **2 orphaned order_items** (`0002`, after up)\n"
+        "  - Orphaned order_item IDs: `6`, `7`\n",
+        "- `users.email`: ❌ **2 users with NULL email** (`0001`, after up)\n  - User IDs: `1`, `2`\n",
+        "- `order_items.quantity > 0`: ❌ **1 order_item breaking the check** (`0001`, after up)\n"
+        "  - Order_item IDs: `7`\n",
+    ):
+        assert line in text
+
+
+@pytest.mark.parametrize(
+    ("table", "one", "two"),
+    [
+        ("orders", "1 order", "2 orders"),
+        ("crm.leads", "1 crm.lead", "2 crm.leads"),
+        ("addresses", "1 row of addresses", "2 addresses"),
+        ("status", "1 row of status", "2 status"),
+        ("person", "1 row of person", "2 rows of person"),
+        ("s", "1 row of s", "2 s"),
+    ],
+)
+def test_how_rows_are_counted(table, one, two):
+    assert (words.rows_of(1, table), words.rows_of(2, table)) == (one, two)
+
+
+@pytest.mark.parametrize(
+    ("expression", "columns", "label"),
+    [
+        ("quantity > 0", ("quantity",), "order_items.quantity > 0"),
+        ("((quantity > (0)::numeric))", ("quantity",), "order_items.quantity > (0)::numeric"),
+        ("(`quantity` > 0)", ("quantity",), "order_items.quantity > 0"),
+        ("(quantity > 0) OR (quantity < 9)", ("quantity",), "order_items: (quantity > 0) OR (quantity < 9)"),
+        ("quantity > order_id", ("quantity", "order_id"), "order_items: quantity > order_id"),
+        ("length(quantity) > 0", ("quantity",), "order_items: length(quantity) > 0"),
+    ],
+)
+def test_a_check_is_called_by_its_condition(expression, columns, label):
+    judged = additive()
+    checks = tuple(
+        replace(i, expression=expression, columns=columns) if i.rule == "check-violated" else i for i in integrity()
+    )
+    shots = {n: replace(getattr(judged.trial, n), integrity=checks) for n in ("before", "after_up", "after_down")}
+    text = markdown(report(replace(judged, trial=replace(judged.trial, **shots))))
+    assert f"- {md.code(label)}: ✅ All pass\n" in text
+
+
+@pytest.mark.parametrize(("severity", "risk"), [(Severity.CRITICAL, "❌ HIGH"), (Severity.MEDIUM, "⚠️ MEDIUM")])
+def test_the_rollback_risk_is_marked_by_its_severity(severity, risk):
+    bad = destructive()
+    found = tuple(replace(f, severity=severity, waived="known") for f in bad.findings)
+    assert f"| Destructive | {risk} | " in markdown(report(replace(bad, findings=found)))
 
 
 def test_best_practices_keep_their_text():
@@ -200,7 +278,7 @@ def test_a_preexisting_violation_is_not_held_against_the_migration():
     judged = replace(judged, findings=(old,), status=Status.PASSED, trial=replace(judged.trial, before=before))
     text = markdown(report(judged))
     assert "- Severity: LOW (there before the migration, not held against it)" in text
-    assert "`order_items.order_id → orders.id`: ⚠️ **2 orphaned rows** (`0002`, before up)" in text
+    assert "`order_items.order_id → orders.id`: ⚠️ **2 orphaned order_items** (`0002`, before up)" in text
 
 
 def test_many_keys_changes_and_statements_are_counted_not_listed():

@@ -84,6 +84,23 @@ def engine(name: str) -> str:
     return ENGINES.get(name, name)
 
 
+def one_of(table: str) -> str:
+    """``order`` for ``orders``; a name of which that is not plain stays as it is (``series``, ``addresses``)."""
+    plain = re.search(r"(?i)[a-z]s$", table) and not re.search(
+        r"(?i)(ss|us|is|ies|ses|xes|ches|shes|zes|oes|news)$", table
+    )
+    return table[:-1] if plain else table
+
+
+def rows_of(count: int, table: str) -> str:
+    """``1 order``, ``5 orders``, ``3 rows of person``."""
+    if count == 1 and one_of(table) != table:
+        return f"1 {one_of(table)}"
+    if count != 1 and table[-1:] in ("s", "S"):
+        return f"{count:,} {table}"
+    return f"{count:,} {'row' if count == 1 else 'rows'} of {table}"
+
+
 def visible(text: str) -> str:
     """Control characters, line and direction marks and broken UTF-8 as escapes; line ends and tabs stay."""
     return CONTROL.sub(_escape, text.replace("\r\n", "\n"))

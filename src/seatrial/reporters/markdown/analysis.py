@@ -101,7 +101,7 @@ def _unsafe(judged: Judged) -> str:
         return md.row(told.name(judged), _type(judged), UNTESTED, md.text(why), md.text(advice))
     issues = [f for f in grave if f.phase != "up"] or grave
     worst = max((f.severity for f in issues), key=lambda s: s.rank, default=Severity.HIGH)
-    risk = f"❌ {'HIGH' if worst.rank >= Severity.HIGH.rank else worst.upper()}"
+    risk = "❌ HIGH" if worst.rank >= Severity.HIGH.rank else f"⚠️ {worst.upper()}"
     return md.row(told.name(judged), _type(judged), risk, _issue(issues), md.text(advice))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 from seatrial.model import Finding, Integrity, Judged, Report, Severity, Snapshot, Status, TableRef, TableState
 from seatrial.reporters import words
@@ -25,8 +26,8 @@ class Check:
     purpose: str
     declared: str  # what has to be declared for anything to be asked
     holds: str
-    one: str
-    many: str
+    found: str  # how many rows of which table
+    keys: str = "{row} IDs"  # what their keys are called; {row}: one of the table's
 
 
 CHECKS = (
@@ -36,8 +37,8 @@ CHECKS = (
         "Verify all foreign key relationships are maintained",
         "foreign keys",
         "No orphans (0 rows)",
-        "orphaned row",
-        "orphaned rows",
+        "{count} orphaned {rows}",
+        "Orphaned {row} IDs",
     ),
     Check(
         "duplicate-keys",
@@ -45,8 +46,8 @@ CHECKS = (
         "Verify unique constraints are maintained",
         "unique constraints",
         "No duplicates",
-        "duplicate row",
-        "duplicate rows",
+        "{count} duplicate {rows}",
+        "Duplicate {row} IDs",
     ),
     Check(
         "nulls-in-required",
@@ -54,8 +55,7 @@ CHECKS = (
         "Verify no NULL values in required fields",
         "required fields",
         "No NULLs (0 rows)",
-        "row with NULL",
-        "rows with NULL",
+        "{count} {rows} with NULL {column}",
     ),
     Check(
         "check-violated",
@@ -63,8 +63,7 @@ CHECKS = (
         "Verify database check constraints pass",
         "check constraints",
         "All pass",
-        "row that fails the check",
-        "rows that fail the check",
+        "{count} {rows} breaking the check",
     ),
 )
 
@@ -125,10 +124,10 @@ def _asked(report: Report, check: Check) -> list[Asked]:
 
 
 def _label(integrity: Integrity) -> str:
-    """``order_items.order_id → orders.id``, ``users.email``, ``order_items: quantity > 0``."""
+    """``order_items.order_id → orders.id``, ``users.email``, ``order_items.quantity > 0``."""
     table = str(integrity.table)
     if integrity.expression and (integrity.rule == "check-violated" or not integrity.columns):
-        return f"{table}: {integrity.expression}"
+        return _condition(table, integrity)
     columns = ", ".join(integrity.columns)
     column = f"{table}.{columns}" if len(integrity.columns) == 1 else f"{table}({columns})"
     if not integrity.references:
@@ -137,6 +136,25 @@ def _label(integrity: Integrity) -> str:
     inner = rest.removesuffix(")")
     single = bool(parent) and len(integrity.columns) == 1
     return f"{column} → {f'{parent}.{inner}' if single else integrity.references}"
+
+
+def _condition(table: str, integrity: Integrity) -> str:
+    """``orders.quantity > 0`` where the condition begins with its only column, else ``orders: lo < hi``."""
+    bare = integrity.expression
+    while bare.startswith("(") and bare.endswith(")") and _is_one(bare[1:-1]):
+        bare = bare[1:-1].strip()
+    column = integrity.columns[0] if len(integrity.columns) == 1 else ""
+    for written in (column, f'"{column}"', f"`{column}`") if column else ():
+        rest = bare.removeprefix(written)
+        if rest != bare and rest[:1] == " ":
+            return f"{table}.{column}{rest}"
+    return f"{table}: {integrity.expression}"
+
+
+def _is_one(text: str) -> bool:
+    """Whether no bracket is closed that was not opened in it: those around it belong together."""
+    depth = list(accumulate((c == "(") - (c == ")") for c in text))
+    return not depth or (min(depth) >= 0 and depth[-1] == 0)
 
 
 def _method(asked: list[Asked]) -> str:
@@ -181,17 +199,27 @@ def _bad(check: Check, asked: Asked) -> str:
     worst = asked.worst
     finding = _finding(worst)
     grave = _grave(finding) if finding else worst.moment != "before up"
-    count = f"{worst.integrity.count:,} {check.one if worst.integrity.count == 1 else check.many}"
+    table = str(worst.integrity.table)
     where = f"{md.code(worst.judged.migration.version)}, {worst.moment}"
-    lines = [f"{md.code(asked.label)}: {'❌' if grave else '⚠️'} **{count}** ({where}){_inferred(asked)}"]
+    found = _found(check, worst.integrity)
+    lines = [f"{md.code(asked.label)}: {'❌' if grave else '⚠️'} **{found}** ({where}){_inferred(asked)}"]
     if worst.integrity.keys:
-        lines.append(f"Row IDs: {_keys(worst.integrity)}")
+        row = md.text(words.one_of(table))
+        keys = check.keys.format(row=row)
+        lines.append(f"{keys[:1].upper()}{keys[1:]}: {_keys(worst.integrity)}")
     if finding is not None:
         lines += [f"Likely cause: {md.text(words.bare(c))}" for c in finding.causes[:3]]
         lines.append(f"Severity: {_severity(finding)}")
     elif worst.moment == "before up":
         lines.append("The rows were there before the migration and none after it")
     return "\n  - ".join(lines)
+
+
+def _found(check: Check, integrity: Integrity) -> str:
+    """``3 orphaned sessions``, ``5 products with NULL price``."""
+    count, _, rows = words.rows_of(integrity.count, str(integrity.table)).partition(" ")
+    columns = ", ".join(integrity.columns)
+    return check.found.format(count=count, rows=md.text(rows), column=md.text(columns))
 
 
 def _keys(integrity: Integrity) -> str:

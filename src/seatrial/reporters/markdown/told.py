@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from seatrial.facts import UNKNOWN, Fact
 from seatrial.model import Finding, Judged, Severity, Status, Step
 from seatrial.reporters import words
-from seatrial.reporters.changes import number
 from seatrial.reporters.markdown import text as md
 
 LOSS = {"rows-lost", "values-lost", "written-rows-lost", "conversion-loss"}
@@ -61,12 +60,13 @@ def _details(fact: Fact, counts: tuple[int, int] | None) -> Iterator[str]:
     where = md.code(words.place(main)) if words.place(main) else "the migration"
     yield f"Issue: {main.rule} in {where}, phase {main.phase.value}"
     if counts:
-        yield f"Expected: {number(counts[0], 'row')}"
-        yield f"Actual: {number(counts[1], 'row')}"
+        yield f"Expected: {md.text(words.rows_of(counts[0], main.table or 'rows'))}"
+        yield f"Actual: {md.text(words.rows_of(counts[1], main.table or 'rows'))}"
     if main.objects and main.table is not None:
         yield f"Objects: {md.codes(main.objects, 10)}"
     if rows := affected(main):
-        yield f"{'Lost rows' if main.rule == 'rows-lost' else 'Affected rows'}: {rows}"
+        lost = f"Lost {md.text(words.one_of(main.table or 'row'))} IDs"
+        yield f"{lost if main.rule == 'rows-lost' else 'Affected rows'}: {rows}"
     yield from changed(main)
     yield f"Severity: {severity(fact)}"
     for other in fact.also:
