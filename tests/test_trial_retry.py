@@ -103,11 +103,9 @@ def test_the_victim_of_a_deadlock(outside):
     assert (report.migrations[-1].status, rules(report)) == (Status.PASSED, [])
     (retry,) = report.retries
     assert DEADLOCKS[outside.name] in retry.reason
-    assert told(report)[2:5] == [
-        "1. `re-run-migration`: ✅ Succeeded (attempt 1)",
-        f"- Migration `0002`: {' '.join(retry.reason.split())}",
-        "- Waited 0.05 s",
-    ]
+    lines = told(report)
+    assert lines[2:4] == ["1. `re-run-migration`: ✅ Succeeded (attempt 1)", "- Attempted to re-run migration"]
+    assert f"- Retried for migration `0002`: {' '.join(retry.reason.split())}" in lines
 
 
 @pytest.mark.engines(*SERVED)
