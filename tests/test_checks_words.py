@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 from cause_lab import Run, findings, happened
-from report_examples import additive
+from report_examples import additive, report
 
 from seatrial.checks import load
 from seatrial.checks.attributes import otherwise, was
@@ -23,12 +23,14 @@ from seatrial.model import (
     Schema,
     Snapshot,
     Statement,
+    Status,
     Step,
     StepError,
     TableDiff,
     TableRef,
     TableState,
 )
+from seatrial.reporters import render
 from seatrial.schema import Difference
 
 CHECKS = load()
@@ -38,6 +40,27 @@ def found(rule: str, **changes: object) -> Finding:
     (only,) = CHECKS[rule].run(Case(replace(additive().trial, **changes)))
     assert isinstance(only, Finding)
     return only
+
+
+def test_a_value_whose_column_is_missing_is_gone_with_it():
+    table = TableRef("", "orders")
+    groups = (
+        ChangeGroup(columns=("a", "b"), count=1, rows=(ChangedRow(key=("1",), old=("x", "3"), new=("y", None)),)),
+        ChangeGroup(columns=("b",), count=1, rows=(ChangedRow(key=("2",), old=("4",), new=(None,)),)),
+    )
+    lost = {"table": table, "new_table": table, "key": ("id",), "columns": ("id", "a", "b"), "missing_columns": ("b",)}
+    said = found("values-lost", down_changes=(TableDiff(**lost, changed=groups),))
+    assert (said.columns, said.gone) == (("a", "b"), ("b",))
+    assert said.message.endswith("after down than before up (id 1, 2). Those of b are gone with the column.")
+    both = found("values-lost", down_changes=(TableDiff(**lost, changed=groups[1:]),))
+    assert both.message == "1 value of orders.b is gone with the column (id 2)."
+    judged = replace(additive(), findings=(said,), status=Status.FAILED)
+    texts = {name: " ".join(render(report(judged), name).split()) for name in ("markdown", "terminal", "junit", "html")}
+    assert "row `1`: `a` was `'x'`, is `'y'`" in texts["markdown"]
+    assert "row `2`: `b` was `'4'`, gone with the column" in texts["markdown"]
+    assert "2 b: '4' → gone with the column" in texts["terminal"].replace("->", "→")
+    assert "2 b: '4' -&gt; gone with the column" in texts["junit"].replace("&#x27;", "'")
+    assert "<code>gone with the column</code>" in texts["html"]
 
 
 @pytest.mark.parametrize(

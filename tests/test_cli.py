@@ -671,3 +671,8 @@ def test_a_format_of_an_installed_package_is_one_of_ours(tmp_path, monkeypatch):
     shown = seatrial("report", out / "trace.json", "--project", folder, "--format", "plain")
     assert shown.output.strip() == (out / "report.plain").read_text()
     assert "choose from markdown" in seatrial("run", folder, "--format", "pdf").output
+
+
+def test_python_runs_the_package():
+    done = subprocess.run([sys.executable, "-m", "seatrial", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("seatrial, version ")

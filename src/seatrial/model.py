@@ -720,6 +720,7 @@ class Finding:
     message: str  # what happened to which rows, as a colleague would say it
     table: str | None = None
     columns: tuple[str, ...] = ()
+    gone: tuple[str, ...] = ()  # those of them that are not there any more
     objects: tuple[str, ...] = ()
     count: int = 0
     keys: tuple[Key, ...] = ()

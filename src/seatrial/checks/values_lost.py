@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from seatrial.checks import Found, check
 from seatrial.checks.case import Case, Rows, finding, listed, n, narrow, which
 from seatrial.checks.causes import values as why
@@ -28,16 +30,17 @@ def values_lost(case: Case) -> Found:
         columns = [c for c in diff.columns if c in rows.columns] or rows.columns
         held = "holds" if rows.count == 1 else "hold"
         names = listed(f"{diff.table}.{c}" for c in columns)
-        gone = set(columns) <= set(diff.missing_columns)
+        gone = tuple(c for c in columns if c in diff.missing_columns)
         text = (
             f"{n(rows.count, 'value')} of {names} {'is' if rows.count == 1 else 'are'} gone with the "
             f"column{which(rows)}."
-            if gone
+            if len(gone) == len(columns)
             else f"{n(rows.count, 'row')} {held} another value in {names} after down than before up{which(rows)}."
+            f"{_with_their_column(gone)}"
         )
         if diff in of_history:
             text += " They are old versions of rows (FOR SYSTEM_TIME ALL)."
-        yield finding(
+        found = finding(
             case,
             "values-lost",
             Severity.CRITICAL,
@@ -50,3 +53,9 @@ def values_lost(case: Case) -> Found:
             recommendation=narrow(case, case.trial.up),
             sql=gone_sql(case, diff.table, columns),
         )
+        yield replace(found, gone=gone)
+
+
+def _with_their_column(gone: tuple[str, ...]) -> str:
+    """What is said of columns beside others that are still there."""
+    return f" Those of {listed(gone)} are gone with the column{'s' if len(gone) > 1 else ''}." if gone else ""

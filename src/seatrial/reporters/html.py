@@ -148,7 +148,7 @@ def _fact(fact: Fact, above: str = "") -> dict[str, Any]:
         "rows": rows,
         "more_rows": rest if rows else 0,
         "changes": [
-            (words.key(c.key), c.column, words.value(c.old), words.value(c.new)) for c in main.changes[:CHANGES]
+            (words.key(c.key), c.column, words.value(c.old), words.became(main, c)) for c in main.changes[:CHANGES]
         ],
         "more_changes": max(len(main.changes) - CHANGES, 0),
         "causes": [words.bare(c) for c in fact.causes],

@@ -146,7 +146,7 @@ def _evidence(fact: Fact, look: Look) -> Iterator[str]:
 
 def _changes(finding: Finding, look: Look) -> Iterator[str]:
     for change in finding.changes[:CHANGES]:
-        old, new = words.value(change.old), words.value(change.new)
+        old, new = words.value(change.old), words.became(finding, change)
         yield from _wrapped("     ", f"{words.key(change.key)} {change.column}: {old} {look.arrow()} {new}", look)
     if len(finding.changes) > CHANGES:
         yield f"     and {len(finding.changes) - CHANGES:,} more values"

@@ -128,6 +128,11 @@ def value(text: str | None) -> str:
     return "NULL" if text is None else f"'{shorten(escaped(text))}'"
 
 
+def became(finding: Finding, change: Change) -> str:
+    """What a value is now; there is none where its column is gone."""
+    return "gone with the column" if change.column in finding.gone else value(change.new)
+
+
 def escaped(text: str) -> str:
     """A stored text on one line with its line ends and tabs to be seen."""
     return visible(text.replace("\r", "\\r")).replace("\n", "\\n").replace("\t", "\\t")

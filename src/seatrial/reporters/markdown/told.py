@@ -99,8 +99,9 @@ def changed(finding: Finding) -> Iterator[str]:
     for change in finding.changes[:CHANGES]:
         whose = f"row {md.code(words.key(change.key))}: " if change.key else ""
         column = md.code(change.column)
-        old, new = md.code(words.value(change.old)), md.code(words.value(change.new))
-        yield f"Changed value: {whose}{column} was {old}, is {new}" if change.key else f"Lost value: {column} {old}"
+        old, new = md.code(words.value(change.old)), words.became(finding, change)
+        now = new if change.column in finding.gone else f"is {md.code(new)}"
+        yield f"Changed value: {whose}{column} was {old}, {now}" if change.key else f"Lost value: {column} {old}"
     if len(finding.changes) > CHANGES:
         yield f"and {len(finding.changes) - CHANGES:,} more values"
 
