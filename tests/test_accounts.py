@@ -168,6 +168,11 @@ def test_what_others_make_meanwhile_is_never_touched():
     assert kept == [("app", "2"), ("app", "5")]
     accounts.drop()
     assert (dropped, kept) == (["DROP USER app"], [])
+    del dropped[:], there[1:]
+    there += [("app3", "user", "app3", "DROP USER app3", "6"), ("boss", "user", "boss", "DROP USER boss", "7")]
+    accounts.note(["RENAME USER app TO app3", "ALTER ROLE root RENAME TO boss"])  # root stood before
+    accounts.drop()
+    assert dropped == ["DROP USER app3"]
 
 
 KILLED = """

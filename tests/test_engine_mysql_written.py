@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator
 
@@ -87,6 +88,7 @@ def test_whatever_writes_to_a_table_is_noticed_and_nothing_else(at_url: MysqlDat
 
 
 def test_what_was_written_this_second_proves_nothing(at_url: MysqlDatabase) -> None:
+    time.sleep(1.02 - time.time() % 1)  # UPDATE_TIME is of whole seconds: at the end of one it is a second old at once
     ran(at_url, TABLE.format(t="t"))
     assert at_url._files.states(["t"]) == {}
 
@@ -118,3 +120,22 @@ def test_a_large_table_is_waited_for_then_neither_read_nor_made_again(
     at_url.restore(checkpoint)
     assert at_url._files.states(["t"]) == state
     assert differences(at_url, before, at_url.take("C")) == {}
+
+
+@pytest.mark.engines("mariadb")
+def test_a_transaction_that_is_open_may_give_the_same_time_again(at_url: MysqlDatabase) -> None:
+    """MariaDB dates a change by when its transaction began."""
+    ran(at_url, f"{TABLE.format(t='t')}; {TABLE.format(t='other')}")
+    time.sleep(1.02 - time.time() % 1)
+    with contextlib.closing(at_url._site.connect(at_url.name)) as raw:
+        session = raw.cursor()
+        session.execute("begin")
+        session.execute("update other set v = 3")  # begun in the second of what is next
+        ran(at_url, "update t set v = 2")
+        settle()
+        before = at_url._files.states(["t", "other"])
+        assert "t" not in before
+        session.execute("update t set v = 4")
+        session.execute("commit")
+    time.sleep(0.2)  # INNODB_TRX is made anew after a tenth of a second without readers
+    assert "t" in at_url._files.states(["t"])  # written just now, and yet of a second long over

@@ -196,6 +196,13 @@ def test_on_a_server_of_its_own_a_run_may_change_settings_and_accounts_but_not_e
     assert reaches_outside("TRUNCATE x.t", own) == "TRUNCATE of x.t"
 
 
+def test_public_is_everybody_on_mariadb() -> None:
+    for statement in ("GRANT SELECT ON t TO PUBLIC", "REVOKE ALL ON *.* FROM public", "GRANT SELECT ON t TO `PUBLIC`"):
+        assert reaches_outside(statement, Ground("mariadb", HERE)), statement
+        assert reaches_outside(statement, Ground("mariadb", HERE, own_server=True)) == ""
+    assert reaches_outside("GRANT SELECT ON public TO mine", Ground("mariadb", HERE)) == ""
+
+
 LIVE = """
 TRUNCATE {other}.t
 UPDATE t JOIN {other}.t u ON u.a = t.a SET u.a = 9

@@ -6,13 +6,12 @@ from typing import Any
 
 import pytest
 from engine_fixture import MYSQLS, Engine
-from mysql_fixtures import ran
+from mysql_fixtures import copying, ran
 from server_fixtures import differences
-from test_engine_mysql_rows import _copying
 
 from seatrial.model import ChangedRow, TablePair, TableRef
 
-KEPT = {"file": 0, "rows": 1 << 40}  # from which size on a table is kept as a copy of its file
+KEPT = ("file", "hashed")
 WAYS = [("sqlite", ""), ("postgresql", ""), *((engine, way) for engine in MYSQLS for way in KEPT)]
 T = TableRef("", "t")
 
@@ -28,7 +27,7 @@ def each(*, but: str = "") -> pytest.MarkDecorator:
 def database(engine: Engine, kept: str) -> Any:
     made = engine.create()
     if kept:
-        _copying(made, KEPT[kept])
+        copying(made, kept)
     return made
 
 

@@ -372,6 +372,10 @@ def test_going_back_ends_no_session_of_another_account(mysql_server: MysqlServer
             session.cursor().execute("SELECT * FROM t")
         server.disconnect(database.name, 0)
         assert _is_alive(held[1]) and not _is_alive(held[0])
+        server.maintain("SET SESSION lock_wait_timeout = 1")
+        database.close()  # it waits for the backup, and leaves the database to who cleans up
+        assert _is_alive(held[1]) and database.name in databases(server)
+    assert database.name not in databases(mysql_server)  # it did not last
 
 
 def _is_alive(session: Any) -> bool:

@@ -12,6 +12,7 @@ from seatrial.errors import SeatrialError
 from seatrial.model import Attributes, ObjectKey, Schema
 
 _MAKES = re.compile(r"\bCREATE\s+(?:OR\s+REPLACE\s+)?(?:USER|ROLE|GROUP)\b|\bGRANT\b.*\bIDENTIFIED\b", re.I | re.S)
+_RENAMES = re.compile(r"\bRENAME\s+USER\b|\bALTER\s+(?:ROLE|USER|GROUP)\b.*\bRENAME\s+TO\b", re.I | re.S)
 
 
 class Site(Protocol):
@@ -55,11 +56,16 @@ class Accounts:
         """Hear what a step ran; first called before any step."""
         if self._before is None:
             self._before = self._all()
-        making = [s for s in statements if _MAKES.search(s)]
+        making = [s for s in statements if _MAKES.search(s) or self._renames_own(s)]
         self._said += making
         for account in self.made() if making else ():  # one that a second up makes has another mark
             if (account.name, account.mark) not in self._recorded:
                 self._recorded.add((account.name, self.site.record_account(account.name, account.mark)))
+
+    def _renames_own(self, statement: str) -> bool:
+        """Somebody else's account stays theirs under its new name; where it may be one, nothing is dropped."""
+        stood = (account.bare for account in self._before or ())
+        return bool(_RENAMES.search(statement)) and not any(_names(statement, name) for name in stood if name)
 
     def others(self, user: str, host: str) -> bool:
         """Whether an account of MySQL or MariaDB stood before any step; all do where none can be seen."""

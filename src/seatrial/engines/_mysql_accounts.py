@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from seatrial.engines._accounts import Account
+from seatrial.engines._mysql_catalog_sql import ROUTINE_GRANTS
 from seatrial.engines._mysql_link import Link, literal, quote
 from seatrial.errors import DatabaseError
 from seatrial.model import Attributes, ObjectKey
@@ -129,6 +130,12 @@ def revoke_all(link: Link, database: str) -> None:
             ):
                 with suppress(DatabaseError):  # there is no such grant any more
                     link.execute(sql)
+    with suppress(DatabaseError):  # mysql.procs_priv may not be his to read
+        for holder, name, kind, _ in link.rows(ROUTINE_GRANTS.format(db=literal(database))):
+            of = f"{kind} {quote(database)}.{quote(str(name))}"
+            for what in _ALL:
+                with suppress(DatabaseError):
+                    link.execute(f"REVOKE {what} ON {of} FROM {holder}")
 
 
 _ALL = ("ALL PRIVILEGES", "GRANT OPTION")

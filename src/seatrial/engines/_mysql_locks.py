@@ -65,8 +65,10 @@ class Twin:
         if _locks_nobody(tokens):
             return Observation(answered=True)
         named = _held_exclusively(tokens)
+        own = frozenset(self._own)
+        self._own -= {n.name.casefold() for n in _dropped(tokens)}  # the name is a table of everybody's again
         if named:
-            ours = dict.fromkeys(n.name for n in named if self._space.holds(n) and n.name.casefold() not in self._own)
+            ours = dict.fromkeys(n.name for n in named if self._space.holds(n) and n.name.casefold() not in own)
             return Observation(answered=True, locks=tuple(Lock(table=t, mode="EXCLUSIVE") for t in ours))
         return self._answered(statement, answer)
 
@@ -170,6 +172,14 @@ def _made_temporary(tokens: Sequence[Token]) -> list[Named]:
         return []
     at = words.index("TABLE") + 1
     return _at(tokens, at + 3 if words[at : at + 3] == ["IF", "NOT", "EXISTS"] else at)
+
+
+def _dropped(tokens: Sequence[Token]) -> list[Named]:
+    words = [t.word for t in tokens[:5]]
+    at = 2 if words[1:2] == ["TEMPORARY"] else 1
+    if words[:1] != ["DROP"] or words[at : at + 1] not in (["TABLE"], ["TABLES"]):
+        return []
+    return listed(tokens, at + 3 if words[at + 1 : at + 3] == ["IF", "EXISTS"] else at + 1)
 
 
 def _held_exclusively(tokens: Sequence[Token]) -> list[Named]:

@@ -42,6 +42,10 @@ class Ground:
     others: Others = nobody
     asked: bool = False
 
+    def is_others(self, user: str, host: str) -> bool:
+        """Whether an account is somebody else's; PUBLIC is all of them (MariaDB from 10.11 on)."""
+        return (self.dialect == "mariadb" and user.upper() == "PUBLIC") or self.others(user, host)
+
     def outside(self, named: Named | None) -> bool:
         return named is not None and named.database.casefold() not in ("", self.database.casefold())
 
@@ -117,7 +121,7 @@ def _command(tokens: Sequence[Token], ground: Ground) -> Reach | None:
         return Reach(what, _FILES)
     if what := server_wide(tokens, words, own_server=ground.own_server):
         return Reach(what, _SERVER)
-    if not ground.own_server and (what := accounts_changed(tokens, words, ground.others)):
+    if not ground.own_server and (what := accounts_changed(tokens, words, ground.is_others)):
         return Reach(what, _ACCOUNT)
     what = _databases(tokens, words, ground) or _objects(tokens, words, ground)
     return Reach(what, _ELSEWHERE) if what else None

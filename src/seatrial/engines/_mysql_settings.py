@@ -32,6 +32,7 @@ _DECIDING = (
 """Each where the server has it; MySQL's and MariaDB's (manual, 7.1.8; MariaDB: Server System Variables)."""
 
 _SEPARATOR = "\x1f"
+_NULL = "NULL"  # what no setting is called: enforce_storage_engine is NULL by default, and refuses ''
 _BEFORE = (
     r"(?is)(?:\s|--[^\n]*\n|#[^\n]*\n|/\*(?!!|M!).*?\*/)*(?:ALTER|OPTIMIZE|(?:CREATE|DROP)\s+(?:\w+\s+){0,4}INDEX)\b"
 )
@@ -46,7 +47,7 @@ class Asking:
 
     @property
     def question(self) -> Question:
-        told = "".join(f", IFNULL(@@SESSION.{name}, '')" for name in self.names)
+        told = "".join(f", IFNULL(@@SESSION.{name}, '{_NULL}')" for name in self.names)
         query = f"SELECT CONCAT_WS(CHAR(31 USING utf8mb4), IFNULL(DATABASE(), ''){told})"
         return Question(before=_BEFORE, query=query)
 
@@ -76,11 +77,10 @@ def like(link: Link, theirs: Mapping[str, str], asked: Asking) -> Iterator[None]
             link.execute(_set(name, theirs[name]))
         yield
     finally:
-        with suppress(DatabaseError):  # the server is gone: the next session is as all of ours are
-            link.execute(f"SET SESSION lock_wait_timeout = {LOCK_WAIT_S}")
-            for name in differing:
-                link.execute(_set(name, ours[name]))
+        for back in (f"SET SESSION lock_wait_timeout = {LOCK_WAIT_S}", *(_set(name, ours[name]) for name in differing)):
+            with suppress(DatabaseError):  # one is refused; or the server is gone: the next session is as all of ours
+                link.execute(back)
 
 
 def _set(name: str, value: str) -> str:
-    return f"SET SESSION {name} = {value if value.isdigit() else literal(value)}"
+    return f"SET SESSION {name} = {value if value.isdigit() or value == _NULL else literal(value)}"

@@ -3,9 +3,10 @@
 Every change of a row, a cascade's too, notes its table with the transaction, and the commit gives all of them its time:
 ``UPDATE_TIME`` (trx0rec.cc: "this list is only used for maintaining INFORMATION_SCHEMA.TABLES.UPDATE_TIME";
 trx0trx.cc). An ALTER gives a new ``CREATE_TIME`` or a new id, whatever swaps tables moves the id. All three together
-stay as they are only where nothing was written since, with three conditions: they are of whole seconds, so they prove
+stay as they are only where nothing was written since, with four conditions: they are of whole seconds, so they prove
 nothing until their second is over; a table that InnoDB has forgotten in between has no UPDATE_TIME, which proves
-nothing either; and the server's clock is not set back to that very second.
+nothing either; on MariaDB, where it is the time at which a transaction began, none may be open that began in the very
+second; and the server's clock is not set back to that very second.
 """
 
 from __future__ import annotations
@@ -64,15 +65,22 @@ class Written:
     def _told(self, tables: frozenset[str]) -> Mapping[str, _Told]:
         ids = self._ids() if tables else {}
         known = {name: ids[s] for name in tables if (s := stem(self._link, self._dialect, name)) in ids} if ids else {}
+        begun = self._beginnings() if known else frozenset()  # read first: what begins later has a later time
         self._sizes |= {name: known[name][1] if name in known else 0 for name in tables}
         return {
             str(name): _Told(
                 size=known[str(name)][1] if updated is not None else 0,  # no waiting would give it a time
-                state=((known[str(name)][0], str(created), str(updated)),) if over == "1" else None,
+                state=((known[str(name)][0], str(created), str(updated)),)
+                if over == "1" and second not in begun
+                else None,
             )
-            for name, created, updated, over in (self._link.rows(_TIMES) if known else [])
+            for name, created, updated, over, second in (self._link.rows(_TIMES) if known else [])
             if name in known
         }
+
+    def _beginnings(self) -> frozenset[str | None]:
+        """Of the transactions open now, where a table that they write to is given that time later."""
+        return frozenset(row[0] for row in self._link.rows(_OPEN)) if self._dialect.dates_by_beginning else frozenset()
 
     def _ids(self) -> dict[str, tuple[str, int]]:
         """Stem of the file name -> id and bytes; of a partitioned table no single time tells."""
@@ -91,7 +99,14 @@ class Written:
 
 _TIMES = (
     "SELECT TABLE_NAME, CREATE_TIME, UPDATE_TIME,"
-    " GREATEST(CREATE_TIME, UPDATE_TIME) < SYSDATE(6) - INTERVAL 1.1 SECOND FROM information_schema.TABLES"
+    " GREATEST(CREATE_TIME, UPDATE_TIME) < SYSDATE(6) - INTERVAL 1.1 SECOND,"
+    " MOD(TO_SECONDS(UPDATE_TIME), 900) FROM information_schema.TABLES"
     " WHERE TABLE_SCHEMA = DATABASE() AND ENGINE = 'InnoDB'"
 )
 """The tenth of a second is for what was given its time and is not seen yet."""
+
+_OPEN = (
+    "SELECT DISTINCT MOD(TO_SECONDS(trx_started), 900) FROM information_schema.INNODB_TRX"
+    " WHERE trx_mysql_thread_id <> CONNECTION_ID()"
+)
+"""Within a quarter of an hour: trx_started is in the server's time zone, UPDATE_TIME in the session's."""
