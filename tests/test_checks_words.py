@@ -13,6 +13,7 @@ from seatrial.checks.attributes import otherwise, was
 from seatrial.checks.case import Case, stated
 from seatrial.checks.schema_restored import schema_not_restored
 from seatrial.model import (
+    Blocker,
     ChangedRow,
     ChangeGroup,
     Finding,
@@ -55,7 +56,9 @@ def test_a_value_whose_column_is_missing_is_gone_with_it():
     both = found("values-lost", down_changes=(TableDiff(**lost, changed=groups[1:]),))
     assert both.message == "1 value of orders.b is gone with the column (id 2)."
     judged = replace(additive(), findings=(said,), status=Status.FAILED)
-    texts = {name: " ".join(render(report(judged), name).split()) for name in ("markdown", "terminal", "junit", "html")}
+    blocked = (Blocker(migration="0001", findings=(said,)),)
+    told = report(judged, status=Status.FAILED, exit_code=1, blockers=blocked)
+    texts = {name: " ".join(render(told, name).split()) for name in ("markdown", "terminal", "junit", "html")}
     assert "row `1`: `a` was `'x'`, is `'y'`" in texts["markdown"]
     assert "row `2`: `b` was `'4'`, gone with the column" in texts["markdown"]
     assert "2 b: '4' → gone with the column" in texts["terminal"].replace("->", "→")
