@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from retry_fixtures import GOOD, LOSS, LOST, SEED, SERVED, disturbed, lost, rules, strategies
+from retry_fixtures import BASE, GOOD, LOSS, LOST, SEED, SERVED, disturbed, lost, rules, strategies
 from test_reporters_markdown import golden
 from test_sources_alembic import project as alembic_project
 from test_sources_alembic import revision, table
@@ -14,7 +14,7 @@ from test_sources_alembic import revision, table
 from seatrial import app, config
 from seatrial.config import ServerConfig
 from seatrial.errors import ServerError
-from seatrial.model import Report, Status
+from seatrial.model import Event, Report, Status
 from seatrial.reporters import render
 from seatrial.trial.rows import Rows
 from seatrial.trial.stand import Stand, Steps
@@ -243,6 +243,29 @@ def test_a_connection_killed_under_alembic(outside):
     report = app.run(config.load(place).replace(server=outside.server, only=("b",)))
     assert strategies(report) == [("reset-test-db", True)]
     assert rules(report, "b") == ["values-lost"]
+
+
+@pytest.mark.engines("mysql")
+def test_the_victim_of_a_deadlock_under_alembic(outside):
+    """Its statements are told by the project's own driver."""
+    up, down = (
+        "; ".join(f"op.execute(\"UPDATE t SET a = '{value}' WHERE id = {n}\")" for n, value in enumerate(values, 1))
+        for values in (("new", "new"), ("one", "two"))
+    )
+    base = revision("a", up=f"op.execute({BASE[0]!r})", downgrade="op.drop_table('t')")
+    place = alembic_project(outside.folder, base, revision("b", "a", up=up, downgrade=down))
+    (place / "seed.sql").write_text(SEED)
+    (place / "seatrial.toml").write_text('[retry]\npauses = [0.05]\n[seed]\npath = "seed.sql"\nat = "a"\n')
+    steps = [outside.cross]
+
+    def watch(event: Event) -> None:
+        if (event.kind, event.migration, event.text) == ("step", "b", "up") and steps:
+            steps.pop()()
+
+    report = app.run(config.load(place).replace(server=outside.server, only=("b",)), watch)
+    assert strategies(report) == [("re-run-migration", True)]
+    assert "Deadlock found" in report.retries[0].reason
+    assert (report.migrations[-1].status, rules(report, "b")) == (Status.PASSED, [])
 
 
 # --- the migration's own doing, and what is not tried again ---
