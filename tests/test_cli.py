@@ -576,6 +576,8 @@ def test_demo_shows_every_section(tmp_path):
     for observed in (
         "**Data Corruption Detected**: YES",
         "- `orders.user_id → users.id`: ✅ No orphans (0 rows)",
+        "- `order_items.product_id → products.id`: ❌ **25 orphaned order_items** (`20260216090000`, after up)",
+        "  - Lost product IDs: `39`",
         "❌ corrupted - collateral-change",
         "| `20260223090000` index sessions | Additive | Drops 1 index | ✅ None |",
         "1. `fix-seed-data`: ✅ Succeeded (attempt 1)",
