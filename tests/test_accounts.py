@@ -14,6 +14,7 @@ from trial_fixtures import tested as run_of
 
 from seatrial.config import ServerConfig
 from seatrial.engines._accounts import Account, Accounts
+from seatrial.engines.mariadb import open_database
 from seatrial.engines.mysql import MysqlDatabase
 from seatrial.model import Severity, Status
 from seatrial.servers.mysql import MysqlServer
@@ -117,6 +118,33 @@ def test_what_a_trusted_step_grants_to_others_is_compared_and_goes_with_the_data
         assert len(grants) == 1 and "USAGE" in str(grants[0])
     finally:
         mysql_server.maintain(f"DROP USER {account}")
+
+
+def test_a_routine_granted_to_others_goes_with_the_database(mysql_server: MysqlServer):
+    account = "st_called@localhost"
+    mysql_server.maintain(f"CREATE USER {account}")
+    try:
+        with MysqlServer.at(mysql_server.url(""), open_database, trust=True) as server:
+            database = server.create()
+            ran(database, "CREATE PROCEDURE p() SELECT 1; CREATE FUNCTION f() RETURNS INT DETERMINISTIC RETURN 1")
+            ran(database, f"GRANT EXECUTE ON PROCEDURE p TO {account} WITH GRANT OPTION")
+            ran(database, f"GRANT EXECUTE ON FUNCTION f TO {account}")
+            database.close()
+        assert len(mysql_server.maintain(f"SHOW GRANTS FOR {account}")) == 1
+    finally:
+        mysql_server.maintain(f"DROP USER {account}")
+
+
+def test_a_user_that_is_renamed_goes_with_the_run(mysql_server: MysqlServer):
+    with MysqlServer.at(mysql_server.url(""), open_database) as server:
+        database = server.create()
+        database.note([])
+        texts = ["CREATE USER st_named@localhost", "RENAME USER st_named@localhost TO st_renamed@localhost"]
+        for text in texts:
+            ran(database, text)
+            database.note([text])
+        database.close()
+    assert mysql_server.maintain("SELECT User FROM mysql.user WHERE User LIKE 'st\\_%named'") == []
 
 
 def test_a_role_made_in_a_block_goes_with_the_run(tmp_path: Path, pg_server: PostgresqlServer):

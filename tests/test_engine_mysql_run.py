@@ -376,7 +376,11 @@ def test_going_back_makes_only_those_tables_anew_that_were_touched(db: MysqlData
 
 
 BESIDE = {
-    "mysql": ["analyze table t update histogram on v with 4 buckets", "alter table t autoextend_size = 4m"],
+    "mysql": [
+        "analyze table t update histogram on v with 4 buckets",
+        "alter table t autoextend_size = 4m",
+        "create table mf (id int primary key, `a)` int, constraint k foreign key (`a)`) references mf (id) match full)",
+    ],
     "mariadb": [
         "alter database comment 'shop'",
         "create table h (a date, b date, period for p (a, b))",
@@ -384,6 +388,10 @@ BESIDE = {
         "create package body k as procedure a as begin null; end; end//\n",
     ],
 }
+
+
+def knows_libraries(db: MysqlDatabase) -> bool:
+    return db.engine == "mysql" and tuple(map(int, re.findall(r"\d+", db.version)[:2])) >= (9, 2)
 
 
 def test_restore_brings_back_what_stands_beside_tables(db: MysqlDatabase) -> None:
@@ -399,8 +407,15 @@ def test_restore_brings_back_what_stands_beside_tables(db: MysqlDatabase) -> Non
         ran(db, f"alter database character set latin1; grant execute on procedure p to {user}")
         for text in BESIDE[db.engine]:
             ran(db, text)
+        if knows_libraries(db):
+            db.execute("create library l comment 'two' language javascript as $$ export function f() { return 2 } $$")
         before, checkpoint = db.inspect(), db.checkpoint()
+        assert knows_libraries(db) == ("library l" in {key.label for key in before})
         ran(db, "drop procedure p; drop table t; alter database character set utf8mb4; create table new (a int)")
+        if db.engine == "mysql":
+            ran(db, "drop table mf")
+        if knows_libraries(db):
+            db.execute("drop library l")
         if db.engine == "mariadb":
             ran(db, "alter database comment ''; drop table h; set sql_mode = 'oracle'; drop package k")
         db.restore(checkpoint)

@@ -33,6 +33,7 @@ class Beside:
             **self._views(),
             **self._routines(),
             **self._events(),
+            **(self._libraries() if self.dialect.libraries else {}),
             **self._grants(),
             **self._routine_grants(),
             **(self._histograms() if self.dialect.histograms else {}),
@@ -164,6 +165,14 @@ class Beside:
             }
         return objects
 
+    def _libraries(self) -> Objects:
+        rows = libraries(self.link, self.database)
+        names = ("definition", "language", "sql_mode", "comment")
+        return {
+            ObjectKey("library", "", "", str(name)): dict(zip(names, (v or None for v in told), strict=True))
+            for name, *told in rows
+        }
+
     def _grants(self) -> Objects:
         found: dict[ObjectKey, list[str]] = {}
         for grantee, table, column, privilege, grantable in self._rows(sql.GRANTS):
@@ -182,6 +191,19 @@ class Beside:
             names = ("start", "minimum", "maximum", "increment", "cache", "cycle")
             objects[ObjectKey("sequence", "", "", name)] = dict(zip(names, row, strict=True))
         return objects
+
+
+def libraries(link: Link, database: str) -> list[TextRow]:
+    """Rows of ``LIBRARIES``; none on a server that has no such view."""
+    try:
+        return link.rows(sql.LIBRARIES.format(db=literal(database)))
+    except DatabaseError as error:
+        if error.code != _NO_VIEW:
+            raise
+        return []
+
+
+_NO_VIEW = "1109"
 
 
 def _type(type_: str | None, charset: str | None, collation: str | None) -> str | None:

@@ -28,6 +28,8 @@ class Dialect:
     innodb_form: str  # query by table id: what tells in which layouts its rows may be
     encodes_names: bool  # CONVERT(name USING filename) gives the name of a table's file
     shows_locks: bool  # performance_schema.metadata_locks tells what a statement holds
+    libraries: bool  # JavaScript for routines (from 9.2 on)
+    keeps_match: bool  # MATCH FULL of a foreign key stands in the catalogue, without effect (manual, 15.1.20.5)
     dates_by_beginning: bool  # UPDATE_TIME is when the transaction began that wrote, else when it was committed
     mode_of_copies: str = "MyISAM"  # cheaper than InnoDB to fill: no log, no undo, no clustering
 
@@ -67,6 +69,8 @@ MYSQL = Dialect(
     ),
     encodes_names=False,
     shows_locks=True,
+    libraries=True,
+    keeps_match=True,
     dates_by_beginning=False,
 )
 
@@ -101,5 +105,7 @@ MARIADB = Dialect(
     innodb_form="SELECT FLAG, N_COLS FROM information_schema.INNODB_SYS_TABLES WHERE TABLE_ID = {table_id}",
     encodes_names=True,
     shows_locks=False,  # METADATA_LOCK_INFO shows SHARED_UPGRADABLE even during a copying rebuild (measured, 10.11)
+    libraries=False,
+    keeps_match=False,
     dates_by_beginning=True,  # trx_t::commit_tables
 )

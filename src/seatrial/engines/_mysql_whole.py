@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from seatrial.engines import _mysql_catalog_sql as sql
-from seatrial.engines._mysql_catalog_beside import suppress_unshown
+from seatrial.engines._mysql_catalog_beside import libraries, suppress_unshown
 from seatrial.engines._mysql_catalog_code import STATEMENT
 from seatrial.engines._mysql_dialect import Dialect
 from seatrial.engines._mysql_link import Link, TextRow, literal, quote
@@ -120,7 +120,11 @@ class Keeper:
         return [str(r[0]) for r in rows]
 
     def _create_table(self, name: str) -> str:
-        return str(self._link.rows(f"SHOW CREATE TABLE {quote(name)}")[0][1])
+        create = str(self._link.rows(f"SHOW CREATE TABLE {quote(name)}")[0][1])
+        if self._dialect.keeps_match and "FOREIGN KEY" in create:
+            for constraint, match in self._link.rows(_MATCHES.format(table=literal(name))):
+                create = with_match(create, str(constraint), str(match))
+        return create
 
     def _sequences(self) -> dict[str, tuple[str, str]]:
         if not self._dialect.sequences:
@@ -137,6 +141,9 @@ class Keeper:
         for kind in self._dialect.routines:
             found += [self._object(kind, str(row[0])) for row in self._link.rows(_ROUTINES.format(kind=kind))]
         found += [self._object("EVENT", str(row[0])) for row in self._link.rows(_EVENTS)]
+        for name, *_ in libraries(self._link, self._database) if self._dialect.libraries else ():
+            _, mode, create = self._link.rows(f"SHOW CREATE LIBRARY {quote(str(name))}")[0]
+            found.append(Stored("LIBRARY", str(name), str(create), str(mode), "utf8mb4", "utf8mb4_bin"))
         return tuple(found)
 
     def _view(self, name: str) -> Stored:
@@ -344,6 +351,17 @@ def _privilege(grant: Grant) -> str:
     return f"{grant.privilege} ({quote(grant.column)})" if grant.column else grant.privilege
 
 
+def with_match(create: str, constraint: str, match: str) -> str:
+    """What SHOW CREATE TABLE leaves out of a foreign key, though the catalogue has it (MySQL)."""
+    names = r"\((?:`(?:[^`]|``)*`(?:, )?)+\)"
+    key = rf"CONSTRAINT {re.escape(quote(constraint))} FOREIGN KEY {names} REFERENCES (?:`(?:[^`]|``)*`\.?)+ {names}"
+    return re.sub(key, lambda found: f"{found[0]} MATCH {match}", create, count=1)
+
+
+_MATCHES = (
+    "SELECT CONSTRAINT_NAME, MATCH_OPTION FROM information_schema.REFERENTIAL_CONSTRAINTS"
+    " WHERE CONSTRAINT_SCHEMA = DATABASE() AND TABLE_NAME = {table} AND MATCH_OPTION <> 'NONE'"
+)
 _ROUTINES = (
     "SELECT ROUTINE_NAME FROM information_schema.ROUTINES"
     " WHERE ROUTINE_SCHEMA = DATABASE() AND ROUTINE_TYPE = '{kind}' ORDER BY ROUTINE_NAME"
