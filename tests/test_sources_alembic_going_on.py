@@ -1,5 +1,6 @@
 """Which steps of an Alembic project may follow in the same run of env.py, and that what they do stays the same."""
 
+import ast
 import shutil
 import textwrap
 
@@ -8,7 +9,8 @@ from test_sources_alembic import ENV, project, revision, table
 from test_sources_support import Sqlite, tables
 
 from seatrial import sources
-from seatrial.sources._alembic_going_on import ends_with_run, keeps_to_op, leaves_no_trace, only_alembic, place_of
+from seatrial.sources._alembic_env import ends_with_run, is_plain
+from seatrial.sources._alembic_going_on import counts_nothing, keeps_to_op, leaves_no_trace, only_alembic, place_of
 
 LAST = "        context.run_migrations()\n"
 WITH = "with engine.connect() as connection:\n    with context.begin_transaction():\n"  # as `alembic init` writes it
@@ -30,13 +32,131 @@ WITH = "with engine.connect() as connection:\n    with context.begin_transaction
         ("with checked(connection):\n    context.run_migrations()\n", False),
         ("for schema in schemas:\n    context.run_migrations()\n", False),
         ("pass\n", False),
-        ("no python at all", False),
     ],
 )
-def test_what_env_py_does_last(tmp_path, text, is_so):
+def test_what_env_py_does_last(text, is_so):
+    assert ends_with_run(ast.parse(text)) is is_so
+
+
+USUAL = """\
+from logging.config import fileConfig
+
+import app.models
+from alembic import context
+from sqlalchemy import engine_from_config, pool
+
+{0}
+config = context.config
+if config.config_file_name is not None:
+    fileConfig(config.config_file_name)
+target_metadata = app.models.Base.metadata
+
+
+def run_migrations_online() -> None:
+    connectable = engine_from_config(config.get_section(config.config_ini_section, {{}}), poolclass=pool.NullPool)
+    with connectable.connect() as connection:
+        context.configure(connection=connection, target_metadata=target_metadata{1})
+        with context.begin_transaction():
+            context.run_migrations()
+
+
+run_migrations_online()
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "settings", "is_so"),
+    [
+        ("", "", True),
+        ("import os\ncontext.config.set_main_option('sqlalchemy.url', os.environ['URL'].replace('%', '%%'))", "", True),
+        ("def url():\n    return context.get_x_argument(as_dictionary=True).get('url')\nwhere = url()", "", True),
+        ("connection = context.config.attributes.get('connection', None)", "", True),
+        ("def wanted(thing, name, *rest):\n    return name in seen", ", include_object=wanted", True),
+        ("", ", render_as_batch=True, compare_type=True", True),
+        ("", ", on_version_apply=app.models.note", False),
+        ("", ", include_object=count()", False),
+        ("", ", **app.models.settings", False),
+        ("def wanted():\n    count()\nwanted()", ", include_object=wanted", False),
+        ("@app.models.counted\ndef wanted():\n    pass", ", include_object=wanted", False),
+        ("which = context.config.cmd_opts.revision", "", False),
+        ("held = [context.config]\nwhich = held[0].cmd_opts", "", False),
+        ("which = context.get_revision_argument()", "", False),
+        ("which = context.get_starting_revision_argument()", "", False),
+        ("which = context.get_context().opts", "", False),
+        ("from alembic.context import get_revision_argument as url\nurl()", "", False),
+        ("which = getattr(context.config, 'cmd_opts')", "", False),
+        ("which = context._proxy.context_opts['destination_rev']", "", False),
+        ("import sys\nwhich = sys.argv", "", False),
+        ("import sys\nsys.modules['app'].count()", "", False),
+        ("import atexit\natexit.register(print)", "", False),
+        ("import signal\nsignal.signal(15, print)", "", False),
+        ("from sqlalchemy import event\nevent.listen(pool.Pool, 'close', app.models.note)", "", False),
+        ("app.models.count()", "", False),
+        ("if app.models.is_first:\n    x = 1", "", False),
+        ("x = f'{app.models.Base}'", "", False),
+        ("x = app.models == 1", "", False),
+        ("app.models.runs = 1", "", False),
+        ("runs = [*app.models]", "", False),
+        ("from app import *", "", False),
+        ("import os\nis_new = os.path.exists('app.db')", "", False),
+        ("open('runs', 'a').write('x')", "", False),
+        ("def one():\n    from os import getenv as exec\nexec('x')", "", False),
+        ("while running():\n    pass", "", False),
+        ("x = lambda: 1", "", False),
+        ("class X:\n    pass", "", False),
+        ("try:\n    x = 1\nfinally:\n    x = 2", "", False),
+    ],
+)
+def test_an_env_py_is_one_of_alembics_templates_or_begins_anew(tmp_path, before, settings, is_so):
     path = tmp_path / "env.py"
-    path.write_text(text)
-    assert ends_with_run(str(path)) is is_so
+    path.write_text(USUAL.format(before, settings))
+    assert is_plain(str(path)) is is_so
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("def run_migrations_online", "@app.models.counted\ndef run_migrations_online"),
+        ("connectable.connect()", "app.models.engine.connect()"),
+        (
+            "            context.run_migrations()",
+            "            context.run_migrations(engine=connection.engine)\n    count()",
+        ),
+        ("with context.begin", "connection.execute(app.models.note)\n        with context.begin"),
+        ("poolclass=pool.NullPool", "poolclass=app.models.Pool"),
+        ("poolclass=pool.NullPool", "creator=app.models.connect"),
+    ],
+)
+def test_what_else_an_env_py_may_not_do(tmp_path, old, new):
+    path = tmp_path / "env.py"
+    path.write_text(USUAL.format("", "").replace(old, new))
+    assert old in USUAL
+    assert is_plain(str(path)) is False
+
+
+def test_a_file_that_is_no_python_is_no_plain_env_py(tmp_path):
+    path = tmp_path / "env.py"
+    path.write_text("no python at all")
+    assert is_plain(str(path)) is False
+    assert is_plain(str(tmp_path / "none.py")) is False
+
+
+@pytest.mark.parametrize(
+    ("upgrade", "is_so"),
+    [
+        ("op.execute('INSERT INTO t (x) VALUES (1)')", True),
+        ("op.execute('INSERT INTO t (x) VALUES (LAST_INSERT_ROWID())')", False),
+        ("op.execute(sa.insert(t).values(x=sa.func.total_changes()))", False),
+        ("op.execute('INSERT INTO t (x) SELECT changes ()')", False),
+        ("op.execute('INSERT INTO t (x) SELECT data_version FROM pragma_data_version')", False),
+        ("op.execute('PRAGMA optimize')", False),
+        ("op.get_bind()", False),
+    ],
+)
+def test_what_a_revision_asks_of_its_connection(tmp_path, upgrade, is_so):
+    path = tmp_path / "0001_step.py"
+    path.write_text(f"import sqlalchemy as sa\nfrom alembic import op\n\ndef upgrade():\n    {upgrade}\n")
+    assert counts_nothing(str(path)) is is_so
 
 
 @pytest.mark.parametrize(
@@ -74,7 +194,8 @@ def test_how_a_revision_reaches_its_connection(tmp_path, text, is_so):
         ("VACUUM", False),
         ("SELECT 1", False),
         ("INSERT INTO t VALUES (1) RETURNING id", False),
-        ("UPDATE t SET x = last_insert_rowid()", False),
+        ("UPDATE t SET x = last_insert_rowid()", True),
+        ("DELETE FROM sqlite_stat1", False),
         ("DELETE FROM alembic_version", False),
     ],
 )
@@ -92,6 +213,10 @@ def test_what_a_connection_keeps_of_a_statement(sql, is_so):
         ("PRAGMA foreign_keys=ON", False),
         ("CREATE TABLE t (id INTEGER)", False),
         ("SELECT count(*) FROM t", False),
+        ("-- note\nPRAGMA case_sensitive_like=ON", False),
+        ("/* note */ -- and\n PRAGMA case_sensitive_like=ON", False),
+        ('-- SELECT*FROM"main".sqlite_master\n-- ORDER BY rowid', True),
+        ("-- note\nCOMMIT", True),
     ],
 )
 def test_what_runs_around_a_step(sql, is_so):
@@ -109,11 +234,14 @@ def test_no_run_goes_on_beside_a_write_ahead_log(tmp_path):
 
 
 class Runs:
-    """A project whose env.py counts its runs."""
+    """A project whose env.py counts its runs, by a handler that a module of the project's sets up."""
 
-    def __init__(self, folder, *versions, after=""):
+    def __init__(self, folder, *versions, before="", after="", module=""):
         self.log, self.database = folder / "runs", Sqlite(folder / "db" / "throwaway.db")
-        env = f"open({str(self.log)!r}, 'a').write('x')\n" + textwrap.dedent(ENV) + after
+        handler = f"logging.getLogger('runs').addHandler(logging.FileHandler({str(self.log)!r}))\n"
+        (folder / "counted.py").write_text("import logging\n" + handler + textwrap.dedent(module))
+        counts = "import logging\nimport counted\nlogging.getLogger('runs').warning('x')\n"
+        env = counts + textwrap.dedent(before) + textwrap.dedent(ENV) + after
         found = sources.find(project(folder, *versions, env=env))
         self.migrations = found.discover()
         self.runner = found.runner(self.database)
@@ -129,17 +257,17 @@ class Runs:
         return done, self.count()
 
     def count(self):
-        return len(self.log.read_text())
+        return len(self.log.read_text().split())
 
 
 @pytest.fixture
 def runs(tmp_path):
     opened = []
 
-    def make(*versions, after=""):
+    def make(*versions, **texts):
         folder = tmp_path / str(len(opened))
         (folder / "db").mkdir(parents=True)
-        opened.append(Runs(folder, *versions, after=after))
+        opened.append(Runs(folder, *versions, **texts))
         return opened[-1]
 
     yield make
@@ -168,8 +296,8 @@ def test_steps_follow_in_one_run_and_do_the_same(runs):
 @pytest.mark.parametrize(
     ("up", "runs_of_env"),
     [
-        ("op.execute('PRAGMA foreign_keys = ON')", 2),  # c's down, which has none, is followed by its second up
-        ("op.get_bind().execute(sa.text('SELECT 1'))", 3),
+        ("op.execute('PRAGMA foreign_keys = ON')", 4),  # a and b; c's up, its down, its second up
+        ("op.get_bind().execute(sa.text('SELECT 1'))", 4),
     ],
 )
 def test_what_lasts_on_a_connection_ends_the_run(runs, up, runs_of_env):
@@ -201,3 +329,105 @@ def test_a_file_that_took_the_place_of_the_other_is_migrated(runs, tmp_path):
     assert not project_.runner.up(b).error
     assert project_.count() == 2
     assert [row[0] for row in project_.database.query("SELECT version_num FROM alembic_version")] == ["b"]
+
+
+LOG = "CREATE TABLE log (id INTEGER PRIMARY KEY, n INTEGER)"
+FILLS = "op.execute('INSERT INTO t (x) VALUES (7)')"
+
+
+def _asking(how):
+    return (
+        revision("a", **table("t")),
+        revision("b", "a", up=FILLS, downgrade="op.execute('DELETE FROM t')"),
+        revision("c", "b", up=f"op.execute('{LOG}')\n    op.execute('{how}')", downgrade="op.drop_table('log')"),
+    )
+
+
+@pytest.mark.parametrize("function", ["last_insert_rowid()", "total_changes()", "changes()"])
+def test_what_a_new_connection_has_not_counted_is_nought(runs, function):
+    project_ = runs(*_asking(f"INSERT INTO log (n) VALUES ({function})"))
+    _, count = project_.walk()
+    assert [row[0] for row in project_.database.query("SELECT n FROM log")] == ["0"]
+    assert count == 4
+
+
+def test_so_it_is_where_a_trigger_asks(runs):
+    trigger = "CREATE TRIGGER asks BEFORE UPDATE ON t BEGIN UPDATE t SET x = total_changes(); END"
+    project_ = runs(
+        revision("a", **table("t")),
+        revision("b", "a", up=f"{FILLS}\n    op.execute('{trigger}')"),
+        revision("c", "b", up="op.execute('UPDATE t SET id = id + 1')"),
+    )
+    a, b, c = project_.migrations
+    assert not any(project_.runner.up(each).error for each in (a, b, c))
+    assert [row[0] for row in project_.database.query("SELECT x FROM t")] == ["0"]
+    assert project_.count() == 3
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        "context.config.cmd_opts.revision",
+        "context.get_revision_argument()",
+        "context._proxy.context_opts['destination_rev']",
+    ],
+)
+def test_an_env_py_that_asks_which_step_runs_is_told_each(runs, read):
+    noted = "import counted\nfrom alembic import context\ncounted.asked({})\n"
+    module = "asked = logging.getLogger('runs').warning"
+    project_ = runs(*_versions(), before=noted.format(read), module=module)
+    done, _ = project_.walk()
+    assert len(done) == 9
+    assert project_.log.read_text().split()[1::2] == list("aaabbbccc")
+
+
+def test_a_decorated_function_acts_after_each_step(runs):
+    module = """
+        def logged(run):
+            def runs():
+                run()
+                logging.getLogger('runs').warning('ran')
+            return runs
+    """
+    env = textwrap.dedent(ENV).replace("def run():", "@counted.logged\ndef run():")
+    before, _, after = env.partition("\nrun()\n")
+    project_ = runs(*_versions(), before=before + "\nrun()\n" + after, module=module)
+    project_.runner.up(project_.migrations[0])
+    assert project_.log.read_text().split().count("ran") == 1
+    project_.runner.down(project_.migrations[0])
+    assert project_.log.read_text().split().count("ran") == 2
+
+
+@pytest.mark.parametrize(
+    "listens",
+    [
+        "listen(Pool, 'close', lambda connection, record: None)",
+        "listen(Pool, 'connect', lambda connection, record: connection.set_trace_callback(None), once=True)",
+        "listen(Pool, 'checkin', lambda connection, record: None)",
+        "listen(Engine, 'commit', lambda connection: None)",
+    ],
+)
+def test_a_listener_of_the_projects_ends_the_run(runs, listens):
+    module = "from sqlalchemy import Engine, Pool\nfrom sqlalchemy.event import listen\n" + listens + "\n"
+    done, count = runs(*_versions(), module=module).walk()
+    assert len(done) == 9
+    assert count == 9
+
+
+def test_an_operation_of_the_projects_ends_the_run(runs):
+    module = """
+        from alembic.operations import MigrateOperation, Operations
+
+        @Operations.register_operation("note")
+        class Note(MigrateOperation):
+            @classmethod
+            def note(cls, operations):
+                return operations.invoke(cls())
+
+        @Operations.implementation_for(Note)
+        def note(operations, operation):
+            operations.get_bind().connection.driver_connection.create_function("f", 0, lambda: 1)
+    """
+    done, count = runs(*_versions("op.note()"), module=module).walk()
+    assert len(done) == 9
+    assert count == 9

@@ -3,9 +3,10 @@
 Most of what a small step costs is not the step: env.py, an engine, connecting, reading the version table. ``alembic
 upgrade head`` pays that once for all revisions; a step that is told apart from all others pays it each time. On SQLite
 the next step may go on where the last one ended, on its connection, wherever that connection and env.py provably are
-as new ones would be: env.py has nothing to do before or after, and of the connection nothing was used that lasts.
-What is not known to leave no trace (a PRAGMA, a connection that the revision asks for, a module of the project's that
-it imports, an error) ends the run, and the next step begins its own.
+as new ones would be: env.py does the same for every step and nothing behind it (_alembic_env.py), of the connection
+nothing was used that lasts, nobody but SQLAlchemy and Seatrial listens to it, and the next step does not ask for what a
+connection counts. What is not known to leave no trace (a PRAGMA, a connection that the revision asks for, a module of
+the project's that it imports, an error) ends the run, and the next step begins its own.
 
 Standard library only.
 """
@@ -16,7 +17,8 @@ import ast
 import functools
 import os
 import re
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -41,50 +43,18 @@ _PLAIN = re.compile(
     r"|CREATE (?:TABLE|VIEW|TRIGGER|(?:UNIQUE )?INDEX)\b)",
     re.IGNORECASE,
 )
-_LASTS = re.compile(
-    r"\btemp\b|\btemporary\b|last_insert_rowid|\bchanges\s*\(|total_changes|sqlite_temp|\breturning\b", re.IGNORECASE
+_LASTS = re.compile(r"\btemp\b|\btemporary\b|\bsqlite_|\breturning\b", re.IGNORECASE)
+# What a connection counts and knows of its past: a new one would answer otherwise. `PRAGMA optimize` looks at what
+# the connection has read (pragma.html).
+_COUNTED = ("last_insert_rowid", "changes", "data_version", "pragma")
+_COUNTED_IN_SCHEMA = "SELECT 1 FROM sqlite_master WHERE {} LIMIT 1".format(
+    " OR ".join(f"instr(lower(sql), '{word}')" for word in _COUNTED)
 )
 # Around a step: Alembic's own look at its table, and ours at the connection.
 _AROUND = re.compile(
-    rf"\s*(?:--|BEGIN\b|COMMIT\b|{_LOOKS}|PRAGMA (?:foreign_keys|database_list|read_uncommitted)\s*$)", re.IGNORECASE
+    rf"\s*(?:BEGIN\b|COMMIT\b|{_LOOKS}|PRAGMA (?:foreign_keys|database_list|read_uncommitted)\s*$)", re.IGNORECASE
 )
-
-
-def ends_with_run(path: str) -> bool:
-    """Whether an env.py has nothing to do once ``run_migrations()`` is over but to close its connection."""
-    try:
-        tree = ast.parse(Path(path).read_bytes())
-    except (OSError, SyntaxError, ValueError):
-        return False
-    runs = {node for node in ast.walk(tree) if _calls(node, "run_migrations")}
-    last = set(_last_calls(tree.body))
-    within = [f for f in ast.walk(tree) if isinstance(f, ast.FunctionDef) and runs & set(ast.walk(f))]
-    for function in within:
-        uses = {node for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id == function.name}
-        if not uses <= {call.func for call in last} or any(uses & set(ast.walk(f)) for f in within):
-            return False
-        last |= set(_last_calls(function.body))
-    return bool(runs) and runs <= last
-
-
-def _calls(node: ast.AST, name: str) -> bool:
-    return isinstance(node, ast.Call) and name in (getattr(node.func, "attr", ""), getattr(node.func, "id", ""))
-
-
-def _last_calls(body: list[ast.stmt]) -> Iterator[ast.Call]:
-    """The calls with which a block may end."""
-    last = body[-1] if body else None
-    if isinstance(last, ast.Expr) and isinstance(last.value, ast.Call):
-        yield last.value
-    elif isinstance(last, ast.If):
-        yield from _last_calls(last.body)
-        yield from _last_calls(last.orelse)
-    elif isinstance(last, ast.With) and all(_closes(item.context_expr) for item in last.items):
-        yield from _last_calls(last.body)
-
-
-def _closes(entered: ast.expr) -> bool:
-    return _calls(entered, "connect") or _calls(entered, "begin_transaction")
+_COMMENTS = re.compile(r"(?:\s*(?:--[^\n]*(?:\n|$)|/\*.*?\*/))*\s*", re.DOTALL)
 
 
 @functools.lru_cache(maxsize=None)  # noqa: UP033 - Python 3.8
@@ -95,6 +65,15 @@ def keeps_to_op(path: str) -> bool:
         return not _HOLDS.search(_DUNDER_LINES.sub("", text)) and _imported(ast.parse(text)) <= _HARMLESS
     except (OSError, SyntaxError, ValueError):
         return False
+
+
+def counts_nothing(path: str) -> bool:
+    """Whether a revision does not ask for what its connection has counted, as far as its own text tells."""
+    try:
+        text = Path(path).read_bytes().decode("utf-8").lower()
+    except (OSError, ValueError):
+        return False
+    return keeps_to_op(path) and not any(word in text for word in _COUNTED)
 
 
 def _imported(tree: ast.AST) -> set[str]:
@@ -116,14 +95,18 @@ def leaves_no_trace(statements: Iterable[str], version_table: str) -> bool:
 
 
 def only_alembic(statements: Iterable[str], version_table: str) -> bool:
-    """Whether nothing ran around a step but Alembic's work on its own table."""
+    """Whether nothing ran around a step but Alembic's work on its own table.
+
+    SQLite shows what it runs within a statement as comments (sqlite3_expanded_sql); so may whoever sends statements.
+    """
     name = re.escape(version_table)
     own = re.compile(
         rf"\s*(?:SELECT {name}\.version_num\s+FROM {name}\s*$|CREATE TABLE {name} \(|INSERT INTO {name} \("
         rf"|UPDATE {name} SET|DELETE FROM {name} WHERE)",
         re.IGNORECASE,
     )
-    return all(_AROUND.match(sql) or own.match(sql) for sql in statements)
+    bare = [_COMMENTS.sub("", sql, count=1) for sql in statements]
+    return all(not sql or _AROUND.match(sql) or own.match(sql) for sql in bare)
 
 
 def is_settled(context: Any) -> bool:
@@ -135,6 +118,45 @@ def is_settled(context: Any) -> bool:
         return False
     driver = getattr(connection.connection, "driver_connection", None)  # before SQLAlchemy 1.4.24 there is none
     return connection.dialect.driver == "pysqlite" and driver is not None and not driver.in_transaction
+
+
+def is_unaltered(context: Any, heard: frozenset[str]) -> bool:
+    """Whether Alembic and SQLAlchemy are as they come: no listener, no operation and no dialect of the project's.
+
+    ``heard``: the events of engines (or of dialects, in SQLAlchemy 2) that Seatrial itself listens to. What is not to be
+    had counts as altered.
+    """
+    try:
+        engine, operations = context.connection.engine, sys.modules["alembic.operations"].Operations
+        pool = _listeners(engine.pool)
+        ways = [act.__module__ for act in pool.pop("connect") if not act.__module__.startswith("seatrial_")]
+        makers = [act.__module__ for act in operations._to_impl._registry.values()]
+        return (
+            sorted([*_listeners(engine), *_listeners(engine.dialect)]) == sorted(heard)
+            and all(len(acts) == 1 for of in (engine, engine.dialect) for acts in _listeners(of).values())
+            and not pool
+            and len(set(ways)) == len(ways)  # `once=True` wraps a listener as SQLAlchemy's own first one is wrapped
+            and all(name.startswith("sqlalchemy.") for name in ways)
+            and all(name == "alembic.operations.toimpl" for name in makers)
+            and type(context.impl).__module__ == "alembic.ddl.sqlite"
+            and type(context).__module__ == "alembic.runtime.migration"
+        )
+    except (AttributeError, KeyError):
+        return False
+
+
+def _listeners(of: Any) -> dict[str, list[Any]]:
+    found = {event: list(getattr(of.dispatch, event)) for event in of.dispatch._event_names}
+    return {event: acts for event, acts in found.items() if acts}
+
+
+def has_counting_schema(context: Any) -> bool:
+    """Whether a trigger, a view or a default of the database may ask for what a connection has counted."""
+    cursor = context.connection.connection.cursor()
+    try:
+        return cursor.execute(_COUNTED_IN_SCHEMA).fetchone() is not None
+    finally:
+        cursor.close()
 
 
 def place_of(file: str) -> Any:

@@ -35,6 +35,7 @@ SELECT l.relation::text, l.mode, coalesce(pg_catalog.pg_relation_filenode(c.oid)
 _READS = re.compile(r"\s*(?:SELECT|PRAGMA|EXPLAIN|SHOW|VALUES|DESCRIBE)\b", re.IGNORECASE)
 _CONTROL = re.compile(r"\s*(?:--|BEGIN|COMMIT|ROLLBACK|SAVEPOINT|RELEASE|END)", re.IGNORECASE)
 _UNSEEN = re.compile(r"\bcursor\s*\(|\braw_connection\s*\(|\bdriver_connection\b|\bdbapi_connection\b|\bsubprocess\b")
+HEARD = ("before_cursor_execute", "after_cursor_execute", "handle_error", "commit", "rollback")  # of engines
 _SHORT = 300
 _LONG = 4000
 _PLAIN = {int, str, bool, type(None)}  # a float or a date would be of another type as a literal
@@ -87,11 +88,15 @@ class Observer:
         from sqlalchemy.pool import Pool
 
         event.listen(Pool, "connect", self._connected)
-        event.listen(Engine, "before_cursor_execute", self._before)
-        event.listen(Engine, "after_cursor_execute", self._after)
-        event.listen(Engine, "handle_error", self._erred)
-        event.listen(Engine, "commit", self._committed)
-        event.listen(Engine, "rollback", self._rolled_back)
+        acts: tuple[Callable[..., Any], ...] = (
+            self._before,
+            self._after,
+            self._erred,
+            self._committed,
+            self._rolled_back,
+        )
+        for name, act in zip(HEARD, acts):  # noqa: B905 - Python 3.8
+            event.listen(Engine, name, act)
         self._listen_to_batches()
 
     def _listen_to_batches(self) -> None:

@@ -54,6 +54,7 @@ sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != HE
 guard_module = sibling("_alembic_guard")
 observer_module = sibling("_alembic_observer")
 going_on = sibling("_alembic_going_on")
+env_module = sibling("_alembic_env")
 guard = guard_module.Guard()
 observer = observer_module.Observer(guard)
 
@@ -79,7 +80,7 @@ class Project:
         self.script = ScriptDirectory.from_config(self.config)
         self.env = str(Path(str(self.script.dir)) / "env.py")
         self._code: dict[str, Any] = {}
-        self._ends_with_run = going_on.ends_with_run(self.env)
+        self._has_plain_env = env_module.is_plain(self.env)
         self._at: Any = None  # the revision at hand
         self._way = ""
         self._is_told = False  # what its step came to
@@ -214,7 +215,8 @@ class Project:
                 observer.rest()
                 talk.send({**guard.complaint, **observer.result()})
                 following = talk.receive()
-                if not going_on.follows(following, request) or going_on.place_of(guard.target.file) != place:
+                same = going_on.follows(following, request) and going_on.place_of(guard.target.file) == place
+                if not same or not self._may_follow(following, context):
                     talk.put_back(following)
                     self._is_told = True
                     return
@@ -252,13 +254,19 @@ class Project:
         table = str(context.version_table)
         return (
             not guard.complaint
-            and self._ends_with_run
+            and self._has_plain_env
             and going_on.keeps_to_op(str(self._at.path))
             and observer.had_one_connection()
             and going_on.is_settled(context)
             and going_on.leaves_no_trace(observer.sent(), table)
             and going_on.only_alembic(observer.beside, table)
+            and going_on.is_unaltered(context, frozenset(observer_module.HEARD))
         )
+
+    def _may_follow(self, request: dict[str, Any], context: Any) -> bool:
+        """Whether a step could not tell the connection of others from its own."""
+        revision = self.script.get_revision(request["revision"])
+        return going_on.counts_nothing(str(revision.path)) and not going_on.has_counting_schema(context)
 
     def _configure(self, revision: Any, up: bool, request: dict[str, Any]) -> None:
         """What the command line would have set (alembic/config.py: CommandLine)."""
