@@ -123,8 +123,8 @@ def is_settled(context: Any) -> bool:
 def is_unaltered(context: Any, heard: frozenset[str]) -> bool:
     """Whether Alembic and SQLAlchemy are as they come: no listener, no operation and no dialect of the project's.
 
-    ``heard``: the events of engines (or of dialects, in SQLAlchemy 2) that Seatrial itself listens to. What is not to be
-    had counts as altered.
+    ``heard``: the events of engines (or of dialects, in SQLAlchemy 2) that Seatrial itself listens to. What is not to
+    be had counts as altered.
     """
     try:
         engine, operations = context.connection.engine, sys.modules["alembic.operations"].Operations
