@@ -405,10 +405,11 @@ def test_a_decorated_function_acts_after_each_step(runs):
         "listen(Pool, 'connect', lambda connection, record: connection.set_trace_callback(None), once=True)",
         "listen(Pool, 'checkin', lambda connection, record: None)",
         "listen(Engine, 'commit', lambda connection: None)",
+        "listen(Table, 'after_create', lambda table, connection, **settings: None)",
     ],
 )
 def test_a_listener_of_the_projects_ends_the_run(runs, listens):
-    module = "from sqlalchemy import Engine, Pool\nfrom sqlalchemy.event import listen\n" + listens + "\n"
+    module = "from sqlalchemy import Engine, Pool, Table\nfrom sqlalchemy.event import listen\n" + listens + "\n"
     done, count = runs(*_versions(), module=module).walk()
     assert len(done) == 9
     assert count == 9

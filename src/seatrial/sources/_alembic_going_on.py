@@ -129,12 +129,15 @@ def is_unaltered(context: Any, heard: frozenset[str]) -> bool:
     try:
         engine, operations = context.connection.engine, sys.modules["alembic.operations"].Operations
         pool = _listeners(engine.pool)
+        sqlalchemy = sys.modules["sqlalchemy"]  # who listens to all tables is given the connection
+        table = sqlalchemy.Table("t", sqlalchemy.MetaData(), sqlalchemy.Column("c", sqlalchemy.Integer))
         ways = [act.__module__ for act in pool.pop("connect") if not act.__module__.startswith("seatrial_")]
         makers = [act.__module__ for act in operations._to_impl._registry.values()]
         return (
             sorted([*_listeners(engine), *_listeners(engine.dialect)]) == sorted(heard)
             and all(len(acts) == 1 for of in (engine, engine.dialect) for acts in _listeners(of).values())
             and not pool
+            and not any(_listeners(of) for of in (table, table.metadata, table.c.c))
             and len(set(ways)) == len(ways)  # `once=True` wraps a listener as SQLAlchemy's own first one is wrapped
             and all(name.startswith("sqlalchemy.") for name in ways)
             and all(name == "alembic.operations.toimpl" for name in makers)
