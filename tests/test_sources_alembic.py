@@ -412,11 +412,11 @@ def test_here_in_an_ini_file_of_a_project_named_by_a_relative_path(tmp_path, mon
 
 
 def test_raw_cursors_are_seen_on_sqlite(tmp_path, database):
-    up = "op.get_bind().connection.cursor().executescript('CREATE TABLE a (x); CREATE TABLE b (x);')"
+    up = "op.get_bind().connection.cursor().executescript('CREATE TABLE a (x); -- why\\nCREATE TABLE b (x);')"
     source = sources.find(project(tmp_path, revision("a", up=up)))
     with running(source, database) as runner:
         step = runner.up(source.discover()[0])
-    assert [s.sql for s in step.statements] == ["CREATE TABLE a (x);", "CREATE TABLE b (x);"]
+    assert [s.sql for s in step.statements] == ["CREATE TABLE a (x);", "-- why\nCREATE TABLE b (x);"]
 
 
 def test_sqlite_transaction_is_what_the_driver_does(tmp_path, database):

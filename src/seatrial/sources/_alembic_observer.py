@@ -33,7 +33,9 @@ SELECT l.relation::text, l.mode, coalesce(pg_catalog.pg_relation_filenode(c.oid)
  ORDER BY 1, 2
 """
 _READS = re.compile(r"\s*(?:SELECT|PRAGMA|EXPLAIN|SHOW|VALUES|DESCRIBE)\b", re.IGNORECASE)
-_CONTROL = re.compile(r"\s*(?:--|BEGIN|COMMIT|ROLLBACK|SAVEPOINT|RELEASE|END)", re.IGNORECASE)
+_CONTROL = re.compile(  # and what SQLite shows of its own work within a statement: every line of it a comment
+    r"(?:\s*--[^\n]*(?:\n|\Z))*\s*(?:\Z|BEGIN|COMMIT|ROLLBACK|SAVEPOINT|RELEASE|END)", re.IGNORECASE
+)
 _UNSEEN = re.compile(r"\bcursor\s*\(|\braw_connection\s*\(|\bdriver_connection\b|\bdbapi_connection\b|\bsubprocess\b")
 HEARD = ("before_cursor_execute", "after_cursor_execute", "handle_error", "commit", "rollback")  # of engines
 _SHORT = 300
