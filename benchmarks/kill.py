@@ -31,7 +31,7 @@ from typing import Any, ClassVar
 import psycopg
 import pymysql.err
 
-from benchmarks import common
+from benchmarks import common, project100
 from seatrial.errors import ServerError
 from seatrial.servers import _mysql_local, _postgresql_local, ledger
 from seatrial.servers._mysql_target import Target
@@ -50,23 +50,6 @@ DOWN = {
     3: "DROP TABLE orders;",
     4: "ALTER TABLE orders ADD COLUMN total numeric(10,2);",  # loses values: the walk has to go back to a checkpoint
 }
-
-
-ENV = """from alembic import context
-import sqlalchemy
-engine = sqlalchemy.create_engine(context.config.get_main_option("sqlalchemy.url"))
-with engine.connect() as connection:
-    context.configure(connection=connection)
-    with context.begin_transaction():
-        context.run_migrations()
-"""
-REVISION = """from alembic import op
-revision, down_revision = {revision!r}, {parent!r}
-def upgrade():
-{up}
-def downgrade():
-{down}
-"""
 
 
 class Engine(ABC):
@@ -332,20 +315,7 @@ def _golang_migrate(project: Path, ups: Mapping[int, str], downs: Mapping[int, s
 
 
 def _alembic(project: Path, ups: Mapping[int, str], downs: Mapping[int, str]) -> None:
-    (project / "alembic.ini").write_text("[alembic]\nscript_location = migrations\n")
-    (project / "migrations" / "env.py").write_text(ENV)
-    for version, up in ups.items():
-        text = REVISION.format(
-            revision=str(version),
-            parent=str(version - 1) if version > 1 else None,
-            up=_calls(up),
-            down=_calls(downs[version]),
-        )
-        (project / "migrations" / "versions" / f"{version}_step.py").write_text(text)
-
-
-def _calls(script: str) -> str:
-    return "\n".join(f"    op.execute({part.strip()!r})" for part in script.split(";") if part.strip())
+    project100.write_sql(project, [(up, downs[version]) for version, up in ups.items()])
 
 
 def settled(place: Place, before: Inventory, seconds: float = 10) -> list[str]:

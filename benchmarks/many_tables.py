@@ -28,26 +28,15 @@ UP = "ALTER TABLE t01 ADD COLUMN status varchar(10);\nUPDATE t01 SET status = 'n
 DOWN = "ALTER TABLE t01 DROP COLUMN status;\n"
 
 
-REVISION = """from alembic import op
-
-revision, down_revision = {revision!r}, {parent!r}
-
-
-def upgrade():
-{up}
-
-
-def downgrade():
-{down}
-"""
-
-
 def write(folder: Path, engine: str, rows: int, source: str = "golang-migrate") -> Path:
     """A project: 50 tables, a seed with ``rows`` rows in all, and a migration of one of 1,000 rows."""
     names = [f"t{number:02}" for number in range(1, TABLES + 1)]
     columns = _COLUMNS.format(integer=_INTEGER[engine])
     base = "\n".join(f"CREATE TABLE {name} {columns};" for name in names)
-    (_alembic if source == "alembic" else _golang_migrate)(folder, base)
+    if source == "alembic":
+        project100.write_sql(folder, [(base, ""), (UP, DOWN)])
+    else:
+        _golang_migrate(folder, base)
     counts = {name: SMALL if name == "t01" else max(0, rows - SMALL) // (TABLES - 1) for name in names}
     seed = "\n".join(_FILL[engine].format(table=name, rows=count) for name, count in counts.items() if count)
     (folder / "seed.sql").write_text(seed)
@@ -63,19 +52,6 @@ def _golang_migrate(folder: Path, base: str) -> None:
     (folder / "migrations" / "1_base.up.sql").write_text(base)
     (folder / "migrations" / "2_change.up.sql").write_text(UP)
     (folder / "migrations" / "2_change.down.sql").write_text(DOWN)
-
-
-def _alembic(folder: Path, base: str) -> None:
-    (folder / "migrations" / "versions").mkdir(parents=True, exist_ok=True)
-    (folder / "alembic.ini").write_text(project100.INI)
-    (folder / "migrations" / "env.py").write_text(project100.ENV)
-    for revision, parent, up, down in (("1", None, base, ""), ("2", "1", UP, DOWN)):
-        text = REVISION.format(revision=revision, parent=parent, up=_calls(up), down=_calls(down))
-        (folder / "migrations" / "versions" / f"{revision}_step.py").write_text(text)
-
-
-def _calls(script: str) -> str:
-    return "\n".join(f"    op.execute({line.rstrip(';')!r})" for line in script.splitlines()) or "    pass"
 
 
 def trial(folder: Path, engine: str) -> Mapping[str, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 INI = """[alembic]
@@ -53,6 +54,37 @@ def upgrade():
 def downgrade():
 {down}
 '''
+
+
+OF_SQL = """from alembic import op
+
+revision, down_revision = {revision!r}, {parent!r}
+
+
+def upgrade():
+{up}
+
+
+def downgrade():
+{down}
+"""
+
+
+def write_sql(folder: Path, steps: Iterable[tuple[str, str]]) -> None:
+    """Another project, of scripts: revisions 1, 2, ..., of an up and a down whose statements hold no semicolon."""
+    versions = folder / "migrations" / "versions"
+    versions.mkdir(parents=True, exist_ok=True)
+    (folder / "alembic.ini").write_text(INI)
+    (folder / "migrations" / "env.py").write_text(ENV)
+    for n, (up, down) in enumerate(steps, 1):
+        parent = str(n - 1) if n > 1 else None
+        text = OF_SQL.format(revision=str(n), parent=parent, up=_calls(up), down=_calls(down))
+        (versions / f"{n}_step.py").write_text(text)
+
+
+def _calls(script: str) -> str:
+    statements = (part.strip() for part in script.split(";"))
+    return "\n".join(f"    op.execute({sql!r})" for sql in statements if sql) or "    pass"
 
 
 def _create(n: int) -> tuple[str, str, str]:
