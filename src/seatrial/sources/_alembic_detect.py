@@ -46,10 +46,17 @@ def _named_by(folder: Path) -> Path | None:
 
 def _script_location(file: Path) -> Path | None:
     found = toml_section(file).get("script_location") if file.suffix == ".toml" else _ini_script_location(file)
+    if found is None and is_flask_migrate(file):
+        return file.parent.resolve()
     if not isinstance(found, str):
         return None
     here = file.parent.resolve()
     return (here / found.replace("%(here)s", str(here))).resolve()
+
+
+def is_flask_migrate(file: Path) -> bool:
+    """An ini file without ``script_location`` beside its env.py: Flask-Migrate says it itself (Migrate.get_config)."""
+    return file.suffix == ".ini" and _ini_script_location(file) is None and _holds_environment(file.parent)
 
 
 def _ini_script_location(file: Path) -> str | None:

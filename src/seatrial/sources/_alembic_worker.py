@@ -55,6 +55,7 @@ guard_module = sibling("_alembic_guard")
 observer_module = sibling("_alembic_observer")
 going_on = sibling("_alembic_going_on")
 env_module = sibling("_alembic_env")
+flask_module = sibling("_alembic_flask")
 guard = guard_module.Guard()
 observer = observer_module.Observer(guard)
 
@@ -81,6 +82,8 @@ class Project:
         self.env = str(Path(str(self.script.dir)) / "env.py")
         self._code: dict[str, Any] = {}
         self._has_plain_env = env_module.is_plain(self.env)
+        asks = flask_module.asks_for_app(self._text())
+        self._app = flask_module.Application(facts.get("app")) if asks else None
         self._at: Any = None  # the revision at hand
         self._way = ""
         self._is_told = False  # what its step came to
@@ -181,10 +184,12 @@ class Project:
 
         Returns what happened in the last of them, as plain data, or None where that is told by then.
         """
+        self._load_app(request)
         self._turn_to(request)
         self._is_told = False
         try:
-            self._environment(request, talk)
+            with contextlib.nullcontext() if self._app is None else self._app.context():
+                self._environment(request, talk)
             if not observer.ran:
                 raise Problem(f"{self.env} ended without running any migration.")
         except guard_module.Refused:
@@ -196,6 +201,20 @@ class Project:
         finally:
             observer.end()
         return None if self._is_told else {**guard.complaint, **observer.result()}
+
+    def _load_app(self, request: dict[str, Any]) -> None:
+        if self._app is None:
+            return
+        try:
+            self.config = self._app.load(request["url"], self.config)
+        except guard_module.Refused:
+            raise
+        except (Exception, SystemExit) as error:
+            raise Problem(
+                f"{self.env} asks Flask for its application (current_app), which could not be loaded: {told(error)}. "
+                "It is loaded as `flask db upgrade` loads it: from FLASK_APP, app.py or wsgi.py in the project's folder, "
+                'or from `app = "package:create_app"` in [source.options].'
+            ) from None
 
     def _turn_to(self, request: dict[str, Any]) -> None:
         self._at, self._way = self.script.get_revision(request["revision"]), request["way"]

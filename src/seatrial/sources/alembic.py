@@ -28,7 +28,7 @@ from seatrial.model import (
 )
 from seatrial.sources import _alembic_client as client
 from seatrial.sources import _sqlalchemy_url as sqlalchemy_url
-from seatrial.sources._alembic_detect import detect, toml_section
+from seatrial.sources._alembic_detect import detect, is_flask_migrate, toml_section
 from seatrial.sources._alembic_locks import Overheard
 from seatrial.sources.settings import Adjustable, Layout, SourceSettings, relative
 from seatrial.sources.sqlfiles import _common as common
@@ -108,9 +108,10 @@ class AlembicSource(Adjustable):
 
     @property
     def folder(self) -> Path:
-        """Where the worker stands, as ``alembic`` would."""
+        """Where the worker stands, as ``alembic`` would, or ``flask``."""
         place = self.path.resolve()
-        return place.parent if place.is_file() else self.project.resolve()
+        stands_beside = place.is_file() and not is_flask_migrate(place)
+        return place.parent if stands_beside else self.project.resolve()
 
     def _open_request(self) -> dict[str, Any]:
         place = self.path.resolve()
@@ -125,7 +126,9 @@ class AlembicSource(Adjustable):
             request["ini"] = str(place)
             toml = place.with_name("pyproject.toml")
             request["toml"] = str(toml) if toml_section(toml) else None
-        return {**request, "section": self.config.options.get("name")}
+            if is_flask_migrate(place):
+                request["script_location"] = str(place.parent)
+        return {**request, "section": self.config.options.get("name"), "app": self.config.options.get("app")}
 
     def _migration(self, revision: Mapping[str, Any]) -> Migration:
         lines = [line.strip() for line in revision["doc"].splitlines() if line.strip()]

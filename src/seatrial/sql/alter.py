@@ -173,7 +173,8 @@ def _redefined(table: Name, name: str, definition: ColumnDef) -> Iterator[Effect
 
 
 def _rename_part(cursor: Cursor, table: Name) -> Iterator[Effect]:
-    kind = cursor.accept_any("COLUMN", "INDEX", "KEY", "CONSTRAINT") if cursor.word(1) not in ("TO", "") else ""
+    is_kind = cursor.word(1) != "TO" and cursor.index + 1 < cursor.stop  # a column may be called column
+    kind = cursor.accept_any("COLUMN", "INDEX", "KEY", "CONSTRAINT") if is_kind else ""
     if kind in ("INDEX", "KEY", "CONSTRAINT"):
         for _ in range(2):
             yield from _renamed(kind, cursor.identifier(), table)
