@@ -1,8 +1,8 @@
 """Flask-Migrate: an env.py that asks Flask's current application for its engine. Runs in the project's Python (3.8+).
 
 ``flask db upgrade`` loads the application and runs Alembic within its context (flask_migrate/cli.py); the application
-says where its database is, in ``SQLALCHEMY_DATABASE_URI``, which Flask-SQLAlchemy reads in ``init_app`` (3.x) or when it
-makes the engine (2.x).
+says where its database is, in ``SQLALCHEMY_DATABASE_URI``, which Flask-SQLAlchemy reads in ``init_app`` (3.x) or when
+it makes the engine (2.x).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import contextlib
 import functools
 import os
 import re
+from collections.abc import Iterator
 from typing import Any
 
 _ASKS = re.compile(r"^(?!\s*#).*\bcurrent_app\b", re.MULTILINE)
@@ -50,7 +51,7 @@ class Application:
         return changed(config)
 
     @contextlib.contextmanager
-    def context(self) -> Any:
+    def context(self) -> Iterator[None]:
         with self._app.app_context():
             yield
 
@@ -58,14 +59,15 @@ class Application:
 def _lead_to(url: str) -> None:
     """Whatever an application's settings say, Flask-SQLAlchemy is given the throwaway database."""
     try:
-        from flask_sqlalchemy import SQLAlchemy  # type: ignore[import-not-found,unused-ignore]
+        import flask_sqlalchemy  # type: ignore[import-not-found,unused-ignore]
     except ImportError:  # the project makes its engine by itself: `url_env`
         return
-    plain = SQLAlchemy.init_app
+    extension: Any = flask_sqlalchemy.SQLAlchemy
+    plain = extension.init_app
 
     @functools.wraps(plain)
-    def init_app(extension: Any, app: Any, *args: Any, **settings: Any) -> Any:
+    def init_app(db: Any, app: Any, *args: Any, **settings: Any) -> Any:
         app.config[_KEY] = url
-        return plain(extension, app, *args, **settings)
+        return plain(db, app, *args, **settings)
 
-    SQLAlchemy.init_app = init_app
+    extension.init_app = init_app

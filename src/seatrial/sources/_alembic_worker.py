@@ -212,8 +212,8 @@ class Project:
         except (Exception, SystemExit) as error:
             raise Problem(
                 f"{self.env} asks Flask for its application (current_app), which could not be loaded: {told(error)}. "
-                "It is loaded as `flask db upgrade` loads it: from FLASK_APP, app.py or wsgi.py in the project's folder, "
-                'or from `app = "package:create_app"` in [source.options].'
+                "As for `flask db upgrade`, it comes from FLASK_APP, or app.py or wsgi.py in the project's folder; "
+                'or name it: `app = "package:create_app"` in [source.options].'
             ) from None
 
     def _turn_to(self, request: dict[str, Any]) -> None:

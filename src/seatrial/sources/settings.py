@@ -18,7 +18,8 @@ class SourceSettings:
 
     ``options`` are the tool's own switches, by the tool's own names: golang-migrate's ``x-multi-statement``,
     ``x-no-tx-wrap`` and ``x-migrations-table``, dbmate's ``migrations-table``, Alembic's ``driver`` (a SQLAlchemy
-    driver: ``psycopg``, ``asyncpg``, ``aiosqlite`` ...), ``config`` (the ini file) and ``name`` (its section).
+    driver: ``psycopg``, ``asyncpg``, ``aiosqlite`` ...), ``config`` (the ini file), ``name`` (its section) and, for
+    Flask-Migrate, ``app`` (as ``flask --app`` takes it).
     """
 
     python: str | None = None  # the project's own Python
