@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import Iterator
 
+import pymysql
 import pytest
 from mysql_fixtures import differences, ran
 
@@ -120,6 +121,39 @@ def test_a_large_table_is_waited_for_then_neither_read_nor_made_again(
     at_url.restore(checkpoint)
     assert at_url._files.states(["t"]) == state
     assert differences(at_url, before, at_url.take("C")) == {}
+
+
+def test_while_a_large_table_is_read_nobody_writes_to_it_until_its_second_is_over(
+    at_url: MysqlDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_mysql_written, "WORTH_WAITING", 1)
+    ran(at_url, TABLE.format(t="t"))
+    with contextlib.closing(at_url._site.connect(at_url.name)) as raw:
+        other = raw.cursor()
+        other.execute("set lock_wait_timeout = 1, innodb_lock_wait_timeout = 1")
+        with at_url._files.still(["t"]) as standing:
+            assert "t" not in standing.states  # and so it is read, at once
+            with pytest.raises(pymysql.err.OperationalError, match="Lock wait timeout"):
+                other.execute("insert into t values (9, 9, 'a')")
+            settled = standing.settled()
+        assert settled["t"] == at_url._files.states(["t"])["t"]
+        other.execute("insert into t values (9, 9, 'a')")
+        assert at_url._files.states(["t"])["t"] != settled["t"]
+
+
+def test_what_somebody_else_has_written_and_not_committed_is_waited_for_before_it_is_read(
+    at_url: MysqlDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_mysql_written, "WORTH_WAITING", 1)
+    ran(at_url, TABLE.format(t="t"))
+    with contextlib.closing(at_url._site.connect(at_url.name)) as raw:
+        other = raw.cursor()
+        other.execute("begin")
+        other.execute("update t set v = 3")
+        ran(at_url, TABLE.format(t="x"))
+        with at_url._files.written._locked(["t", "x"]) as locked:
+            assert locked == ()
+        other.execute("commit")
 
 
 @pytest.mark.engines("mariadb")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from seatrial.engines._mysql_link import Link, quote
 from seatrial.engines._mysql_proof import File, Prover, State
-from seatrial.engines._mysql_written import Written
+from seatrial.engines._mysql_written import Standing, Written
 from seatrial.errors import DatabaseError
 
 LARGE = 4 << 20
@@ -34,6 +35,16 @@ class Tablespaces:
     def states(self, tables: Iterable[str]) -> dict[str, State]:
         """What proves that a table is as it was; nothing for tables about which it cannot be told."""
         return self.written.states(tables) if self.folder is None else self._prover(self.trial).states(tables)
+
+    @contextmanager
+    def still(self, tables: Iterable[str]) -> Iterator[Standing]:
+        """The same, for tables whose rows are read in the block."""
+        if self.folder is not None:
+            states = self.states(tables)
+            yield Standing(states, lambda: states)
+            return
+        with self.written.still(tables) as standing:
+            yield standing
 
     def is_short_of_room(self) -> bool:
         """Whether a copy of all rows may fill the disk; not told of servers of others."""

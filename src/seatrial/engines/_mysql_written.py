@@ -4,7 +4,8 @@ Every change of a row, a cascade's too, notes its table with the transaction, an
 ``UPDATE_TIME`` (trx0rec.cc: "this list is only used for maintaining INFORMATION_SCHEMA.TABLES.UPDATE_TIME";
 trx0trx.cc). An ALTER gives a new ``CREATE_TIME`` or a new id, whatever swaps tables moves the id. All three together
 stay as they are only where nothing was written since, with four conditions: they are of whole seconds, so they prove
-nothing until their second is over; a table that InnoDB has forgotten in between has no UPDATE_TIME, which proves
+nothing until their second is over (who reads a table before that has to keep others from writing until it is, see
+``Written.still``); a table that InnoDB has forgotten in between has no UPDATE_TIME, which proves
 nothing either; on MariaDB, where it is the time at which a transaction began, none may be open that began in the very
 second; and the server's clock is not set back to that very second.
 """
@@ -12,11 +13,12 @@ second; and the server's clock is not set back to that very second.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
 from seatrial.engines._mysql_dialect import Dialect
-from seatrial.engines._mysql_link import Link, literal
+from seatrial.engines._mysql_link import Link, literal, quote
 from seatrial.engines._mysql_proof import PARTS, State, stem
 from seatrial.errors import DatabaseError
 
@@ -39,24 +41,67 @@ class _Told:
     size: int
     state: State | None
 
+    @property
+    def is_worth_waiting(self) -> bool:
+        return self.state is None and self.size >= WORTH_WAITING
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What proves tables unchanged: what is known at once, and what is so after their rows were read."""
+
+    states: Mapping[str, State]
+    settled: Callable[[], Mapping[str, State]]
+
 
 class Written:
-    """Asks about the tables of the link's database."""
+    """Asks about the tables of the link's database; ``beside`` opens another session there."""
 
-    def __init__(self, link: Link, database: str, dialect: Dialect) -> None:
-        self._link, self._database, self._dialect = link, database, dialect
+    def __init__(self, link: Link, database: str, dialect: Dialect, beside: Callable[[], Link]) -> None:
+        self._link, self._database, self._dialect, self._beside = link, database, dialect, beside
         self._sizes: dict[str, int] = {}
         self._shown = True
+        self._may_lock = True
 
     def states(self, tables: Iterable[str]) -> dict[str, State]:
         """What proves tables unchanged, if it is the same later; waits for that of a large one written just now."""
         wanted, until = frozenset(tables), time.monotonic() + _PATIENCE_S
         while True:
             told = self._told(wanted)
-            waits = any(t.state is None and t.size >= WORTH_WAITING for t in told.values())
-            if not waits or time.monotonic() > until:
-                return {name: t.state for name, t in told.items() if t.state is not None}
+            if not any(t.is_worth_waiting for t in told.values()) or time.monotonic() > until:
+                return _proven(told)
             time.sleep(_PAUSE_S)
+
+    @contextmanager
+    def still(self, tables: Iterable[str]) -> Iterator[Standing]:
+        """While the block runs large tables that were written just now are locked, and can be read meanwhile.
+
+        Nobody waits before they are read: ``settled`` does, for what is left of their second.
+        """
+        told = self._told(frozenset(tables))
+        fresh = [name for name, t in told.items() if t.is_worth_waiting]
+        with self._locked(fresh) as locked:
+            known = self.states(told) if fresh and not locked else _proven(told)
+            yield Standing(known, lambda: {**known, **self.states(locked)} if locked else known)
+
+    @contextmanager
+    def _locked(self, names: Iterable[str]) -> Iterator[tuple[str, ...]]:
+        """The tables that nobody can write to in the block: all of them, or none where that is not to be had."""
+        wanted = tuple(names) if self._may_lock else ()
+        if not wanted:
+            yield ()
+            return
+        with closing(self._beside()) as session:
+            yield wanted if self._is_granted(session, wanted) else ()
+
+    def _is_granted(self, session: Link, names: tuple[str, ...]) -> bool:
+        try:
+            session.execute(_WAIT_BRIEFLY)
+            session.execute(f"LOCK TABLES {', '.join(f'{quote(n)} READ' for n in names)}")
+        except DatabaseError as error:  # the right to it is missing, or somebody holds what he wrote
+            self._may_lock = error.code not in _NOT_SHOWN
+            return False
+        return True
 
     def size(self, table: str) -> int:
         """Bytes of its file, when it was last asked about; 0 for a table that cannot be proven unchanged."""
@@ -96,6 +141,12 @@ class Written:
         names = [(str(name).partition("/")[2], str(table_id), int(size or 0)) for table_id, name, size in rows]
         return {name: (table_id, size) for name, table_id, size in names if not PARTS.search(name)}
 
+
+def _proven(told: Mapping[str, _Told]) -> dict[str, State]:
+    return {name: t.state for name, t in told.items() if t.state is not None}
+
+
+_WAIT_BRIEFLY = "SET SESSION lock_wait_timeout = 1"
 
 _TIMES = (
     "SELECT TABLE_NAME, CREATE_TIME, UPDATE_TIME,"

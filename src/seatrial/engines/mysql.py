@@ -114,9 +114,9 @@ class MysqlDatabase:
         self.name = name
         self._site = site
         self._space = f"{name}_shadow"
-        self._link = Link(site.connect, name, self.dialect.session, self.dialect.wished)
+        self._link = self._session()
         folder = Path(site.data_folder) if site.data_folder else None
-        written = Written(self._link, name, self.dialect)
+        written = Written(self._link, name, self.dialect, self._session)
         self._files = Tablespaces(self._link, name, self._space, folder, self._prover, written)
         self._shadows = Shadows(self._link, self._space, self.dialect, self._files)
         self._moments: dict[str, Mapping[TableRef, Copy]] = {}
@@ -136,6 +136,9 @@ class MysqlDatabase:
         self._unsampled: str | None = None  # why metadata locks are not sampled, once that was asked
         self._asking: Asking | None = None  # which settings of a step's session decide on locks, likewise
         self._closed = False
+
+    def _session(self) -> Link:
+        return Link(self._site.connect, self.name, self.dialect.session, self.dialect.wished)
 
     def _prover(self, database: str, folder: Path) -> Prover:
         return Prover(self._link, database, folder, self.dialect)
@@ -233,11 +236,13 @@ class MysqlDatabase:
 
     def _copies(self, catalog: Catalog) -> dict[TableRef, Copy]:
         """The rows of every table as they are now, read only where they are not proven to be as they were."""
-        states = self._files.states(catalog.columns)
         copies: dict[TableRef, Copy] = {}
-        for ref in catalog.schema.tables():
-            known = self._carried(ref, catalog, states) or self._recognised(ref, catalog, states)
-            copies[ref] = known or self._copied(ref, catalog, copies.values())
+        with self._files.still(catalog.columns) as standing:
+            for ref in catalog.schema.tables():
+                known = self._carried(ref, catalog, standing.states)
+                known = known or self._recognised(ref, catalog, standing.states)
+                copies[ref] = known or self._copied(ref, catalog, copies.values())
+            states = standing.settled()
         self._current |= {ref: (states[ref.name], copies[ref]) for ref in copies if ref.name in states}
         self._hold("current", [copy for _, copy in self._current.values()])
         return copies
