@@ -73,8 +73,9 @@ STRAY = "INSERT INTO orders VALUES (12, 99, 7);"
         (ROWS, 0, True),
         (ROWS + "INSERT INTO orders VALUES (13, 77, 1);", 1, False),  # one row has no parent before up already
         ("INSERT INTO users VALUES (1, 'ada'), (2, 'bob');", 0, False),  # nothing obeys it where nothing is
+        ("INSERT INTO users VALUES (1, 'ada'); INSERT INTO orders VALUES (10, NULL, 5);", 0, False),
     ],
-    ids=["obeyed", "one row does not", "no rows"],
+    ids=["obeyed", "one row does not", "no rows", "all NULL"],
 )
 def test_what_only_names_suggest_counts_where_every_row_obeyed_it(trial, rows: str, disobeyed: int, is_told: bool):
     base = USERS_AND_ORDERS.format(column="user_id")
@@ -82,6 +83,8 @@ def test_what_only_names_suggest_counts_where_every_row_obeyed_it(trial, rows: s
     assert [(f.rule, f.keys) for f in found.judged.findings] == [("orphaned-rows", (("12",),))] * is_told
     before = found.report.trace.trials[-1].before
     assert [(i.inferred, i.count) for i in before.integrity if i.references] == [(True, disobeyed)]
+    doubted = [d.why for d in found.report.not_verified if d.what == "relationship orders.user_id -> users.id"]
+    assert doubted == ["its name suggests it, but every row has NULL there before up"] * ("NULL" in rows)
 
 
 def test_a_configured_relationship_is_as_good_as_a_foreign_key(trial):

@@ -286,6 +286,7 @@ class Integrity:
     observed: bool = True  # False: the query could not be run, ``why_not`` says why
     why_not: str = ""
     inferred: bool = False
+    filled: bool | None = None  # inferred: whether any row holds a value there at all; None: not asked
     declared_before: bool = False  # declared by the schema before up only, judged over the rows after down
 
 

@@ -1,6 +1,7 @@
 """Relationships that no foreign key declares: those that [[relationships]] names, and those that names suggest. Pure.
 
-An engine judges them like foreign keys. What is only suggested counts where the rows before up all obeyed it.
+An engine judges them like foreign keys. What is only suggested counts where the rows before up all obeyed it, and one
+of them at least held a value there: where all are NULL, nothing says that it is meant.
 """
 
 from __future__ import annotations
@@ -9,7 +10,17 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from seatrial.model import Attributes, Integrity, ObjectKey, Relationship, Schema, Snapshot, TableRef, Trial
+from seatrial.model import (
+    Attributes,
+    Integrity,
+    NotVerified,
+    ObjectKey,
+    Relationship,
+    Schema,
+    Snapshot,
+    TableRef,
+    Trial,
+)
 
 KIND = "relationship"
 _REFERS = re.compile(r"(.+)_(?:id|uuid|guid)")
@@ -47,7 +58,7 @@ def believed(trial: Trial) -> Trial:
     before = trial.before
     if before is None or not any(i.inferred for i in before.integrity):
         return _each(trial, lambda integrity: not integrity.inferred)
-    borne = {_what(i) for i in before.integrity if i.inferred and i.observed and not i.count and _has_rows(before, i)}
+    borne = {_what(i) for i in before.integrity if _is_obeyed(before, i) and i.filled is not False}
     back = {new: old for old, new in trial.renames.tables}
     renamed = {(t, new): old for t, old, new in trial.renames.columns}
     moved = {str(old) for old in back.values()}
@@ -61,7 +72,17 @@ def believed(trial: Trial) -> Trial:
     def by_name(integrity: Integrity) -> bool:
         return not integrity.inferred or _what(integrity) in borne
 
-    return _each(trial, by_name, as_before)
+    told = replace(trial, not_verified=(*trial.not_verified, *_doubted(before)))
+    return _each(told, by_name, as_before)
+
+
+def _doubted(before: Snapshot) -> Iterator[NotVerified]:
+    """Suggested relationships that are not believed because no row before up has a value there."""
+    for found in before.integrity:
+        if _is_obeyed(before, found) and found.filled is False:
+            yield NotVerified(
+                what=found.object, why="its name suggests it, but every row has NULL there before up", rule=found.rule
+            )
 
 
 def _each(
@@ -85,9 +106,11 @@ def _what(integrity: Integrity) -> tuple[TableRef, tuple[str, ...], str]:
     return integrity.table, integrity.columns, integrity.references
 
 
-def _has_rows(snapshot: Snapshot, integrity: Integrity) -> bool:
+def _is_obeyed(snapshot: Snapshot, integrity: Integrity) -> bool:
+    """Suggested, and no row speaks against it."""
     state = snapshot.table(integrity.table)
-    return state is not None and state.rows > 0
+    asked = integrity.inferred and integrity.observed and not integrity.count
+    return asked and state is not None and state.rows > 0
 
 
 def _relation(

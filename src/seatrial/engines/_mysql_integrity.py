@@ -115,9 +115,14 @@ class Judge:
         try:
             count = int(self.link.value(f"SELECT COUNT(*) FROM ({_countable(asked.sql)}) q") or 0)
             keys = self.link.rows(f"{asked.sql} LIMIT {max(self.limit, OFFENDING_KEPT)}") if count else []
+            filled = self._is_filled(asked) if asked.inferred and not count else None
         except DatabaseError as error:
             return replace(asked, observed=False, why_not=str(error))
-        return replace(asked, count=count, keys=tuple(keys))
+        return replace(asked, count=count, keys=tuple(keys), filled=filled)
+
+    def _is_filled(self, asked: Integrity) -> bool:
+        held = f"SELECT 1 FROM {quote(asked.table.name)} WHERE {quote(asked.columns[0])} IS NOT NULL LIMIT 1"
+        return bool(self.link.rows(held))
 
     def _has(self, table: str, columns: Sequence[str]) -> bool:
         return {*columns} <= {c.name for c in self.catalog.columns.get(table, ())}

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from seatrial.engines._postgresql_session import Session, readable
+from seatrial.engines._postgresql_session import Session, quote, readable
 from seatrial.errors import DatabaseError
 from seatrial.model import (
     OFFENDING_KEPT,
@@ -118,7 +118,7 @@ def _carried(facts: Facts, question: Question) -> Integrity | None:
 
 
 def _same(one: Integrity, other: Integrity) -> bool:
-    blank = {"count": 0, "keys": ()}
+    blank = {"count": 0, "keys": (), "filled": None}
     return replace(one, **blank) == replace(other, **blank)  # type: ignore[arg-type]
 
 
@@ -130,9 +130,15 @@ def _asked(session: Session, facts: Facts, found: Integrity) -> Integrity:
     sql, most = found.sql.rstrip(";"), max(facts.limit, OFFENDING_KEPT)
     try:
         rows = session.rows(f"SELECT count(*) OVER (), q.* FROM (\n{sql}\n) q ORDER BY {order} LIMIT {most}")
+        filled = bool(session.rows(_filled(facts, found))) if found.inferred and not rows else None
     except DatabaseError as error:
         return replace(found, observed=False, why_not=str(error))
-    return replace(found, count=int(rows[0][0]) if rows else 0, keys=tuple(row[1:] for row in rows))
+    return replace(found, count=int(rows[0][0]) if rows else 0, keys=tuple(row[1:] for row in rows), filled=filled)
+
+
+def _filled(facts: Facts, found: Integrity) -> str:
+    relation = ".".join(quote(part) for part in found.table if part)
+    return f"SELECT 1 FROM {relation} WHERE {quote(found.columns[0])} IS NOT NULL LIMIT 1"
 
 
 @dataclass(frozen=True, slots=True)

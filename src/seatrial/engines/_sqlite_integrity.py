@@ -241,9 +241,15 @@ def ask(connection: sqlite3.Connection, question: Question, limit: int) -> Integ
         count = len(rows)
         if count > limit:
             count = connection.execute(f"SELECT count(*) FROM ({fact.sql})").fetchone()[0]
+        filled = _is_filled(connection, fact) if fact.inferred and not count else None
     except sqlite3.Error as error:
         return replace(fact, observed=False, why_not=str(error))
-    return replace(fact, count=count, keys=tuple(as_texts(row) for row in rows[:limit]))
+    return replace(fact, count=count, keys=tuple(as_texts(row) for row in rows[:limit]), filled=filled)
+
+
+def _is_filled(connection: sqlite3.Connection, fact: Integrity) -> bool:
+    held = f"SELECT 1 FROM main.{quoted(fact.table.name)} WHERE {quoted(fact.columns[0])} IS NOT NULL LIMIT 1"
+    return connection.execute(held).fetchone() is not None
 
 
 def nullless(connection: sqlite3.Connection, asked: Sequence[Question], table: str) -> frozenset[str]:
