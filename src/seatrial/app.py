@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from seatrial import matrix
 from seatrial.config import Config, nearest
-from seatrial.errors import ConfigError, SourceError
+from seatrial.errors import ConfigError, NotOurs, ServerError, SourceError
 from seatrial.model import (
     Environment,
     Event,
@@ -289,6 +289,12 @@ def _server(config: Config, engine: str, watch: Watcher) -> Iterator[Server]:
     server = open_server(engine, config.server.url, trust=config.source.trust)
     try:
         yield server
+    except (NotOurs, ConfigError):
+        raise
+    except Exception as error:  # whatever it looks like: without its server nothing could be done
+        if end := server.end():
+            raise ServerError(f"{end.words}. {end.advice}", what=end.what) from error
+        raise
     finally:
         server.close()
 

@@ -5,7 +5,7 @@ Every message is shown to the user as it is: one sentence of what happened and o
 
 from __future__ import annotations
 
-from seatrial.model import ErrorKind, StepError
+from seatrial.model import Disturbance, ErrorKind, StepError
 
 
 class SeatrialError(Exception):
@@ -21,7 +21,14 @@ class SourceError(SeatrialError):
 
 
 class ServerError(SeatrialError):
-    """No server to make throwaway databases on: unreachable, wrong password, programs missing."""
+    """No server to make throwaway databases on: unreachable, wrong password, programs missing.
+
+    ``what``: what it speaks of, where that is more than that there is none; then its advice is all there is to say.
+    """
+
+    def __init__(self, message: str, *, what: Disturbance | None = None) -> None:
+        super().__init__(message)
+        self.what = what
 
 
 class NotOurs(ServerError):

@@ -468,6 +468,15 @@ class Refusal(StrEnum):
     LOCK = "lock"  # it did not get a lock in time
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerEnd:
+    """How a throwaway server that Seatrial had started itself ended, or cut its sessions off."""
+
+    what: Disturbance  # RESOURCE where its disk was full, else CONNECTION
+    words: str  # with its own last ones; a sentence without its end
+    advice: str
+
+
 LOST = "lost"
 """``StepError.code`` where a process or connection was gone without a word of the server's."""
 
@@ -898,6 +907,9 @@ class Database(Protocol):
         A missing role, extension or right is the surroundings' fault as well, but trying again does not help.
         """
 
+    def server_end(self) -> ServerEnd | None:
+        """How the server came to its end; None while it runs, and for one that others started."""
+
     def blames(self, code: str, message: str) -> ErrorKind:
         """Whose doing an error is, by its code (SQLSTATE, SQLITE_FULL, 1205) and the database's own words."""
 
@@ -922,6 +934,9 @@ class Server(Protocol):
 
     def create(self) -> Database:
         """A new, empty, marked database; a server that was lost is connected to, or started, again."""
+
+    def end(self) -> ServerEnd | None:
+        """How one that was started for this run came to its end; None while it runs, and for one of others."""
 
     def close(self) -> None: ...
 

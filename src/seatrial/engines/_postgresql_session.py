@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from seatrial.errors import DatabaseError
-from seatrial.model import LOST, Disturbance, ErrorKind, Refusal, StepError, TableRef
+from seatrial.model import LOST, Disturbance, ErrorKind, Refusal, ServerEnd, StepError, TableRef
 from seatrial.sql.lacking import what_lacks
 
 if TYPE_CHECKING:
@@ -97,6 +97,9 @@ class Site(Protocol):
 
     def life(self) -> object:
         """The same object as long as the server runs on."""
+
+    def end(self) -> ServerEnd | None:
+        """How a server that was started for this run came to its end."""
 
     def spare_name(self) -> str:
         """A name of ours to put a database aside."""

@@ -44,6 +44,7 @@ from seatrial.model import (
     Relationship,
     Schema,
     Script,
+    ServerEnd,
     Snapshot,
     Step,
     StepError,
@@ -90,6 +91,9 @@ class Site(Protocol):
 
     def life(self) -> object:
         """The same object as long as the server runs on."""
+
+    def end(self) -> ServerEnd | None:
+        """How a server that was started for this run came to its end."""
 
     def disconnect(self, name: str, own: int) -> None:
         """End the sessions that hold a lock in a database of ours, but the one of id ``own``."""
@@ -355,6 +359,9 @@ class MysqlDatabase:
 
     def disturbance(self, error: StepError | BaseException) -> Disturbance | None:
         return disturbance(error)
+
+    def server_end(self) -> ServerEnd | None:
+        return self._site.end()
 
     def blames(self, code: str, message: str) -> ErrorKind:
         return error_kind(int(code), message) if code.isdigit() else ErrorKind.MIGRATION

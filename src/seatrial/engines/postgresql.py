@@ -36,6 +36,7 @@ from seatrial.model import (
     Relationship,
     Schema,
     Script,
+    ServerEnd,
     Snapshot,
     Step,
     StepError,
@@ -273,6 +274,10 @@ class PostgresqlDatabase:
     def disturbance(self, error: StepError | BaseException) -> Disturbance | None:
         """What outside the migration an error speaks of, if it may pass."""
         return disturbance(error)
+
+    def server_end(self) -> ServerEnd | None:
+        """How its own server ended."""
+        return self.site.end()
 
     def blames(self, code: str, message: str) -> ErrorKind:
         """Whose doing an error is."""

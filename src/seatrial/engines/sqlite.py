@@ -327,6 +327,9 @@ class SqliteDatabase:
         """What outside the migration an error speaks of, if it may pass."""
         return disturbance(error)
 
+    def server_end(self) -> None:
+        """A file has no server."""
+
     def blames(self, code: str, message: str) -> ErrorKind:
         """Whose doing an error is."""
         return kind_of(code, message)

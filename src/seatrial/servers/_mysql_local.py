@@ -18,11 +18,12 @@ from pathlib import Path
 import platformdirs
 
 from seatrial.errors import ServerError
-from seatrial.servers import ledger, process
+from seatrial.servers import last_words, ledger, process
 
+_SPEECH = last_words.Speech(r"\[ERROR\] (?:\[[^\]]*\] )*(?!.* got (?:signal|exception) )(.+)")
 KINDS = {
-    "mysql": process.Kind("mysql server", "MySQL", ("mysqld", "mariadbd"), signal.SIGKILL),
-    "mariadb": process.Kind("mariadb server", "MariaDB", ("mariadbd", "mysqld"), signal.SIGKILL),
+    "mysql": process.Kind("mysql server", "MySQL", ("mysqld", "mariadbd"), signal.SIGKILL, _SPEECH),
+    "mariadb": process.Kind("mariadb server", "MariaDB", ("mariadbd", "mysqld"), signal.SIGKILL, _SPEECH),
 }
 ROOTS = {"mysql": "SEATRIAL_MYSQL_ROOT", "mariadb": "SEATRIAL_MARIADB_ROOT"}
 """Environment variables that name a folder with an unpacked distribution (with ``usr/sbin/mysqld`` or the like)."""

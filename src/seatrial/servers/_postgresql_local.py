@@ -10,9 +10,13 @@ import subprocess
 from pathlib import Path
 
 from seatrial.errors import ServerError
-from seatrial.servers import ledger, process
+from seatrial.servers import last_words, ledger, process
 
-KIND = process.Kind("postgresql server", "PostgreSQL", ("postgres", "initdb"), signal.SIGQUIT)
+_SPEECH = last_words.Speech(
+    wrong=r"\b(?:(?:PANIC|FATAL):  |LOG:  (?=.*(?:was terminated by signal|shutdown request)))(.+)",
+    cut=r"\bPANIC:  |was terminated by signal|terminating any other active server processes",
+)
+KIND = process.Kind("postgresql server", "PostgreSQL", ("postgres", "initdb"), signal.SIGQUIT, _SPEECH)
 _PLACES = (
     "/usr/lib/postgresql/*/bin",  # Debian, Ubuntu
     "/usr/pgsql-*/bin",  # PostgreSQL's own RPMs

@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, Self
 
 from seatrial.errors import NotOurs, ServerError
-from seatrial.model import Database
+from seatrial.model import Database, ServerEnd
 from seatrial.servers import ledger
 from seatrial.servers.process import Running
 from seatrial.servers.urls import redact
 
 PREFIX = "seatrial"
+ROOM = "Give the server room where it keeps its data (a local one: in TMPDIR), then run again."
 ACCOUNT = "account"  # how the ledger calls users and roles
 
 Opener = Callable[[Any, str], Database]
@@ -81,6 +82,12 @@ class DatabaseServer(ABC):
         atexit.register(self.close)  # where nobody closes it
         try:
             self._connect_maintenance()
+        except Exception as error:
+            end = self.end()
+            self.close()
+            if end:
+                raise ServerError(f"{end.words}. {end.advice}", what=end.what) from error
+            raise
         except BaseException:
             self.close()
             raise
@@ -183,6 +190,10 @@ class DatabaseServer(ABC):
             return object()
         return self._maintenance
 
+    def end(self) -> ServerEnd | None:
+        """How a server of ours came to its end, or cut its sessions off; None while it runs, and at a URL."""
+        return self._local.end() if self._local else None
+
     def _facts(self, name: str) -> dict[str, str]:
         return {"kind": self.facts_kind, "server": self.target.place, "name": name}
 
@@ -206,13 +217,14 @@ class DatabaseServer(ABC):
         """Connect again where the server ended our connection; start a local one again that is gone."""
         try:
             self.maintain("SELECT 1")
-            return
         except ServerError:
             self._hang_up()
-        if self._local is not None and self._start_again is not None and self._local.process.poll() is not None:
-            self._local.stop()
-            self._local, self.target = self._start_again(self._run)
-        self._connect_maintenance()
+            if self._local is not None and self._start_again is not None and self._local.process.poll() is not None:
+                self._local.stop()
+                self._local, self.target = self._start_again(self._run)
+            self._connect_maintenance()
+        if self._local is not None:
+            self._local.goes_on()
 
     def refuse_foreign(self) -> None:
         """Raise NotOurs where the URL names a database that holds tables; an empty one is only connected to."""

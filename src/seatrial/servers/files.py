@@ -88,6 +88,9 @@ class SqliteServer:
         folder.mkdir(mode=0o700)
         return self._database(folder / f"seatrial_{self._run.id}.sqlite3")
 
+    def end(self) -> None:
+        """There is no server that could end."""
+
     def close(self) -> None:
         """Remove the scratch folder with every database in it."""
         if _remove(self.folder, self._run.id):

@@ -11,10 +11,11 @@ import re
 from typing import Any
 
 from seatrial.errors import NotOurs, ServerError
+from seatrial.model import Disturbance
 from seatrial.servers import _mysql_local as local_server
-from seatrial.servers import accounts, ledger, process
+from seatrial.servers import accounts, last_words, ledger, process
 from seatrial.servers._mysql_target import Target, driver
-from seatrial.servers.base import PREFIX, DatabaseServer, Found, Opener, no_database
+from seatrial.servers.base import PREFIX, ROOM, DatabaseServer, Found, Opener, no_database
 
 MARKER = "seatrial_marker"
 """The table in a trial's shadow database that names the run it belongs to."""
@@ -26,7 +27,7 @@ _NO_TABLES = ("", "mysql", "information_schema", "performance_schema", "sys")
 _PATIENCE = "SET SESSION lock_wait_timeout = 10"  # by default a DROP DATABASE waits a day or a year for others
 _ADVICE = {
     **dict.fromkeys((1044, 1045, 1142, 1143, 1227, 1370, 1410, 1419), "Check the rights of its user."),
-    **dict.fromkeys((1021, 1114, 1878, 3675), "Give the server room where it keeps its data."),
+    **dict.fromkeys((1021, 1114, 1878, 3675), ROOM),
 }
 _HOLDERS = {
     "mysql": "SELECT DISTINCT t.PROCESSLIST_ID, t.PROCESSLIST_USER FROM performance_schema.metadata_locks l"
@@ -101,9 +102,14 @@ class MysqlServer(DatabaseServer):
             cursor.execute(sql)
             return list(cursor.fetchall())
         except (pymysql.err.MySQLError, OSError) as error:
-            words = self.target.clean_of_secrets(str(error.args[-1] if error.args else error))
-            advice = _ADVICE.get(error.args[0] if error.args else 0, "See in the server's log what is wrong there.")
-            raise ServerError(f"{self.target.redacted} refused: {words}. {advice}") from None
+            raise self._refusal(error) from None
+
+    def _refusal(self, error: Exception) -> ServerError:
+        words = self.target.clean_of_secrets(str(error.args[-1] if error.args else error))
+        advice = _ADVICE.get(error.args[0] if error.args else 0, "See in the server's log what is wrong there.")
+        advice = ROOM if last_words.speaks_of_room(words) else advice
+        what = Disturbance.RESOURCE if advice == ROOM else None
+        return ServerError(f"{self.target.redacted} refused: {words}. {advice}", what=what)
 
     def _alive(self) -> Any:
         """The server's own connection, opened again where the server has closed it (wait_timeout), with its lock."""

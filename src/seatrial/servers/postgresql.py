@@ -9,10 +9,11 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from seatrial.errors import NotOurs, ServerError
+from seatrial.model import Disturbance
 from seatrial.servers import _postgresql_local as local_server
 from seatrial.servers import accounts, ledger, process
 from seatrial.servers._postgresql_target import Target, driver
-from seatrial.servers.base import PREFIX, DatabaseServer, Found, Opener, no_database
+from seatrial.servers.base import PREFIX, ROOM, DatabaseServer, Found, Opener, no_database
 
 if TYPE_CHECKING:
     import psycopg
@@ -103,7 +104,13 @@ class PostgresqlServer(DatabaseServer):
             result = cursor.pgresult
             return _text_rows(result) if cursor.description and result else []
         except psycopg.Error as error:
-            raise ServerError(f"{self.target.redacted} refused: {self.target.clean_of_secrets(str(error))}") from None
+            raise self._refusal(error) from None
+
+    def _refusal(self, error: psycopg.Error) -> ServerError:
+        words = f"{self.target.redacted} refused: {self.target.clean_of_secrets(str(error))}"
+        if (error.sqlstate or "").startswith("53"):  # insufficient resources (manual, appendix A)
+            return ServerError(f"{words.rstrip('.')}. {ROOM}", what=Disturbance.RESOURCE)
+        return ServerError(words)
 
     def _alive(self) -> psycopg.Connection[Any]:
         """Our own connection, opened again where it was ended; its name tells other machines that this run lives."""

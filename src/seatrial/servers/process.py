@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from seatrial.errors import ServerError
-from seatrial.servers import ledger
+from seatrial.model import Disturbance, ServerEnd
+from seatrial.servers import last_words, ledger
 
 _LONGEST_SOCKET = 90  # sun_path holds 104 to 108 bytes; a folder's name and the socket's own take some 30 of them
 _SECONDS = 90  # how long a start may take on a busy machine
@@ -30,12 +31,16 @@ _LAST_WORDS = 3  # lines of a log that are shown
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A sort of server: how the ledger and people call it, its programs, and the signal that ends it at once."""
+    """A sort of server: how the ledger and people call it, its programs, and the signal that ends it at once.
+
+    ``speech``: how its log tells what is wrong.
+    """
 
     ledger: str
     name: str
     programs: tuple[str, ...]
     ending: signal.Signals
+    speech: last_words.Speech
 
 
 @dataclass
@@ -46,13 +51,26 @@ class Running:
     programs: Path
     folder: Path
     process: subprocess.Popen[bytes]
+    heard: int = 0  # bytes of its log that speak of what is over
+    stopped: bool = False
 
     @property
     def data(self) -> Path:
         return self.folder / "data"
 
+    def goes_on(self) -> None:
+        """It works: what its log has said so far is no reason for what may happen from here on."""
+        self.heard = len(last_words.read(self.folder))
+
+    def end(self) -> ServerEnd | None:
+        """How it ended without us, or cut its sessions off; None where it goes on, as far as can be told."""
+        if self.stopped:
+            return None
+        return last_words.end(self.kind.name, self.kind.speech, self.process, self.folder, self.heard)
+
     def stop(self) -> None:
         """End it and remove the folder: nothing is kept."""
+        self.stopped = True
         _stop(self.kind, self.process)
         _remove(self.folder)
 
@@ -120,7 +138,7 @@ def start(kind: Kind, programs: Path, command: list[str], folder: Path, ready: C
 
 def _launch(command: list[str], folder: Path) -> subprocess.Popen[bytes]:
     user = unprivileged(folder)
-    with (folder / "log").open("wb") as log:
+    with last_words.new_log(folder) as log:
         try:
             return subprocess.Popen(
                 command,
@@ -137,15 +155,20 @@ def _launch(command: list[str], folder: Path) -> subprocess.Popen[bytes]:
 
 
 def _await(kind: Kind, process: subprocess.Popen[bytes], folder: Path, ready: Callable[[bytes], bool]) -> None:
-    log = folder / "log"
     limit = time.monotonic() + _SECONDS
     while time.monotonic() < limit and process.poll() is None:
-        if ready(log.read_bytes()):
+        if ready(last_words.read(folder)):
             return
         time.sleep(0.01)
-    words = _last(log.read_text(errors="replace"))
+    words = last_words.read(folder).decode(errors="replace")
+    if last_words.is_full(folder, words):
+        raise ServerError(
+            f"The local {kind.name} did not start: {kind.speech.last(words) or _last(words)}. "
+            + last_words.make_room(folder),
+            what=Disturbance.RESOURCE,
+        )
     raise ServerError(
-        f"The local {kind.name} did not start: {words}. Make room in {folder.parent} if it is full, "
+        f"The local {kind.name} did not start: {_last(words)}. Make room in {folder.parent} if it is full, "
         "or give a server with --server."
     )
 

@@ -41,17 +41,27 @@ class Disturbed(Exception):
     """Something outside the migration kept us from carrying it out. ``trial``: as far as it came.
 
     ``what``: None where a migration did otherwise than the first time, which no error of an engine tells.
+    ``advice``: in the place of the usual one; empty where the reason holds it.
     """
 
-    def __init__(self, reason: str, what: Disturbance | None, error: object, trial: Trial | None = None) -> None:
+    def __init__(
+        self,
+        reason: str,
+        what: Disturbance | None,
+        error: object,
+        trial: Trial | None = None,
+        advice: str | None = None,
+    ) -> None:
         super().__init__(reason)
         self.what, self.error, self.trial = what, error, trial
+        usual = _ADVICE[what] if what else _OTHERWISE
+        self.advice = usual if advice is None else advice
         self.others: tuple[str, ...] | None = None  # who held locks just then; None: not known
 
     @property
     def told(self) -> str:
         """What happened, and what somebody can do about it."""
-        return f"{str(self).rstrip('.')}. {_ADVICE[self.what] if self.what else _OTHERWISE}"
+        return f"{str(self).rstrip('.')}. {self.advice}".rstrip()
 
 
 class Astray(Exception):
@@ -81,11 +91,13 @@ def disturbed(database: Database, error: object) -> Disturbed | None:
         error = error.__cause__
     if isinstance(error, SeedError) and error.refused is not None:
         error = error.refused
-    if isinstance(error, ServerError):
-        return None if isinstance(error, NotOurs) else Disturbed(str(error), Disturbance.CONNECTION, error, trial)
-    if not isinstance(error, (StepError, Exception)):
+    if isinstance(error, NotOurs) or not isinstance(error, (StepError, Exception)):
         return None
-    what = database.disturbance(error)
+    if isinstance(error, ServerError) and error.what:
+        return Disturbed(str(error), error.what, error, trial, "")
+    what = Disturbance.CONNECTION if isinstance(error, ServerError) else database.disturbance(error)
+    if what is Disturbance.CONNECTION and (end := database.server_end()):
+        return Disturbed(end.words, end.what, error, trial, end.advice)
     words = error.message if isinstance(error, StepError) else str(error)
     found = Disturbed(words, what, error, trial) if what else None
     if found is not None and found.what in _WAITED:

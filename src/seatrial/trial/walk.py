@@ -202,7 +202,7 @@ class Leg:
             self._record(step, error=why)
             return
         try:
-            if step.skipped or (self.seed_at is not None and step.index <= self.seed_at):
+            if step.skipped or self._is_before_seed(step):
                 self._apply(step)
             else:
                 self._try(step)
@@ -221,7 +221,7 @@ class Leg:
         """Nothing more can be done about a step; a trial that was complete by then stays what it is, and is told so."""
         self.stand.unsure = True
         if step not in self._applied:
-            self._break(step)
+            self._break(step, why if self._is_before_seed(step) else "")
         if step.index in self.trials:
             self.doubts.append(NotVerified(what=_REST, why=why, migration=step.migration.id))
             self._tell("tried", step, step.migration.name)
@@ -389,8 +389,14 @@ class Leg:
         brought = self.stand.unsure  # then it is brought back before anything else
         self.retrier.persist(step.migration.id, back)
 
-    def _break(self, step: Planned) -> None:
-        self._broken[step.migration.id] = f"needs {step.migration.id}, which failed"
+    def _is_before_seed(self, step: Planned) -> bool:
+        """Whether the given rows come after it: then it is tried in another database."""
+        return self.seed_at is not None and step.index <= self.seed_at
+
+    def _break(self, step: Planned, why: str = "") -> None:
+        """``why``: where the step's own trial, in another database, does not tell it."""
+        told = f"could not be applied again: {why}" if why else "failed"
+        self._broken[step.migration.id] = f"needs {step.migration.id}, which {told}"
 
     def _remember(self, step: Planned, cost_ms: float) -> None:
         self._applied.append(step)
