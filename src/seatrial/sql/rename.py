@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
-from seatrial.sql.tokens import COMMENT, NUMBER, QUOTED, STRING, WORD, Token, code, quote_name, tokenize
+from seatrial.sql.tokens import COMMENT, NUMBER, QUOTED, STRING, WORD, Token, code, quote_name, tokenize, words
 
 
 def rename_in(definition: str, dialect: str, tables: Mapping[str, str], columns: Mapping[str, str]) -> str:
@@ -52,13 +52,14 @@ def _begins_item(tokens: list[Token], i: int) -> bool:
 class _Names:
     def __init__(self, tables: Mapping[str, str], columns: Mapping[str, str], dialect: str) -> None:
         self.fold: Callable[[str], str] = str if dialect == "postgresql" else str.casefold
+        self.reserved = _RESERVED if dialect == "postgresql" else _RESERVED | _RESERVED_ELSEWHERE
         self.tables = {self.fold(k): v for k, v in tables.items()}
         self.columns = {self.fold(k): v for k, v in columns.items()}
 
     def other(self, tokens: list[Token], i: int) -> str | None:
         """The new name of the token, None where it keeps its own."""
         token = tokens[i]
-        if token.kind not in (WORD, QUOTED) or _is_keyword(tokens, i):
+        if token.kind not in (WORD, QUOTED) or _is_keyword(tokens, i, self.reserved):
             return None
         before = tokens[i - 1].word if i else ""
         after = tokens[i + 1].word if i + 1 < len(tokens) else ""
@@ -86,8 +87,10 @@ class _Names:
         return self._table(name) if qualified_table else self.columns.get(name)
 
 
-def _is_keyword(tokens: list[Token], i: int) -> bool:
+def _is_keyword(tokens: list[Token], i: int, reserved: Collection[str]) -> bool:
     """A bare word that is no name here, although some column may have it as its name: KEY, ACTION, a type, a function.
+
+    A name that is a reserved word stands in quotes, save behind a dot (MySQL manual, 11.2).
 
     A name in front of ``(number)`` is a column with a prefix length (MySQL), in front of any other parenthesis it is a
     function; behind ``::`` and in ``CAST(... AS`` stands a type.
@@ -95,20 +98,26 @@ def _is_keyword(tokens: list[Token], i: int) -> bool:
     token, before = tokens[i], tokens[i - 1].word if i else ""
     if token.kind != WORD:
         return False
-    if before == "::" or (before, token.word) in _PHRASES:
-        return True
     after = tokens[i + 1 : i + 3]
+    prefix = after and after[0].word == "(" and after[-1].kind == NUMBER
+    if before == "::" or (before, token.word) in _PHRASES or (token.word in reserved and before != "." and not prefix):
+        return True
     if token.word == "KEY" and after and after[0].kind == QUOTED:
         return True
-    if before in _BEFORE_TABLE or not after or after[0].word != "(":
-        return False
-    return after[-1].kind != NUMBER
+    return before not in _BEFORE_TABLE and bool(after) and after[0].word == "(" and not prefix
 
 
 _PHRASES = {
     *(("PRIMARY", "KEY"), ("FOREIGN", "KEY"), ("UNIQUE", "KEY"), ("NO", "ACTION")),
-    *((event, action) for event in ("UPDATE", "DELETE") for action in ("CASCADE", "RESTRICT", "NO")),
+    *(("CREATE", "INDEX"), ("UNIQUE", "INDEX"), ("CREATE", "TRIGGER"), ("CREATE", "RULE")),
+    *((event, action) for event in ("UPDATE", "DELETE") for action in ("CASCADE", "RESTRICT", "NO", "SET")),
 }
+_RESERVED = words(
+    "ALL AND AS ASC CASE CHECK COLLATE CONSTRAINT CREATE CROSS DEFAULT DESC DISTINCT ELSE EXISTS FOREIGN FROM GROUP "
+    "HAVING IN INNER INTO IS JOIN LEFT LIKE LIMIT NATURAL NOT NULL ON OR ORDER PRIMARY REFERENCES SELECT TABLE THEN TO "
+    "UNION UNIQUE USING VALUES WHEN WHERE WITH"
+)  # by every engine, those included that PostgreSQL allows as functions and types alone
+_RESERVED_ELSEWHERE = words("BETWEEN BY CASCADE DELETE INDEX INSERT KEY RESTRICT SET UPDATE")  # not by PostgreSQL
 _BEFORE_TABLE = ("ON", "ONLY", "FROM", "JOIN", "INTO", "UPDATE", "TABLE", "REFERENCES", "TO")
 
 
