@@ -62,8 +62,6 @@ def test_rows_without_a_key_are_made_anew(pair):
     rows = {r[0] for r in one.query("SELECT x FROM bare")}
     assert len(rows) == 3 and None not in rows
 
-
-def test_rows_of_which_none_can_be_made_to_fit_go(pair):
     one, other = pair
     one.execute("CREATE TABLE leader (name VARCHAR(20) PRIMARY KEY CHECK (length(name) > 0))")
     other.execute("CREATE TABLE leader (name VARCHAR(20) PRIMARY KEY CHECK (name = 'default'))")
@@ -71,3 +69,38 @@ def test_rows_of_which_none_can_be_made_to_fit_go(pair):
     made = refit(one, one.inspect(), Ahead(schema=other.inspect()), seed=7)
     assert TableRef("", "leader") in made.columns
     assert one.query("SELECT name FROM leader") == [("default",)]
+
+
+# --- another key for the same children ---
+
+TREE = ("CREATE TABLE a (id integer PRIMARY KEY, v text); CREATE TABLE c (id integer PRIMARY KEY, a integer);", "")
+BOUND = ("ALTER TABLE c ADD CONSTRAINT c_a FOREIGN KEY (a) REFERENCES a (id);", "ALTER TABLE c DROP CONSTRAINT c_a;")
+WIDER = ("ALTER TABLE a ADD COLUMN big bigint UNIQUE;", "ALTER TABLE a DROP COLUMN big;")
+MOVED = """ALTER TABLE c DROP CONSTRAINT c_a;
+ALTER TABLE c ADD CONSTRAINT c_a FOREIGN KEY (a) REFERENCES a (big) NOT VALID;
+{drop}"""
+BACK = "{undrop} ALTER TABLE c DROP CONSTRAINT c_a; ALTER TABLE c ADD CONSTRAINT c_a FOREIGN KEY (a) REFERENCES a (id);"
+TAKES_ITS_NAME = (
+    "ALTER TABLE a DROP COLUMN id; ALTER TABLE a RENAME COLUMN big TO id; ALTER TABLE a ADD PRIMARY KEY (id);",
+    "ALTER TABLE a DROP CONSTRAINT a_pkey; ALTER TABLE a RENAME COLUMN id TO big; ALTER TABLE a ADD COLUMN id integer;"
+    " UPDATE a SET id = big; ALTER TABLE a ADD PRIMARY KEY (id); ALTER TABLE a ALTER COLUMN big DROP NOT NULL;",
+)
+CHECKED = ("ALTER TABLE c VALIDATE CONSTRAINT c_a;", "SELECT 1;")
+
+
+@pytest.mark.engines("postgresql")
+@pytest.mark.parametrize("names", [("", ""), TAKES_ITS_NAME], ids=["same", "renamed"])
+def test_a_new_key_that_the_project_fills_holds_what_the_old_one_does(engine, names):
+    """Found in pkgsite: 12 orphans of a key that a trigger fills, and VALIDATE of the next migration failed on them."""
+    report = engine.run([TREE, BOUND, WIDER, (MOVED.format(drop=names[0]), BACK.format(undrop=names[1])), CHECKED])
+    moved, checked = report.migrations[3:]
+    assert "orphaned-rows" not in {f.rule for m in (moved, checked) for f in m.findings}
+    assert any("made-up values of a.big" in action for r in report.retries for action in r.actions)
+    assert checked.trial.up.error is None
+
+
+@pytest.mark.engines("postgresql")
+def test_a_new_key_that_the_up_itself_leaves_empty_orphans_the_children(engine):
+    adds = "ALTER TABLE a ADD COLUMN big bigint UNIQUE; UPDATE a SET big = -id;"
+    report = engine.run([TREE, BOUND, (adds + MOVED.format(drop=""), BACK.format(undrop="") + WIDER[1])])
+    assert "orphaned-rows" in {f.rule for f in report.migrations[2].findings}

@@ -8,15 +8,16 @@ rows that fit: everything else stays as it is.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from seatrial.config import Required
 from seatrial.errors import DatabaseError
-from seatrial.model import Database, ErrorKind, Schema, TableRef
+from seatrial.model import Database, ErrorKind, Renames, Schema, TableRef
 from seatrial.seeds.generate import FillResult
 from seatrial.seeds.hints import hints, strict, worded
 from seatrial.seeds.insert import Inserter
 from seatrial.seeds.references import NoParentError, Values
+from seatrial.seeds.repoint import align, repointed, under_old_names
 from seatrial.seeds.rows import Maker
 from seatrial.seeds.shape import Column, Reference, Shape, shapes
 from seatrial.seeds.standing import Standing, qualified
@@ -33,6 +34,7 @@ class Ahead:
     """
 
     schema: Schema
+    renames: Renames = field(default_factory=Renames)
     statements: tuple[str, ...] = ()
     words: bool = False
 
@@ -43,6 +45,8 @@ def refit(database: Database, now: Schema, ahead: Ahead, *, seed: int, required:
     ``columns`` of the result are those that were changed; ``not_filled`` says where no fitting value was found.
     """
     known, wanted = (shapes(s, database.engine, database.relationships, required) for s in (now, ahead.schema))
+    wanted = _answerable(under_old_names(wanted, ahead.renames), known)
+    moved = align(database, known, repointed(known, wanted))
     asked = {t: _merged(shape, wanted[t]) if t in wanted else shape for t, shape in known.items()}
     if ahead.statements:
         told = hints(ahead.statements, now, known, database.engine)
@@ -50,7 +54,18 @@ def refit(database: Database, now: Schema, ahead: Ahead, *, seed: int, required:
         asked = worded(asked, told, database.engine) if ahead.words else asked
     work = _Refit(database, now, known, asked, seed)
     changes = {t: found for t in known if (found := _asked(known[t], asked[t])) and not known[t].holders}
-    return work.run(changes)
+    made = work.run(changes)
+    columns = {t: tuple(dict.fromkeys((*moved.get(t, ()), *made.columns.get(t, ())))) for t in (*moved, *made.columns)}
+    return replace(made, columns=columns)
+
+
+def _answerable(wanted: Mapping[TableRef, Shape], known: Mapping[TableRef, Shape]) -> dict[TableRef, Shape]:
+    """Without references to columns that the up itself adds: what they will hold is its own doing."""
+
+    def is_new(reference: Reference) -> bool:
+        return reference.table in known and not set(reference.referenced) <= known[reference.table].columns.keys()
+
+    return {t: replace(s, references=tuple(r for r in s.references if not is_new(r))) for t, s in wanted.items()}
 
 
 def _asked(now: Shape, ahead: Shape) -> frozenset[str]:
@@ -58,8 +73,9 @@ def _asked(now: Shape, ahead: Shape) -> frozenset[str]:
     found = {n for n, c in now.columns.items() if (a := ahead.columns.get(n)) and (_stricter(c, a) or _retyped(c, a))}
     keys = {(u.columns, u.predicate and u.predicate.text) for u in now.uniques}
     found |= {c for u in ahead.uniques if (u.columns, u.predicate and u.predicate.text) not in keys for c in u.columns}
-    old = {(r.columns, r.table) for r in now.references if r.declared}
-    found |= {c for r in ahead.references if r.declared and (r.columns, r.table) not in old for c in r.columns}
+    old = {(r.columns, r.table, r.referenced) for r in now.references if r.declared}
+    new = (r for r in ahead.references if r.declared and (r.columns, r.table, r.referenced) not in old)
+    found |= {c for r in new for c in r.columns}
     texts = {c.text for _, c in now.conditions}
     found |= {c for _, check in ahead.conditions if check.text not in texts for c in check.columns}
     return frozenset(n for n in found if n in now.columns and not now.columns[n].by_engine)

@@ -11,6 +11,7 @@ from seatrial.model import NotVerified, Snapshot, StepError, Trial
 from seatrial.plan import Planned
 from seatrial.seeds.refit import Ahead
 from seatrial.seeds.thin import Thinned
+from seatrial.sql.intent import read
 from seatrial.trial.retry import Retrier
 from seatrial.trial.rows import Rows
 from seatrial.trial.stand import Stand
@@ -42,6 +43,8 @@ class Fitting:
         if isinstance(ahead, StepError):
             return self._without_rows(step, failed, now, ahead)
         schema = failed.before.schema
+        engine = self.stand.database.engine
+        ahead = dataclasses.replace(ahead, renames=read(ahead.statements, engine, schema, observed=True).renames)
         for asked in (dataclasses.replace(ahead, statements=()), ahead):
             failed, now = self._fitting(step, failed, now, asked)
         failed, now = self._thinned(step, failed, now)
@@ -98,8 +101,9 @@ class Fitting:
         """Up declared a constraint that rows we made break, and nobody checked: try it on rows that fit."""
         assert first.before is not None and first.after_up is not None
         before, after = first.before.schema, first.after_up.schema
+        ahead = Ahead(schema=after, renames=first.renames)
         self.back(step)
-        changed = self.retrier.persist(step.migration.id, lambda _: self.rows.fit(before, Ahead(schema=after)))
+        changed = self.retrier.persist(step.migration.id, lambda _: self.rows.fit(before, ahead))
         trial, now = self._again(step)
         if changed:
             self.retrier.fixed(step.migration.id, f"made-up rows break {broken_by(first)[0]}", True, changed)
