@@ -8,7 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seatrial.model import ObjectKey, Renames, Schema, Snapshot, TableRef, TableState
-from seatrial.schema import depths, diff, key_order, pair_by_name, pair_through, renamed, reordered, same_schema
+from seatrial.schema import (
+    depths,
+    diff,
+    key_order,
+    only_renames,
+    pair_by_name,
+    pair_through,
+    renamed,
+    reordered,
+    same_schema,
+)
 
 keys = st.builds(
     ObjectKey,
@@ -81,6 +91,14 @@ def test_an_object_under_another_name_is_found_by_its_definition():
     old, new = ObjectKey("index", "", "t", "old"), ObjectKey("index", "", "t", "new")
     assert renamed(diff(before, after)) == {old: new}
     assert renamed(diff(before, other)) == {}
+    assert only_renames(before, after) and not only_renames(before, other) and not only_renames(before, before)
+
+
+def test_a_name_that_is_a_word_of_the_definition_too():
+    key = {"type": "primary key", "definition": "PRIMARY KEY (id)"}
+    old, new = (ObjectKey("constraint", "", "t", name) for name in ("id", "t_pkey"))
+    assert renamed(diff(Schema({old: key}), Schema({new: key}))) == {old: new}
+    assert renamed(diff(Schema({old: key}), Schema({new: {**key, "definition": "PRIMARY KEY (other)"}}))) == {}
 
 
 def snapshot(schema, *names):

@@ -120,7 +120,7 @@ def renamed(differences: Iterable[Difference]) -> dict[ObjectKey, ObjectKey]:
         if change.new is not None or change.old is None or change.key.kind in ("table", "column"):
             continue
         old = _nameless(change.key, change.old)
-        twin = next((k for k, a in added.items() if _alike(change.key, k) and _nameless(k, a) == old), None)
+        twin = next((k for k, a in added.items() if _alike(change.key, k) and _same(old, _nameless(k, a))), None)
         if twin is not None:
             found[change.key] = twin
             del added[twin]
@@ -133,9 +133,30 @@ def _alike(one: ObjectKey, other: ObjectKey) -> bool:
     return same_kind and (one.namespace, one.table) == (other.namespace, other.table)
 
 
-def _nameless(key: ObjectKey, attributes: Attributes) -> dict[str, Attribute]:
-    """The attributes with the object's own name taken out of its definition."""
-    return {n: v.replace(key.name, "\0") if isinstance(v, str) else v for n, v in attributes.items() if n not in BESIDE}
+Readings = tuple[dict[str, Attribute], ...]
+
+
+def _nameless(key: ObjectKey, attributes: Attributes) -> Readings:
+    """The attributes with the object's own name in its definition taken out: nowhere, once, everywhere.
+
+    A primary key called ``id`` over a column ``id`` speaks of the column.
+    """
+    own = {n: v for n, v in attributes.items() if n not in BESIDE}
+    return tuple(
+        {n: v.replace(key.name, "\0", times) if isinstance(v, str) else v for n, v in own.items()}
+        for times in (0, 1, -1)
+    )
+
+
+def _same(one: Readings, other: Readings) -> bool:
+    return any(a == b for a, b in zip(one, other, strict=True))
+
+
+def only_renames(before: Schema, after: Schema) -> bool:
+    """Whether all that differs is the names of objects, other than tables and columns."""
+    changes = diff(before, after)
+    twins = renamed(changes)
+    return bool(changes) and {c.key for c in changes} == {*twins, *twins.values()} and not reordered(before, after)
 
 
 def pair_by_name(old: Snapshot, new: Snapshot) -> list[TablePair]:

@@ -9,7 +9,7 @@ from seatrial.checks.case import Case, Cause, finding, quoted, stated
 from seatrial.checks.schema_restored import makes_what_may_stay
 from seatrial.checks.shown import left_by_up, undoing
 from seatrial.model import Phase, Severity
-from seatrial.schema import same_schema
+from seatrial.schema import only_renames, same_schema
 from seatrial.sql.look import says, words_of
 
 _READS = frozenset(["SELECT", "PRAGMA", "SHOW", "EXPLAIN", "SET", "VALUES"])
@@ -20,7 +20,7 @@ def down_does_nothing(case: Case) -> Found:
     """Up changed something, down ran without an error, and everything is as it was after up.
 
     Such a down is worse than none: the rollback reports success, and the next deployment runs up over what is still
-    there. LOW where up only installed an extension, or made a role or user.
+    there. LOW where up only installed an extension, made a role or user, or gave an object another name.
     """
     if not case.down_ran or case.trial.undone is None or case.trial.undone or not case.up_changed_something:
         return
@@ -29,7 +29,7 @@ def down_does_nothing(case: Case) -> Found:
     yield finding(
         case,
         "down-does-nothing",
-        Severity.LOW if makes_what_may_stay(case) else Severity.HIGH,
+        Severity.LOW if makes_what_may_stay(case) or _renames_only(case) else Severity.HIGH,
         Phase.DOWN,
         "Down ran without an error and changed nothing: rows and schema are as up left them.",
         causes=_causes(case),
@@ -38,6 +38,11 @@ def down_does_nothing(case: Case) -> Found:
         sql=left_by_up(case),
         count=1,
     )
+
+
+def _renames_only(case: Case) -> bool:
+    """No guarantee is another one; what a second up makes of the other name is told by up-not-repeatable."""
+    return not case.trial.up_changes and only_renames(case.before.schema, case.after_up.schema)
 
 
 def _causes(case: Case) -> Iterator[Cause]:
