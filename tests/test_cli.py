@@ -619,16 +619,27 @@ def test_the_handbook_of_rules_is_up_to_date():
     )
 
 
-def test_the_history_is_what_came_before_those_under_test(tmp_path):
+def test_the_history_is_what_earlier_runs_have_tested_and_what_came_before(tmp_path):
     folder = project(tmp_path / "p", [TABLE, GOOD, ("SELECT 1;", "SELECT 1;")])
     run = ["run", folder, "--engine", "sqlite", "--report", tmp_path / "out"]
-    for _ in range(2):  # what a run tests is no history of its own, the second time neither
+    for earlier in ([], [("0003", "passed"), ("0002", "passed"), ("0001", "passed")]):
         seatrial(*run)
         history = written(tmp_path / "out")["history"]
-        assert (history["previous"], history["total_applied"], history["last_migration"]) == ([], 3, "")
-    seatrial(*run, "--only", "0003")
+        assert [(e["version"], e["status"]) for e in history["previous"]] == earlier
+        assert (history["total_applied"], history["last_migration"]) == (3, "")
+    seatrial(*run, "--only", "0002")
     history = written(tmp_path / "out")["history"]
     assert [(e["version"], e["status"]) for e in history["previous"]] == [("0002", "passed"), ("0001", "passed")]
+
+
+def test_without_an_earlier_run_the_history_is_what_was_applied_before(tmp_path):
+    folder = project(tmp_path / "p", [TABLE, GOOD, ("SELECT 1;", "SELECT 1;")])
+    seatrial("run", folder, "--engine", "sqlite", "--report", tmp_path / "out", "--only", "0003")
+    history = written(tmp_path / "out")["history"]
+    assert [(e["version"], e["status"]) for e in history["previous"]] == [
+        ("0002", "applied, not tested"),
+        ("0001", "applied, not tested"),
+    ]
 
 
 def test_the_newest_migration_s_day_is_in_its_version_or_its_file(tmp_path):

@@ -417,11 +417,13 @@ def _words(settings: Sequence[str], session: Sequence[str]) -> tuple[str, ...]:
 
 
 def _history(config: Config, chosen: Plan, walked: Walked) -> History:
-    """The newest five that were applied before the first one under test, with what earlier runs said of them."""
+    """The newest five that were applied before the first one under test, or that an earlier run has tested, with what
+    earlier runs said of them."""
     known = earlier(config.project)
     failed = {t.migration.id for t in walked.trials if t.error or (t.up.error and t.up.executed)}
     applied = [s for s in chosen.steps if s.migration.id not in failed]
-    before = [s.migration for s in applied if s.index < chosen.tried[0].index]
+    first, last_tried = chosen.tried[0].index, chosen.tried[-1].index
+    before = [s.migration for s in applied if s.index < first or (s.index <= last_tried and s.migration.id in known)]
     entries = tuple(
         HistoryEntry(
             version=m.version,

@@ -643,7 +643,7 @@ class HistoryEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    previous: tuple[HistoryEntry, ...] = ()  # applied before those under test: newest first, at most five
+    previous: tuple[HistoryEntry, ...] = ()  # applied before, or tested by an earlier run: newest first
     total_applied: int = 0
     last_migration: str = ""  # ISO date of the newest one, as its version or its file says it; empty: neither does
 

@@ -134,7 +134,7 @@ class MigrationJson(TypedDict):
     up: StepJson
     down: StepJson
     impact: Literal["low", "medium", "high"]
-    impact_basis: str
+    impact_basis: str  # "measured", "predicted"; "not tested": nothing was timed, and impact says nothing
     attempts: int
     error: str
     skipped: str

@@ -126,8 +126,8 @@ def _issues(judged: Judged) -> str:
 
 
 def _impact(judged: Judged) -> str:
-    if not judged.trial.up.executed or judged.trial.up.error:
-        return "–"
+    if judged.impact_basis == "not tested":
+        return "not known (up failed)" if judged.trial.up.error else "not tested"
     if judged.impact is Impact.LOW:
         return f"low (<1s, {judged.impact_basis})"
     longest = max(judged.trial.up.duration_ms, judged.trial.down.duration_ms)

@@ -124,10 +124,13 @@ def _issues(judged: Judged) -> str:
 def _history(report: Report) -> dict[str, str]:
     history = report.history
     return {
-        "previous": md.numbered(_earlier(e) for e in history.previous[:5]) or "None came before those under test.",
+        "previous": md.numbered(_earlier(e) for e in history.previous[:5]) or _NO_EARLIER,
         "total": f"{history.total_applied:,}",
         "last": md.text(history.last_migration) or "not known",
     }
+
+
+_NO_EARLIER = "None came before those under test, and no earlier run of this project is kept."
 
 
 def _earlier(entry: HistoryEntry) -> str:

@@ -212,9 +212,9 @@ def _locks(judged: Judged) -> list[Lock]:
 
 
 def impact(judged: Judged) -> str:
-    """``✅ LOW (<1s, measured)``, ``❌ HIGH (4.0min, predicted)``."""
-    if judged.trial.up.error:
-        return "⚠️ NOT KNOWN (up failed)"
+    """``✅ LOW (<1s, measured)``, ``❌ HIGH (4.0min, predicted)``; LOW is never said of what was not timed."""
+    if judged.impact_basis == "not tested":
+        return "⚠️ NOT KNOWN (up failed)" if judged.trial.up.error else "⚠️ NOT KNOWN (not tested)"
     if judged.impact is Impact.LOW:
         return f"{IMPACT[judged.impact]} (<1s, {md.text(judged.impact_basis)})"
     longest = max(judged.trial.up.duration_ms, judged.trial.down.duration_ms)
