@@ -57,6 +57,18 @@ def test_rows_gone_by_a_delete(trial):
     assert found.cause("rows-lost") == "up deletes them (`DELETE FROM children WHERE id = 11`)"
 
 
+def test_what_a_rebuild_copies_puts_nothing_back(trial):
+    """PowerDNS-Admin 31a4ed468b18: a DELETE, then an Alembic batch that drops a column."""
+    found = trial(
+        base="CREATE TABLE t (id integer PRIMARY KEY, v text, w text);",
+        seed="INSERT INTO t VALUES (1, 'a', 'b'), (2, 'c', 'd');",
+        up="DELETE FROM t; CREATE TABLE _new (id integer PRIMARY KEY, v text); INSERT INTO _new SELECT id, v FROM t;"
+        " DROP TABLE t; ALTER TABLE _new RENAME TO t;",
+        down="ALTER TABLE t ADD COLUMN w text;",
+    )
+    assert found.cause("rows-lost") == "up deletes them (`DELETE FROM t`)"
+
+
 def test_rows_gone_by_a_delete_and_by_a_cascade(trial):
     found = trial(
         base=PARENT_AND_CHILD.format(action="CASCADE"),

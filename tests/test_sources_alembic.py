@@ -1144,3 +1144,17 @@ def test_urls_get_their_driver():
 def test_tls_in_the_words_of_the_projects_driver(driver, query):
     found = with_driver("mysql://u:p@h/db?charset=utf8mb4&ssl-mode=REQUIRED", "mysql", driver)
     assert found == f"mysql+{driver}://u:p@h/db{query}"
+
+
+def test_a_version_table_whose_name_is_computed_is_known_after_the_first_step(tmp_path, database):
+    name = 'context.config.get_main_option("kept_in") + "_version"'
+    env = ENV.replace("configure(connection=connection)", f"configure(connection=connection, version_table={name})")
+    source = sources.find(
+        project(tmp_path / "p", revision("a", **table("a")), env=env, ini=INI + "    kept_in = own\n")
+    )
+    with running(source, database) as runner:
+        step = runner.up(source.discover()[0])
+
+    assert step.error is None
+    assert "own_version" in source.bookkeeping
+    assert tables(database) == {"a"}

@@ -87,6 +87,7 @@ class Project:
         self._at: Any = None  # the revision at hand
         self._way = ""
         self._is_told = False  # what its step came to
+        self._table = ""  # where env.py has Alembic keep the versions
 
     # --- discovery ---
 
@@ -200,7 +201,10 @@ class Project:
             observer.failed(error, str(self._at.path), self.env)
         finally:
             observer.end()
-        return None if self._is_told else {**guard.complaint, **observer.result()}
+        return None if self._is_told else self._outcome()
+
+    def _outcome(self) -> dict[str, Any]:
+        return {**guard.complaint, **observer.result(), "version_table": self._table}
 
     def _load_app(self, request: dict[str, Any]) -> None:
         if self._app is None:
@@ -232,7 +236,7 @@ class Project:
             yield self._one_step(context)
             while place is not None and self._may_go_on(context):  # Alembic has committed the step
                 observer.rest()
-                talk.send({**guard.complaint, **observer.result()})
+                talk.send(self._outcome())
                 following = talk.receive()
                 same = going_on.follows(following, request) and going_on.place_of(guard.target.file) == place
                 if not same or not self._may_follow(following, context):
@@ -260,6 +264,7 @@ class Project:
         from alembic.runtime.migration import MigrationStep
 
         observer.attach(context)
+        self._table = str(context.version_table)
         up = self._way == "up"
         make = MigrationStep.upgrade_from_script if up else MigrationStep.downgrade_from_script
         step = make(self.script.revision_map, self._at)

@@ -197,12 +197,19 @@ class AlembicRunner:
                 return self._lost(f"{way} of {migration.id} took too long: {error}")
             except client.Died as error:
                 return self._lost(f"{way} of {migration.id}: {self._clean(str(error))}", LOST)
+        self._learn(answer.get("version_table", ""))
         if "outside" in answer:
             return _outside(answer["outside"])
         _refuse(answer, self._source)
         if "problem" in answer:
             raise SourceError(self._clean(answer["problem"]))
         return overheard.beside(self._read(answer), answer["statements"])
+
+    def _learn(self, table: str) -> None:
+        """Which table Alembic keeps: env.py may compute its name, so that only a step tells."""
+        if table and table not in self._source.bookkeeping:
+            self._source.bookkeeping |= {table}
+            self._database.bookkeeping |= {table}
 
     def _asked(self, request: Mapping[str, Any], overheard: Overheard) -> dict[str, Any]:
         assert self._worker is not None
