@@ -60,6 +60,13 @@ def test_the_template_of_flask_migrate_is_one_source_and_runs(tmp_path, database
     assert not own.exists()
 
 
+def test_a_script_location_in_its_ini_file_is_not_looked_at(tmp_path, database):
+    folder = project(tmp_path / "p", APP.format(factory="create_app", file=tmp_path / "own.db"))
+    ini = folder / "migrations" / "alembic.ini"
+    ini.write_text(ini.read_text().replace("[alembic]", "[alembic]\nscript_location = ."))
+    assert first_step(folder, database) is None
+
+
 def test_the_application_may_be_named(tmp_path, database):
     app = APP.format(factory="make_it", file=tmp_path / "own.db")
     folder = project(tmp_path / "p", app)

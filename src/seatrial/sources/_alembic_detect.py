@@ -45,9 +45,9 @@ def _named_by(folder: Path) -> Path | None:
 
 
 def _script_location(file: Path) -> Path | None:
-    found = toml_section(file).get("script_location") if file.suffix == ".toml" else _ini_script_location(file)
-    if found is None and is_flask_migrate(file):
+    if is_flask_migrate(file):
         return file.parent.resolve()
+    found = toml_section(file).get("script_location") if file.suffix == ".toml" else _ini_script_location(file)
     if not isinstance(found, str):
         return None
     here = file.parent.resolve()
@@ -55,8 +55,10 @@ def _script_location(file: Path) -> Path | None:
 
 
 def is_flask_migrate(file: Path) -> bool:
-    """An ini file without ``script_location`` beside its env.py: Flask-Migrate says it itself (Migrate.get_config)."""
-    return file.suffix == ".ini" and _ini_script_location(file) is None and _holds_environment(file.parent)
+    """An ini file beside its env.py that needs no ``script_location``: Flask-Migrate sets it (Migrate.get_config)."""
+    if file.suffix != ".ini" or not _holds_environment(file.parent):
+        return False
+    return _ini_script_location(file) is None or b"current_app" in (file.parent / "env.py").read_bytes()
 
 
 def _ini_script_location(file: Path) -> str | None:

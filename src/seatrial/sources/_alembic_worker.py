@@ -214,8 +214,9 @@ class Project:
         except guard_module.Refused:
             raise
         except (Exception, SystemExit) as error:
+            why = (str(error) if type(error).__name__ == "NoAppException" else told(error)).rstrip(".")
             raise Problem(
-                f"{self.env} asks Flask for its application (current_app), which could not be loaded: {told(error)}. "
+                f"{self.env} asks Flask for its application (current_app), which could not be loaded: {why}. "
                 "As for `flask db upgrade`, it comes from FLASK_APP, or app.py or wsgi.py in the project's folder; "
                 'or name it: `app = "package:create_app"` in [source.options].'
             ) from None
