@@ -15,6 +15,7 @@ from typing import Any
 
 import memory
 import pytest
+from disk_fixtures import small_disk
 from engine_fixture import ENGINES, MYSQLS, Engine, Servers
 from hypothesis import settings
 from retry_fixtures import outside
@@ -49,7 +50,7 @@ def _is_roomy(place: Path) -> bool:
     return usable and min(about.f_bavail * about.f_frsize, memory.available()) >= ROOM
 
 
-__all__ = ["outside"]
+__all__ = ["outside", "small_disk"]
 
 SERVED = {"servers", "pg_server"}  # fixtures that need a server of whoever asks for them
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import subprocess
 import tempfile
 import threading
 import time
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from disk_fixtures import BALLAST, ROOM, Doomed
 from engine_fixture import without
 from trial_fixtures import project
 
@@ -110,26 +110,6 @@ ROWS = {  # a statement that would need far more room than there is
     " SELECT 1000000000 + a.i * 1000 + b.i, REPEAT('x', 4000) FROM n a, n b;",
 }
 ROWS["mariadb"] = ROWS["mysql"]
-ROOM = {"sqlite": "4m", "postgresql": "110m", "mariadb": "340m", "mysql": "460m"}
-"""MySQL fills its redo log up with spare files (350 MB in all), and ends itself where that finds no room."""
-
-
-@pytest.fixture
-def small_disk() -> Iterator[Callable[[str], Path]]:
-    """A file system of a given size, under a path that is short enough for a socket and open to everybody."""
-    place = Path(tempfile.mkdtemp(prefix="seatrial-test-", dir="/tmp"))
-    place.chmod(0o755)
-
-    def mount(size: str) -> Path:
-        options = f"size={size},mode=1777"
-        done = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", place], capture_output=True, text=True)
-        if done.returncode:
-            without(f"no small file system can be mounted here: {done.stderr.strip()}")
-        return place
-
-    yield mount
-    subprocess.run(["umount", place], capture_output=True)
-    place.rmdir()
 
 
 @pytest.mark.parametrize("engine", ["sqlite", "postgresql", "mariadb", "mysql"])
@@ -166,6 +146,58 @@ def test_full_disk_of_a_server_behind_a_url(engine, state_folder, small_disk, mo
         after = run(project(tmp_path / "after", [big, small], settings=FEW + ONCE), "--server", server.url(""))
         assert after.exit_code == 0, after.output
         assert server.maintain("SHOW DATABASES") == before
+
+
+# --- a server of our own that ends ---
+
+DEATHS = [  # the engine, and a part of the statement before which its server ends
+    ("postgresql", "connection 4"),
+    ("postgresql", ADDS[0].rstrip(";")),
+    ("postgresql", "COMMIT"),
+    ("mariadb", "INSERT INTO t VALUES (1, 1, 'seeded')"),
+    ("mariadb", "ENGINE=MyISAM AS SELECT"),  # a snapshot
+    ("mysql", "insert into `schema_migrations`"),
+]
+
+
+@pytest.mark.parametrize(("engine", "before"), DEATHS)
+def test_our_own_server_ends_on_a_full_disk(engine, before, state_folder, small_disk, monkeypatch, tmp_path):
+    """To who is connected a lost connection is all there is; its process, its log and the disk tell what it was."""
+    seed = f"{before};" if "seeded" in before else None
+    settings = ONCE if seed else FEW + ONCE
+    folder, disk = project(tmp_path, [TABLE, ADDS], seed=seed, settings=settings), small_disk(ROOM[engine])
+    with monkeypatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(disk))
+        doomed = Doomed(patch, engine, before, disk)
+        told = run(folder, "--engine", engine)
+    assert doomed.ended
+    told.is_no_fault_of_the_migration("server that Seatrial had started ended by itself (")
+    told.is_no_fault_of_the_migration(") for want of room on its disk")
+    told.is_no_fault_of_the_migration(f"Make room in {disk}, or set TMPDIR to another folder, then run again.")
+    assert [path.name for path in disk.iterdir()] == [BALLAST]
+
+
+def test_our_own_server_is_killed(state_folder, monkeypatch, tmp_path):
+    folder = project(tmp_path, [TABLE, ADDS], settings=FEW + ONCE)
+    with monkeypatch.context() as patch:
+        doomed = Doomed(patch, "mariadb", ADDS[0].rstrip(";"))
+        told = run(folder, "--engine", "mariadb")
+    assert doomed.ended
+    told.is_no_fault_of_the_migration(
+        "The MariaDB server that Seatrial had started ended by itself (SIGKILL). Run again;"
+    )
+    assert "TMPDIR" not in told.output
+
+
+def test_our_own_server_is_gone_when_its_databases_are_dropped(state_folder, monkeypatch, tmp_path):
+    """By then everything is known, and what was to go is gone."""
+    folder = project(tmp_path, [TABLE, ADDS], settings=FEW + ONCE)
+    with monkeypatch.context() as patch:
+        doomed = Doomed(patch, "mariadb", "DROP DATABASE")
+        told = run(folder, "--engine", "mariadb")
+    assert doomed.ended
+    assert told.exit_code == 0, told.output
+    assert [m["status"] for m in told.report["migrations"]] == ["passed", "passed"]
 
 
 # --- a lock that another session holds ---

@@ -64,7 +64,7 @@ _RESOURCE = frozenset({1021, 1037, 1038, 1040, 1041, 1114, 1135, 1203, 1226})
 
 
 _DISK = frozenset(
-    {3, 14, 20, 1026, 1878}
+    {3, 14, 20, 1026, 1878, 3675}
 )  # a write failed; EE_WRITE, EE_CANT_CHSIZE and EE_DISK_FULL come under their own numbers
 _NO_ROOM = re.compile(
     r"\berrcode: 28\b|\berrno: 28\b|\berror 28\b|No space left on device|\berr(?:no|or):? 135\b", re.IGNORECASE
