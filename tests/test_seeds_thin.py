@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from seatrial.model import TableRef
+from seatrial.model import Status, TableRef
 from seatrial.seeds.thin import TRIES, keep_only, thin, units
 
 A, B = TableRef("", "a"), TableRef("", "b")
@@ -69,3 +69,22 @@ def test_rows_are_taken_out_with_those_that_refer_to_them(database):
     assert database.query("SELECT a FROM bare ORDER BY a") in ([(None,), ("4",)], [("4",), (None,)])
     keep_only(database, schema, {bare: []})
     assert database.query("SELECT count(*) FROM bare") == [("0",)]
+
+
+USERS = ("CREATE TABLE users (id integer PRIMARY KEY, v varchar(20));", "DROP TABLE users;")
+BESIDE = "CREATE TABLE beside (user_id integer PRIMARY KEY, FOREIGN KEY (user_id) REFERENCES users (id));"
+FILLS = ("INSERT INTO beside (user_id) SELECT id FROM users;", "DELETE FROM beside;")
+
+
+def test_a_table_that_is_filled_by_the_very_next_migration_is_empty_until_then(engine):
+    """Found in pixie's profiles: the made-up rows of a new table stood in the way of the migration that fills it."""
+    report = engine.run([USERS, (BESIDE, "DROP TABLE beside;"), FILLS])
+    filled = report.migrations[2]
+    assert (filled.status, filled.findings) == (Status.PASSED, ())
+    assert any(d.why.startswith("up refuses made-up rows") for d in report.not_verified if d.migration == "0003")
+
+
+def test_a_table_that_others_may_have_written_to_since_is_not(engine):
+    between = ("ALTER TABLE users ADD COLUMN w varchar(20);", "ALTER TABLE users DROP COLUMN w;")
+    report = engine.run([USERS, (BESIDE, "DROP TABLE beside;"), between, FILLS])
+    assert [f.rule for f in report.migrations[3].findings] == ["up-failed"]

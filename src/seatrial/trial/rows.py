@@ -17,6 +17,7 @@ from seatrial.seeds.refit import Ahead, refit
 from seatrial.seeds.repair import Beyond, repair
 from seatrial.seeds.thin import Rows as Kept
 from seatrial.seeds.thin import Thinned, keep_only, thin, units
+from seatrial.sql.intent import read
 from seatrial.sql.rename import names_in
 from seatrial.trial.retry import disturbed
 from seatrial.trial.stand import ROWS, SEED, Act, Stand
@@ -42,6 +43,8 @@ class Rows:
     why_changed: str = ""
     mends: list[Mend] = field(default_factory=list)  # of the given seed, in their order
     _peopled: Schema = field(default_factory=Schema)  # the schema for which rows were made or given
+    _seen: tuple[int, Schema] = (-2, Schema())  # the step after which rows were last looked after, and its schema
+    _new: frozenset[TableRef] = frozenset()  # the tables that this very step made
 
     def seed(self) -> None:
         """Load the given rows."""
@@ -133,6 +136,7 @@ class Rows:
     def fill(self, index: int) -> None:
         """Rows for the tables and columns that came since rows were last made or given."""
         before, after = self._peopled, self.stand.schema()
+        self._look_for_new(index, after)
         if after == before:
             return
 
@@ -151,6 +155,13 @@ class Rows:
             for table, columns in made.null_only.items()
             for column in columns
         ]
+
+    def _look_for_new(self, index: int, schema: Schema) -> None:
+        at, known = self._seen
+        if index != at:  # else the same step is prepared again
+            follows = index == at + 1
+            self._new = frozenset(schema.tables()) - frozenset(known.tables()) if follows else frozenset()
+            self._seen = index, schema
 
     def tell_empty(self, migration: Migration, before: Snapshot, up: Step) -> None:
         """Tables that this up works on and that earlier migrations left empty: it was tried on no row of them."""
@@ -212,6 +223,25 @@ class Rows:
         found = thin(counts, _named(refused, counts, stand.database.engine), passes)
         stand.restore()
         return found
+
+    def unwritten(self, migration: Migration, refused: Step, schema: Schema) -> Thinned | None:
+        """The rows of tables that the migration right before made and this one fills, where it works without them.
+
+        The two go out together: in between nobody has written there. None where that is not why up refuses.
+        """
+        stand = self.stand
+        texts = [*refused.texts, *([refused.error.statement] if refused.error else [])]
+        intent = read(texts, stand.database.engine, schema)
+        stand.restore()
+        counts = units(stand.database, schema, [t for t in self._new if intent.inserts_into(t)])
+        if not counts:
+            return None
+        keep_only(stand.database, schema, dict.fromkeys(counts, ()))
+        error = stand.runner.up(migration).error
+        if error and (found := disturbed(stand.database, error)):
+            raise found
+        stand.restore()
+        return None if error else Thinned(kept=dict.fromkeys(counts, ()), counts=counts, enough=True)
 
     def take_out(self, schema: Schema, found: Thinned) -> tuple[str, ...]:
         """Take refused rows out; what was taken out, in words."""
