@@ -255,6 +255,18 @@ def destructive() -> Judged:
         down_changes=(diffs[0], lost),
         undone=(TableDiff(table=ORDERS, new_table=ORDERS, key=("id",)),),
         lived_in=LivedIn(own=False, writes=step("INSERT INTO orders VALUES (...)"), down=step("...")),
+        plan=(
+            PlanPhase(
+                title="Additive Changes (Deploy V1)",
+                sql="ALTER TABLE orders ADD COLUMN total_new numeric(8,1);",
+                notes=("Deploy the version that writes both columns",),
+                rollback="ALTER TABLE orders DROP COLUMN total_new;",
+            ),
+            PlanPhase(
+                title="Backfill Data (Background Job)",
+                sql="UPDATE orders SET total_new = total WHERE total_new IS NULL AND id BETWEEN 1 AND 1000;",
+            ),
+        ),
         attempts=2,
         not_verified=(NotVerified(what="locks of down", why="the connection was not ours", migration="0002"),),
     )
@@ -268,18 +280,6 @@ def destructive() -> Judged:
         predicted_ms=240_000.0,
         findings=FINDINGS,
         trial=trial,
-        plan=(
-            PlanPhase(
-                title="Additive Changes (Deploy V1)",
-                sql="ALTER TABLE orders ADD COLUMN total_new numeric(8,1);",
-                notes=("Deploy the version that writes both columns",),
-                rollback="ALTER TABLE orders DROP COLUMN total_new;",
-            ),
-            PlanPhase(
-                title="Backfill Data (Background Job)",
-                sql="UPDATE orders SET total_new = total WHERE total_new IS NULL AND id BETWEEN 1 AND 1000;",
-            ),
-        ),
     )
 
 

@@ -100,7 +100,7 @@ def test_what_is_of_high_impact_is_told_to_have_no_plan():
     text = render(found, "markdown")
     part = text[text.index("## Zero-Downtime") : text.index("## Recommendations")]
     assert "**High-Impact Migrations Detected**: 1" in part
-    assert "`0001` one: this version writes no plan" in part
+    assert "`0001` one: no plan was found; run it in a maintenance window" in part
     assert "Recommended Approach" not in part
     assert not [d for d in judged(tried()).not_verified if d.what == "a zero-downtime plan"]
 

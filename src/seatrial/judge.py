@@ -208,12 +208,16 @@ def _unused(config: Config) -> Iterator[NotVerified]:
         yield NotVerified(what="duration at production size", why=why, rule="long-running")
 
 
+_UNTRIED = "one is tried only where up takes more than a minute and down brings back what stood before"
+
+
 def _unplanned(migrations: Iterable[Judged]) -> Iterator[NotVerified]:
-    """Migrations that would need a way without downtime, which none is written for."""
+    """Migrations that would need a way without downtime, and for which none was found."""
     for judged in migrations:
         if judged.impact is Impact.HIGH and not judged.plan:
-            why = "its impact is HIGH, and this version writes no plan"
-            yield NotVerified(what="a zero-downtime plan", why=why, migration=judged.migration.id)
+            yield NotVerified(
+                what="a zero-downtime plan", why=judged.trial.no_plan or _UNTRIED, migration=judged.migration.id
+            )
 
 
 def _nowhere(config: Config, trace: Trace) -> Iterator[NotVerified]:
@@ -314,9 +318,7 @@ def _renamed(key: ObjectKey, tables: set, columns: set) -> bool:  # type: ignore
 def _impact(trial: Trial) -> tuple[Impact, str, float | None]:
     if not trial.up.executed or trial.up.error:
         return Impact.LOW, "not tested", None  # how long it takes to fail says nothing of how long it would take
-    longest = max(trial.up.duration_ms, trial.down.duration_ms)
-    impact = Impact.LOW if longest < 1_000 else Impact.MEDIUM if longest <= 60_000 else Impact.HIGH
-    return impact, "measured", None
+    return Impact.of(max(trial.up.duration_ms, trial.down.duration_ms)), "measured", None
 
 
 def _blockers(judged: Judged, fail_on: Severity) -> Iterator[Blocker]:

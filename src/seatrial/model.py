@@ -60,6 +60,11 @@ class Impact(StrEnum):
     MEDIUM = "medium"
     HIGH = "high"
 
+    @classmethod
+    def of(cls, duration_ms: float) -> Impact:
+        """LOW under a second, MEDIUM up to a minute, HIGH above."""
+        return cls.LOW if duration_ms < 1_000 else cls.MEDIUM if duration_ms <= 60_000 else cls.HIGH
+
 
 class Observed(StrEnum):
     """How something was observed."""
@@ -532,6 +537,16 @@ class Renames:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PlanPhase:
+    """One phase of a zero-downtime plan: expand, backfill, enforce, contract."""
+
+    title: str  # without its number: "Additive Changes (Deploy V1)"
+    sql: str
+    notes: tuple[str, ...] = ()  # what to deploy with it, what to wait for
+    rollback: str = ""  # SQL that takes this phase back
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
     """One migration's up, down, up on one database, observed.
 
@@ -564,6 +579,8 @@ class Trial:
     rerun_objects: tuple[str, ...] = ()  # labels of what a second up that failed left otherwise in the schema
     lived_in: LivedIn | None = None
     interruptions: tuple[Interruption, ...] = ()
+    plan: tuple[PlanPhase, ...] = ()  # the zero-downtime way, tried: asked for where up is of HIGH impact
+    no_plan: str = ""  # why there is none though it was asked for, as a clause
     attempts: int = 1
     earlier: tuple[Trial, ...] = ()  # attempts that something outside cut short, as far as they came
     faltered: tuple[StepError, ...] = ()  # how up failed once when it was applied again, though not the other times
@@ -994,16 +1011,6 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PlanPhase:
-    """One phase of a zero-downtime plan: expand, backfill, enforce, contract."""
-
-    title: str  # without its number: "Additive Changes (Deploy V1)"
-    sql: str
-    notes: tuple[str, ...] = ()  # what to deploy with it, what to wait for
-    rollback: str = ""  # SQL that takes this phase back
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """What one sql_mode came to; ``shown``: steps, rows and times of the report are this one's."""
 
@@ -1026,9 +1033,13 @@ class Judged:
     impact_basis: str  # "measured", "predicted" (at production size), "not tested"
     findings: tuple[Finding, ...]  # by severity, then rule, table; waived ones too
     trial: Trial
-    plan: tuple[PlanPhase, ...] = ()  # the zero-downtime way, where there is one
     predicted_ms: float | None = None  # the longer of up and down at production size
     outcomes: tuple[Outcome, ...] = ()  # under each of [mysql] sql_modes
+
+    @property
+    def plan(self) -> tuple[PlanPhase, ...]:
+        """The zero-downtime way, where there is one."""
+        return self.trial.plan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

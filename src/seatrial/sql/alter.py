@@ -5,9 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from seatrial.sql.columns import INDEXES, column, elements, is_rule, rule, type_states
-from seatrial.sql.cursor import Cursor, Name, find, items, top
+from seatrial.sql.cursor import Cursor, Name, Tokens, find, items, top
 from seatrial.sql.effects import ColumnDef, Effect, Rule, Verb
 from seatrial.sql.options import option
+
+
+def actions(tokens: Tokens, dialect: str) -> tuple[Name, Tokens, list[tuple[Tokens, list[Effect]]]] | None:
+    """Of a plain ALTER TABLE: the table, the words up to its first action, and each action with its effects."""
+    cursor = Cursor(tokens, dialect)
+    if not cursor.accept("ALTER", "TABLE"):
+        return None
+    cursor.if_exists()
+    cursor.accept("ONLY")
+    table = cursor.name()
+    cursor.accept("*")
+    if table is None:
+        return None
+    parts = items(tokens, cursor.index, cursor.stop)
+    read = [(tokens[a:b], list(_action(Cursor(tokens, dialect, a, b), table))) for a, b in parts]
+    return table, tokens[: cursor.index], read
 
 
 def alter_table(cursor: Cursor) -> Iterator[Effect]:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
+from seatrial.checks.case import stated
 from seatrial.model import Database, LivedIn, NotVerified, Runner, Script, Snapshot, Transaction, Trial
 from seatrial.schema import diff, pair_by_name, pair_through
 from seatrial.sql.intent import read
+from seatrial.sql.turns import NotSetOut
+from seatrial.trial.phased import phased
 from seatrial.trial.retry import disturbed
 
 
@@ -27,6 +30,16 @@ class Extra:
         objects = tuple(d.key.label for d in diff(start.schema, after.schema)) if step.error else ()
         self.database.release(after.moment)
         return dataclasses.replace(trial, rerun=step, rerun_changes=changes, rerun_objects=objects)
+
+    def phased(self, trial: Trial, start: Snapshot) -> Trial:
+        """The zero-downtime way, tried on what down brings back. Raises Disturbed."""
+        down = self.runner.down(trial.migration)
+        try:
+            if down.error:
+                raise NotSetOut(f"down failed, so that there is nothing to try one on: {down.error.message}")
+            return dataclasses.replace(trial, plan=phased(self.database, trial, start))
+        except NotSetOut as none:
+            return dataclasses.replace(trial, no_plan=_why(none))
 
     def lived_in(self, trial: Trial, start: Snapshot, writes: str) -> Trial:
         """Rows written into the new schema as an application would, then down. Raises Disturbed."""
@@ -53,3 +66,7 @@ class Extra:
         for moment in (full.moment, after.moment):
             self.database.release(moment)
         return dataclasses.replace(trial, lived_in=lived)
+
+
+def _why(none: NotSetOut) -> str:
+    return f"{none}: {stated(none.statement)}" if none.statement else str(none)

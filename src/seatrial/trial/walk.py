@@ -22,6 +22,7 @@ from seatrial.model import (
     Trial,
 )
 from seatrial.plan import Plan, Planned
+from seatrial.trial import phased
 from seatrial.trial.chain import Chain
 from seatrial.trial.extra import Extra
 from seatrial.trial.fitting import Fitting, broken_by
@@ -407,11 +408,12 @@ class Leg:
         return step.index == self.steps[-1].index and len(self.stand.held) == 1
 
     def _extras(self, step: Planned, trial: Trial) -> list[str]:
-        """What else is to be tried of a migration whose up works: [interrupt] rerun, [lived_in] for the newest."""
+        """What else is to be tried of a migration whose up works: rerun, [lived_in] for the newest, a plan."""
         if trial.error or trial.up.error:
             return []
         back = trial.down.executed and not trial.down.error
-        return [name for name in self._wanted(step) if back or name != "lived-in"]
+        asked = [name for name in self._wanted(step) if back or name != "lived-in"]
+        return [*asked, "plan"] if phased.is_wanted(trial) else asked
 
     def _wanted(self, step: Planned) -> list[str]:
         newest = max((s.index for s in self.steps if not s.skipped), default=-1) == step.index
@@ -434,6 +436,8 @@ class Leg:
         start = self.stand.take(f"{step.index}:S")
         if name == "rerun":
             found = extra.rerun(trial, start)
+        elif name == "plan":
+            found = extra.phased(trial, start)
         else:
             path = self.config.project / str(self.config.lived_in.path)
             found = extra.lived_in(trial, start, path.read_text(encoding="utf-8"))

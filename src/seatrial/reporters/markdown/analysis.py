@@ -277,16 +277,16 @@ def zero_downtime(report: Report) -> str:
     if any(m.plan for m in high):
         lines += ["", "**Recommended Approach** (for zero-downtime):"]
     for judged in high:
-        lines += ["", f"{told.name(judged)}{':' if judged.plan else _NO_PLAN}"]
+        lines += ["", f"{told.name(judged)}:{'' if judged.plan else _no_plan(judged)}"]
         lines += [x for i, phase in enumerate(judged.plan, 1) for x in ("", _phase(i, phase.title), *_body(phase))]
     if any(m.plan for m in high):
         lines += ["", "**Benefits**:", md.bullets(_benefits(high))]
     return "\n".join(lines)
 
 
-_NO_PLAN = (
-    ": this version writes no plan; run it in a maintenance window, or split it into the phases of *Best Practices*."
-)
+def _no_plan(judged: Judged) -> str:
+    why = f" ({md.text(judged.trial.no_plan)})" if judged.trial.no_plan else ""
+    return f" no plan was found{why}; run it in a maintenance window, or split it into the phases of *Best Practices*."
 
 
 def _none_high(tried: list[Judged]) -> str:
