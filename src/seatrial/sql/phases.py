@@ -12,7 +12,7 @@ INDEX); ``ALGORITHM`` and ``LOCK`` of MySQL and MariaDB, whose server refuses wh
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from seatrial.model import Schema, TableRef
 from seatrial.sql.alter import actions
@@ -49,10 +49,10 @@ class _Reader:
     before: Schema
     after: Schema
     dialect: str
-    tokens: Tokens = field(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "tokens", self.parsed.tokens)
+    @property
+    def tokens(self) -> Tokens:
+        return self.parsed.tokens
 
     def pieces(self) -> Iterator[Piece]:
         kind = self.parsed.kind
@@ -74,11 +74,8 @@ class _Reader:
         return NotSetOut(why, self.text)
 
     def _drop_of_created(self) -> str | None:
-        created = [e for e in self.parsed.effects if e.verb is Verb.CREATE_TABLE and e.table is not None]
-        return f"DROP TABLE {render(self._name_tokens(created[0].table))}" if created else None
-
-    def _name_tokens(self, name: Name | None) -> Tokens:
-        return self.tokens[name.first : name.last + 1] if name is not None else ()
+        made = next((e.table for e in self.parsed.effects if e.verb is Verb.CREATE_TABLE), None)
+        return f"DROP TABLE {render(self.tokens[made.first : made.last + 1])}" if made is not None else None
 
     def _table(self, name: Name | None, schema: Schema) -> TableRef:
         """Raises NotSetOut for a table that is not there."""
@@ -96,13 +93,12 @@ class _Reader:
         effect = next((e for e in self.parsed.effects if e.table is not None), None)
         table = self._table(effect.table if effect else None, self.after)
         made = self._new_index(table, effect.new if effect and effect.kind == "index" else "")
-        unique = any(e.rule is not None for e in self.parsed.effects)
-        turn = Turn.ENFORCE if unique or table not in self.before.tables() else Turn.EXPAND
+        turn = Turn.ENFORCE if any(e.rule is not None for e in self.parsed.effects) else Turn.EXPAND
         if table not in self.before.tables():  # nobody uses it yet
             yield Piece(turn=Turn.EXPAND, sql=self.text, back="")
         elif self.dialect == "postgresql":
             name = of(TableRef(table.namespace, made), self.dialect)
-            yield Piece(turn=turn, sql=self._concurrently("INDEX"), back=f"DROP INDEX CONCURRENTLY {name}", note=_BUILT)
+            yield Piece(turn=turn, sql=self._concurrently(), back=f"DROP INDEX CONCURRENTLY {name}", note=_BUILT)
         elif self.dialect in MYSQL:
             back = f"DROP INDEX {quoted(made, self.dialect)} ON {of(table, self.dialect)}"
             yield Piece(turn=turn, sql=f"{self.text} ALGORITHM=INPLACE LOCK=NONE", back=back)
@@ -116,16 +112,16 @@ class _Reader:
             return name or new[0]
         raise self._unknown("the name of an index is not known")
 
-    def _concurrently(self, word: str) -> str:
+    def _concurrently(self) -> str:
         said = [t.word for t in self.tokens]
-        at = said.index(word)
+        at = said.index("INDEX")
         if "CONCURRENTLY" in said[at : at + 2]:
             return self.text
         return render([*self.tokens[: at + 1], _word(" CONCURRENTLY", self.tokens[at]), *self.tokens[at + 1 :]])
 
     def drop_index(self) -> Iterator[Piece]:
         plain = self.dialect != "postgresql" or "CASCADE" in [t.word for t in self.tokens]
-        yield Piece(turn=Turn.CONTRACT, sql=self.text if plain else self._concurrently("INDEX"))
+        yield Piece(turn=Turn.CONTRACT, sql=self.text if plain else self._concurrently())
 
     # --- rows ---
 
