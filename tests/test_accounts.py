@@ -120,6 +120,30 @@ def test_what_a_trusted_step_grants_to_others_is_compared_and_goes_with_the_data
         mysql_server.maintain(f"DROP USER {account}")
 
 
+def test_what_a_trusted_step_grants_on_the_whole_server_goes_with_the_database(mysql_server: MysqlServer):
+    account, role, other = "st_stood@localhost", "st_rank", "st_other@localhost"
+    for make in (f"CREATE USER {account}", f"CREATE USER {other}", f"CREATE ROLE {role}"):
+        mysql_server.maintain(make)
+    mysql_server.maintain(f"GRANT RELOAD, PROCESS ON *.* TO {account}")
+    before = mysql_server.maintain(f"SHOW GRANTS FOR {account}")
+    try:
+        with MysqlServer.at(mysql_server.url(""), open_database, trust=True) as server:
+            database = server.create()
+            database.note([])
+            sent = [f"GRANT SHOW DATABASES ON *.* TO {account} WITH GRANT OPTION", f"GRANT {role} TO {account}"]
+            sent += [f"REVOKE PROCESS ON *.* FROM {account}"]
+            ran(database, "; ".join(sent))
+            database.note(sent)
+            mysql_server.maintain(f"GRANT RELOAD ON *.* TO {other}")  # somebody else's work: no step names it
+            assert mysql_server.maintain(f"SHOW GRANTS FOR {account}") != before
+            database.close()
+        assert mysql_server.maintain(f"SHOW GRANTS FOR {account}") == before
+        assert "RELOAD" in str(mysql_server.maintain(f"SHOW GRANTS FOR {other}"))
+    finally:
+        for drop in (f"DROP USER {account}", f"DROP USER {other}", f"DROP ROLE {role}"):
+            mysql_server.maintain(drop)
+
+
 def test_a_routine_granted_to_others_goes_with_the_database(mysql_server: MysqlServer):
     account = "st_called@localhost"
     mysql_server.maintain(f"CREATE USER {account}")

@@ -27,6 +27,7 @@ from seatrial.model import (
     History,
     HistoryEntry,
     Migration,
+    NotVerified,
     Policy,
     Report,
     Server,
@@ -95,7 +96,7 @@ def run(config: Config, watch: Watcher = lambda _: None) -> Report:
         retries=walked.retries,
         retried=config.retry.attempts > 0,
         repaired_seed=walked.repaired_seed,
-        not_verified=walked.not_verified,
+        not_verified=(*walked.not_verified, *_left(server)),
         history=_history(config, chosen, walked),
         sql_mode=modes[0] if modes else None,
         others=tuple(_other(mode, other) for mode, other in zip(modes[1:], others, strict=True)),
@@ -104,6 +105,16 @@ def run(config: Config, watch: Watcher = lambda _: None) -> Report:
     report = judge(trace, config, now.date())
     _remember(config, report)
     return report
+
+
+def _left(server: Server) -> Iterator[NotVerified]:
+    """Databases of ours that stand on somebody's server after the run."""
+    for name in server.left:
+        yield NotVerified(
+            what=f"that nothing is left of database {name}",
+            why="it could not be dropped (another session may hold a lock there); the next run, or seatrial doctor"
+            " --clean, removes it",
+        )
 
 
 def _import_ahead() -> None:

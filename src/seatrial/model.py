@@ -949,6 +949,10 @@ class Server(Protocol):
     engine: str
     version: str
 
+    @property
+    def left(self) -> tuple[str, ...]:
+        """Databases of this run that could not be dropped when it was closed (at a URL: somebody keeps them locked)."""
+
     def create(self) -> Database:
         """A new, empty, marked database; a server that was lost is connected to, or started, again."""
 

@@ -65,7 +65,7 @@ class Accounts:
     def _renames_own(self, statement: str) -> bool:
         """Somebody else's account stays theirs under its new name; where it may be one, nothing is dropped."""
         stood = (account.bare for account in self._before or ())
-        return bool(_RENAMES.search(statement)) and not any(_names(statement, name) for name in stood if name)
+        return bool(_RENAMES.search(statement)) and not any(names(statement, name) for name in stood if name)
 
     def others(self, user: str, host: str) -> bool:
         """Whether an account of MySQL or MariaDB stood before any step; all do where none can be seen."""
@@ -78,7 +78,7 @@ class Accounts:
         if not self._said or self._before is None:
             return frozenset()
         new = self._all() - self._before
-        return frozenset(a for a in new if any(_names(text, a.bare) for text in self._said))
+        return frozenset(a for a in new if any(names(text, a.bare) for text in self._said))
 
     def standing(self) -> frozenset[Account]:
         """All that the server shows."""
@@ -106,5 +106,6 @@ class Accounts:
             return frozenset()
 
 
-def _names(text: str, name: str) -> bool:
+def names(text: str, name: str) -> bool:
+    """Whether a statement names an account, as a word."""
     return bool(re.search(rf"(?<![\w$]){re.escape(name)}(?![\w$])", text, re.IGNORECASE))

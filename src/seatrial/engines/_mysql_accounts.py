@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from seatrial.engines._accounts import Account
+from seatrial.engines._accounts import Account, names
 from seatrial.engines._mysql_catalog_sql import ROUTINE_GRANTS
-from seatrial.engines._mysql_link import Link, literal, quote
+from seatrial.engines._mysql_link import Link, TextRow, literal, quote
 from seatrial.errors import DatabaseError
 from seatrial.model import Attributes, ObjectKey
 from seatrial.sql.tokens import NUMBER, STRING, code
@@ -44,6 +44,20 @@ class Told:
         """Whether nothing of it has to be brought back."""
         return self.account == other.account and self.bring_back == other.bring_back
 
+    def back_from(self, now: Told) -> list[str]:
+        """Statements that take away what it was given on the whole server since, and give back what it lost there."""
+        holder = self.account.drop.split(" ", 2)[2]
+        had, has = ({p for line in t.grants for p in _privileges(line)} for t in (self, now))
+        gained, gone = sorted(has - had), had - has
+        roles = [line for line in now.grants if " ON " not in line and line not in self.grants]
+        given = [line for line in self.grants if _of_server(line) and (gone or "ALL PRIVILEGES" in gained)]
+        given += [line for line in self.grants if " ON " not in line and line not in now.grants]
+        return [
+            *(f"REVOKE {what} ON *.* FROM {holder}" for what in gained),
+            *(_revoked(line) for line in roles if not _OUR_MARK.match(line)),
+            *given,
+        ]
+
     def attributes(self, dialect: str) -> Attributes:
         """``definition``, ``privileges`` (on ``*.*``) and ``roles``, each as the server's words without a password."""
         lines = [without_password(line, dialect) for line in self.grants if not _OUR_MARK.match(line)]
@@ -52,6 +66,12 @@ class Told:
             "privileges": tuple(sorted(p for line in lines if (p := _of_server(line)))),
             "roles": tuple(sorted(line for line in lines if " ON " not in line)),
         }
+
+
+def _revoked(role: str) -> str:
+    """``GRANT `r` TO `a`@`h` WITH ADMIN OPTION`` -> ``REVOKE `r` FROM `a`@`h```."""
+    given, _, to = role.removesuffix(" WITH ADMIN OPTION").removeprefix("GRANT ").rpartition(" TO ")
+    return f"REVOKE {given} FROM {to}"
 
 
 def _of_server(line: str) -> str:
@@ -115,30 +135,73 @@ SELECT CONCAT('REVOKE ', PRIVILEGE_TYPE, ' (`', REPLACE(COLUMN_NAME, '`', '``'),
   FROM information_schema.COLUMN_PRIVILEGES WHERE TABLE_SCHEMA = {db} AND TABLE_NAME = {table} AND GRANTEE = {holder}"""
 
 
+_ALL = ("ALL PRIVILEGES", "GRANT OPTION")
+
+
 def revoke_all(link: Link, database: str) -> None:
     """What steps granted in a database to whoever stood before: DROP DATABASE leaves it (manual, 15.1.26)."""
+    for sql in [*_on_tables(link, database), *_on_routines(link, database)]:
+        with suppress(DatabaseError):  # there is no such grant any more
+            link.execute(sql)
+
+
+def _on_tables(link: Link, database: str) -> Iterator[str]:
     pattern = literal(database.replace("_", "\\_"))
-    with suppress(DatabaseError):  # who may not see privileges may not have granted any
-        for holder, schema, table in link.rows(_HOLDERS.format(db=literal(database), pattern=pattern)):
-            of = f"{quote(str(schema))}.{quote(table) if table else '*'}"
-            asked = _COLUMNS.format(
-                of=of, db=literal(database), table=literal(table or ""), holder=literal(str(holder))
-            )
-            for sql in (
-                *(f"REVOKE {what} ON {of} FROM {holder}" for what in _ALL),
-                *(str(r[0]) for r in link.rows(asked)),
-            ):
-                with suppress(DatabaseError):  # there is no such grant any more
-                    link.execute(sql)
-    with suppress(DatabaseError):  # mysql.procs_priv may not be his to read
-        for holder, name, kind, _ in link.rows(ROUTINE_GRANTS.format(db=literal(database))):
-            of = f"{kind} {quote(database)}.{quote(str(name))}"
-            for what in _ALL:
+    for holder, schema, table in _seen(link, _HOLDERS.format(db=literal(database), pattern=pattern)):
+        of = f"{quote(str(schema))}.{quote(table) if table else '*'}"
+        yield from (f"REVOKE {what} ON {of} FROM {holder}" for what in _ALL)
+        asked = _COLUMNS.format(of=of, db=literal(database), table=literal(table or ""), holder=literal(str(holder)))
+        yield from (str(row[0]) for row in _seen(link, asked))
+
+
+def _on_routines(link: Link, database: str) -> Iterator[str]:
+    for holder, name, kind, _ in _seen(link, ROUTINE_GRANTS.format(db=literal(database))):
+        of = f"{kind} {quote(database)}.{quote(str(name))}"
+        yield from (f"REVOKE {what} ON {of} FROM {holder}" for what in _ALL)
+
+
+def _seen(link: Link, query: str) -> list[TextRow]:
+    """Nothing where this user may not read it: who may not see privileges may not have granted any."""
+    with suppress(DatabaseError):
+        return link.rows(query)
+    return []
+
+
+@dataclass(slots=True)
+class Lent:
+    """What steps grant on the whole server, and which roles, to accounts that stood before them: at a URL, by trust.
+
+    Only accounts that such a statement names are brought back, and only in this.
+    """
+
+    link: Link
+    _before: dict[str, Told] | None = None
+    _said: list[str] = field(default_factory=list)
+
+    def note(self, statements: Iterable[str], standing: Callable[[], Iterable[Account]]) -> None:
+        """Hear what a step ran; first called before any step."""
+        if self._before is None:
+            self._before = told(self.link, (a for a in standing() if not is_system(a)))
+        self._said += [s for s in statements if _GRANTS.search(s)]
+
+    def take_back(self) -> None:
+        named = [t for t in (self._before or {}).values() if any(names(s, t.account.bare) for s in self._said)]
+        now = told(self.link, (t.account for t in named))
+        for was in named:
+            for sql in was.back_from(now[was.account.name]) if was.account.name in now else ():
                 with suppress(DatabaseError):
-                    link.execute(f"REVOKE {what} ON {of} FROM {holder}")
+                    self.link.execute(sql, told=False)
 
 
-_ALL = ("ALL PRIVILEGES", "GRANT OPTION")
+_GRANTS = re.compile(r"\b(?:GRANT|REVOKE)\b", re.IGNORECASE)
+
+
+def _privileges(line: str) -> set[str]:
+    """``GRANT SELECT, PROCESS ON *.* TO a WITH GRANT OPTION``: SELECT, PROCESS, GRANT OPTION."""
+    given, option, _ = _of_server(line).removeprefix("GRANT ").partition(" WITH GRANT OPTION")
+    return {p for p in given.split(", ") if p and not p.startswith(("USAGE", "REVOKE "))} | (
+        {"GRANT OPTION"} if option else set()
+    )
 
 
 def objects(accounts: Mapping[str, Told], dialect: str) -> dict[ObjectKey, Attributes]:

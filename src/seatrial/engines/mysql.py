@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from seatrial.engines import _mysql_accounts
 from seatrial.engines._accounts import Account, Accounts
-from seatrial.engines._mysql_accounts import Told, bring_back, is_system, told
+from seatrial.engines._mysql_accounts import Lent, Told, bring_back, is_system, told
 from seatrial.engines._mysql_casts import Caster
 from seatrial.engines._mysql_catalog import Catalog, Origins, Reader
 from seatrial.engines._mysql_compare import diff, diff_of_history, has_key, told_apart
@@ -136,6 +136,7 @@ class MysqlDatabase:
         self._lives: dict[str, object] = {}  # checkpoint -> the server's when it was made
         self._accounts = Accounts(site)
         self._accounts_then: dict[str, tuple[frozenset[Account], dict[str, Told]]] = {}  # checkpoint -> made, described
+        self._lent = Lent(self._link)
         self._firing = Firing()
         self._unsampled: str | None = None  # why metadata locks are not sampled, once that was asked
         self._asking: Asking | None = None  # which settings of a step's session decide on locks, likewise
@@ -350,6 +351,8 @@ class MysqlDatabase:
 
     def note(self, statements: Sequence[str]) -> None:
         self._accounts.note(statements)
+        if self._lends:
+            self._lent.note(statements, self._accounts.standing)
         self._firing.note(statements)
 
     def checksum_sql(self, table: TableRef) -> str:
@@ -480,9 +483,10 @@ class MysqlDatabase:
         if self._closed:
             return
         try:
-            if self.trust and not self._site.is_local:
+            if self._lends:
                 with contextlib.suppress(SeatrialError):  # the server is gone
                     _mysql_accounts.revoke_all(self._link, self.name)
+                    self._lent.take_back()
             self._link.close()
             self._files.forget_all()
             for name in (self.name, self._space):
@@ -491,6 +495,11 @@ class MysqlDatabase:
         finally:
             self._accounts.drop()
         self._closed = True
+
+    @property
+    def _lends(self) -> bool:
+        """Whether steps may give privileges to accounts of others, which outlive the database."""
+        return self.trust and not self._site.is_local
 
     @property
     def _left_to_clean(self) -> tuple[type[ServerError], ...]:

@@ -77,6 +77,7 @@ class DatabaseServer(ABC):
         self._databases: list[Database] = []
         self._maintenance: Any = None
         self._closed = False
+        self.left: tuple[str, ...] = ()
         self._start_again: Callable[[ledger.Run], tuple[Running, Any]] | None = None
         self._run = run or ledger.Run.start()
         atexit.register(self.close)  # where nobody closes it
@@ -291,6 +292,7 @@ class DatabaseServer(ABC):
         if self._local is None:
             with contextlib.suppress(ServerError):
                 self._drop_the_rest()
+            self.left = tuple(e["name"] for e in self._run.entries if e["kind"] == self.facts_kind)
         self._hang_up()
         if self._local is not None:
             self._local.stop()

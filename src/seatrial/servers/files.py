@@ -53,6 +53,7 @@ class SqliteServer:
 
     engine = "sqlite"
     version = sqlite3.sqlite_version
+    left = ()
 
     def __init__(
         self, folder: Path | None = None, *, database: Callable[[Path], Database], run: Run | None = None
