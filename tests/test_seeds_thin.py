@@ -88,3 +88,20 @@ def test_a_table_that_others_may_have_written_to_since_is_not(engine):
     between = ("ALTER TABLE users ADD COLUMN w varchar(20);", "ALTER TABLE users DROP COLUMN w;")
     report = engine.run([USERS, (BESIDE, "DROP TABLE beside;"), between, FILLS])
     assert [f.rule for f in report.migrations[3].findings] == ["up-failed"]
+
+
+def test_a_table_that_was_made_anew_without_its_rows_is_filled_again(engine):
+    """Found in pixie's plugins: the next migration's down was tried on no row, and demands a value of every one."""
+    key = ("CREATE TABLE t (id integer PRIMARY KEY, v varchar(20) NOT NULL);", "DROP TABLE t;")
+    anew = "DROP TABLE t; CREATE TABLE t (id integer PRIMARY KEY, v varchar(20) NOT NULL, w integer);"
+    loses = ("ALTER TABLE t DROP COLUMN v;", "ALTER TABLE t ADD COLUMN v varchar(20);")
+    report = engine.run([key, (anew, f"DROP TABLE t; {key[0]}"), loses])
+    assert ["rows-lost" in {f.rule for f in m.findings} for m in report.migrations] == [False, True, False]
+    assert "values-lost" in {f.rule for f in report.migrations[2].findings}
+    assert not [d for d in report.not_verified if d.what == "rows of t"]
+
+
+def test_a_table_that_a_migration_empties_stays_empty(engine):
+    drops = ("DROP TABLE t;", "CREATE TABLE t (id integer PRIMARY KEY);")
+    report = engine.run([drops[::-1], ("DELETE FROM t;", None), drops])
+    assert report.migrations[2].findings == ()

@@ -156,6 +156,13 @@ class Rows:
             for column in columns
         ]
 
+    def see(self, up: Step) -> None:
+        """A table that an up drops and makes anew is a new one: rows are made where it has none."""
+        intent = read(up.texts, self.stand.database.engine, self._peopled)
+        dropped = {t for t in self._peopled.tables() if intent.drops_table(t)}
+        if dropped:
+            self._peopled = Schema({k: a for k, a in self._peopled.items() if k.owner not in dropped})
+
     def _look_for_new(self, index: int, schema: Schema) -> None:
         at, known = self._seen
         if index != at:  # else the same step is prepared again

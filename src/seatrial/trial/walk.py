@@ -248,7 +248,7 @@ class Leg:
             )
             self._back(step)
         else:
-            self._remember(step, done.duration_ms)
+            self._remember(step, done)
             self._record(step, skipped=step.skipped or "the seed's rows belong to a later version")
 
     def _carry_out_on_none(self, step: Planned) -> Step:
@@ -332,7 +332,7 @@ class Leg:
             self._break(step)
             wanted = trial.before if not trial.error else None
         else:
-            self._remember(step, trial.up.duration_ms)
+            self._remember(step, trial.up)
             wanted = trial.after_up
         if self._is_all(step) and not self._extras(step, trial):
             return
@@ -365,7 +365,7 @@ class Leg:
         done = self._carry_out(step)
         if done.error:
             return False
-        self._remember(step, done.duration_ms)
+        self._remember(step, done)
         self.rows.changed(step)
         self.stand.drop(step.index)
         self.stand.standing = None
@@ -399,9 +399,10 @@ class Leg:
         told = f"could not be applied again: {why}" if why else "failed"
         self._broken[step.migration.id] = f"needs {step.migration.id}, which {told}"
 
-    def _remember(self, step: Planned, cost_ms: float) -> None:
+    def _remember(self, step: Planned, up: Step) -> None:
         self._applied.append(step)
-        self.stand.did_up(step.migration, cost_ms)
+        self.stand.did_up(step.migration, up.duration_ms)
+        self.rows.see(up)
 
     def _is_all(self, step: Planned) -> bool:
         """Nothing comes after this step, neither up nor down: what it leaves is of no interest."""
