@@ -6,6 +6,7 @@ import pytest
 
 from seatrial.model import Status, TableRef
 from seatrial.seeds.thin import TRIES, keep_only, thin, units
+from seatrial.sql.pivot import of_one_row
 
 A, B = TableRef("", "a"), TableRef("", "b")
 BASE = """
@@ -23,6 +24,26 @@ def database(engine):
     made = engine.create()
     assert made.load(BASE) is None
     return made
+
+
+def test_one_row_will_do_where_the_up_takes_no_more_for_granted():
+    kept = {"passes": lambda kept: len(kept[A]) < 2, "suspects": [A]}
+    assert thin({A: 12}, **kept).enough is False
+    assert thin({A: 12}, **kept, alone=[A]).enough is True
+
+
+@pytest.mark.parametrize(
+    ("rows", "single"),
+    [
+        ("'theme', theme FROM settings UNION ALL SELECT 'font', font FROM settings", {"settings"}),
+        ("'theme', theme FROM settings", set()),  # a text that is forgotten to be unique
+        ("'theme', theme FROM settings WHERE id = 1 UNION ALL SELECT 'font', font FROM settings WHERE id = 1", set()),
+        ("'theme', theme FROM settings UNION ALL SELECT 'theme', font FROM settings", set()),
+        ("name, 'theme' FROM settings UNION ALL SELECT name, 'font' FROM settings", set()),  # keys of its own
+    ],
+)
+def test_a_table_whose_columns_become_keys_has_one_row(rows, single):
+    assert of_one_row([f"INSERT INTO kv (k, v) SELECT {rows}"], "sqlite") == single
 
 
 def test_only_the_refused_rows_go():

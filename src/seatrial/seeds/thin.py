@@ -2,7 +2,8 @@
 
 A schema may allow rows that a project never has: two addresses that differ only in case, where the new table takes each
 once. Where no new value of the old columns can be told from the schema ahead (``refit``), rows are left out until an up
-works; it must work with at least two rows of each table, else it is not the rows' fault.
+works; it must work with at least two rows of each table, else it is not the rows' fault. Of a table that the up itself
+takes one row of for granted (``alone``), one will do.
 """
 
 from __future__ import annotations
@@ -34,7 +35,10 @@ class Thinned:
 
 
 def thin(
-    counts: Mapping[TableRef, int], suspects: Collection[TableRef], passes: Callable[[Rows], bool]
+    counts: Mapping[TableRef, int],
+    suspects: Collection[TableRef],
+    passes: Callable[[Rows], bool],
+    alone: Collection[TableRef] = (),
 ) -> Thinned | None:
     """The rows of ``counts`` with which ``passes``, or None where it never does.
 
@@ -48,7 +52,7 @@ def thin(
         search.refused = 0
         kept |= search.addable([(t, i) for t in tables for i in range(counts[t])], kept)
     found = {t: rows for t, rows in _by_table(counts, kept).items() if len(rows) < counts[t]}
-    enough = not any(len(rows) < min(FEWEST, counts[t]) for t, rows in found.items())
+    enough = not any(len(rows) < min(1 if t in alone else FEWEST, counts[t]) for t, rows in found.items())
     return Thinned(kept=found, counts={t: counts[t] for t in found}, enough=enough)
 
 

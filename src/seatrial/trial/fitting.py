@@ -47,7 +47,7 @@ class Fitting:
         ahead = dataclasses.replace(ahead, renames=read(ahead.statements, engine, schema, observed=True).renames)
         for asked in (dataclasses.replace(ahead, statements=()), ahead):
             failed, now = self._fitting(step, failed, now, asked)
-        failed, now = self._thinned(step, failed, now)
+        failed, now = self._thinned(step, failed, now, ahead)
         if failed.up.error:
             failed, now = self._fitting(step, failed, now, dataclasses.replace(ahead, words=True))
         if failed.up.error and not failed.up.error.code and self.rows.made:
@@ -81,15 +81,15 @@ class Fitting:
         self.back(step)
         if changed := self.retrier.persist(step.migration.id, lambda _: self.rows.fit(schema, ahead)):
             failed, now = self._once_more(step, failed, changed)
-            failed, now = self._thinned(step, failed, now) if ahead.words else (failed, now)
+            failed, now = self._thinned(step, failed, now, ahead) if ahead.words else (failed, now)
         return failed, now
 
-    def _thinned(self, step: Planned, failed: Trial, now: Snapshot) -> tuple[Trial, Snapshot]:
+    def _thinned(self, step: Planned, failed: Trial, now: Snapshot, ahead: Ahead) -> tuple[Trial, Snapshot]:
         """Where up still fails: without the made-up rows that it refuses."""
         if failed.up.error is None or failed.before is None or not self.rows.made:
             return failed, now
         persist, refused, schema = partial(self.retrier.persist, step.migration.id), failed.up, failed.before.schema
-        found = persist(lambda _: self.rows.refused(step.migration, refused, schema))
+        found = persist(lambda _: self.rows.refused(step.migration, refused, schema, ahead.statements))
         if found and not found.enough:
             found = persist(lambda _: self.rows.unwritten(step.migration, refused, schema)) or found
         if found and found.enough:

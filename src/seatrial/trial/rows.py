@@ -18,6 +18,7 @@ from seatrial.seeds.repair import Beyond, repair
 from seatrial.seeds.thin import Rows as Kept
 from seatrial.seeds.thin import Thinned, keep_only, thin, units
 from seatrial.sql.intent import read
+from seatrial.sql.pivot import of_one_row
 from seatrial.sql.rename import names_in
 from seatrial.trial.retry import disturbed
 from seatrial.trial.stand import ROWS, SEED, Act, Stand
@@ -212,8 +213,13 @@ class Rows:
             self.stand.did(ROWS, 0.0, fit)
         return tuple(f"made-up values of {t}.{', '.join(c)} replaced" for t, c in made.columns.items())
 
-    def refused(self, migration: Migration, refused: Step, schema: Schema) -> Thinned | None:
-        """The made-up rows that an up refuses where it works without them; None where it does not. Restores."""
+    def refused(
+        self, migration: Migration, refused: Step, schema: Schema, statements: Sequence[str] = ()
+    ) -> Thinned | None:
+        """The made-up rows that an up refuses where it works without them; None where it does not. Restores.
+
+        ``statements``: all that it sends where no rows stand in its way.
+        """
         stand, there = self.stand, schema.tables()
         stand.restore()
         made = {t for filled in self.made.values() for t, n in filled.inserted.items() if n}
@@ -227,7 +233,10 @@ class Rows:
                 raise found
             return error is None
 
-        found = thin(counts, _named(refused, counts, stand.database.engine), passes)
+        engine = stand.database.engine
+        single = of_one_row(statements, engine)
+        alone = [t for t in counts if t.name.casefold() in single]
+        found = thin(counts, _named(refused, counts, engine), passes, alone)
         stand.restore()
         return found
 

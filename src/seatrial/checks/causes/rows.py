@@ -297,6 +297,13 @@ def _parked_and_dropped(case: Case, table: TableRef) -> Iterator[Reason]:
 
 def _parked(case: Case, table: TableRef, parking: TableRef) -> Iterator[Cause]:
     dialect = case.trial.engine
+    returned = [s for s in case.down.inserts_into(table) if names_in(s, parking.name, dialect)]
+    if returned:
+        yield Cause(
+            f"up moves rows to {parking}, and what down makes of that ({quoted(returned)}) are not the same rows",
+            f"Let {parking} keep the key of each row of {table}, and let down write it back.",
+        )
+        return
     names = remedy.columns_of(case.before.schema, table, dialect)
     there = names == remedy.columns_of(case.after_up.schema, parking, dialect)
     mine, side = remedy.of(table, dialect), remedy.of(parking, dialect)
