@@ -2,15 +2,26 @@
 
 import ast
 import shutil
+import subprocess
+import sys
 import textwrap
 
 import pytest
+from sqlalchemy import Table, event
 from test_sources_alembic import ENV, project, revision, table
 from test_sources_support import Sqlite, tables
 
 from seatrial import sources
 from seatrial.sources._alembic_env import ends_with_run, is_plain
-from seatrial.sources._alembic_going_on import counts_nothing, keeps_to_op, leaves_no_trace, only_alembic, place_of
+from seatrial.sources._alembic_going_on import (
+    _any_table,
+    _listeners,
+    counts_nothing,
+    keeps_to_op,
+    leaves_no_trace,
+    only_alembic,
+    place_of,
+)
 
 LAST = "        context.run_migrations()\n"
 WITH = "with engine.connect() as connection:\n    with context.begin_transaction():\n"  # as `alembic init` writes it
@@ -170,6 +181,11 @@ def test_what_a_revision_asks_of_its_connection(tmp_path, upgrade, is_so):
         ("import sqlite3\n", False),
         ("from app.models import Base\n", False),
         ("from . import helpers\n", False),
+        ("def upgrade():\n    try:\n        pass\n    except E:\n        for n in t:\n            import app\n", False),
+        (
+            "class A:\n    def of(self):\n        if self:\n            pass\n        else:\n            import app\n",
+            False,
+        ),
         ("def upgrade(:\n", False),
     ],
 )
@@ -432,3 +448,75 @@ def test_an_operation_of_the_projects_ends_the_run(runs):
     done, count = runs(*_versions("op.note()"), module=module).walk()
     assert len(done) == 9
     assert count == 9
+
+
+def test_who_begins_to_listen_to_all_tables_later_is_seen_on_a_table_made_before():
+    assert not any(map(_listeners, _any_table()))
+
+    def act(*_: object, **__: object) -> None:
+        """Would get hold of the connection."""
+
+    event.listen(Table, "after_create", act)
+    try:
+        assert [_listeners(part) for part in _any_table()] == [{"after_create": [act]}, {}, {}]
+    finally:
+        event.remove(Table, "after_create", act)
+    assert not any(map(_listeners, _any_table()))
+
+
+LATE = """
+import sys
+from seatrial.sources import _alembic_late
+_alembic_late.put_off()
+from alembic import op
+from alembic.ddl.base import AddColumn
+from sqlalchemy import Column, Integer, MetaData, Table
+column = Table("t", MetaData(), Column("c", Integer)).c.c
+print("sqlalchemy.dialects.postgresql" in sys.modules, hasattr(op, "create_exclude_constraint"))
+import sqlalchemy.dialects.postgresql
+print(hasattr(op, "create_exclude_constraint"))
+from sqlalchemy.dialects import mssql
+print(AddColumn("t", column).compile(dialect=mssql.dialect()))
+from alembic.ddl import mysql
+print(mysql.MySQLImpl.__dialect__)
+from alembic.util import pyfiles
+print(pyfiles.exceptions.CompileException.__name__)
+"""
+
+
+def test_what_runs_late_is_there_when_it_is_asked_for():
+    done = subprocess.run([sys.executable, "-c", LATE], capture_output=True, text=True, check=True)
+    spelled = "ALTER TABLE t ADD c INTEGER NULL"  # by Alembic's module for it; else ADD COLUMN
+    assert done.stdout.splitlines() == ["False False", "True", spelled, "mysql", "CompileException"]
+
+
+def test_an_operation_that_would_be_late_is_there_for_who_looks_for_it(tmp_path):
+    folder = project(
+        tmp_path / "plain",
+        revision("a", up="op.execute(f'CREATE TABLE t{hasattr(op, \"create_exclude_constraint\")} (x)')"),
+    )
+    source, database = sources.find(folder), Sqlite(tmp_path / "throwaway.db")
+    (migration,) = source.discover()
+    runner = source.runner(database)
+    try:
+        assert not runner.up(migration).error
+    finally:
+        runner.close()
+    assert tables(database) == {"tTrue", "alembic_version"}
+
+
+def test_it_is_there_for_modules_of_the_projects(runs):
+    looks = """
+        from alembic.operations import Operations
+        logging.getLogger('runs').warning(hasattr(Operations, 'create_exclude_constraint'))
+    """
+    project_ = runs(*_versions(), module=looks)
+    assert not project_.runner.up(project_.migrations[0]).error
+    assert project_.log.read_text().split() == ["True", "x"]
+
+
+def test_no_bytecode_is_left_in_the_project(runs, monkeypatch, tmp_path):
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+    done, _ = runs(*_versions()).walk()
+    assert len(done) == 9
+    assert not list(tmp_path.rglob("__pycache__"))

@@ -36,7 +36,14 @@ class Died(Exception):
 class Worker:
     """One process of the project's Python; answers one request at a time."""
 
-    def __init__(self, python: str, environ: Mapping[str, str], meanwhile: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        python: str,
+        environ: Mapping[str, str],
+        opening: Mapping[str, Any],
+        meanwhile: Callable[[], None] = lambda: None,
+    ) -> None:
+        """``opening``: the first request, which it answers when it has started, also while ``meanwhile`` runs."""
         self.python = python
         self._output: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the process
         try:
@@ -55,8 +62,14 @@ class Worker:
         self._answers: queue.Queue[str] = queue.Queue()
         threading.Thread(target=_listen, args=(self._process, self._answers), daemon=True).start()
         self._end = weakref.finalize(self, _end, self._process, self._output)  # also where nobody closes it
+        with contextlib.suppress(Died):  # where it is gone already, what it said first tells why
+            self._send(opening)
         meanwhile()
         self.hello = self._answer(_PATIENCE_S)
+
+    def opened(self) -> dict[str, Any]:
+        """The answer to ``opening``. Raises TookTooLong or Died, as ``ask``."""
+        return self._answer(_PATIENCE_S)
 
     def ask(
         self,
@@ -160,12 +173,16 @@ def _end(process: subprocess.Popen[str], output: IO[bytes]) -> None:
 
 
 def start(
-    project: Path, python: str | None, environ: Mapping[str, str], meanwhile: Callable[[], None] = lambda: None
+    project: Path,
+    python: str | None,
+    environ: Mapping[str, str],
+    opening: Mapping[str, Any],
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> Worker:
-    """A worker in the first Python that has Alembic. Raises SourceError where none has."""
+    """A worker in the first Python that has Alembic, asked ``opening``. Raises SourceError where none has."""
     tried = []
     for candidate in [python] if python else pythons(project):
-        worker = _started(candidate, environ, meanwhile)
+        worker = _started(candidate, environ, opening, meanwhile)
         missing = worker.hello.get("missing")
         if not missing:
             return worker
@@ -177,9 +194,11 @@ def start(
     )
 
 
-def _started(python: str, environ: Mapping[str, str], meanwhile: Callable[[], None]) -> Worker:
+def _started(
+    python: str, environ: Mapping[str, str], opening: Mapping[str, Any], meanwhile: Callable[[], None]
+) -> Worker:
     try:
-        return Worker(python, environ, meanwhile)
+        return Worker(python, environ, opening, meanwhile)
     except (Died, TookTooLong) as error:
         raise SourceError(
             f"{python} cannot run Alembic: {error}. Name the project's Python with `python` in [source]."

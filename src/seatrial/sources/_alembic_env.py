@@ -19,7 +19,7 @@ from pathlib import Path
 _TEXT = "<text>"  # or another value that is made here
 _UNKNOWN = "?"
 _LOCAL = "<here>."
-_LIBRARIES = frozenset(("alembic", "sqlalchemy", "logging", "os", "sys", "pathlib", "typing", "__future__"))
+LIBRARIES = frozenset(("alembic", "sqlalchemy", "logging", "os", "sys", "pathlib", "typing", "__future__"))
 _HARMLESS = frozenset((_TEXT, "str()", "len()", "str", "len", "print", "__file__"))
 _PARTS = {
     "CONFIG": "alembic.context.config",
@@ -285,7 +285,7 @@ class _Vocabulary:
     def _is_foreign(self, node: ast.AST) -> bool:
         names = [child for child in ast.walk(node) if isinstance(child, ast.Name)]
         found = set().union(*(self._origins(name) for name in names))
-        return any(name.partition(".")[0] not in _LIBRARIES and name not in _HARMLESS for name in found)
+        return any(name.partition(".")[0] not in LIBRARIES and name not in _HARMLESS for name in found)
 
     def _is_setting(self, target: ast.expr, value: ast.expr) -> bool:
         """``section["sqlalchemy.url"] = url``."""
@@ -298,7 +298,7 @@ class _Vocabulary:
         found = set()
         for end in ends:
             for name in self._origins(end):
-                if name.partition(".")[0] not in _LIBRARIES and not name.startswith(_LOCAL) and "(" not in name:
+                if name.partition(".")[0] not in LIBRARIES and not name.startswith(_LOCAL) and "(" not in name:
                     parts = name.split(".")
                     found |= {".".join(parts[: at + 1]) for at in range(len(parts))}
         return found - {_UNKNOWN}

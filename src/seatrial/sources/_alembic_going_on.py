@@ -54,6 +54,7 @@ _COUNTED_IN_SCHEMA = "SELECT 1 FROM sqlite_master WHERE {} LIMIT 1".format(
 _AROUND = re.compile(
     rf"\s*(?:BEGIN\b|COMMIT\b|{_LOOKS}|PRAGMA (?:foreign_keys|database_list|read_uncommitted)\s*$)", re.IGNORECASE
 )
+_BEFORE_COMMENTS = frozenset(" \t\r\n\v\f-/")
 _COMMENTS = re.compile(r"(?:\s*(?:--[^\n]*(?:\n|$)|/\*.*?\*/))*\s*", re.DOTALL)
 
 
@@ -62,11 +63,12 @@ def keeps_to_op(path: str) -> bool:
     """Whether a revision reaches its connection by Alembic's operations alone."""
     try:
         text = Path(path).read_bytes().decode("utf-8")
-        return not _HOLDS.search(_DUNDER_LINES.sub("", text)) and _imported(ast.parse(text)) <= _HARMLESS
+        return not _HOLDS.search(_DUNDER_LINES.sub("", text)) and imported(ast.parse(text)) <= _HARMLESS
     except (OSError, SyntaxError, ValueError):
         return False
 
 
+@functools.lru_cache(maxsize=None)  # noqa: UP033 - Python 3.8
 def counts_nothing(path: str) -> bool:
     """Whether a revision does not ask for what its connection has counted, as far as its own text tells."""
     try:
@@ -76,9 +78,14 @@ def counts_nothing(path: str) -> bool:
     return keeps_to_op(path) and not any(word in text for word in _COUNTED)
 
 
-def _imported(tree: ast.AST) -> set[str]:
-    found = set()
-    for node in ast.walk(tree):
+def imported(tree: ast.AST) -> set[str]:
+    """The packages that a file imports, wherever it does; ``.`` is its own."""
+    found, ahead = set(), [tree]
+    while ahead:
+        node = ahead.pop()
+        ahead += [
+            part for part in ast.iter_child_nodes(node) if not isinstance(part, ast.expr)
+        ]  # it holds no statement
         if isinstance(node, ast.Import):
             found |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -88,8 +95,9 @@ def _imported(tree: ast.AST) -> set[str]:
 
 def leaves_no_trace(statements: Iterable[str], version_table: str) -> bool:
     """Whether a connection that ran these is as a new one would be, and Alembic knows of all in its table."""
+    table = version_table.lower()
     return all(
-        _LOOK.match(sql) or (_PLAIN.match(sql) and not _LASTS.search(sql) and version_table.lower() not in sql.lower())
+        _LOOK.match(sql) or (_PLAIN.match(sql) and not _LASTS.search(sql) and table not in sql.lower())
         for sql in statements
     )
 
@@ -99,14 +107,22 @@ def only_alembic(statements: Iterable[str], version_table: str) -> bool:
 
     SQLite shows what it runs within a statement as comments (sqlite3_expanded_sql); so may whoever sends statements.
     """
+    own = _work_on(version_table)
+    return all(
+        _AROUND.match(sql) or own.match(sql)
+        for statement in statements
+        if (sql := _COMMENTS.sub("", statement, count=1) if statement[:1] in _BEFORE_COMMENTS else statement)
+    )
+
+
+@functools.lru_cache(maxsize=None)  # noqa: UP033 - Python 3.8
+def _work_on(version_table: str) -> re.Pattern[str]:
     name = re.escape(version_table)
-    own = re.compile(
+    return re.compile(
         rf"\s*(?:SELECT {name}\.version_num\s+FROM {name}\s*$|CREATE TABLE {name} \(|INSERT INTO {name} \("
         rf"|UPDATE {name} SET|DELETE FROM {name} WHERE)",
         re.IGNORECASE,
     )
-    bare = [_COMMENTS.sub("", sql, count=1) for sql in statements]
-    return all(not sql or _AROUND.match(sql) or own.match(sql) for sql in bare)
 
 
 def is_settled(context: Any) -> bool:
@@ -129,18 +145,16 @@ def is_unaltered(context: Any, heard: frozenset[str]) -> bool:
     try:
         engine, operations = context.connection.engine, sys.modules["alembic.operations"].Operations
         pool = _listeners(engine.pool)
-        sqlalchemy = sys.modules["sqlalchemy"]  # who listens to all tables is given the connection
-        table = sqlalchemy.Table("t", sqlalchemy.MetaData(), sqlalchemy.Column("c", sqlalchemy.Integer))
         ways = [act.__module__ for act in pool.pop("connect") if not act.__module__.startswith("seatrial_")]
-        makers = [act.__module__ for act in operations._to_impl._registry.values()]
+        others = [*_listeners(engine).items(), *_listeners(engine.dialect).items()]
         return (
-            sorted([*_listeners(engine), *_listeners(engine.dialect)]) == sorted(heard)
-            and all(len(acts) == 1 for of in (engine, engine.dialect) for acts in _listeners(of).values())
+            sorted(event for event, _ in others) == sorted(heard)
+            and all(len(acts) == 1 for _, acts in others)
             and not pool
-            and not any(_listeners(of) for of in (table, table.metadata, table.c.c))
+            and not any(map(_listeners, _any_table()))
             and len(set(ways)) == len(ways)  # `once=True` wraps a listener as SQLAlchemy's own first one is wrapped
             and all(name.startswith("sqlalchemy.") for name in ways)
-            and all(name == "alembic.operations.toimpl" for name in makers)
+            and all(act.__module__ == "alembic.operations.toimpl" for act in operations._to_impl._registry.values())
             and type(context.impl).__module__ == "alembic.ddl.sqlite"
             and type(context).__module__ == "alembic.runtime.migration"
         )
@@ -148,9 +162,17 @@ def is_unaltered(context: Any, heard: frozenset[str]) -> bool:
         return False
 
 
+@functools.lru_cache(maxsize=None)  # noqa: UP033 - Python 3.8
+def _any_table() -> tuple[Any, ...]:
+    """What only those hear who listen to all tables, also from now on: they are given the connection."""
+    sqlalchemy = sys.modules["sqlalchemy"]
+    table = sqlalchemy.Table("t", sqlalchemy.MetaData(), sqlalchemy.Column("c", sqlalchemy.Integer))
+    return table, table.metadata, table.c.c
+
+
 def _listeners(of: Any) -> dict[str, list[Any]]:
-    found = {event: list(getattr(of.dispatch, event)) for event in of.dispatch._event_names}
-    return {event: acts for event, acts in found.items() if acts}
+    dispatch = of.dispatch
+    return {event: acts for event in dispatch._event_names if (acts := list(getattr(dispatch, event)))}
 
 
 def has_counting_schema(context: Any) -> bool:
@@ -168,10 +190,10 @@ def place_of(file: str) -> Any:
     Windows puts no file in the place of an open one. And whoever closes a write-ahead log last removes it by its name,
     which may be the new file's by then (wal.html).
     """
-    if os.name != "posix" or Path(file + "-wal").exists():
+    if os.name != "posix" or os.path.exists(file + "-wal"):  # noqa: PTH110 - asked around every step
         return None
     try:
-        found = Path(file).stat()
+        found = os.stat(file)  # noqa: PTH116
     except OSError:
         return None
     return found.st_dev, found.st_ino

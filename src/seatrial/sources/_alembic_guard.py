@@ -56,7 +56,7 @@ class Guard:
         patches = {name: getattr(self, "_patch_" + name.replace(".", "_")) for name in DRIVERS}
         for name in [name for name in DRIVERS if name in sys.modules]:
             patches.pop(name)(sys.modules[name])
-        sys.meta_path.insert(0, _AfterImport(patches))
+        sys.meta_path.insert(0, AfterImport(patches))
 
     def refuse(self, place: str) -> None:
         """Note a connection to another database, and stop."""
@@ -298,7 +298,7 @@ def _wrapped(original: Callable[..., Any], around: Callable[..., Any]) -> Callab
     return call
 
 
-class _AfterImport:
+class AfterImport:
     """Calls a function with a module right after the module was imported."""
 
     def __init__(self, wanted: dict[str, Callable[[Any], None]]) -> None:

@@ -81,9 +81,9 @@ class AlembicSource(Adjustable):
 
     def open_worker(self, environ: Mapping[str, str]) -> tuple[client.Worker, dict[str, Any]]:
         """A process with the project loaded, and what it says of itself."""
-        worker = client.start(self.project, self.config.python, environ, self.meanwhile)
+        worker = client.start(self.project, self.config.python, environ, self._open_request(), self.meanwhile)
         try:
-            found = worker.ask(self._open_request())
+            found = worker.opened()
         except (client.Died, client.TookTooLong) as error:
             worker.close()
             raise SourceError(f"The revisions of {self.path} could not be read: {error}") from None
