@@ -176,6 +176,36 @@ def test_the_same_rows_in_another_order_are_the_same(pg: PostgresqlDatabase) -> 
     assert a.tables[0].checksum == b.tables[0].checksum and differences(pg, a, b) == {}
 
 
+STORAGES = {
+    "compressed": {},
+    "apart": dict.fromkeys("vjnbcsm", "external"),
+    "inline": {**dict.fromkeys("vjbcm", "main")},
+}
+STORAGES["inline"] |= dict.fromkeys("ns", "plain")
+
+
+def test_how_values_are_stored_is_no_difference(pg: PostgresqlDatabase) -> None:
+    """Hashes are made of bytes: those of the value, not those of a compressed or separately stored one."""
+    columns = "v text, j jsonb, n numeric, b bytea, c char(3000), s text, m pair, k name"
+    ran(
+        pg,
+        f"create type pair as (x text, y int); create table t ({columns}); insert into t"
+        " select repeat('a', i * 400), jsonb_build_object('k', repeat('b', i * 300)), 10::numeric ^ (i * 99) / 7,"
+        " convert_to(repeat('c', i * 350), 'UTF8'), 'd', 'short ' || i, row(repeat('e', i * 200), i)::pair, 'k' || i"
+        " from generate_series(1, 14) i; insert into t (v, s) values (null, ''), ('', null), (null, null)",
+    )
+    a = pg.take("A")
+    for name, storages in STORAGES.items():
+        how = "".join(f"; alter table u alter {column} set storage {storage}" for column, storage in storages.items())
+        anew = "update u set v = v || '', j = j - 'none', n = n + 0, b = b || '', s = s || ''"
+        ran(pg, f"create table u ({columns}) {how}; insert into u select * from t; {anew}")
+        ran(pg, "drop table t; alter table u rename to t")
+        compressed = pg.query("select count(*) from t where pg_column_compression(v) <> ''")[0][0] != "0"
+        b = pg.take(name, since=a)
+        assert compressed == (name != "apart") and a.tables[0].checksum == b.tables[0].checksum, name
+        assert differences(pg, a, b) == {}
+
+
 def test_an_enum_created_again_with_the_same_labels_holds_the_same_values(pg: PostgresqlDatabase) -> None:
     ran(pg, TYPES + "create table t (id int primary key, v mood, w mood[]); insert into t values (1, 'ok', '{sad}')")
     a = pg.take("A")

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from seatrial.engines import _postgresql_pages as pages
-from seatrial.engines._postgresql_layout import Column, hash_row
+from seatrial.engines._postgresql_layout import FLAT, Column, form, hash_row
 from seatrial.engines._postgresql_rows import Shadow
 from seatrial.engines._postgresql_session import Session
 from seatrial.model import ChangedRow, ChangeGroup, Row, TableDiff, TablePair
@@ -42,10 +42,10 @@ class Compared:
             return "NULL::text"
         return column.exactly(alias) if self.alike else column.text(alias)
 
-    def hashed(self, new: bool) -> list[str]:
+    def hashed(self, new: bool, *, imaged: bool) -> list[str]:
         column = self.new if new else self.old
         exact = self.form(column, "x")
-        return column.parts(exact) if column and self.alike else [exact]
+        return column.parts(exact) if column and self.alike else [form(FLAT, exact) if imaged else exact]
 
     @property
     def differs(self) -> str:
@@ -105,7 +105,8 @@ class Comparison:
             return "x.h"
         if self.grown:
             return "x.g" if new else "x.h"
-        return hash_row(part for k in self.columns for part in k.hashed(new))
+        imaged = any(shadow.layout.imaged for shadow in (self.old, self.new) if shadow)
+        return hash_row((part for k in self.columns for part in k.hashed(new, imaged=imaged)), 0, imaged=imaged)
 
     @property
     def masks(self) -> list[str]:

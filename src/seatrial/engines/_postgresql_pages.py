@@ -84,7 +84,7 @@ def _with_own(shadow: Shadow, older: str) -> str:
     values = dict(shadow.constants)
     values |= {c.name: f"x.{stored[c.stored].shadow}" for c in layout.columns if c.stored in stored}
     parts = (part for c in layout.columns for part in c.parts(form(c.exact, values[c.name])))
-    h = "x.h" if _same_hashes(shadow.base.layout, layout) else hash_row(parts, layout.seed)
+    h = "x.h" if _same_hashes(shadow.base.layout, layout) else hash_row(parts, layout.seed, imaged=layout.imaged)
     own = ", ".join(["h", *(c.shadow for c in layout.columns)])
     taken = ", ".join([f"{h} AS h", *(f"{values[c.name]} AS {c.shadow}" for c in layout.columns)])
     return f"SELECT {own} FROM {shadow.relation} UNION ALL SELECT {taken} FROM {older} x"

@@ -179,7 +179,9 @@ class Shadows:
     def _whole(self, session: Session, shadow: Shadow) -> str:
         """The rows as one shadow; equal hashes mean equal rows, so that any of those has its values."""
         relation, columns = self.name(), shadow.layout.columns
-        h = hash_row((part for c in columns for part in c.parts(c.exactly("x"))), shadow.layout.seed)
+        h = hash_row(
+            (part for c in columns for part in c.parts(c.exactly("x"))), shadow.layout.seed, imaged=shadow.layout.imaged
+        )
         hashed = f"(SELECT x.*, {h} AS hashed FROM {shadow.values} x)"
         session.rows(
             f"CREATE UNLOGGED TABLE {relation} AS SELECT v.*, s.h, s.p{', s.g' if shadow.earlier else ''} FROM"
@@ -256,21 +258,23 @@ def checksum_sql(layout: Layout) -> str:
 
 def _hashes(layout: Layout) -> str:
     """OFFSET keeps the planner from computing a hash as often as it is named."""
-    return f"(SELECT {_hash(layout.columns, layout.seed)} AS h FROM ONLY {qualified(layout.table)} t OFFSET 0) x"
+    return (
+        f"(SELECT {_hash(layout, layout.columns, layout.seed)} AS h FROM ONLY {qualified(layout.table)} t OFFSET 0) x"
+    )
 
 
-def _hash(columns: Iterable[Column], seed: int) -> str:
-    return hash_row((part for c in columns for part in c.hashed), seed)
+def _hash(layout: Layout, columns: Iterable[Column], seed: int) -> str:
+    return hash_row((part for c in columns for part in c.hashed), seed, imaged=layout.imaged)
 
 
 def selected(layout: Layout, earlier: Layout | None = None, *, placed: bool = True, narrow: bool = False) -> str:
     """Key columns first, then the hash: joins read no further into a row. ``narrow``: no other values."""
     keyed = [c for c in layout.columns if c.name in layout.key]
     others = [c for c in layout.columns if c.name not in layout.key]
-    parts = [f"{c.read} AS {c.shadow}" for c in keyed] + [f"{_hash(layout.columns, layout.seed)} AS h"]
+    parts = [f"{c.read} AS {c.shadow}" for c in keyed] + [f"{_hash(layout, layout.columns, layout.seed)} AS h"]
     if earlier:
         common = (c for c in layout.columns if c.name in earlier.names)
-        parts.append(f"{_hash(common, earlier.seed)} AS g")
+        parts.append(f"{_hash(layout, common, earlier.seed)} AS g")
     parts += [] if narrow else [f"{c.read} AS {c.shadow}" for c in others]
     if placed:
         parts.append("t.ctid AS p")

@@ -37,6 +37,20 @@ _IMAGES = tuple(
     for of, to in _IMAGED.items()
 )
 
+# A row's bytes hashed in one go. varchar() gives back its argument as it is but out of TOAST and not compressed
+# (utils/adt/varchar.c: -1 is no length), so that equal values have equal bytes; ROW() makes short ones short
+# (heap_fill_tuple). Of a row's bytes the first eight after the length are left out: a record type's number, which is
+# another in each session (access/htup_details.h, DatumTupleFields).
+_HASHES = tuple(
+    f"CREATE FUNCTION {SHADOWS}.{what} LANGUAGE internal IMMUTABLE STRICT PARALLEL SAFE AS '{of}'"
+    for what, of in (
+        ("flat(text, int4, bool) RETURNS bytea", "varchar"),
+        ("flat(bytea, int4, bool) RETURNS bytea", "varchar"),
+        ("body(record, int4) RETURNS bytea", "bytea_substr_no_len"),
+        ("hash(bytea, int8) RETURNS int8", "hashvarlenaextended"),
+    )
+)
+
 # Everything that a stored value's text depends on (manual, 20.11 and 9.8), and nothing of the project's own rules.
 _FIXED = {
     "timezone": "UTC",
@@ -185,7 +199,7 @@ class Session:
         """Make our schema, and on a superuser's connection the functions in it, where they are not there yet."""
         if self.value(f"SELECT to_regnamespace('{SHADOWS}')") is None:
             self.rows(f"CREATE SCHEMA {SHADOWS}")
-            self.run(_IMAGES if self.value(_CAN_IMAGE) == "t" else ())
+            self.run(_IMAGES + _HASHES if self.value(_CAN_IMAGE) == "t" else ())
 
     @cached_property
     def images(self) -> frozenset[str]:
