@@ -12,7 +12,7 @@ from engine_fixture import without
 from pg_fixtures import ran
 from test_engine_postgresql_rows import SETUP, TOUCHES
 
-from seatrial.engines import _postgresql_files, _postgresql_pages, _postgresql_rows
+from seatrial.engines import _postgresql_files, _postgresql_pages, _postgresql_rows, _postgresql_unmoved
 from seatrial.engines.postgresql import PostgresqlDatabase
 from seatrial.errors import DatabaseError
 from seatrial.model import Disturbance, Snapshot
@@ -189,6 +189,57 @@ def test_values_are_cast_back_from_files(pg: PostgresqlDatabase) -> None:
     (lost,) = found = pg.cast_backs(a, b, pair, [("v", "v")], [])
     assert filed(pg, "A") == filed(pg, "B") == {"t"} and lost.count == 9
     assert found == pg.cast_backs(rows_a, rows_b, pair, [("v", "v")], [])
+
+
+ONE_FILE = {
+    "rows updated": "update keyed set v = v || 'x' where id % 7 = 3",
+    "keys updated": "update keyed set id = -id where id % 9 = 0; update keyed set id = id + 1000 where id > 290",
+    "rows deleted": "delete from keyed where id % 7 = 3; update keyed set v = 'n' where id = 5",
+    "rows put back": "create temp table x as select id, v, n from keyed where id < 40; "
+    "delete from keyed where id < 60; vacuum keyed; insert into keyed (id, v, n) select * from x",
+    "written as they were": "update keyed set v = v; update keyed set n = 3.1 where id = 7",
+    "rows taken back": "begin; delete from keyed; insert into keyed (id) values (7); rollback; "
+    "insert into keyed (id) values (777)",
+    "frozen": "update keyed set n = n + 1 where id = 9; vacuum (freeze) keyed",
+    "a column gone": "update keyed set u = null where id < 20; alter table keyed drop column f",
+    "a column made again": "alter table keyed drop column f; alter table keyed add column f float8; "
+    "update keyed set f = 1 where id > 200",
+}
+JOINED = {
+    "a column gone, rows too": "alter table keyed drop column f; delete from keyed where id = 2",
+    "columns swapped": "alter table keyed rename u to h; alter table keyed rename z to u; "
+    "alter table keyed rename h to z",
+    "another type": "alter table keyed alter s type varchar; update keyed set v = 'z' where id = 4",
+    "another file": "vacuum full keyed; update keyed set v = 'z' where id = 4",
+}
+
+
+@pytest.mark.parametrize("name", [*ONE_FILE, *JOINED])
+def test_rows_that_stand_where_they_stood(pg: PostgresqlDatabase, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[bool] = []
+    joined = _postgresql_unmoved.joined
+    monkeypatch.setattr(_postgresql_unmoved, "joined", lambda *a: found.append(joined(*a)) or found[-1])
+    ran(pg, TABLES)
+    a, rows_a = pg.take("A"), whole(pg, "AW")
+    pg.execute(*(ONE_FILE | JOINED)[name].split("; "))
+    b, rows_b = pg.take("B"), whole(pg, "BW")
+    assert pg.diff(a, b, pair_by_name(a, b)) == pg.diff(rows_a, rows_b, pair_by_name(a, b))
+    assert found[:1] == [name in ONE_FILE]
+
+
+def test_what_a_transaction_writes_later_that_began_before(pg: PostgresqlDatabase) -> None:
+    """Its number is lower than those of rows that stood by then."""
+    ran(pg, TABLES)
+    with closing(pg.site.connect(pg.name)) as other:
+        other.execute("begin")
+        other.execute("delete from loose where n = 1")  # it has its number now
+        ran(pg, "update keyed set v = 'a' where id < 9")
+        a, rows_a = pg.take("A"), whole(pg, "AW")
+        other.execute("update keyed set v = 'late' where id between 5 and 12; insert into keyed (id) values (-1)")
+        other.execute("commit")
+    b, rows_b = pg.take("B"), whole(pg, "BW")
+    assert filed(pg, "A") == {"keyed", "two"} and filed(pg, "B") == {"keyed", "loose", "two"}
+    same(pg, [(a, rows_a), (b, rows_b)])
 
 
 def test_a_file_goes_on_in_segments(tmp_path: Path) -> None:

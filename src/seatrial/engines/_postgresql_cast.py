@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from seatrial.engines._postgresql_diff import Comparison, in_whole_tables, is_unique, order, side
+from seatrial.engines._postgresql_comparison import Comparison, is_unique
+from seatrial.engines._postgresql_diff import in_whole_tables, order, side
 from seatrial.engines._postgresql_layout import Column, form
 from seatrial.engines._postgresql_session import SHADOWS, Session, literal
 from seatrial.errors import DatabaseError

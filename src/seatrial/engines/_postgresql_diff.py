@@ -8,139 +8,21 @@ whole rows are joined and their columns compared in one go.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from seatrial.engines import _postgresql_pages as pages
-from seatrial.engines._postgresql_layout import FLAT, Column, form, hash_row
+from seatrial.engines import _postgresql_unmoved as unmoved
+from seatrial.engines._postgresql_comparison import Compared, Comparison, is_kept, is_unique, key_form
+from seatrial.engines._postgresql_layout import Column
 from seatrial.engines._postgresql_rows import Shadow
 from seatrial.engines._postgresql_session import Session
-from seatrial.model import ChangedRow, ChangeGroup, Row, TableDiff, TablePair
+from seatrial.model import ChangedRow, ChangeGroup, Row, TableDiff
 
 _SHARE = 5  # one row in so many looked up by its place costs as much as joining all of them whole
 _OLD, _NEW = "seatrial_o", "seatrial_n"  # temporary tables
-_BITS = 62  # columns that one mask holds
 
 # Looking up the place of a row beats reading its table as long as there are few; the planner believes neither.
 _BY_PLACE = "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off"
-
-
-@dataclass(frozen=True, slots=True)
-class Compared:
-    """One column on both sides; ``new`` is None where it is missing."""
-
-    name: str
-    old: Column | None
-    new: Column | None
-
-    @property
-    def alike(self) -> bool:
-        """Whether both sides are kept in one form, so that it decides; else their texts do."""
-        return self.old is not None and self.new is not None and self.old.base == self.new.base
-
-    def form(self, column: Column | None, alias: str) -> str:
-        if column is None:
-            return "NULL::text"
-        return column.exactly(alias) if self.alike else column.text(alias)
-
-    def hashed(self, new: bool, *, imaged: bool) -> list[str]:
-        column = self.new if new else self.old
-        exact = self.form(column, "x")
-        return column.parts(exact) if column and self.alike else [form(FLAT, exact) if imaged else exact]
-
-    @property
-    def differs(self) -> str:
-        """Whether the rows ``o`` and ``n`` differ here; a missing column only where it held a value."""
-        if self.new is None:
-            return f"o.{self.old.shadow} IS NOT NULL" if self.old else "false"
-        return f"{self.form(self.old, 'o')} IS DISTINCT FROM {self.form(self.new, 'n')}"
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """One pair of tables with what is kept of both."""
-
-    pair: TablePair
-    old: Shadow | None
-    new: Shadow | None
-    limit: int
-
-    @property
-    def columns(self) -> list[Compared]:
-        old, new = _by_name(self.old), _by_name(self.new)
-        pairs = self.pair.columns
-        return [Compared(name, old.get(name), new.get(target) if target else None) for name, target in pairs]
-
-    @property
-    def missing(self) -> tuple[str, ...]:
-        return tuple(c.name for c in self.columns if c.new is None) if self.pair.new else ()
-
-    @property
-    def key(self) -> list[Compared]:
-        by_name = {c.name: c for c in self.columns}
-        key = [by_name[name] for name in self.pair.key if name in by_name]
-        complete = len(key) == len(self.pair.key) and all(c.new or not self.pair.new for c in key)
-        return key if complete else []
-
-    @property
-    def whole(self) -> bool:
-        """Whether the rows' own hashes can be compared: the same columns, all of them, in the same forms."""
-        if self.old is None or self.new is None:
-            return True
-        names = dict(self.pair.columns)
-        same = self.old.layout.forms == self.new.layout.forms
-        return same and all(names.get(n) == n for n in self.old.layout.names)
-
-    @property
-    def grown(self) -> bool:
-        """Whether the newer rows were hashed over the older columns as well, and those are what is compared."""
-        if self.old is None or self.new is None or self.new.earlier is None:
-            return False
-        names = dict(self.pair.columns)
-        same = self.new.earlier.forms == self.old.layout.forms
-        return same and all(names.get(n) == n for n in self.old.layout.names)
-
-    def hashed(self, new: bool) -> str:
-        """A row's hash over the compared columns, the same on both sides for equal rows."""
-        if self.whole:
-            return "x.h"
-        if self.grown:
-            return "x.g" if new else "x.h"
-        imaged = any(shadow.layout.imaged for shadow in (self.old, self.new) if shadow)
-        return hash_row((part for k in self.columns for part in k.hashed(new, imaged=imaged)), 0, imaged=imaged)
-
-    @property
-    def masks(self) -> list[str]:
-        """Numbers whose bits say which columns of the rows ``o`` and ``n`` differ, the first column the highest."""
-        chunks = [self.columns[i : i + _BITS] for i in range(0, len(self.columns), _BITS)]
-        return [
-            " | ".join(f"CASE WHEN {k.differs} THEN {1 << (_BITS - 1 - i)} ELSE 0::bigint END" for i, k in enumerate(x))
-            for x in chunks
-        ]
-
-    def masked(self, masks: Sequence[str]) -> list[Compared]:
-        """The columns that a row's masks name."""
-        bits = (int(mask) >> (_BITS - 1 - i) & 1 for mask in masks for i in range(_BITS))
-        return [k for k, bit in zip(self.columns, bits, strict=False) if bit]
-
-    def certainly_equal(self) -> bool:
-        if not _kept(self.old) and not _kept(self.new):
-            return True
-        if self.old is None or self.new is None:
-            return False
-        same_names = all(name == target for name, target in self.pair.columns)
-        if self.old.relation == self.new.relation:
-            return same_names
-        checksum = self.new.earlier_checksum if self.grown else self.new.checksum
-        same_rows = (self.old.rows, self.old.checksum) == (self.new.rows, checksum)
-        return same_rows and (self.grown or (same_names and self.old.layout.forms == self.new.layout.forms))
-
-
-def _kept(shadow: Shadow | None) -> bool:
-    return shadow is not None and bool(shadow.relation)
-
-
-def _by_name(shadow: Shadow | None) -> dict[str, Column]:
-    return {c.name: c for c in shadow.layout.columns} if shadow else {}
 
 
 def compare(session: Session, comparison: Comparison) -> TableDiff | None:
@@ -178,13 +60,16 @@ def _keyed(session: Session, c: Comparison) -> TableDiff:
         lost=tuple(_rows(session, c, relation, new=False)) if lost else (),
         added_count=added,
         added=tuple(_rows(session, c, relation, new=True)) if added else (),
-        changed=tuple(_groups(session, c, relation)) if _kept(c.old) and _kept(c.new) else (),
+        changed=tuple(_groups(session, c, relation)) if is_kept(c.old) and is_kept(c.new) else (),
     )
 
 
 def _differing(session: Session, c: Comparison) -> str:
     """A temporary table of the rows that differ: their places, keys and, where both sides have the row, masks."""
-    both = _kept(c.old) and _kept(c.new)
+    if unmoved.joined(session, c):
+        session.run([_BY_PLACE])
+        return unmoved.JOINED
+    both = is_kept(c.old) and is_kept(c.new)
     if both and is_unique(c) and (not (c.whole or c.grown) or not _few(session, c)):
         return _joined_whole(session, c)
     if not (both and is_unique(c)):
@@ -222,7 +107,7 @@ def _join_narrow(session: Session, c: Comparison, limit: int | None) -> int:
 
 def _joined_whole(session: Session, c: Comparison) -> str:
     """Whole rows joined by their key and compared column by column."""
-    keys = [(_key_form(k, False, "o"), _key_form(k, True, "n")) for k in c.key]
+    keys = [(key_form(k, False, "o"), key_form(k, True, "n")) for k in c.key]
     shown = ", ".join(f"{old} AS o{i}, {new} AS n{i}" for i, (old, new) in enumerate(keys))
     masks = ", ".join(f"{mask} AS f{i}" for i, mask in enumerate(c.masks))
     hashes = f" WHERE o.h IS DISTINCT FROM n.{'g' if c.grown and not c.whole else 'h'}" if _hashes_beside(c) else ""
@@ -271,20 +156,9 @@ def _diff(c: Comparison, **found: object) -> TableDiff:
     )
 
 
-def is_unique(c: Comparison) -> bool:
-    """Whether the key names at most one row on both sides and is never NULL, as their indexes guarantee."""
-    targets = dict(c.pair.columns)
-    old = frozenset(k.name for k in c.key)
-    new = frozenset(str(targets[k.name]) for k in c.key)
-    return all(
-        shadow is None or any(unique <= names for unique in shadow.layout.uniques)
-        for shadow, names in ((c.old, old), (c.new, new))
-    )
-
-
 def side(c: Comparison, new: bool, unique: bool) -> str:
     """Place, key and hash of every row of one side; a side without rows borrows the other's form."""
-    none = not _kept(c.new if new else c.old)
+    none = not is_kept(c.new if new else c.old)
     new ^= none
     shadow = c.new if new else c.old
     assert shadow is not None
@@ -292,21 +166,13 @@ def side(c: Comparison, new: bool, unique: bool) -> str:
     source, place = _source(c, shadow, [k.new if new else k.old for k in c.key])
     rows = f"FROM {source} x" + (" WHERE false" if none else "")
     if unique:
-        names = ", ".join(f"{_key_form(k, new, 'x')} AS k{i}" for i, k in enumerate(c.key))
+        names = ", ".join(f"{key_form(k, new, 'x')} AS k{i}" for i, k in enumerate(c.key))
         return f"(SELECT {place} AS t, {names}, {hashed} AS h {rows})"
     texts = ", ".join(_text_form(k, new) for k in c.key)
     return (
         "(SELECT y.*, row_number() OVER (PARTITION BY y.k0 ORDER BY y.h) AS k1 FROM ("
         f'SELECT {place} AS t, ARRAY[{texts}] COLLATE "C" AS k0, {hashed} AS h {rows}) y)'
     )
-
-
-def _key_form(k: Compared, new: bool, alias: str) -> str:
-    """Natively where both sides keep the same type, else as text."""
-    column = k.new if new else k.old
-    if column is None:
-        return 'NULL::text COLLATE "C"'
-    return f"{alias}.{column.shadow}" if k.alike or not (k.old and k.new) else column.text(alias)
 
 
 def _text_form(k: Compared, new: bool) -> str:
@@ -319,9 +185,9 @@ def order(c: Comparison, new: bool, alias: str) -> str:
     return ", ".join(column.ordered(alias) for column in columns if column) or "1"
 
 
-def _order_kept(c: Comparison, letter: str) -> str:
+def _orderis_kept(c: Comparison, letter: str) -> str:
     """The order of the keys that were kept in the join, or nothing where they are not in their own type."""
-    if not is_unique(c) or not all(k.alike or not (_kept(c.old) and _kept(c.new)) for k in c.key):
+    if not is_unique(c) or not all(k.alike or not (is_kept(c.old) and is_kept(c.new)) for k in c.key):
         return ""
     columns = [(k.old or k.new) if letter == "o" else (k.new or k.old) for k in c.key]
     return ", ".join(column.in_order(f"d.{letter}{i}") for i, column in enumerate(columns) if column)
@@ -329,7 +195,7 @@ def _order_kept(c: Comparison, letter: str) -> str:
 
 def _first(c: Comparison, relation: str, where: str, letter: str) -> str:
     """The rows of a joined table that will be shown: only their values are then looked up."""
-    kept = _order_kept(c, letter)
+    kept = _orderis_kept(c, letter)
     ordered = f" ORDER BY {kept} LIMIT {c.limit}" if kept else ""
     return f"(SELECT * FROM {relation} d WHERE {where}{ordered}) d"
 

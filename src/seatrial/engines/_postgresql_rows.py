@@ -34,6 +34,9 @@ class Shadow:
     placed: bool = False  # each row knows the place that it was read from (``p``)
     values: str = ""  # a copy of the table's file, in which a row's values stand at that place; then
     narrow: frozenset[str] = frozenset()  # these columns only stand beside the hash
+    file: int = 0  # the file that was copied, of the database of that generation (of restores); and of what was written
+    generation: int = 0  # by transactions whose number
+    ended: int = 0  # is below this, all was there
     base: Shadow | None = None  # a whole copy that holds the rows of all but these ``pages`` (_postgresql_pages):
     pages: frozenset[int] = frozenset()
     constants: tuple[tuple[str, str], ...] = ()  # column -> what each row of the copy holds there
@@ -47,6 +50,11 @@ class Shadow:
     def copies(self) -> list[Shadow]:
         """Itself, and the whole copy that it needs."""
         return [self, self.base] if self.base else [self]
+
+    @property
+    def number(self) -> int:
+        """Greater than that of each shadow that was made before."""
+        return int(self.relation.rpartition(".")[2][1:])
 
     @property
     def wide(self) -> str:
@@ -151,6 +159,7 @@ class Shadows:
         if site is None or not files.begun(session, site, layout, values):
             values = ""
         rows = selected(layout, earlier, placed=placed or bool(values), narrow=bool(values))
+        ended = int(session.value("SELECT pg_snapshot_xmin(pg_current_snapshot())") or 0) if values else 0
         if site and values:
             with files.beside(session):
                 session.rows(f"CREATE UNLOGGED TABLE {relation} AS {rows}")
@@ -164,7 +173,8 @@ class Shadows:
             return Shadow("", layout, 0, EMPTY)
         narrow = frozenset(c.shadow for c in layout.columns if c.name in layout.key) if values else frozenset()
         checksums = (_checksum(total), earlier, _checksum(before))
-        return Shadow(relation, layout, int(count), *checksums, placed, values, narrow)
+        file = layout.files[0] if values else 0
+        return Shadow(relation, layout, int(count), *checksums, placed, values, narrow, file, ended=ended)
 
     def mend(self, session: Session) -> None:
         """Where something gave a copied file's table another file, its rows' places are gone: all is kept again."""
@@ -236,7 +246,7 @@ def carried(shadow: Shadow, layout: Layout) -> Shadow:
 def recognised(shadow: Shadow, layout: Layout) -> Shadow:
     """The same rows, by their checksum: they may stand in other places than those that they were read from."""
     base = shadow.base and replace(shadow.base, placed=False)
-    return replace(shadow, layout=layout, placed=False, base=base)
+    return replace(shadow, layout=layout, placed=False, base=base, file=0)
 
 
 def fingerprint(session: Session, layout: Layout) -> tuple[int, str]:

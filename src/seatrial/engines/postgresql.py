@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from seatrial.engines import _postgresql_catalog as catalog
 from seatrial.engines import _postgresql_clone as clone
@@ -21,7 +21,8 @@ from seatrial.engines import _postgresql_run as running
 from seatrial.engines._accounts import Account, Accounts
 from seatrial.engines._postgresql_aside import asides, views
 from seatrial.engines._postgresql_cast import cast_backs
-from seatrial.engines._postgresql_diff import Comparison, compare
+from seatrial.engines._postgresql_comparison import Comparison
+from seatrial.engines._postgresql_diff import compare
 from seatrial.engines._postgresql_layout import Layout, layouts
 from seatrial.engines._postgresql_outside import reaches_outside
 from seatrial.engines._postgresql_pages import derived
@@ -231,7 +232,8 @@ class PostgresqlDatabase:
             if shadow := derived(session, self._shadows, before, layout, written):
                 return shadow
         since = before.layout if before else None
-        return self._shadows.copy(session, layout, since, placed=self._wal is not None, site=self.site)
+        kept = self._shadows.copy(session, layout, since, placed=self._wal is not None, site=self.site)
+        return replace(kept, generation=self._generation)
 
     def diff(self, old: Snapshot, new: Snapshot, pairs: Sequence[TablePair]) -> tuple[TableDiff, ...]:
         """Compare the rows of two moments, exactly; pairs without a difference are left out."""
