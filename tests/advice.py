@@ -19,6 +19,7 @@ APPENDED_TO_DOWN = re.compile(
     r"(?:put (?:them|the values) back[^`]*\(|In down, (?:create|remove|make)[^`]*|In down, )`([^`]*)`"
 )
 PREPENDED_TO_DOWN = re.compile(r"In down, (?:move|copy) [^`]* back [^`]* before" + CODE)
+PREPENDED_BESIDE = re.compile(r"in a statement of its own before the column goes \(`([^`]*)`\)")
 APPENDED_TO_UP = re.compile(r"again at the end of up( and of down)?" + CODE)
 AROUND = re.compile(r"In (up|down), drop it before \(`([^`]*)`\) and create it again afterwards \(`([^`]*)`\)")
 WHOLE_DOWN = re.compile(r"takes back what up did: `([^`]*)`")
@@ -35,6 +36,7 @@ def mended(section: dict[str, Any], advice: str) -> dict[str, Any] | None:
     parts["up"] += (sql for _, sql in APPENDED_TO_UP.findall(advice))
     parts["down"] += (sql for both, sql in APPENDED_TO_UP.findall(advice) if both)
     parts["down"][:0] = PREPENDED_TO_DOWN.findall(advice)
+    parts["up"][:0] = PREPENDED_BESIDE.findall(advice)
     if back := APPENDED_TO_DOWN.findall(advice):
         parts["up"][:0] = PREPENDED_TO_UP.findall(advice)
         parts["down"] += back

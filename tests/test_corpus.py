@@ -40,7 +40,7 @@ def _runner() -> ModuleType:
 
 RUN = _runner()
 EVERYWHERE = os.environ.get("SEATRIAL_TEST_ADVICE") == "all"  # minutes more: by hand, `-k "words or grown"`
-SERVED = ("",) if EVERYWHERE else ("AA", "AG06", "C1", "H05", "J0", "M0", "P0")
+SERVED = ("",) if EVERYWHERE else ("AA", "AG06", "C1", "H05", "J0", "M0", "M14", "P0")
 """The cases whose advice is tried on servers, too, by the beginning of their ids."""
 CIRCLES = {"RH02-cascades-in-a-circle"}  # no order of statements puts back rows that refer to each other
 

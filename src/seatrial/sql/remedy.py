@@ -120,6 +120,9 @@ def create_again(key: ObjectKey, attributes: Attributes, dialect: str) -> str:
         return f"CREATE {unique}INDEX {name} ON {owner} {terms}" if terms.startswith("(") else ""
     if key.kind == "trigger" and dialect == "sqlite":
         return f"CREATE TRIGGER {name} {definition}"
+    if key.kind == "trigger" and dialect in MYSQL and ";" not in definition:  # a body of several needs a delimiter
+        moment, event, body = definition.split(" ", 2)
+        return f"CREATE TRIGGER {name} {moment} {event} ON {owner} FOR EACH ROW {body}"
     if key.kind == "view":
         view = of(TableRef(key.namespace, key.name), dialect)
         if dialect == "sqlite":
@@ -129,6 +132,42 @@ def create_again(key: ObjectKey, attributes: Attributes, dialect: str) -> str:
         named = f"CONSTRAINT {name} " if key.kind == "constraint" and "CONSTRAINT" not in definition[:12] else ""
         return f"ALTER TABLE {owner} ADD {named}{definition}"
     return ""
+
+
+_UNIQUE = {"mysql": ("foreign key", "check", "trigger"), "sqlite": ("index", "trigger"), "postgresql": ("index",)}
+_UNIQUE["mariadb"] = _UNIQUE["mysql"]
+"""Of what no two may bear one name, whatever their tables (manuals: CREATE TABLE, CREATE TRIGGER, CREATE INDEX)."""
+
+
+def called_otherwise(key: ObjectKey, schema: Schema, dialect: str) -> tuple[ObjectKey, ObjectKey | None]:
+    """The object under a name that it can be created by in a schema, and the one that has taken its own."""
+    like = (k for k in schema if k[:2] == key[:2] and k.name == key.name and k.table != key.table)
+    other = next((k for k in like if schema[k].get("type", k.kind) in _UNIQUE[dialect]), None)
+    return (key._replace(name=f"{key.name[:59]}_new"), other) if other else (key, None)
+
+
+def declare_column(schema: Schema, key: ObjectKey, dialect: str) -> str:
+    """What makes a column again what it is in a schema; empty but for MySQL and MariaDB, or where nothing says all."""
+    facts = schema[key]
+    if dialect not in MYSQL or key.owner is None or {n for n, v in facts.items() if v} - _SAID:
+        return ""
+    mine = schema.get(ObjectKey.of_table(key.owner), {}).get("collation")
+    collation = facts.get("collation") if facts.get("collation") != mine else None
+    nullable = "NULL" if str(facts["type"]).startswith("timestamp") else ""
+    parts = (
+        str(facts["type"]),
+        f"COLLATE {collation}" if collation else "",
+        nullable if facts.get("nullable") else "NOT NULL",
+        f"DEFAULT {facts['default']}" if facts.get("default") is not None else "",
+        f"ON UPDATE {facts['on_update']}" if facts.get("on_update") else "",
+        "AUTO_INCREMENT" if facts.get("auto_increment") else "",
+        f"COMMENT {quote_string(str(facts['comment']), dialect)}" if facts.get("comment") else "",
+    )
+    said = " ".join(part for part in parts if part)
+    return f"ALTER TABLE {of(key.owner, dialect)} MODIFY {quoted(key.name, dialect)} {said}"
+
+
+_SAID = {"position", "type", "nullable", "default", "comment", "auto_increment", "on_update", "charset", "collation"}
 
 
 def declared(key: ObjectKey, attributes: Attributes) -> str:

@@ -29,6 +29,7 @@ class _Why(NamedTuple):
     advice: str
     item: str = ""  # the object in the advice, where that says more than its label
     sql: str = ""
+    then: str = ""  # a sentence behind the SQL
 
 
 def _together(found: Iterable[tuple[str, _Why]]) -> Iterator[Cause]:
@@ -42,7 +43,8 @@ def _together(found: Iterable[tuple[str, _Why]]) -> Iterator[Cause]:
 
 def _advised(advice: str, members: Sequence[tuple[str, _Why]]) -> str:
     shown = code(why.sql for _, why in members)
-    return f"{_filled(advice, [why.item or label for label, why in members])}{f': {shown}' if shown else ''}."
+    then = "".join(f" {text}" for text in dict.fromkeys(why.then for _, why in members) if text)
+    return f"{_filled(advice, [why.item or label for label, why in members])}{f': {shown}' if shown else ''}.{then}"
 
 
 def _filled(text: str, labels: Sequence[str]) -> str:
@@ -141,7 +143,8 @@ def _rebuilt(intent: Intent, key: ObjectKey) -> str:
 
 def lost_beside(case: Case, changes: Sequence[Difference]) -> Iterator[Cause]:
     """Why up lost or changed objects that no statement names; of each the first that fits."""
-    found = {c.key: why for c in changes if (why := _forgotten(case, c))}
+    rules_first = sorted(changes, key=lambda c: c.key.kind == "column")  # a numbered column has to have its key
+    found = {c.key: why for c in rules_first if (why := _forgotten(case, c))}
     yield from _together((key.label, why) for key, why in found.items())
     for change in (c for c in changes if c.key not in found):
         for find in _RARE:
@@ -161,27 +164,54 @@ def _forgotten(case: Case, change: Difference) -> _Why | None:
     found = rebuilding(case, table)
     if table is None or not found:
         return None
-    now = case.now_named(table)
-    both = " and of down" if case.down_ran and (case.down.rebuilds(now) or case.down.drops_table(now)) else ""
+    both = " and of down" if _is_forgotten_by_down(case, change) else ""
     if change.new is not None:
         said, item = (
             f"up rebuilds {table} and declares {_IT} otherwise ({quoted(found)})",
             f"{key.label} ({was(change)})",
         )
-        return _Why(said, f"In the new table of up{both}, declare as before: {_IT}", item)
+        again = remedy.declare_column(case.before.schema, key, case.trial.engine) if key.kind == "column" else ""
+        late = f", or declare it so again at the end of up{both}" if again else ""
+        return _Why(said, f"In the new table of up{both}, declare as before: {_IT}{late}", item, again)
     if swap := in_its_place(case, key, change.old or {}):
         other = stand_in(case, key)
         assert other is not None
         said = f"up rebuilds {table} and the new table has {other.label} in the place of {_IT} ({quoted(found)})"
         return _Why(said, f"Create {_IT} again at the end of up{both}, in the place of {other.label}", sql=swap)
     said = f"up rebuilds {table} and the new table lacks {_IT} ({quoted(found)})"
-    if again := remedy.create_again(key, change.old or {}, case.trial.engine):
-        return _Why(said, f"Create {_IT} again at the end of up{both}, or drop {_THEM} by a statement", sql=again)
+    name, taken = remedy.called_otherwise(key, case.after_up.schema, case.trial.engine)
+    if again := remedy.create_again(name, change.old or {}, case.trial.engine):
+        advice = f"Create {_IT} again at the end of up{both}{_elsewhere(taken)}, or drop {_THEM} by a statement"
+        return _Why(said, advice, sql=again, then=_by_down(case, change))
     if key.kind not in remedy.CONSTRAINTS:
         return _Why(
             said, f"Create {_IT} again at the end of up{both} as before, or say in a statement what becomes of {_THEM}"
         )
     return _Why(said, f"In the new table of up{both}, declare {_IT}", sql=remedy.declared(key, change.old or {}))
+
+
+def _is_forgotten_by_down(case: Case, change: Difference) -> bool:
+    """Whether down makes the table anew without it, too: nothing is missing where the old table comes back."""
+    table = change.key.owner
+    if table is None or not case.down_ran:
+        return False
+    now = case.now_named(table)
+    return bool(case.down.rebuilds(now) or case.down.drops_table(now)) and not _is_back(case, change)
+
+
+def _is_back(case: Case, change: Difference) -> bool:
+    there = case.after_down.schema.get(change.key) if case.down_ran else None
+    return there is not None and Difference(change.key, change.old, there).attributes.keys() <= {"position"}
+
+
+def _elsewhere(other: ObjectKey | None) -> str:
+    return f" under another name, for {other.owner} has that one still" if other else ""
+
+
+def _by_down(case: Case, change: Difference) -> str:
+    """Once up makes it again, down no longer can."""
+    made = _by(case.down, change.key) if case.down_ran and _is_back(case, change) else ""
+    return f"Then down must no longer make {change.key.label}{made}." if made else ""
 
 
 def _went_with_column(case: Case, change: Difference) -> Iterator[Cause]:
@@ -190,10 +220,20 @@ def _went_with_column(case: Case, change: Difference) -> Iterator[Cause]:
     if table is not None and gone:
         left = [c for c in columns if c and c not in gone] if isinstance(columns, tuple) else []
         rest = f"create one over {listed(left)} alone" if left else "create one that needs no such column"
+        said = f"Say what becomes of {change.key.label}: {rest}, or drop it in a statement of its own"
         yield Cause(
             f"dropping the column {listed(gone)} takes it along ({quoted(case.up.drops_column(table, gone[0]))})",
-            f"Say what becomes of {change.key.label}: {rest}, or drop it in a statement of its own.",
+            f"{said}{_first(case, change)}.",
         )
+
+
+def _first(case: Case, change: Difference) -> str:
+    """How, where a stump of it is left: it has to go before its column, and to come back after it."""
+    dialect, old = case.trial.engine, change.old or {}
+    drop, again = remedy.drop(change.key, dialect), remedy.create_again(change.key, old, dialect)
+    if change.new is None or not (drop and again):
+        return ""
+    return f" before the column goes ({span(drop)}). In down, create it again: {span(again)}"
 
 
 def _redefined(case: Case, change: Difference) -> Iterator[Cause]:

@@ -12,7 +12,7 @@ from seatrial.checks.causes.reach import Values, assigned, reached
 from seatrial.checks.causes.rows import DROPS_IN_CASCADE, copied_into
 from seatrial.checks.causes.share import Reason, shared, told
 from seatrial.checks.causes.triggers import fired
-from seatrial.model import Attributes, Key, Schema, TableDiff, TableRef
+from seatrial.model import Attributes, Key, ObjectKey, Schema, TableDiff, TableRef
 from seatrial.prose import span
 from seatrial.schema import converts, diff
 from seatrial.sql import remedy
@@ -112,7 +112,23 @@ def _keep(case: Case, table: TableRef, columns: Sequence[str]) -> str:
         return f"{rename}."
     copy = remedy.keep_columns(table, key, columns, dialect)
     back = remedy.put_columns_back(table, key, columns, dialect)
-    return f"{rename}; or keep the values ({span(copy)}) and put them back in down ({span(back)})."
+    declare = _as_declared(case, table, columns)
+    back, so = ("; ".join([back, *declare]), ", declared as before") if declare else (back, "")
+    return f"{rename}; or keep the values ({span(copy)}) and put them back in down{so} ({span(back)})."
+
+
+_BESIDE_VALUES = {"comment", "default", "on_update", "collation"}
+"""Attributes of a column that no row can speak against."""
+
+
+def _as_declared(case: Case, table: TableRef, columns: Sequence[str]) -> list[str]:
+    """What declares columns as before that came back otherwise."""
+    if not case.down_ran:
+        return []
+    before, keys = case.before.schema, {ObjectKey("column", table.namespace, table.name, c) for c in columns}
+    differing = [d for d in diff(before, case.after_down.schema) if d.key in keys and d.new is not None]
+    mild = [d.key for d in differing if d.attributes.keys() <= _BESIDE_VALUES]
+    return [sql for key in mild if (sql := remedy.declare_column(before, key, case.trial.engine))]
 
 
 def changed_by_up(
