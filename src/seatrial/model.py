@@ -889,6 +889,9 @@ class Database(Protocol):
 
     def discard(self, checkpoint: str) -> None: ...
 
+    def one_session(self) -> AbstractContextManager[None]:
+        """Around queries and fillings of ours that belong together, so that one session may serve them all."""
+
     def filling(self) -> Any:
         """A context manager: a session with triggers and foreign keys off, in one transaction."""
 

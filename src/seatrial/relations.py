@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 from seatrial.model import (
     Attributes,
@@ -30,10 +31,12 @@ _TEXT = re.compile(r"(?:var)?char|character|text", re.IGNORECASE)
 
 def relations(schema: Schema, configured: Sequence[Relationship] = ()) -> Iterator[tuple[ObjectKey, Attributes]]:
     """Undeclared relationships of a schema, with the attributes of a foreign key; ``inferred``: by names only."""
-    candidates = [k for k in schema if k.kind == "column" and _may_refer(k.name)]
+    taken = _declared(schema)
+    named = (k for k in schema.keys() if k.kind == "column" and _may_refer(k.name))
+    candidates = [k for k in named if (k.owner, k.name) not in taken]
     if not candidates and not configured:
         return
-    keys, taken = _keys(schema), _declared(schema)
+    keys = _keys(schema)
     tables = {str(t): t for t in schema.tables() if not _is_part(schema, t)}
     for told in configured:
         child, parent = tables.get(told.table), tables.get(told.parent)
@@ -129,6 +132,7 @@ def _relation(
     return ObjectKey(KIND, table.namespace, table.name, name), attributes
 
 
+@lru_cache(maxsize=4096)  # the same names at each moment
 def _may_refer(column: str) -> bool:
     return column[-2:].lower() == "id" and _REFERS.fullmatch(column.lower()) is not None
 

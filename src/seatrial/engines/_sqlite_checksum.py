@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import marshal
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -93,6 +94,27 @@ def checksum(connection: sqlite3.Connection, table: Table, blocks: Iterable[int]
     total = (0, 0)
     for block in _blocks(connection, table) if blocks is None else blocks:
         total = plus(total, _block(connection, table, block))
+    return total
+
+
+def sums(connection: sqlite3.Connection, table: Table, blocks: Iterable[int]) -> dict[int, Total]:
+    """The sums of some blocks of rowids; ``prepare`` the connection first."""
+    return {block: _block(connection, table, block) for block in blocks}
+
+
+def few_blocks(connection: sqlite3.Connection, table: Table, most: int) -> list[int] | None:
+    """The blocks that hold rows; None where they are more than ``most``, or the table has no rowids."""
+    if table.rowid is None:
+        return None
+    found = list(itertools.islice(_blocks(connection, table), most + 1))
+    return found if len(found) <= most else None
+
+
+def added(totals: Iterable[Total]) -> Total:
+    """Their sum."""
+    total = (0, 0)
+    for one in totals:
+        total = plus(total, one)
     return total
 
 

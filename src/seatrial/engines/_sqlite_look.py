@@ -5,12 +5,12 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import quote as percent
 
 from seatrial.engines._sqlite_catalog import Catalog, Table
-from seatrial.engines._sqlite_checksum import BLOCK, Total, checksum, hexed, plus, prepare
+from seatrial.engines._sqlite_checksum import BLOCK, Total, added, checksum, few_blocks, hexed, plus, prepare, sums
 from seatrial.engines._sqlite_delta import Delta, compare, is_close, needed
 from seatrial.engines._sqlite_integrity import Asked, Question, ask, broken_indexes, counters, nullless
 from seatrial.engines._sqlite_mirror import State
@@ -32,6 +32,7 @@ MOST_NEAR = 50_000  # rows, and leaves, up to which looking at those alone is ch
 FEW = 20_000  # entries of a table's indexes that are checked whenever a row changed
 MOST = 2_000_000  # entries that are checked at all: some 1.5 s
 TWIN = 256  # pages, up to which a moment of the same catalog is looked at beside the newest one
+MOST_BLOCKS = 64  # of rowids, up to which a table's sum is kept in its parts: the old rows need not be read again then
 INDEX = "invalid-index"
 SMALL = 1 << 20  # bytes of a file that is read as fast without
 MAPPED = f"PRAGMA mmap_size = {1 << 31}"  # nobody writes while we read, and reading is a tenth faster
@@ -47,6 +48,7 @@ class Moment:
     indexes: Indexes
     asked: Asked
     snapshot: Snapshot
+    blocks: Mapping[str, Mapping[int, Total]] = field(default_factory=dict)  # the same, block by block, of small tables
 
     @property
     def answers(self) -> Iterator[Integrity]:
@@ -154,29 +156,39 @@ class Look:
     ) -> None:
         self.connection, self.state, self.catalog, self.limit = connection, state, catalog, limit
         self.asked, self.bases = asked, bases
+        self._carried = {t: b for b in reversed(bases) for t in b.untouched}  # where a table is as it was
+        self.blocks: dict[str, Mapping[int, Total]] = {}
         self.totals = {t.name: self._total(t) for t in catalog.tables.values() if t.readable}
         self.indexes = self._indexes()
 
     def moment(self, name: str) -> Moment:
-        return Moment(self.state, self.catalog, self.totals, self.indexes, self.asked, self._snapshot(name))
+        return Moment(self.state, self.catalog, self.totals, self.indexes, self.asked, self._snapshot(name), self.blocks)
 
     def _base(self, table: str) -> Base | None:
         """Where a table is as it was."""
-        return next((b for b in self.bases if table in b.untouched), None)
+        return self._carried.get(table)
 
     def _total(self, table: Table) -> Total:
         if (base := self._base(table.name)) is not None:
+            if (blocks := base.moment.blocks.get(table.name)) is not None:
+                self.blocks[table.name] = blocks
             return base.moment.totals[table.name]
+        prepare(self.connection)
         for base in self.bases:
             known = base.moment.totals.get(table.name)
             if known is not None and (near := base.near(table)) is not None:
                 return self._moved(table, known, near, base.moment)
-        prepare(self.connection)
-        return checksum(self.connection, table)
+        if (found := few_blocks(self.connection, table, MOST_BLOCKS)) is None:
+            return checksum(self.connection, table)
+        self.blocks[table.name] = all_of = sums(self.connection, table, found)
+        return added(all_of.values())
 
     def _moved(self, table: Table, known: Total, blocks: set[int], before: Moment) -> Total:
         """A known sum without what some blocks held, and with what they hold now."""
-        prepare(self.connection)
+        held = before.blocks.get(table.name)
+        if held is not None and len(held.keys() | blocks) <= MOST_BLOCKS:
+            self.blocks[table.name] = now = {**held, **sums(self.connection, table, blocks)}
+            return added(now.values())
         with _file(before, table.name) as path, closing(reading(path)) as earlier:
             prepare(earlier)
             gone = checksum(earlier, table, sorted(blocks))
@@ -200,7 +212,7 @@ class Look:
 
     def _known_counters(self) -> dict[str, Counter]:
         """Of untouched tables, where nothing but the rows decides."""
-        found = ((t, base.counters.get(t)) for t in self.catalog.tables if (base := self._base(t)) is not None)
+        found = ((t, base.counters.get(t)) for t, base in self._carried.items())
         return {t: c for t, c in found if c is not None and c.mechanism == "rowid"}
 
     def _state(self, table: Table) -> TableState:
@@ -233,8 +245,10 @@ class Look:
 
     def _answer(self, question: Question) -> Integrity | None:
         place = question.integrity.object, question.integrity.sql
-        found = (b.answers.get(place) for b in self.bases if question.reads_only(b.untouched))
-        return next((answer for answer in found if answer is not None), None)
+        for base in self.bases:
+            if question.reads_only(base.untouched) and (answer := base.answers.get(place)) is not None:
+                return answer
+        return None
 
     def _schema(self) -> Schema:
         """The schema, with ``valid`` False where an index does not fit its table's rows."""

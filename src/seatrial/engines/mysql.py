@@ -443,6 +443,9 @@ class MysqlDatabase:
 
     # --- rows of ours -------------------------------------------------------------------------------------------------
 
+    def one_session(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()  # all of ours go through one as it is
+
     @contextlib.contextmanager
     def filling(self) -> Iterator[MysqlDatabase]:
         """One transaction without foreign keys and triggers, which are dropped and made again."""

@@ -342,6 +342,9 @@ class PostgresqlDatabase:
 
     # --- rows of ours ---
 
+    def one_session(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()  # all of ours go through one as it is
+
     @contextlib.contextmanager
     def filling(self) -> Iterator[loads.Filling]:
         """One transaction in which triggers and foreign keys are off (where the server lets us)."""

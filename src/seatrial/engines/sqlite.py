@@ -80,7 +80,8 @@ class SqliteDatabase:
         self._reader = CatalogReader()
         self._asker = Asker()
         self._numbers = itertools.count(1)
-        self._filling: sqlite3.Connection | None = None
+        self._open: sqlite3.Connection | None = None  # of ``one_session``
+        self._filling: sqlite3.Connection | None = None  # the same, in the transaction of ``filling``
 
     # --- statements ---
 
@@ -99,9 +100,9 @@ class SqliteDatabase:
 
     @contextmanager
     def _session(self) -> Iterator[sqlite3.Connection]:
-        """The connection of ``filling`` while that is open, else one of its own."""
-        if self._filling is not None:
-            yield self._filling
+        """The connection of ``one_session`` or ``filling`` while that is open, else one of its own."""
+        if self._open is not None:
+            yield self._open
             return
         with self._watch.session(), closing(connect(self.path)) as connection:
             yield connection
@@ -135,13 +136,26 @@ class SqliteDatabase:
     # --- filling ---
 
     @contextmanager
+    def one_session(self) -> Iterator[None]:
+        """One connection for the block: to open one means to parse the whole schema."""
+        if self._open is not None:
+            yield
+            return
+        with self._session() as connection:
+            self._open = connection
+            try:
+                yield
+            finally:
+                self._open = None
+
+    @contextmanager
     def filling(self) -> Iterator[sqlite3.Connection]:
         """One transaction without triggers and foreign keys; ``execute`` and ``query`` use its connection meanwhile.
 
         SQLite has no switch for triggers that Python 3.11 could reach: they are dropped, and made again at the end.
         Raises DatabaseError, also for what the block runs on the connection itself.
         """
-        with self._watch.session(), closing(connect(self.path)) as connection:
+        with self.one_session(), self._session() as connection:
             connection.execute("PRAGMA foreign_keys = OFF")
             connection.execute("BEGIN IMMEDIATE")
             self._filling = connection

@@ -56,7 +56,8 @@ def topup(
         return FillResult()
     known = shapes(after, database.engine, database.relationships, required)
     work = _Work(database, known, rows, seed)
-    return work.run(work.empty(new), columns)
+    with database.one_session():
+        return work.run(work.empty(new), columns)
 
 
 def undo(database: Database, made: FillResult, schema: Schema) -> None:

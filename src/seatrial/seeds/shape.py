@@ -78,7 +78,7 @@ def shapes(
         if key.owner is not None:
             objects[key.owner][key] = attributes
     known = _known_types(schema)
-    bare = {t: _shape(t, objects[t], known, dialect) for t in schema.tables()}
+    bare = {t: _shape_of(t, objects[t], known, dialect) for t in schema.tables()}
     bare = {t: _related(_demanding(shape, objects, required), relationships) for t, shape in bare.items()}
     return _with_relations(bare, objects, dialect)
 
@@ -87,6 +87,8 @@ def _demanding(
     shape: Shape, objects: Mapping[TableRef, Mapping[ObjectKey, Attributes]], required: Sequence[Required]
 ) -> Shape:
     """What is required of a partitioned table is required of its partitions."""
+    if not required:
+        return shape
     names = {str(shape.table), *(_plain(own["partition_of"]) for own in _ancestry(shape.table, objects))}
     asked = {r.column for r in required if r.table in names}
     columns = {n: replace(c, nullable=c.nullable and n not in asked) for n, c in shape.columns.items()}
@@ -94,7 +96,9 @@ def _demanding(
 
 
 def _related(shape: Shape, relationships: Sequence[Relationship]) -> Shape:
-    told = (r for r in relationships if r.table == str(shape.table) and r.column in shape.columns)
+    told = [r for r in relationships if r.table == str(shape.table) and r.column in shape.columns]
+    if not told:
+        return shape
     parents = [(r.column, TableRef(*["", *r.parent.split(".")][-2:]), r.parent_column) for r in told]
     more = (Reference(columns=(c,), table=t, referenced=(key,), declared=False) for c, t, key in parents)
     return replace(shape, references=(*shape.references, *more))
@@ -132,6 +136,22 @@ def _user_type(attributes: Attributes, found: Mapping[str, Family]) -> Family | 
 
 def _names(value: object) -> tuple[str, ...]:
     return tuple(str(v) for v in value) if isinstance(value, tuple) else ()
+
+
+def _shape_of(
+    table: TableRef, objects: Mapping[ObjectKey, Attributes], known: Mapping[str, Family], dialect: str
+) -> Shape:
+    """Its shape; from one migration to the next most tables stay what they were, and so do theirs."""
+    made = _SHAPES.get((table, dialect))
+    if made is None or (made[0], made[1]) != (objects, known):
+        if len(_SHAPES) > MOST_SHAPES:
+            _SHAPES.clear()
+        made = _SHAPES[table, dialect] = objects, known, _shape(table, objects, known, dialect)
+    return made[2]
+
+
+_SHAPES: dict[tuple[TableRef, str], tuple[Mapping[ObjectKey, Attributes], Mapping[str, Family], Shape]] = {}
+MOST_SHAPES = 5000  # tables that are remembered
 
 
 def _shape(
@@ -256,6 +276,7 @@ def _with_relations(
 ) -> dict[TableRef, Shape]:
     leaves: defaultdict[str, list[TableRef]] = defaultdict(list)
     found: dict[TableRef, Shape] = {}
+    by_text = {str(t): t for t in bare} | {str(t).lower(): t for t in reversed(list(bare))}
     for table, shape in bare.items():
         for own in _ancestry(table, objects):
             shape = _bounded(shape, own, _partition_key(objects, str(own["partition_of"])), dialect)
@@ -264,7 +285,7 @@ def _with_relations(
             shape = replace(shape, through=_plain(parent))
         elif parent:
             leaves[_plain(parent)].append(table)
-        found[table] = replace(shape, references=tuple(_resolved(shape.references, bare)))
+        found[table] = replace(shape, references=tuple(_resolved(shape.references, bare, by_text)))
     for table, shape in found.items():
         partitions = tuple(leaves.get(str(table), ()))
         found[table] = replace(shape, holders=partitions, references=(*shape.references, *_inferred(shape, found)))
@@ -334,9 +355,10 @@ def _bounded(shape: Shape, own: Attributes, key: str, dialect: str) -> Shape:
     return replace(shape, conditions=(*shape.conditions, ("partition constraint", made)))
 
 
-def _resolved(references: Iterable[Reference], tables: Mapping[TableRef, Shape]) -> Iterable[Reference]:
+def _resolved(
+    references: Iterable[Reference], tables: Mapping[TableRef, Shape], by_text: Mapping[str, TableRef]
+) -> Iterable[Reference]:
     """References with the columns that they mean: without a list, the primary key."""
-    by_text = {str(t): t for t in tables} | {str(t).lower(): t for t in reversed(list(tables))}
     for reference in references:
         text = str(reference.table)
         table = reference.table if reference.table in tables else by_text.get(text, by_text.get(text.lower()))

@@ -70,11 +70,9 @@ class Chain:
 
     def _down(self, step: Planned, then: Snapshot) -> bool:
         stand = self.stand
-        if self.rows.has_made(step.index):
-            self._look.get()  # rows are taken back by what stands
-            if why := self.rows.take_back(step.index):
-                self._stop(why)
-                return False
+        if self.rows.has_made(step.index) and (why := self.rows.take_back(step.index)):
+            self._stop(why)
+            return False
         done = stand.runner.down(step.migration)
         self._look.get()
         if done.error and (found := disturbed(stand.database, done.error)):

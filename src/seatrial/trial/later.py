@@ -51,6 +51,11 @@ class Later:
         self._waiting.append(look)  # type: ignore[arg-type]
         return look
 
+    @property
+    def waits(self) -> bool:
+        """Whether anything is still to be done."""
+        return bool(self._waiting)
+
     def do(self) -> None:
         """All that waits."""
         while self._waiting:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -160,7 +160,7 @@ class Observer:
         self, before: Snapshot, after: Snapshot, pairs: list[TablePair], intent: Intent
     ) -> tuple[tuple[CastBack, ...], tuple[NotVerified, ...]]:
         """Converted columns whose new values do not cast back to the old ones; an UPDATE's work is not a conversion."""
-        zones = read(self.config.source.session, self.database.engine, before.schema).zones + intent.zones
+        zones: Sequence[str] | None = None
         found: list[CastBack] = []
         doubts: list[NotVerified] = []
         for pair in pairs:
@@ -171,6 +171,8 @@ class Observer:
             ]
             if not columns:
                 continue
+            if zones is None:
+                zones = read(self.config.source.session, self.database.engine, before.schema).zones + intent.zones
             try:
                 found += self.database.cast_backs(before, after, pair, columns, zones)
             except DatabaseError as error:

@@ -190,7 +190,7 @@ class Rows:
         A later down that left a column NOT NULL refuses it. With our values in it, the downs below would be measured
         by rows that nobody gave them.
         """
-        made, schema = self.made[index], self.stand.schema()
+        made, schema = self.made[index], self.stand.schema_now()
         try:
             undo(self.stand.database, made, schema)
         except DatabaseError as error:

@@ -228,6 +228,10 @@ class Stand:
     def schema(self) -> Schema:
         return self.known().schema
 
+    def schema_now(self) -> Schema:
+        """The same, where what stands may still wait to be looked at: it is kept, so the rest of it can go on waiting."""
+        return self.database.inspect() if self.later.waits else self.schema()
+
     # --- going back ---
 
     def keep(self) -> None:
