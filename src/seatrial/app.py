@@ -53,7 +53,6 @@ AHEAD = (  # what a run needs once its migrations are known
     "seatrial.servers.files",
     "seatrial.judge",
     "seatrial.reporters.markdown",
-    "jinja2",
 )
 TRACE, REPAIRED = "trace.json", "repaired-seed*.sql"  # beside the reports; they hold stored values
 
@@ -121,6 +120,9 @@ def _import_ahead() -> None:
     """While the project's own Python starts."""
     for name in AHEAD:
         import_module(name)
+    from seatrial.reporters.markdown import compiled
+
+    compiled()
 
 
 def _modes(config: Config, engine: str) -> tuple[str, ...]:

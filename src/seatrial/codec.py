@@ -92,9 +92,15 @@ class _Pool:
     """Unique values in the order in which they were first met."""
 
     places: dict[Any, int] = field(default_factory=dict)
+    shared: dict[int, tuple[Any, int]] = field(default_factory=dict)  # the same by id, which the value kept here holds
 
     def put(self, values: tuple[Any, ...]) -> list[int]:
-        return [self.places.setdefault(v, len(self.places)) for v in values]
+        return [self._place(v) for v in values]
+
+    def _place(self, value: Any) -> int:
+        if (known := self.shared.get(id(value))) is None:  # most snapshots share most of their values
+            known = self.shared[id(value)] = value, self.places.setdefault(value, len(self.places))
+        return known[1]
 
 
 def encode_trace(trace: Trace) -> bytes:

@@ -9,7 +9,7 @@ import tomllib
 import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,6 +18,7 @@ from msgspec import Meta
 
 from seatrial.errors import ConfigError
 from seatrial.model import Relationship, Severity, Waiver
+from seatrial.values import dataclass
 
 MOST_ATTEMPTS = 3  # what three attempts do not mend, a fourth does not
 

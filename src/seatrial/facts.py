@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from seatrial.model import Finding, Severity
+from seatrial.values import dataclass
 
 ANYWHERE = {
     "up-failed": {"half-applied", "invalid-index"},

@@ -10,10 +10,12 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum, StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+from seatrial.values import dataclass
 
 Attribute = str | int | bool | None | tuple[str, ...]
 Attributes = Mapping[str, Attribute]

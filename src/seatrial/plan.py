@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
 
 from seatrial.config import nearest
 from seatrial.errors import ConfigError
 from seatrial.model import Migration
+from seatrial.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

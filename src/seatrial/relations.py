@@ -32,7 +32,7 @@ _TEXT = re.compile(r"(?:var)?char|character|text", re.IGNORECASE)
 def relations(schema: Schema, configured: Sequence[Relationship] = ()) -> Iterator[tuple[ObjectKey, Attributes]]:
     """Undeclared relationships of a schema, with the attributes of a foreign key; ``inferred``: by names only."""
     taken = _declared(schema)
-    named = (k for k in schema.keys() if k.kind == "column" and _may_refer(k.name))
+    named = (k for k in schema if k.kind == "column" and _may_refer(k.name))
     candidates = [k for k in named if (k.owner, k.name) not in taken]
     if not candidates and not configured:
         return

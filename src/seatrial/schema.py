@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeVar
 
 from seatrial.model import Attribute, Attributes, Key, ObjectKey, Renames, Schema, Snapshot, TablePair, TableRef
+from seatrial.values import dataclass
 
 
 def key_order(key: Key) -> tuple[tuple[int, int, str], ...]:

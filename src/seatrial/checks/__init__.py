@@ -10,11 +10,11 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from seatrial.checks.case import Case
 from seatrial.model import Finding, NotVerified, Severity
 from seatrial.plugins import plugged
+from seatrial.values import dataclass
 
 Found = Iterator[Finding | NotVerified]
 

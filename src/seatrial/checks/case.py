@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 
 from seatrial.checks.inherited import parents
@@ -29,6 +29,7 @@ from seatrial.schema import in_other_case, key_order, same_schema
 from seatrial.sql.drawing import calls, drawing, routines
 from seatrial.sql.intent import Intent, is_nondeterministic, read
 from seatrial.sql.tokens import code, quote_name, quote_string
+from seatrial.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

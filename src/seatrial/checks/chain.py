@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from seatrial.checks.case import Case, Rows, finding, listed, n, shorten, stated, which
 from seatrial.checks.causes.chained import of_error, of_rows, of_schema
@@ -12,6 +11,7 @@ from seatrial.checks.schema_restored import said
 from seatrial.model import ChainStep, Finding, ObjectKey, Phase, Severity, TableDiff, TableRef, Trial
 from seatrial.schema import Difference, diff, outermost, renamed
 from seatrial.sql.show import show
+from seatrial.values import dataclass
 
 CONTEXT = "On the way all the way down from the newest migration"
 ADVICE = "Let down restore what was there before up, whatever later migrations did."

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol
 
 from seatrial.errors import SeatrialError
 from seatrial.model import Attributes, ObjectKey, Schema
+from seatrial.values import dataclass
 
 _MAKES = re.compile(r"\bCREATE\s+(?:OR\s+REPLACE\s+)?(?:USER|ROLE|GROUP)\b|\bGRANT\b.*\bIDENTIFIED\b", re.I | re.S)
 _RENAMES = re.compile(r"\bRENAME\s+USER\b|\bALTER\s+(?:ROLE|USER|GROUP)\b.*\bRENAME\s+TO\b", re.I | re.S)

@@ -9,7 +9,6 @@ import sqlite3
 from collections import Counter as Tally
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
@@ -18,6 +17,7 @@ from seatrial.engines._sqlite_forms import default_text, quoted, type_name
 from seatrial.engines._sqlite_header import SETTINGS, settings_of
 from seatrial.engines._sqlite_text import ColumnText, ConstraintText, TableText, body, parse_index, parse_table
 from seatrial.model import Attributes, ObjectKey, Schema
+from seatrial.values import dataclass
 
 MOST_KEPT = 64  # catalogs that are remembered beside those that a moment holds
 MOST_TABLES = 10_000  # of which the objects are remembered

@@ -7,10 +7,11 @@ chain says whose it is.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from seatrial.engines._sqlite_mirror import State
 from seatrial.engines._sqlite_pages import SCHEMA_ROOT, Tree
+from seatrial.values import dataclass
 
 FEW = 16  # a part of that many is read instead of the whole file
 LARGE = 2000  # pages: a b-tree of this size is walked only where smaller ones do not explain all changes

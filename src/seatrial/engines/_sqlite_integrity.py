@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from weakref import WeakValueDictionary
 
 from seatrial.engines._sqlite_catalog import Catalog, Table
@@ -13,6 +13,7 @@ from seatrial.engines._sqlite_forms import quoted
 from seatrial.engines._sqlite_values import as_texts, exactly
 from seatrial.model import Attributes, Counter, Integrity, ObjectKey, Relationship, Schema, TableRef
 from seatrial.relations import relations
+from seatrial.values import dataclass
 
 MOST_MADE = 50_000  # questions that are remembered
 KINDS = frozenset({"constraint", "primary key", "unique", "foreign key", "check", "index", "column"})

@@ -18,10 +18,11 @@ import os
 import sqlite3
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from seatrial.engines._sqlite_pages import HEADER, Layout
+from seatrial.values import dataclass
 
 MAGIC = bytes.fromhex("d9d505f920a163d7")
 TO_THE_END = 0xFFFFFFFF  # a journal that waits for no disk does not count its records

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from urllib.parse import quote as percent
 
@@ -27,6 +27,7 @@ from seatrial.model import (
     TableRef,
     TableState,
 )
+from seatrial.values import dataclass
 
 MOST_NEAR = 50_000  # rows, and leaves, up to which looking at those alone is cheaper than reading the table
 FEW = 20_000  # entries of a table's indexes that are checked whenever a row changed
@@ -162,7 +163,9 @@ class Look:
         self.indexes = self._indexes()
 
     def moment(self, name: str) -> Moment:
-        return Moment(self.state, self.catalog, self.totals, self.indexes, self.asked, self._snapshot(name), self.blocks)
+        return Moment(
+            self.state, self.catalog, self.totals, self.indexes, self.asked, self._snapshot(name), self.blocks
+        )
 
     def _base(self, table: str) -> Base | None:
         """Where a table is as it was."""

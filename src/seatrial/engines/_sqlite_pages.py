@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from typing import Protocol
+
+from seatrial.values import dataclass
 
 MAGIC = b"SQLite format 3\0"
 HEADER = 100  # bytes

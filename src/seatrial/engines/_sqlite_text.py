@@ -7,11 +7,12 @@ Names of constraints, CHECK conditions, DEFERRABLE, collations and generated col
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 
 from seatrial.engines._sqlite_forms import DIALECT, closing, name_text, render, type_text, unwrapped
 from seatrial.sql.tokens import OPERATOR, QUOTED, WORD, Token, code
+from seatrial.values import dataclass
 
 _TYPE_ENDS = {
     "AS", "CHECK", "COLLATE", "CONSTRAINT", "DEFAULT", "DEFERRABLE", "GENERATED", "NOT", "NULL",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import field, replace
+from functools import wraps
 
 from seatrial.model import Snapshot, TableDiff, TableRef, TableState, Trial
 from seatrial.schema import Difference, diff, reordered
 from seatrial.sql.intent import read
+from seatrial.values import dataclass
 
 VERBS = {
     "table": ("created", "dropped", "altered"),
@@ -18,6 +20,7 @@ VERBS = {
     "row security": ("enabled", "disabled", "altered"),
     "grant": ("granted", "revoked", "altered"),
 }
+MOST_VIEWS = 1024  # that are remembered
 NOUNS = {"unique": "unique constraint", "check": "check constraint"}
 PLURALS = {"index": "indexes", "primary key": "primary keys", "policy": "policies", "retry": "retries"}
 
@@ -72,6 +75,22 @@ class _Names:
         return _Names({new: old for old, new in self.tables.items()}, columns)
 
 
+def _once(view: Callable[[Trial], StepView]) -> Callable[[Trial], StepView]:
+    """Of a trial several parts of several reports show the same view."""
+    known: dict[int, tuple[Trial, StepView]] = {}  # by id, which the trial kept here holds
+
+    @wraps(view)
+    def seen(trial: Trial) -> StepView:
+        if (found := known.get(id(trial))) is None:
+            if len(known) >= MOST_VIEWS:
+                known.clear()
+            found = known[id(trial)] = trial, view(trial)
+        return found[1]
+
+    return seen
+
+
+@_once
 def up_view(trial: Trial) -> StepView:
     """A to B; nothing to compare where up failed."""
     rows = trial.up_changes if trial.after_up else None
@@ -107,11 +126,13 @@ def _with_filled(table: TableView, rows: int) -> tuple[str, ...]:
     return (*table.changes, f"{number(rows, 'row')} updated")
 
 
+@_once
 def down_view(trial: Trial) -> StepView:
     """B to C: what down did."""
     return _view(trial.after_up, trial.after_down, trial.undone, _names(trial).back)
 
 
+@_once
 def return_view(trial: Trial) -> StepView:
     """A to C: what up and down together left different."""
     return _view(trial.before, trial.after_down, trial.down_changes if trial.after_down else None, _Names())

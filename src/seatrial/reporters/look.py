@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from seatrial.model import Status
+from seatrial.values import dataclass
 
 MARKS = {Status.PASSED: "✅", Status.FAILED: "❌", Status.ERROR: "⚠️ ", Status.SKIPPED: "- "}
 PLAIN_MARKS = {Status.PASSED: "ok  ", Status.FAILED: "FAIL", Status.ERROR: "ERR ", Status.SKIPPED: "skip"}

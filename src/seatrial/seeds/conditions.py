@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
 from seatrial.seeds.patterns import posix_classes
 from seatrial.sql.tokens import NUMBER, QUOTED, STRING, WORD, Token, code
+from seatrial.values import dataclass
 
 
 class Unknown:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal, InvalidOperation
+
+from seatrial.values import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

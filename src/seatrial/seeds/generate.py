@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from seatrial.config import Required
 from seatrial.errors import DatabaseError
@@ -13,6 +13,7 @@ from seatrial.seeds.references import NoParentError, Values
 from seatrial.seeds.rows import Maker
 from seatrial.seeds.shape import Reference, Shape, shapes
 from seatrial.seeds.standing import Standing, qualified
+from seatrial.values import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from seatrial.model import Schema, TableRef
 from seatrial.seeds.conditions import condition
@@ -18,6 +18,7 @@ from seatrial.seeds.families import Family, family
 from seatrial.seeds.shape import Shape, Unique
 from seatrial.sql.intent import read
 from seatrial.sql.tokens import NUMBER, QUOTED, STRING, WORD, Token, code, quote_name, quote_string
+from seatrial.values import dataclass
 
 Place = tuple[TableRef, str]
 _OPEN = frozenset({"text", "char", "unknown", "bytes"})  # families that may stand for another

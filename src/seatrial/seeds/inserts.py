@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from seatrial.model import TableRef
 from seatrial.sql.tokens import Token, code, quote_string
+from seatrial.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

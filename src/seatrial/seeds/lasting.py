@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from seatrial.model import Database, Schema, TableRef
 from seatrial.sql.rename import names_in
+from seatrial.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import sqlite3
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from seatrial.model import Attributes, Database, ErrorKind, Schema, StepError, T
 from seatrial.seeds.psql import Script, expand
 from seatrial.sql.split import SourceStatement, split
 from seatrial.sql.tokens import OPERATOR, QUOTED, WORD, Token, code
+from seatrial.values import dataclass
 
 _GZIP = b"\x1f\x8b"
 SQLITE = b"SQLite format 3\x00"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from seatrial.seeds.load import DUMP, META, SQLITE, Dump, decode, known_tables, 
 from seatrial.seeds.psql import expand
 from seatrial.sql.split import SourceStatement, split
 from seatrial.sql.tokens import code
+from seatrial.values import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from seatrial.errors import SeedError
 from seatrial.sql.split import SourceStatement, split
 from seatrial.sql.tokens import COMMENT, scan
+from seatrial.values import dataclass
 
 _SHOWS = frozenset(
     "a C conninfo copyright crosstabview e echo encoding errverbose f H help html l o p prompt pset qecho".split()  # noqa: SIM905

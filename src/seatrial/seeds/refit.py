@@ -8,7 +8,7 @@ rows that fit: everything else stays as it is.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from seatrial.config import Required
 from seatrial.errors import DatabaseError
@@ -22,6 +22,7 @@ from seatrial.seeds.rows import Maker
 from seatrial.seeds.shape import Column, Reference, Shape, shapes
 from seatrial.seeds.standing import Standing, qualified
 from seatrial.seeds.thin import keep_only
+from seatrial.values import dataclass
 
 _TEXT = frozenset({"text", "char"})
 

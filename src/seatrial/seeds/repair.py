@@ -8,7 +8,6 @@ done is told row by row, and the outcome is SQL that can be loaded.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import accumulate, count, groupby, repeat
 from pathlib import Path
 from typing import TypeVar
@@ -25,6 +24,7 @@ from seatrial.seeds.rows import Maker
 from seatrial.seeds.shape import Reference, shapes
 from seatrial.seeds.standing import Standing, qualified
 from seatrial.seeds.waiting import Order, Pairs, Waiting, is_null, is_own, refers_to
+from seatrial.values import dataclass
 
 _TRIES = 5  # made-up values for one row
 _TOGETHER = 200  # rows in one transaction, and asked for in one query

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from seatrial.config import Required
 from seatrial.model import Attributes, ObjectKey, Relationship, Schema, TableRef
 from seatrial.seeds.conditions import Condition, condition
 from seatrial.seeds.families import Family, family
 from seatrial.sql.tokens import quote_name
+from seatrial.values import dataclass
 
 _UNIQUE = ("primary key", "unique", "exclusion")
 

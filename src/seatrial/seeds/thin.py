@@ -9,11 +9,11 @@ takes one row of for granted (``alone``), one will do.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from seatrial.model import Database, Schema, TableRef
 from seatrial.seeds.shape import Reference, Shape, shapes
 from seatrial.seeds.standing import qualified
+from seatrial.values import dataclass
 
 Rows = Mapping[TableRef, Collection[int]]  # by their place in the order of the key; without a key, 0 stands for all
 Row = tuple[TableRef, int]

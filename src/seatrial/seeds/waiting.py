@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from seatrial.model import StepError, TableRef
 from seatrial.seeds.inserts import Row
 from seatrial.seeds.shape import Reference, Shape
+from seatrial.values import dataclass
 
 Pairs = tuple[tuple[str, str], ...]
 """Columns of a row that is referred to, each with its cell."""

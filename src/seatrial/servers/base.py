@@ -11,7 +11,6 @@ import contextlib
 import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, Self
 
 from seatrial.errors import NotOurs, ServerError
@@ -19,6 +18,7 @@ from seatrial.model import Database, ServerEnd
 from seatrial.servers import ledger
 from seatrial.servers.process import Running
 from seatrial.servers.urls import redact
+from seatrial.values import dataclass
 
 PREFIX = "seatrial"
 ROOM = "Give the server room where it keeps its data (a local one: in TMPDIR), then run again."

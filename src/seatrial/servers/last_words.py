@@ -10,11 +10,11 @@ import shutil
 import signal
 import subprocess
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from seatrial.model import Disturbance, ServerEnd
+from seatrial.values import dataclass
 
 _RESERVED = 1 << 16  # bytes of a log that are there from the start: a full disk takes the last words else
 _SCANT = 16 << 20  # bytes: one segment of PostgreSQL's log; InnoDB's files grow by as much, or half of it

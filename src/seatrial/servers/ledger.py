@@ -14,13 +14,14 @@ import re
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import IO
 
 import platformdirs
 
 from seatrial.errors import ServerError
+from seatrial.values import dataclass
 
 Facts = Mapping[str, str]
 """One thing in the ledger: ``kind`` ("database", "folder" ...) and what finds it again; never a password."""

@@ -16,13 +16,13 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from seatrial.errors import ServerError
 from seatrial.model import Disturbance, ServerEnd
 from seatrial.servers import last_words, ledger
+from seatrial.values import dataclass
 
 _LONGEST_SOCKET = 90  # sun_path holds 104 to 108 bytes; a folder's name and the socket's own take some 30 of them
 _SECONDS = 90  # how long a start may take on a busy machine

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from seatrial.errors import SourceError
+from seatrial.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Self
 
 from seatrial.model import Source
+from seatrial.values import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

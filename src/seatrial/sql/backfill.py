@@ -8,7 +8,7 @@ deterministic, reads no column that it assigns, and nothing later writes, rename
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from seatrial.model import TableRef
 from seatrial.sql.batches import (
@@ -47,6 +47,7 @@ from seatrial.sql.tables import Run
 from seatrial.sql.tokens import Token, quote_name
 from seatrial.sql.values import is_random
 from seatrial.sql.world import World
+from seatrial.values import dataclass
 
 _COMPARED = frozenset({"<", ">", "<=", ">=", "BETWEEN"})
 

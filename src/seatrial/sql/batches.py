@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from seatrial.sql.cursor import Tokens, closing, top
 from seatrial.sql.tokens import QUOTED, VARIABLE, WORD, Token, words
+from seatrial.values import dataclass
 
 _LIMITS = ("LIMIT", "OFFSET", "FETCH")
 _ENDS = ("UNION", "EXCEPT", "INTERSECT")

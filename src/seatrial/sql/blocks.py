@@ -6,10 +6,11 @@ PL/pgSQL (PostgreSQL manual, 43.6) and stored programs of MySQL and MariaDB (MyS
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from seatrial.sql.cursor import Tokens, closing
 from seatrial.sql.tokens import VARIABLE
+from seatrial.values import dataclass
 
 _GUARDED = "whether it is run follows a condition of its block"
 _CAUGHT = "its block catches errors, which take back what it did"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
 from seatrial.sql.tokens import QUOTED, STRING, WORD, Token
+from seatrial.values import dataclass
 
 Tokens = Sequence[Token]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from seatrial.model import Attributes, ObjectKey, Schema, TableRef
 from seatrial.sql.batches import render
@@ -15,6 +15,7 @@ from seatrial.sql.effects import Effect, Verb
 from seatrial.sql.remedy import quoted
 from seatrial.sql.statement import parse
 from seatrial.sql.tokens import code
+from seatrial.values import dataclass
 
 _KINDS = {
     "not null": ("NULL",),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 
 from seatrial.sql.cursor import Name
 from seatrial.sql.tokens import Token
+from seatrial.values import dataclass
 
 
 class Verb(Enum):

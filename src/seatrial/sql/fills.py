@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from seatrial.model import TableRef
 from seatrial.sql.batches import (
@@ -29,6 +29,7 @@ from seatrial.sql.tables import TEMPORARY, Column, Run, Table
 from seatrial.sql.tokens import PARAMETER, VARIABLE, Token, code, words
 from seatrial.sql.values import is_random
 from seatrial.sql.world import World
+from seatrial.values import dataclass
 
 _ROW_IDS = ("rowid", "_rowid_", "oid", "ctid")
 _ZONED = words("TIMESTAMPTZ TIMETZ")

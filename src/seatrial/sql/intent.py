@@ -8,7 +8,7 @@ the end.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 
 from seatrial.model import Attribute, ObjectKey, Renames, Schema, TableRef
@@ -24,6 +24,7 @@ from seatrial.sql.tables import Column, Event, Table
 from seatrial.sql.tokens import code
 from seatrial.sql.values import is_nondeterministic
 from seatrial.sql.world import World
+from seatrial.values import dataclass
 
 __all__ = ["Backfill", "Intent", "is_nondeterministic", "probe_sql", "read", "statement_kind", "touched_tables"]
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from seatrial.sql.cursor import Cursor, Name, Tokens, closing, is_name
 from seatrial.sql.tokens import QUOTED, STRING, WORD, words
+from seatrial.values import dataclass
 
 ENDS_FROM = words(
     "WHERE GROUP HAVING ORDER LIMIT OFFSET UNION EXCEPT INTERSECT SET VALUES RETURNING WINDOW FETCH FOR THEN LOOP"

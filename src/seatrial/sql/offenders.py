@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from seatrial.model import Schema, TableRef
 from seatrial.sql.demands import Demand
 from seatrial.sql.remedy import MYSQL, of, quoted
+from seatrial.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

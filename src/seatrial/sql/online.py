@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from seatrial.model import Attributes, ObjectKey, Schema, TableRef
 from seatrial.sql.batches import render
@@ -13,6 +12,7 @@ from seatrial.sql.remedy import of, quoted
 from seatrial.sql.rename import names_in
 from seatrial.sql.turns import NotSetOut, Piece, Turn
 from seatrial.sql.values import is_random
+from seatrial.values import dataclass
 
 _TAKES = (Verb.DROP_COLUMN, Verb.RENAME_COLUMN, Verb.RENAME_TABLE)
 UNUSED = "Deploy the version that does not use the old names any more first"

@@ -12,7 +12,6 @@ INDEX); ``ALGORITHM`` and ``LOCK`` of MySQL and MariaDB, whose server refuses wh
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
 from seatrial.model import Schema, TableRef
 from seatrial.sql.alter import actions
@@ -24,6 +23,7 @@ from seatrial.sql.remedy import MYSQL, of, quoted
 from seatrial.sql.statement import Parsed, parse
 from seatrial.sql.tokens import Token
 from seatrial.sql.turns import NotSetOut, Piece, Turn
+from seatrial.values import dataclass
 
 _WHOLE_NUMBERS = ("smallint", "int", "mediumint", "bigint", "tinyint")
 _FIRST = ("CREATE ", "COMMENT ON ", "GRANT", "ALTER TYPE", "ALTER SEQUENCE", "ALTER DOMAIN")

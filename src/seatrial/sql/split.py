@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from seatrial.sql.tokens import COMMENT, OPERATOR, QUOTED, STRING, WORD, scan, simple_end, words
+from seatrial.values import dataclass
 
 _OPENERS = words("; THEN ELSE BEGIN DO LOOP REPEAT : ATOMIC")
 _BEFORE_BODY = words("ROW ) DETERMINISTIC DATA SQL DEFINER INVOKER '")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import lru_cache
 
 from seatrial.sql import ddl, dml
@@ -12,6 +12,7 @@ from seatrial.sql.cursor import Cursor, Name, Tokens, closing
 from seatrial.sql.effects import Effect, Verb
 from seatrial.sql.mentions import Mention, Mentions, mentions
 from seatrial.sql.tokens import NUMBER, STRING, VARIABLE, Token, code, words
+from seatrial.values import dataclass
 
 _DEFINES = {"CREATE": ddl.create, "ALTER": ddl.alter, "DROP": ddl.drop, "RENAME": ddl.rename}
 _ABOUT: dict[str, Callable[[Cursor], Iterator[Effect]]] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 
 from seatrial.model import Schema, TableRef
@@ -11,6 +11,7 @@ from seatrial.sql.effects import Effect, Verb
 from seatrial.sql.statement import Parsed
 from seatrial.sql.tokens import Token, code
 from seatrial.sql.values import varies
+from seatrial.values import dataclass
 
 TEMPORARY = "\0temporary"  # no schema can be called so
 

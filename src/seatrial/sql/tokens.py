@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from seatrial.values import dataclass
 
 WORD = "word"
 QUOTED = "quoted"  # a quoted identifier

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
 
 from seatrial.model import TableRef
 from seatrial.sql.remedy import quoted
+from seatrial.values import dataclass
 
 
 class Turn(IntEnum):

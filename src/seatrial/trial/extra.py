@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
 
 from seatrial.checks.case import stated
 from seatrial.model import Database, LivedIn, NotVerified, Runner, Script, Snapshot, Transaction, Trial
@@ -12,6 +11,7 @@ from seatrial.sql.intent import read
 from seatrial.sql.turns import NotSetOut
 from seatrial.trial.phased import phased
 from seatrial.trial.retry import disturbed
+from seatrial.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 
 from seatrial.config import Config
@@ -35,6 +35,7 @@ from seatrial.schema import converts, key_order, pair_by_name, pair_through, sam
 from seatrial.sql.intent import Intent, probe_sql, read
 from seatrial.trial.later import Later, Look
 from seatrial.trial.retry import Cut
+from seatrial.values import dataclass
 
 Returned = dict[str, Counter[Key]]
 """By the name of a question: the rows that it returned before up, all of them."""

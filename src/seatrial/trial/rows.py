@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from seatrial.config import Config
@@ -22,6 +22,7 @@ from seatrial.sql.pivot import of_one_row
 from seatrial.sql.rename import names_in
 from seatrial.trial.retry import disturbed
 from seatrial.trial.stand import ROWS, SEED, Act, Stand
+from seatrial.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from seatrial.config import Config
 from seatrial.errors import DatabaseError, NotOurs, SeatrialError, ServerError
@@ -26,6 +26,7 @@ from seatrial.model import (
 from seatrial.schema import pair_by_name, same_schema
 from seatrial.trial.later import Later
 from seatrial.trial.retry import Astray, disturbed
+from seatrial.values import dataclass
 
 Act = Callable[[], object]
 UP, SEED, ROWS, HELD = "up", "seed", "rows", "held"
@@ -229,7 +230,7 @@ class Stand:
         return self.known().schema
 
     def schema_now(self) -> Schema:
-        """The same, where what stands may still wait to be looked at: it is kept, so the rest of it can go on waiting."""
+        """The same, where what stands may still wait to be looked at; it is kept, so the look can go on waiting."""
         return self.database.inspect() if self.later.waits else self.schema()
 
     # --- going back ---

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 
 from seatrial.config import Config
@@ -31,6 +31,7 @@ from seatrial.trial.outcome import cut_short, is_own, is_recorded, last_error, v
 from seatrial.trial.retry import Disturbed, Retrier, disturbed
 from seatrial.trial.rows import Rows
 from seatrial.trial.stand import Ground, Stand
+from seatrial.values import dataclass
 
 Watcher = Callable[[Event], None]
 

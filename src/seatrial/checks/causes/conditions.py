@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from itertools import pairwise
 
 from seatrial.sql.batches import conjuncts, unbracketed
 from seatrial.sql.cursor import closing, items, top
 from seatrial.sql.tokens import STRING, Token
+from seatrial.values import dataclass
 
 _NUMBERS = ("int", "serial", "numeric", "decimal")
 _TEXTS = ("char", "text")

@@ -7,10 +7,11 @@ A reason that is proven not to have taken any of them is not told; several that 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from seatrial.checks.case import Cause, n, shorten, stated
 from seatrial.checks.causes.reach import Values
+from seatrial.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

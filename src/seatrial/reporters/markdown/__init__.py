@@ -27,11 +27,12 @@ EXIT = {Status.PASSED: "✅", Status.FAILED: "❌"}
 
 def render(report: Report) -> str:
     """The report as Markdown: the same report gives the same bytes."""
-    return _template().render(_values(report))
+    return compiled().render(_values(report))
 
 
 @cache
-def _template() -> Template:
+def compiled() -> Template:
+    """The template, ready to be filled."""
     # finished Markdown goes in: HTML escaping would escape it twice
     return environment(autoescape=False, keep_trailing_newline=True).get_template("report.md.j2")
 

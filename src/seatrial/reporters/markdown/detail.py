@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from seatrial.facts import Fact, facts
 from seatrial.model import Attributes, Integrity, Judged, ObjectKey, Phase, Schema, Severity, Snapshot, Step
@@ -11,6 +10,7 @@ from seatrial.reporters import words
 from seatrial.reporters.changes import StepView, TableView, number, return_view, up_view
 from seatrial.reporters.markdown import text as md
 from seatrial.reporters.markdown import told
+from seatrial.values import dataclass
 
 STATEMENTS = 8
 LINES = 12

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import accumulate
 
 from seatrial.model import Finding, Integrity, Judged, Report, Severity, Snapshot, Status, TableRef, TableState
@@ -12,6 +12,7 @@ from seatrial.reporters.changes import number
 from seatrial.reporters.markdown import text as md
 from seatrial.reporters.markdown import told
 from seatrial.reporters.markdown.detail import FEW, TABLES, not_asked
+from seatrial.values import dataclass
 
 QUERIES = 3
 HOLDING = 40  # constraints without a violation that are listed one by one

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -18,6 +18,7 @@ from seatrial.model import Database, Migration, Runner, Script, Source, Step, St
 from seatrial.sources.settings import Adjustable, Layout, SourceSettings, relative
 from seatrial.sources.sqlfiles import _common as common
 from seatrial.sql.split import split
+from seatrial.values import dataclass
 
 # Go's \s is [\t\n\f\r ] (RE2 syntax); Python's has \v and more.
 _FILE = re.compile(r"^([0-9]+)(.*)\.sql$", re.DOTALL)  # db.go: migrationFileRegexp

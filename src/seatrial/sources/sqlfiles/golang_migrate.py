@@ -8,7 +8,6 @@ source/migration.go (names, order, duplicates), source/iofs/iofs.go (what is pas
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from seatrial.model import Database, Migration, Runner, Script, Source, Step, Tr
 from seatrial.sources.settings import Adjustable, Layout, SourceSettings, relative
 from seatrial.sources.sqlfiles import _common as common
 from seatrial.sql import has_transaction_control
+from seatrial.values import dataclass
 
 _FILE = re.compile(r"^([0-9]+)_(.*)\.(down|up)\.(.*)$")  # source/parse.go: Regex
 _MAX_VERSION = 2**64 - 1  # source/parse.go: ParseUint(..., 64); a larger one is passed over in silence
