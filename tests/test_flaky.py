@@ -82,3 +82,5 @@ def test_a_step_that_worked_and_then_fails_is_flaky(tmp_path):
     assert "had ended without an error; this time it failed" in finding.message
     (again,) = found(replace(was, error="", faltered=(StepError(message="boom"),)))
     assert "failed once when it was applied again" in again.message
+    (often,) = found(replace(was, error="", faltered=(StepError(message="boom"),) * 3))
+    assert "failed 3 times when it was applied again" in often.message

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from seatrial.checks import Found, check
@@ -24,14 +25,17 @@ def flaky(case: Case) -> Found:
     """
     for number, earlier in enumerate(case.trial.earlier, 1):
         yield from _disagreement(case, earlier, number)
-    for error in case.trial.faltered:
+    alike = Counter(error.message for error in case.trial.faltered)
+    for message, times in alike.items():
+        error = next(e for e in case.trial.faltered if e.message == message)
+        often, else_ = (f"{times} times", "Before that it") if times > 1 else ("once", "The other times it")
         yield finding(
             case,
             RULE,
             Severity.MEDIUM,
             Phase.UP,
-            f"Up failed once when it was applied again to a new database: {shorten(error.message, 200)}. The other "
-            "times it went well.",
+            f"Up failed {often} when it was applied again to a new database: {shorten(message, 200)}. {else_} "
+            "went well.",
             causes=disagreed(case, Phase.UP),
             recommendation="Look for what up reads besides stored data: time, chance, files, other sessions.",
             sql=error.statement,
