@@ -57,6 +57,18 @@ def test_rows_gone_by_a_delete(trial):
     assert found.cause("rows-lost") == "up deletes them (`DELETE FROM children WHERE id = 11`)"
 
 
+def test_another_column_under_the_same_name_that_down_leaves(trial):
+    found = trial(
+        base="CREATE TABLE t (id integer PRIMARY KEY, v real);",
+        seed="INSERT INTO t VALUES (1, 1.5), (2, 2.0);",
+        up="ALTER TABLE t ADD COLUMN w integer; UPDATE t SET w = CAST(v AS integer); ALTER TABLE t DROP COLUMN v;"
+        ' ALTER TABLE t RENAME COLUMN "w" TO "v";',
+        down="CREATE TABLE other (id integer); DROP TABLE other;",
+    )
+    said = "up drops the column v (`ALTER TABLE t DROP COLUMN v`), gives its name to another one, and down leaves that"
+    assert found.cause("values-lost") == said
+
+
 def test_what_a_rebuild_copies_puts_nothing_back(trial):
     """PowerDNS-Admin 31a4ed468b18: a DELETE, then an Alembic batch that drops a column."""
     found = trial(

@@ -112,6 +112,8 @@ def rows_lost() -> Iterator[When]:
     yield when("trigger sweep on p fired while up wrote to p, and removed them", "UPDATE p SET name = 'c' WHERE id = 2", base=SHOP + sweep)
     yield when("trigger sweep on p fired while down wrote to p, and removed them", IDLE, "UPDATE p SET name = name WHERE id = 2", base=SHOP + sweep)
     yield when("up moves rows to t_old, and down drops t_old without moving them back", f"CREATE TABLE t_old AS SELECT * FROM t WHERE id = 2; {GONE}", "DROP TABLE t_old")
+    parked = f"CREATE TABLE t_old AS SELECT * FROM t WHERE id = 2; {GONE}"
+    yield when("up moves rows to t_old, and what down makes of that (", parked, "INSERT INTO t SELECT id + 10, v, u, p_id FROM t_old; DROP TABLE t_old")
     yield when("down drops t, which was there before up", "CREATE TABLE IF NOT EXISTS t (id integer)", "DROP TABLE t")
     yield when("down puts another table in the place of t", IDLE, rebuilt("id, v, u, p_id", "id, v, u, p_id").replace("FROM t;", "FROM t WHERE id = 1;"))
     yield when("down deletes rows that were there before up", IDLE, GONE)

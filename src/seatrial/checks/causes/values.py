@@ -92,6 +92,8 @@ def _dropped(case: Case, table: TableRef, columns: Sequence[str]) -> Iterator[Ca
         filled = case.down.assigns_column(table, column)
         anew = f" and down computes it anew ({quoted(filled)}), which does not give the same values"
         again = anew if filled else " and down adds it again without its values"
+        if not filled and _is_left(case, case.now_named(table), column):
+            again = ", gives its name to another one, and down leaves that"
         fates.setdefault(again if column in back else " and down does not bring it back", []).append(column)
     for fate, names in fates.items():
         statements = [s for c in names for s in case.up.drops_column(table, c)]
@@ -100,6 +102,12 @@ def _dropped(case: Case, table: TableRef, columns: Sequence[str]) -> Iterator[Ca
         yield Cause(
             f"up drops the column{'s' * (len(names) > 1)} {listed(names)}{how}{fate}", _keep(case, table, names)
         )
+
+
+def _is_left(case: Case, table: TableRef, column: str) -> bool:
+    """Whether the column that bears the name after up is the one after down: nothing made it anew."""
+    made = case.down.adds_column(table, column) or case.down.rebuilds(table) or case.down.drops_table(table)
+    return column in case.after_up.schema.columns(table) and not made
 
 
 def _keep(case: Case, table: TableRef, columns: Sequence[str]) -> str:
