@@ -21,6 +21,8 @@ from hypothesis import settings
 from retry_fixtures import outside
 from trial_fixtures import Outcome
 
+from seatrial.checks import long_running
+
 settings.register_profile("calm", deadline=None)  # timings are never asserted, by hypothesis neither
 settings.load_profile("calm")
 
@@ -31,6 +33,7 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+LONG_MS, PATIENCE_MS = long_running.LONG_MS, 30_000.0
 MEMORY, ROOM = Path("/dev/shm"), 8 << 30
 
 
@@ -83,6 +86,20 @@ def _grouped(item: pytest.Item) -> None:
     group, parse = item.get_closest_marker("xdist_group"), getattr(getattr(item, "_id", None), "parse", None)
     if group and parse and not item.nodeid.endswith(name := f"@{group.args[0]}"):
         item._id = parse(item.nodeid + name)  # type: ignore[attr-defined]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _patience() -> Iterator[None]:
+    """What takes a second because the machine is busy is no finding, but with ``usual_patience``."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(long_running, "LONG_MS", PATIENCE_MS)
+        yield
+
+
+@pytest.fixture
+def usual_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a test of the rule ``long-running`` itself."""
+    monkeypatch.setattr(long_running, "LONG_MS", LONG_MS)
 
 
 @pytest.fixture(scope="session")

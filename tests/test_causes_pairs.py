@@ -42,6 +42,8 @@ from seatrial.model import (
     Trial,
 )
 
+pytestmark = pytest.mark.usefixtures("usual_patience")
+
 T, P = TableRef("", "t"), TableRef("", "p")
 TABLE, COLUMN = ObjectKey.of_table(T), ObjectKey("column", "", "t", "v")
 SHOP = """

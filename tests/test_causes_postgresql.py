@@ -76,6 +76,7 @@ FAMILIES = {
 }
 
 
+@pytest.mark.usefixtures("usual_patience")
 @pytest.mark.parametrize("family", FAMILIES)
 def test_cause(engine, family):
     rule, base, seed, up, down, cause = FAMILIES[family]

@@ -75,6 +75,7 @@ def test_a_value_whose_column_is_missing_is_gone_with_it():
         ((), "its statements took 0.0 s; the rest went by in the migration's own code"),
     ],
 )
+@pytest.mark.usefixtures("usual_patience")
 def test_what_took_long(durations, cause):
     statements = tuple(Statement(sql=f"UPDATE t{i} SET a = 1", duration_ms=d) for i, d in enumerate(durations))
     said = found("long-running", up=Step(duration_ms=2000.0, statements=statements), reup=Step(executed=False))
@@ -82,6 +83,7 @@ def test_what_took_long(durations, cause):
 
 
 @pytest.mark.parametrize(("again", "said"), [(900.0, []), (1500.0, ["Up took 1.5 s"]), (3000.0, ["Up took 2.0 s"])])
+@pytest.mark.usefixtures("usual_patience")
 def test_of_two_ups_from_the_same_state_the_quicker_counts(again, said):
     trial = replace(additive().trial, up=Step(duration_ms=2000.0), reup=Step(duration_ms=again))
     case = Case(trial)
@@ -89,6 +91,7 @@ def test_of_two_ups_from_the_same_state_the_quicker_counts(again, said):
     assert [f.message.partition(" on a ")[0] for f in CHECKS["long-running"].run(case)] == said
 
 
+@pytest.mark.usefixtures("usual_patience")
 def test_nothing_is_said_of_statements_that_were_not_seen():
     said = found("long-running", up=Step(duration_ms=2000.0, statements_observed=False), reup=Step(executed=False))
     assert said.causes == ("cause not determined",)

@@ -8,13 +8,14 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 from trial_fixtures import project
 
-from seatrial.cli import main
+from seatrial.cli import _ended_in_order, main
 
 TABLE = ("CREATE TABLE t (id integer PRIMARY KEY, v text NOT NULL);", "DROP TABLE t;")
 GOOD = ("ALTER TABLE t ADD COLUMN w text;", "ALTER TABLE t DROP COLUMN w;")
@@ -442,6 +443,21 @@ def test_an_interrupted_run_leaves_nothing(tmp_path, number):
     assert "interrupted; everything that Seatrial made is removed" in said
     assert "Traceback" not in said
     assert list(scratch.iterdir()) == []
+
+
+def test_an_interrupt_that_falls_into_a_finalizer_is_not_lost():
+    """Python drops whatever is raised there."""
+
+    class Last:
+        def __del__(self):
+            signal.raise_signal(signal.SIGINT)
+
+    told = sys.unraisablehook
+    with pytest.raises(KeyboardInterrupt), _ended_in_order():
+        last = Last()
+        del last
+        time.sleep(60)
+    assert sys.unraisablehook is told
 
 
 def test_without_a_place_for_the_ledger_nothing_is_begun(tmp_path, monkeypatch):

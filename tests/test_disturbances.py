@@ -92,8 +92,11 @@ def test_a_connection_killed_in_the_middle_of_an_alter(outside) -> None:
     up, down = SLOW[outside.name]
     folder = project(outside.folder, [TABLE, (up, down.replace("w;", "h;"))], settings=FEW + ONCE)
     before = outside.databases()
-    with meanwhile(lambda: outside.kill(up[:20])) as killed:
-        told = run(folder, *outside.engine.arguments)
+    for _ in range(3):  # on a fast machine beside others it may be over before anybody looks
+        with meanwhile(lambda: outside.kill(up[:20])) as killed:
+            told = run(folder, *outside.engine.arguments)
+        if killed:
+            break
     assert killed
     told.is_no_fault_of_the_migration("See in the server's log why the connection ended")
     assert outside.databases() == before

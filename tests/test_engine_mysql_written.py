@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import pymysql
 import pytest
@@ -15,6 +17,8 @@ from seatrial.engines.mariadb import open_database
 from seatrial.engines.mysql import MysqlDatabase
 from seatrial.model import TableRef
 from seatrial.servers.mysql import MysqlServer
+
+T = TypeVar("T")
 
 PAIR = "create table {t}_p (id int primary key) engine=InnoDB; insert into {t}_p values (1), (2)"
 CHILD = (
@@ -68,6 +72,16 @@ def at_url(mysql_server: MysqlServer) -> Iterator[MysqlDatabase]:
         database.close()
 
 
+def in_one_second(act: Callable[[], T]) -> T:
+    """What ``act`` gives, in a second that is not over when it has ended: UPDATE_TIME is of whole seconds."""
+    while True:
+        time.sleep(1.02 - time.time() % 1)
+        begun = int(time.time())
+        found = act()
+        if int(time.time()) == begun:
+            return found
+
+
 def settle() -> None:
     """Until the times of the tables prove something."""
     time.sleep(1.2)
@@ -89,9 +103,14 @@ def test_whatever_writes_to_a_table_is_noticed_and_nothing_else(at_url: MysqlDat
 
 
 def test_what_was_written_this_second_proves_nothing(at_url: MysqlDatabase) -> None:
-    time.sleep(1.02 - time.time() % 1)  # UPDATE_TIME is of whole seconds: at the end of one it is a second old at once
-    ran(at_url, TABLE.format(t="t"))
-    assert at_url._files.states(["t"]) == {}
+    names = (f"t{number}" for number in itertools.count())
+
+    def written() -> object:
+        name = next(names)
+        ran(at_url, TABLE.format(t=name))
+        return at_url._files.states([name])
+
+    assert in_one_second(written) == {}
 
 
 def test_without_the_right_to_see_ids_nothing_is_proven(at_url: MysqlDatabase) -> None:
@@ -160,12 +179,16 @@ def test_what_somebody_else_has_written_and_not_committed_is_waited_for_before_i
 def test_a_transaction_that_is_open_may_give_the_same_time_again(at_url: MysqlDatabase) -> None:
     """MariaDB dates a change by when its transaction began."""
     ran(at_url, f"{TABLE.format(t='t')}; {TABLE.format(t='other')}")
-    time.sleep(1.02 - time.time() % 1)
     with contextlib.closing(at_url._site.connect(at_url.name)) as raw:
         session = raw.cursor()
-        session.execute("begin")
-        session.execute("update other set v = 3")  # begun in the second of what is next
-        ran(at_url, "update t set v = 2")
+
+        def write_beside_it() -> None:
+            session.execute("rollback")
+            session.execute("begin")
+            session.execute("update other set v = 3")
+            ran(at_url, "update t set v = v + 1")
+
+        in_one_second(write_beside_it)
         settle()
         before = at_url._files.states(["t", "other"])
         assert "t" not in before

@@ -250,17 +250,17 @@ def test_linear_steps_are_observed(tmp_path, database):
 
 
 def test_time_is_given_while_python_starts_and_while_a_step_runs(tmp_path, database):
-    source = sources.find(project(tmp_path, revision("a", up="import time; time.sleep(0.2)")))
+    given = tmp_path / "given"
+    waits = f"import pathlib, time\n    while not pathlib.Path({str(given)!r}).exists(): time.sleep(0.01)"
+    source = sources.find(project(tmp_path / "p", revision("a", up=waits)))
     heard = []
     source.meanwhile = lambda: heard.append("start")
     (migration,) = source.discover()
     with running(source, database) as runner:
-        runner.meanwhile = lambda: heard.append(time.perf_counter())
+        runner.meanwhile = lambda: heard.append("step") or given.touch()  # which the step waits for
         step = runner.up(migration)
     assert step.error is None
-    assert heard[0] == "start"
-    assert time.perf_counter() - heard[1] > 0.2  # it was called before the step had ended
-    assert len(heard) == 2
+    assert heard == ["start", "step"]
 
 
 def test_bound_values_are_shown_short(tmp_path, database):
@@ -491,19 +491,19 @@ def test_a_worker_in_the_middle_of_a_step_ends_with_a_killed_run(tmp_path):
     scratch.mkdir()
     up = (
         f"import os, pathlib, time; told = pathlib.Path({str(told)!r}); again = told.exists();"
-        " told.write_text(str(os.getpid())); again or time.sleep(60)"
+        " told.write_text(str(os.getpid())); again or time.sleep(600)"
     )
     folder = project(tmp_path / "p", revision("a", up=up))
     files = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     command = [sys.executable, "-m", "seatrial.cli", "run", str(folder), "--engine", "sqlite"]
     own = {**os.environ, "TMPDIR": str(scratch), "XDG_STATE_HOME": str(state)}
     run = subprocess.Popen(command, env=own, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    assert _within(20, lambda: told.exists() and told.read_text())
+    assert _within(120, lambda: told.exists() and told.read_text())
     worker = Path("/proc", told.read_text())
     assert worker.exists()
     run.kill()
     run.wait()
-    assert _within(20, lambda: not worker.exists() or "Z" in (worker / "stat").read_text().split()[2])
+    assert _within(120, lambda: not worker.exists() or "Z" in (worker / "stat").read_text().split()[2])
     (left,) = scratch.glob("seatrial-*-sqlite")
     assert list(left.rglob("*.sqlite3"))
     again = subprocess.run(command, env=own, capture_output=True, text=True)

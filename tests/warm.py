@@ -41,6 +41,7 @@ def serve(place: str) -> None:
         with contextlib.suppress(ImportError):  # a driver that is not installed: the command says so
             importlib.import_module(name)
     importlib.import_module("seatrial.checks").load()
+    importlib.import_module("seatrial.checks.long_running").LONG_MS = 30_000.0  # the machine may be busy: see conftest
     gc.freeze()  # a look for cycles would copy every page that the processes share
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(place)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import dataclasses
 import difflib
@@ -11,6 +12,7 @@ import os
 import shutil
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -67,10 +69,29 @@ def _ended_in_order() -> Iterator[None]:
             if (number := getattr(signal, name, None)) is not None and signal.getsignal(number) == signal.SIG_DFL:
                 kept[number] = signal.signal(number, signal.default_int_handler)
     try:
-        yield
+        with _no_interrupt_dropped():
+            yield
     finally:
         for number, handler in kept.items():
             signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _no_interrupt_dropped() -> Iterator[None]:
+    """Python drops what is raised in a finalizer or a callback, an interrupt as well: that comes again in a moment."""
+    told = sys.unraisablehook
+
+    def hear(dropped: Any) -> None:
+        if issubclass(dropped.exc_type, KeyboardInterrupt):
+            threading.Timer(0.05, _thread.interrupt_main).start()
+        else:
+            told(dropped)
+
+    sys.unraisablehook = hear
+    try:
+        yield
+    finally:
+        sys.unraisablehook = told
 
 
 def _never_without_output() -> None:

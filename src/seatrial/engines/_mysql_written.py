@@ -67,8 +67,9 @@ class Written:
         """What proves tables unchanged, if it is the same later; waits for that of a large one written just now."""
         wanted, until = frozenset(tables), time.monotonic() + _PATIENCE_S
         while True:
+            is_last = time.monotonic() > until  # on a busy machine more than that may go by between two looks
             told = self._told(wanted)
-            if not any(t.is_worth_waiting for t in told.values()) or time.monotonic() > until:
+            if is_last or not any(t.is_worth_waiting for t in told.values()):
                 return _proven(told)
             time.sleep(_PAUSE_S)
 
