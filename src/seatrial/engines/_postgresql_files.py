@@ -8,7 +8,6 @@ them. What points outside the file (TOAST) or is not in it (a column's missing v
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import shutil
@@ -30,13 +29,6 @@ SELECT c.relam = (SELECT oid FROM pg_am WHERE amname = 'heap') AND c.reltablespa
 FROM pg_class c WHERE c.oid = {oid}
 """
 _ATTRIBUTES = "SELECT attnum, attlen, attalign FROM pg_attribute WHERE attrelid = {oid} AND attnum > 0 ORDER BY attnum"
-
-_ONE_WORKER = {
-    "max_parallel_workers_per_gather": "1",
-    "parallel_leader_participation": "off",
-    "parallel_setup_cost": "0",
-    "parallel_tuple_cost": "0",
-}
 
 # For what is left of a dropped column in the rows: a built-in type of the same length and alignment.
 _STANDS_FOR = {
@@ -105,14 +97,6 @@ def _declared(session: Session, layout: Layout) -> Iterator[str | None]:
 def declared(column: Column) -> str:
     collation = ' COLLATE "C"' if column.kept.endswith('COLLATE "C"') else ""
     return f'{column.shadow} pg_catalog."{column.base}"{collation}'
-
-
-@contextlib.contextmanager
-def beside(session: Session) -> Iterator[None]:
-    """In a transaction: one process of the server reads and hashes, in the table's order, another writes."""
-    session.rows("; ".join(f"SET LOCAL {name} = {value}" for name, value in _ONE_WORKER.items()))
-    yield
-    session.rows("; ".join(f"SET LOCAL {name} TO DEFAULT" for name in _ONE_WORKER))
 
 
 def fill(session: Session, site: Site, layout: Layout, name: str) -> None:

@@ -160,12 +160,9 @@ class Shadows:
             values = ""
         rows = selected(layout, earlier, placed=placed or bool(values), narrow=bool(values))
         ended = int(session.value("SELECT pg_snapshot_xmin(pg_current_snapshot())") or 0) if values else 0
+        session.rows(f"CREATE UNLOGGED TABLE {relation} AS {rows}")
         if site and values:
-            with files.beside(session):
-                session.rows(f"CREATE UNLOGGED TABLE {relation} AS {rows}")
             files.fill(session, site, layout, values)
-        else:
-            session.rows(f"CREATE UNLOGGED TABLE {relation} AS {rows}")
         g = finished("g") if earlier else "NULL"
         count, total, before = session.rows(f"SELECT count(*), {finished()}, {g} FROM {relation}")[0]
         if count == "0":
