@@ -14,8 +14,9 @@ from seatrial.engines._postgresql_session import Session
 
 JOINED = "seatrial_x"
 
-# Nothing is known of a copied file's rows: the planner would sort both sides. It takes a condition that is a number for
-# rare (DEFAULT_NUM_DISTINCT), so that the newer rows are hashed. The memory holds some million rows.
+_WRITTEN = "seatrial_w"
+_SHARE = 4  # one row in so many written since is still few
+# Nothing is known of a copied file's rows: the planner would sort both sides. The memory holds some million rows.
 _HASHED = "SET LOCAL enable_mergejoin = off; SET LOCAL work_mem = '256MB'"
 
 
@@ -62,10 +63,20 @@ def _join(session: Session, c: Comparison, old: Shadow, new: Shadow, blank: list
     session.rows(
         f"CREATE TEMP TABLE {JOINED} ON COMMIT DROP AS SELECT o.ctid AS o, coalesce(n.at, o.ctid) AS n, {shown},"
         f" n.at IS NOT NULL AS moved, {masks} FROM {old.values} o {'FULL' if blank else 'RIGHT'} JOIN"
-        f" (SELECT x.ctid AS at, x.* FROM {new.values} x WHERE ({_was_there('x', old)})::int = 0) n"
-        f" ON {' AND '.join(f'{o} = {n}' for o, n in _keys(c))}"
+        f" {_written(session, c, old, new)} n ON {' AND '.join(f'{o} = {n}' for o, n in _keys(c))}"
         + (f" WHERE n.at IS NOT NULL OR {held}" if blank else "")
     )
+
+
+def _written(session: Session, c: Comparison, old: Shadow, new: Shadow) -> str:
+    """The rows written since; few of them as a table of which the planner knows that their keys name one row each."""
+    rows = f"SELECT x.ctid AS at, x.* FROM {new.values} x WHERE NOT ({_was_there('x', old)})"
+    most = new.rows // _SHARE + 1000
+    session.rows(f"CREATE TEMP TABLE {_WRITTEN} ON COMMIT DROP AS {rows} LIMIT {most + 1}")
+    if int(session.value(f"SELECT count(*) FROM {_WRITTEN}") or 0) > most:
+        return f"({rows})"
+    session.rows(f"ANALYZE {_WRITTEN} ({', '.join(k.new.shadow for k in c.key if k.new)})")
+    return _WRITTEN
 
 
 def _was_there(alias: str, old: Shadow) -> str:
