@@ -187,6 +187,21 @@ def test_rename_in(dialect, definition, tables, columns, expected):
 
 
 @pytest.mark.parametrize(
+    ("definition", "expected"),
+    [
+        ("FOREIGN KEY (s) REFERENCES app.staff(id)", "FOREIGN KEY (s) REFERENCES app.people(id)"),
+        ("FOREIGN KEY (s) REFERENCES staff(id)", "FOREIGN KEY (s) REFERENCES staff(id)"),
+        ("FOREIGN KEY (s) REFERENCES b.staff(id)", "FOREIGN KEY (s) REFERENCES b.staff(id)"),
+        ("SELECT x.id FROM (app.staff x JOIN b.staff y ON (x.id = y.id))",) * 2,
+    ],
+)
+def test_only_the_table_of_its_schema_is_renamed(definition, expected):
+    expected = expected.replace("(app.staff", "(app.people")
+    homes = {"": (), "app": {"staff"}, "b": ()}
+    assert rename_in(definition, "postgresql", {"staff": "people"}, {}, homes) == expected
+
+
+@pytest.mark.parametrize(
     ("dialect", "one", "other", "equal"),
     [
         ("sqlite", 'CREATE INDEX i ON "t" (A)', "create  index i -- x\n on t(a);", True),

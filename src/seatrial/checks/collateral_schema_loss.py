@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from seatrial.checks import Found, check
 from seatrial.checks.case import Case, finding, listed, shorten
@@ -248,7 +248,8 @@ def _followed(case: Case) -> dict[ObjectKey, tuple[ObjectKey, Attributes]]:
     schema = case.before.schema
     if not tables and not columns and not case.up.moves_schemas():
         return {k: (k, a) for k, a in schema.items()}
-    return {k: _moved(case, k, a, tables, columns) for k, a in schema.items() if not _is_replaced(k, columns)}
+    homes = {n: {t.name for t in tables if t.namespace == n} for n in {t.namespace for t in schema.tables()}}
+    return {k: _moved(case, k, a, tables, columns, homes) for k, a in schema.items() if not _is_replaced(k, columns)}
 
 
 def _is_replaced(key: ObjectKey, columns: Mapping[TableRef, Mapping[str, str]]) -> bool:
@@ -263,6 +264,7 @@ def _moved(
     attributes: Attributes,
     tables: Mapping[TableRef, TableRef],
     columns: Mapping[TableRef, Mapping[str, str]],
+    homes: Mapping[str, Collection[str]],
 ) -> tuple[ObjectKey, Attributes]:
     owner = key.owner
     names = {a.name: b.name for a, b in tables.items()}
@@ -274,7 +276,8 @@ def _moved(
         """Behind REFERENCES stand ``other`` names: a child's ``id`` may be renamed while the parent's stays."""
         own, references, theirs = value.partition(" REFERENCES ") if "references" in attributes else (value, "", "")
         engine = case.trial.engine
-        return rename_in(own, engine, names, mine) + (rename_in(references + theirs, engine, names, other))
+        parts = ((own, mine), (references + theirs, other))
+        return "".join(rename_in(part, engine, names, known, homes) for part, known in parts)
 
     def attribute(name: str, value: Attribute) -> Attribute:
         if name in ("terms", "keys") and isinstance(value, tuple):

@@ -7,15 +7,24 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from seatrial.sql.tokens import COMMENT, NUMBER, QUOTED, STRING, WORD, Token, code, quote_name, tokenize, words
 
 
-def rename_in(definition: str, dialect: str, tables: Mapping[str, str], columns: Mapping[str, str]) -> str:
+def rename_in(
+    definition: str,
+    dialect: str,
+    tables: Mapping[str, str],
+    columns: Mapping[str, str],
+    homes: Mapping[str, Collection[str]] | None = None,
+) -> str:
     """The definition with tables and columns under their other names; everything else stays as it was written.
+
+    ``homes`` tells for every schema that is not the default one (which is ``""``) which of ``tables`` stand in it: one
+    of the same name in another schema keeps its name. Without it a qualified name is a table's where its place says so.
 
     A name in front of a dot, or behind ON, FROM, JOIN, INTO, UPDATE, TABLE and REFERENCES, is a table's; any other is a
     column's where there is a column of that name. Names in single-quoted texts (``'t'::regclass``) are left alone.
     A view of PostgreSQL keeps giving a renamed column under its old name: ``new AS old``.
     """
     tokens = tokenize(definition, dialect)
-    lookup = _Names(tables, columns, dialect)
+    lookup = _Names(tables, columns, dialect, homes)
     outputs = _outputs(tokens) if dialect == "postgresql" else frozenset()
     parts, position = [], 0
     for i, token in enumerate(tokens):
@@ -44,15 +53,21 @@ def _outputs(tokens: list[Token]) -> frozenset[int]:
 
 
 def _begins_item(tokens: list[Token], i: int) -> bool:
-    while i > 1 and tokens[i - 1].word == ".":
-        i -= 2
+    i = _start(tokens, i)
     return i > 0 and tokens[i - 1].word in ("SELECT", "DISTINCT", ",")
 
 
 class _Names:
-    def __init__(self, tables: Mapping[str, str], columns: Mapping[str, str], dialect: str) -> None:
+    def __init__(
+        self,
+        tables: Mapping[str, str],
+        columns: Mapping[str, str],
+        dialect: str,
+        homes: Mapping[str, Collection[str]] | None,
+    ) -> None:
+        self.homes = homes
         self.fold: Callable[[str], str] = str if dialect == "postgresql" else str.casefold
-        self.reserved = _RESERVED if dialect == "postgresql" else _RESERVED | _RESERVED_ELSEWHERE
+        self.reserved = _RESERVED | _RESERVED_BY.get(dialect, _RESERVED_BY["mysql"])
         self.tables = {self.fold(k): v for k, v in tables.items()}
         self.columns = {self.fold(k): v for k, v in columns.items()}
 
@@ -66,7 +81,9 @@ class _Names:
         name = self.fold(token.name)
         if before == ".":
             return self._behind_dot(tokens, i, name)
-        if after == "." or before in _BEFORE_TABLE:
+        if after != "." and before in _BEFORE_TABLE:
+            return self._of_default_schema(name)
+        if after == ".":
             return self._table(name)
         return self.columns.get(name, self._table(name))
 
@@ -79,12 +96,24 @@ class _Names:
 
     def _behind_dot(self, tokens: list[Token], i: int, name: str) -> str | None:
         """``schema.table`` stands where a table is expected; else it is ``table.column``."""
-        start = i
-        while start > 1 and tokens[start - 1].word == ".":
-            start -= 2
+        start = _start(tokens, i)
+        qualifier = tokens[start].name
+        if self.homes is not None and start == i - 2 and qualifier in self.homes and name in self.tables:
+            return self._table(name) if name in self.homes[qualifier] else None
         leads = tokens[start - 1].word if start else ""
         qualified_table = leads in _BEFORE_TABLE or (i + 1 < len(tokens) and tokens[i + 1].word == ".")
-        return self._table(name) if qualified_table else self.columns.get(name)
+        return self._of_default_schema(name) if qualified_table else self.columns.get(name)
+
+    def _of_default_schema(self, name: str) -> str | None:
+        elsewhere = self.homes is not None and name in self.tables and name not in self.homes.get("", ())
+        return None if elsewhere else self._table(name)
+
+
+def _start(tokens: list[Token], i: int) -> int:
+    """Where the name begins whose last part stands here."""
+    while i > 1 and tokens[i - 1].word == ".":
+        i -= 2
+    return i
 
 
 def _is_keyword(tokens: list[Token], i: int, reserved: Collection[str]) -> bool:
@@ -104,20 +133,26 @@ def _is_keyword(tokens: list[Token], i: int, reserved: Collection[str]) -> bool:
         return True
     if token.word == "KEY" and after and after[0].kind == QUOTED:
         return True
-    return before not in _BEFORE_TABLE and bool(after) and after[0].word == "(" and not prefix
+    leads = tokens[start - 1].word if (start := _start(tokens, i)) else ""
+    return leads not in _BEFORE_TABLE and bool(after) and after[0].word == "(" and not prefix
 
 
 _PHRASES = {
     *(("PRIMARY", "KEY"), ("FOREIGN", "KEY"), ("UNIQUE", "KEY"), ("NO", "ACTION")),
+    *(("ORDER", "BY"), ("GROUP", "BY"), ("PARTITION", "BY")),
     *(("CREATE", "INDEX"), ("UNIQUE", "INDEX"), ("CREATE", "TRIGGER"), ("CREATE", "RULE")),
     *((event, action) for event in ("UPDATE", "DELETE") for action in ("CASCADE", "RESTRICT", "NO", "SET")),
 }
 _RESERVED = words(
-    "ALL AND AS ASC CASE CHECK COLLATE CONSTRAINT CREATE CROSS DEFAULT DESC DISTINCT ELSE EXISTS FOREIGN FROM GROUP "
-    "HAVING IN INNER INTO IS JOIN LEFT LIKE LIMIT NATURAL NOT NULL ON OR ORDER PRIMARY REFERENCES SELECT TABLE THEN TO "
-    "UNION UNIQUE USING VALUES WHEN WHERE WITH"
+    "ALL AND AS CASE CHECK COLLATE CONSTRAINT CREATE CROSS DEFAULT DISTINCT ELSE EXISTS FOREIGN FROM GROUP HAVING IN "
+    "INNER INTO IS JOIN LEFT LIMIT NATURAL NOT NULL ON OR ORDER PRIMARY REFERENCES SELECT TABLE THEN TO UNION UNIQUE "
+    "USING VALUES WHEN WHERE"
 )  # by every engine, those included that PostgreSQL allows as functions and types alone
-_RESERVED_ELSEWHERE = words("BETWEEN BY CASCADE DELETE INDEX INSERT KEY RESTRICT SET UPDATE")  # not by PostgreSQL
+_RESERVED_BY = {
+    "postgresql": words("ASC DESC END LIKE WITH"),
+    "sqlite": words("BETWEEN DELETE INDEX INSERT SET UPDATE"),
+    "mysql": words("ASC BETWEEN BY CASCADE DELETE DESC INDEX INSERT LIKE RESTRICT SET UPDATE WITH"),
+}
 _BEFORE_TABLE = ("ON", "ONLY", "FROM", "JOIN", "INTO", "UPDATE", "TABLE", "REFERENCES", "TO")
 
 
