@@ -69,6 +69,23 @@ def test_made_up_values_that_a_later_down_did_not_bring_back_are_gone(engine: En
     assert not [f for f in first.findings + added.findings if f.rule in ("rows-lost", "values-lost", "down-failed")]
 
 
+def test_what_a_later_down_left_wrong_is_not_told_again_of_a_table_by_its_older_name(engine: Engine):
+    """MLRun 28383af526f3 renames a table, and a later migration's down forgets its unique rule."""
+    base = (
+        "CREATE TABLE a (id integer PRIMARY KEY, v varchar(20)); CREATE UNIQUE INDEX a_v ON a (v);",
+        "DROP TABLE a;",
+    )
+    names = {old: f"ALTER TABLE {old} RENAME TO {new}; " for old, new in (("a", "b"), ("b", "a"))}
+    column = "ALTER TABLE {} RENAME COLUMN {} TO {};".format
+    renames = (names["a"] + column("b", "v", "w"), column("b", "w", "v") + names["b"])
+    drop = "DROP INDEX a_v ON b;" if engine.name in ("mysql", "mariadb") else "DROP INDEX a_v;"
+    forgets = (drop, "SELECT 1;")
+    report = engine.run([base, renames, forgets])
+    _, renamed, dropped = report.migrations
+    assert "schema-not-restored" in {f.rule for f in dropped.findings}
+    assert [f.message for f in renamed.findings if f.rule == "schema-not-restored"] == []
+
+
 REBUILT = """CREATE TABLE n (id integer PRIMARY KEY, v varchar(20), w varchar(20) NOT NULL);
 INSERT INTO n SELECT id, v, coalesce(w, '') FROM a; DROP TABLE a; ALTER TABLE n RENAME TO a;"""
 

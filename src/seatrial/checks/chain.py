@@ -8,7 +8,7 @@ from seatrial.checks.case import Case, Rows, finding, listed, n, shorten, stated
 from seatrial.checks.causes.chained import of_error, of_rows, of_schema
 from seatrial.checks.file_settings import is_of_file
 from seatrial.checks.schema_restored import said
-from seatrial.model import ChainStep, Finding, ObjectKey, Phase, Severity, TableDiff, TableRef, Trial
+from seatrial.model import ChainStep, Finding, ObjectKey, Phase, Renames, Severity, TableDiff, TableRef, Trial
 from seatrial.schema import Difference, diff, outermost, renamed
 from seatrial.sql.show import show
 from seatrial.values import dataclass
@@ -23,6 +23,27 @@ class Inherited:
 
     tables: frozenset[TableRef] = frozenset()
     objects: frozenset[ObjectKey] = frozenset()
+
+    def before(self, renames: Renames) -> Inherited:
+        """The same by the names that tables and columns have once a down has taken these renames back."""
+        tables = {new: old for old, new in renames.tables}
+        columns = {(_now(renames, t), new): old for t, old, new in renames.columns}
+
+        def back(key: ObjectKey) -> ObjectKey:
+            owner = key.owner
+            if owner is None:
+                return key
+            name = columns.get((owner, key.name), key.name) if key.kind == "column" else key.name
+            if owner not in tables:
+                return key._replace(name=name)
+            table = tables[owner]
+            if key.kind == "table":
+                return ObjectKey.of_table(table)
+            if name.startswith((f"{owner.name}(", f"{owner.name}.")) or name == owner.name:  # unnamed ones, grants
+                name = table.name + name[len(owner.name) :]
+            return key._replace(namespace=table.namespace, table=table.name, name=name)
+
+        return Inherited(frozenset(tables.get(t, t) for t in self.tables), frozenset(map(back, self.objects)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +60,22 @@ class Link:
     drawn: frozenset[tuple[str, str]] = frozenset()
 
 
+def _now(renames: Renames, table: TableRef) -> TableRef:
+    """What a table of before up is called after it."""
+    return dict(renames.tables).get(table, table)
+
+
 def links(chain: Sequence[ChainStep], trials: Sequence[Trial] = ()) -> dict[str, Link]:
     """The steps of the chain by migration; made once a report, as each one needs what the newer ones left."""
     known, found = Inherited(), {}
     drawn: dict[str, frozenset[tuple[str, str]]] = {}
     columns = frozenset[tuple[str, str]]()
+    renames = {trial.migration.id: trial.renames for trial in trials}
     for trial in sorted(trials, key=lambda t: t.index):
         columns |= {(str(d.table), c) for d in trial.reup_changes for g in d.changed for c in g.columns}
         drawn[trial.migration.id] = columns
     for step in chain:
+        known = known.before(renames.get(step.migration, Renames()))
         differences = tuple(diff(step.schema_then, step.schema_now))
         found[step.migration] = Link(step, differences, known, drawn.get(step.migration, columns))
         known = Inherited(known.tables | {c.table for c in step.changes}, known.objects | {d.key for d in differences})
