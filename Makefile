@@ -33,7 +33,7 @@ $(VENV)/demo: pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
 	touch $@
 
-$(VENV)/dev: pyproject.toml
+$(VENV)/dev: pyproject.toml requirements-dev.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[all]'
 	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements-dev.txt
