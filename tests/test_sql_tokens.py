@@ -201,6 +201,12 @@ def test_only_the_table_of_its_schema_is_renamed(definition, expected):
     assert rename_in(definition, "postgresql", {"staff": "people"}, {}, homes) == expected
 
 
+def test_schemas_hold_their_tables_without_case():
+    definition = 'CREATE INDEX i ON "Old Tools" (id)'
+    renamed = rename_in(definition, "sqlite", {"Old Tools": "tools"}, {}, {"": {"Old Tools"}})
+    assert renamed == 'CREATE INDEX i ON "tools" (id)'
+
+
 @pytest.mark.parametrize(
     ("dialect", "one", "other", "equal"),
     [

@@ -65,8 +65,8 @@ class _Names:
         dialect: str,
         homes: Mapping[str, Collection[str]] | None,
     ) -> None:
-        self.homes = homes
         self.fold: Callable[[str], str] = str if dialect == "postgresql" else str.casefold
+        self.homes = homes and {schema: {self.fold(name) for name in held} for schema, held in homes.items()}
         self.reserved = _RESERVED | _RESERVED_BY.get(dialect, _RESERVED_BY["mysql"])
         self.tables = {self.fold(k): v for k, v in tables.items()}
         self.columns = {self.fold(k): v for k, v in columns.items()}
