@@ -82,9 +82,8 @@ def _worse(old: Counter, new: Counter | None, snapshot: Snapshot, place: tuple[T
     if _collides(new) and not _collides(old):
         return _collision(new)
     if old.next_value is not None and new.next_value is not None and not _collides(old):
-        onwards = 1 if old.increment > 0 else -1
-        if (new.next_value - old.next_value) * onwards < 0:
-            last = old.next_value - onwards
+        last = old.next_value - old.increment  # what lies between that and the next one was never given out
+        if (new.next_value - last) * old.increment <= 0:
             again = f"ids {new.next_value} to {last} are" if new.next_value != last else f"id {last} is"
             return (
                 f"the next id of {table} is {new.next_value}, and {old.next_value} before up: {again} given out again"

@@ -239,11 +239,18 @@ class MysqlServer(DatabaseServer):
         return [Found(n[0], n[2], n[1] in marked) for n in names]
 
     def _is_marked(self, shadow: str, run_id: str) -> bool:
-        found = self.maintain(
+        asked = (
             "SELECT COUNT(*) FROM information_schema.TABLES"
             f" WHERE TABLE_SCHEMA = '{shadow}' AND TABLE_NAME = '{MARKER}'"
         )
-        return found[0][0] == "1" and (run_id,) in self.maintain(f"SELECT run FROM {_ours(shadow)}.{MARKER}")
+        try:
+            return self.maintain(asked)[0][0] == "1" and (run_id,) in self.maintain(
+                f"SELECT run FROM {_ours(shadow)}.{MARKER}"
+            )
+        except ServerError:
+            if self.maintain(f"SHOW DATABASES LIKE '{shadow}'"):
+                raise
+            return False  # its run, a live one, has dropped it since the databases were listed
 
     def _shows_life(self, run_id: str) -> bool:
         return self.maintain(f"SELECT IS_FREE_LOCK('{PREFIX} {run_id}')")[0][0] != "1"
