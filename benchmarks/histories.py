@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -17,12 +17,13 @@ from benchmarks import common
 
 FOLDER = common.CACHE / "histories"
 SEEDS = Path(__file__).parent / "seeds"
-FLIPT = "https://github.com/flipt-io/flipt"
+REPOSITORIES = {"flipt": "https://github.com/flipt-io/flipt", "pixie": "https://github.com/pixie-io/pixie"}
 DRIVERS = ("psycopg[binary]==3.3.9", "pymysql==1.2.4")
 ALEMBIC = ("alembic==1.16.5", "sqlalchemy==2.0.43")
 
 
-Builder = Callable[[Path, str, Path | None], None]  # project folder, engine, a checkout of flipt
+Checkouts = Mapping[str, Path]  # of repositories that are there already, by their name
+Builder = Callable[[Path, str, Checkouts], None]  # project folder, engine, checkouts
 
 
 class UnavailableError(Exception):
@@ -100,8 +101,8 @@ ZERO_STAYS = "SET SESSION sql_mode = CONCAT(@@SESSION.sql_mode, ',NO_AUTO_VALUE_
 def _seeded(build: Builder, name: str, at: str) -> Builder:
     """The same project with rows of ours, as the application writes them, instead of generated ones from ``at`` on."""
 
-    def with_seed(folder: Path, engine: str, flipt: Path | None) -> None:
-        build(folder, engine, flipt)
+    def with_seed(folder: Path, engine: str, checkouts: Checkouts) -> None:
+        build(folder, engine, checkouts)
         zero = ZERO_STAYS if engine in ("mysql", "mariadb") else ""
         (folder / "seed.sql").write_text(zero + (SEEDS / f"{name}.sql").read_text())
         with (folder / "seatrial.toml").open("a") as settings:
@@ -110,7 +111,7 @@ def _seeded(build: Builder, name: str, at: str) -> Builder:
     return with_seed
 
 
-def mlflow(folder: Path, engine: str, flipt: Path | None) -> None:
+def mlflow(folder: Path, engine: str, checkouts: Checkouts) -> None:
     wheel = _wheel("mlflow", "2.22.0")
     python = common.venv("mlflow", *MLFLOW_NEEDS, *ALEMBIC, *DRIVERS, no_deps=["mlflow==2.22.0"])
     versions = _alembic_project(folder, wheel / "mlflow" / "store" / "db_migrations", python)
@@ -120,7 +121,7 @@ def mlflow(folder: Path, engine: str, flipt: Path | None) -> None:
     (versions / MLFLOW_ROOT).write_text(root.replace("down_revision = None", 'down_revision = "000000000000"'))
 
 
-def optuna(folder: Path, engine: str, flipt: Path | None) -> None:
+def optuna(folder: Path, engine: str, checkouts: Checkouts) -> None:
     wheel = _wheel("optuna", "5.0.0")
     python = common.venv("optuna", "optuna==5.0.0", *ALEMBIC, *DRIVERS)
     _alembic_project(folder, wheel / "optuna" / "storages" / "_rdb" / "alembic", python)
@@ -132,8 +133,8 @@ FLIPT_FOLDERS = {"sqlite": "sqlite3", "postgresql": "postgres", "mysql": "mysql"
 
 
 def _flipt(commit: str) -> Builder:
-    def build(folder: Path, engine: str, checkout: Path | None) -> None:
-        tree = _archive(_repository(checkout), commit, "config/migrations") / "config" / "migrations"
+    def build(folder: Path, engine: str, checkouts: Checkouts) -> None:
+        tree = _archive("flipt", checkouts, commit, "config/migrations")
         shutil.copytree(tree / FLIPT_FOLDERS[engine], folder / "migrations")
         # flipt opens SQLite with foreign keys on, for its migrator too (internal/storage/sql/db.go: "_fk")
         session = '\nsession = ["PRAGMA foreign_keys = ON"]' if engine == "sqlite" else ""
@@ -142,34 +143,50 @@ def _flipt(commit: str) -> Builder:
     return build
 
 
-def _repository(checkout: Path | None) -> Path:
-    if checkout is not None:
-        return checkout
-    folder = FOLDER / "flipt.git"
+def _pixie(service: str) -> Builder:
+    """One service's migrations; the folder also holds the Go code that runs them."""
+
+    def build(folder: Path, engine: str, checkouts: Checkouts) -> None:
+        tree = _archive("pixie", checkouts, "44d42f1d6", f"src/cloud/{service}/schema")
+        (folder / "migrations").mkdir()
+        for file in tree.glob("*.sql"):
+            shutil.copy(file, folder / "migrations")
+        (folder / "seatrial.toml").write_text('[source]\ntype = "golang-migrate"\npath = "migrations"\n')
+
+    return build
+
+
+def _repository(name: str, checkouts: Checkouts) -> Path:
+    if name in checkouts:
+        return checkouts[name]
+    folder, url = FOLDER / f"{name}.git", REPOSITORIES[name]
     if not folder.is_dir():
-        print(f"... cloning {FLIPT}", file=sys.stderr, flush=True)
+        print(f"... cloning {url}", file=sys.stderr, flush=True)
         done = subprocess.run(
-            ["git", "clone", "--quiet", "--bare", "--filter=blob:none", FLIPT, str(folder)],
+            ["git", "clone", "--quiet", "--bare", "--filter=blob:none", url, str(folder)],
             capture_output=True,
             text=True,
         )
         if done.returncode:
             shutil.rmtree(folder, ignore_errors=True)
-            raise UnavailableError(f"{FLIPT} cannot be cloned ({done.stderr.strip()}); give a checkout: --flipt PATH")
+            raise UnavailableError(f"{url} cannot be cloned ({done.stderr.strip()}); give a checkout: --{name} PATH")
     return folder
 
 
-def _archive(repository: Path, commit: str, path: str) -> Path:
+def _archive(name: str, checkouts: Checkouts, commit: str, path: str) -> Path:
     """One folder of a repository at a commit, unpacked."""
-    target = FOLDER / f"flipt-{commit}"
-    if not target.is_dir():
+    target = FOLDER / f"{name}-{commit}"
+    if not (target / path).is_dir():
+        repository = _repository(name, checkouts)
         done = subprocess.run(["git", "-C", str(repository), "archive", commit, path], capture_output=True)
         if done.returncode:
             raise UnavailableError(f"{repository} has no {path} at {commit}: {done.stderr.decode().strip()}")
         with tarfile.open(fileobj=BytesIO(done.stdout)) as archive:
             archive.extractall(target, filter="data")
-    return target
+    return target / path
 
+
+PIXIE_SERVICES = ("vzmgr", "profile", "plugin", "auth", "project_manager", "cron_script")
 
 HISTORIES = (
     History(
@@ -207,5 +224,14 @@ HISTORIES = (
         about="flipt @3664b736, config/migrations: without downs",
         engines=ALL_ENGINES,
         build=_flipt("3664b736"),
+    ),
+    *(
+        History(
+            name=f"pixie-{service.replace('_', '-')}",
+            about=f"Pixie @44d42f1d6, src/cloud/{service}/schema",
+            engines=("postgresql",),
+            build=_pixie(service),
+        )
+        for service in PIXIE_SERVICES
     ),
 )

@@ -1,6 +1,7 @@
 """Test the migrations of real projects and hold every finding against docs/real-histories.md.
 
-    python -m benchmarks.real_histories [--engine ENGINE]... [--only NAME]... [--flipt PATH] [--rows] [--server URL]
+    python -m benchmarks.real_histories [--engine ENGINE]... [--only NAME]... [--flipt PATH] [--pixie PATH]
+        [--rows] [--server URL]
 
 Exit 0: every finding stands in the file as true. 1: a finding does not, or it stands there as false; it is printed.
 2: a history could not be had or could not be tested. The file's table has a row per finding; ``--rows`` prints rows of
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import common
-from benchmarks.histories import ALL_ENGINES, FOLDER, HISTORIES, History, UnavailableError
+from benchmarks.histories import ALL_ENGINES, FOLDER, HISTORIES, REPOSITORIES, Checkouts, History, UnavailableError
 
 # What takes long on one machine does not on another: such a finding is no row of the file, but held against the times
 # that its own report holds.
@@ -70,13 +71,13 @@ def findings(history: str, engine: str, report: Mapping[str, Any]) -> Iterator[t
                 yield Found(history, engine, migration["id"], finding["rule"], finding.get("table") or ""), finding
 
 
-def test(history: History, engine: str, flipt: Path | None, server: str | None, keep: Path | None) -> common.Ran:
+def test(history: History, engine: str, checkouts: Checkouts, server: str | None, keep: Path | None) -> common.Ran:
     """Build the project anew and run Seatrial on it."""
     with tempfile.TemporaryDirectory(prefix="history-") as scratch:
         project = (keep or Path(scratch)) / f"{history.name}-{engine}"
         shutil.rmtree(project, ignore_errors=True)
         project.mkdir(parents=True)
-        history.build(project, engine, flipt)
+        history.build(project, engine, checkouts)
         return common.seatrial(project, *(("--server", server) if server else ("--engine", engine)))
 
 
@@ -121,7 +122,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--engine", action="append", choices=ALL_ENGINES, help="default: sqlite and postgresql")
     parser.add_argument("--only", action="append", choices=[h.name for h in HISTORIES], help="only this history")
-    parser.add_argument("--flipt", type=Path, help="a checkout or git directory of flipt, instead of cloning it")
+    for name in REPOSITORIES:
+        parser.add_argument(
+            f"--{name}", type=Path, help=f"a checkout or git directory of {name}, instead of cloning it"
+        )
     parser.add_argument("--server", metavar="URL", help="a server instead of a local one (with one --engine)")
     parser.add_argument("--rows", action="store_true", help="print table rows for findings that are not in the file")
     parser.add_argument("--keep", type=Path, default=FOLDER / "projects", help="where projects and reports are left")
@@ -134,7 +138,7 @@ def main() -> int:
     known, worst = judged(), 0
     for history in HISTORIES:
         for engine in engines:
-            if args.only and history.name not in args.only:
+            if engine not in history.engines or (args.only and history.name not in args.only):
                 continue
             worst = max(worst, one(history, engine, known, args), key=(0, 2, 1).index)
     return worst
@@ -142,7 +146,8 @@ def main() -> int:
 
 def one(history: History, engine: str, known: Mapping[Found, bool], args: argparse.Namespace) -> int:
     try:
-        ran = test(history, engine, args.flipt, args.server, args.keep)
+        checkouts = {name: path for name in REPOSITORIES if (path := getattr(args, name))}
+        ran = test(history, engine, checkouts, args.server, args.keep)
     except UnavailableError as error:
         print(f"{history.name:12} {engine:11} not available: {error}", flush=True)
         return 2

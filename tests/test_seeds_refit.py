@@ -104,3 +104,21 @@ def test_a_new_key_that_the_up_itself_leaves_empty_orphans_the_children(engine):
     adds = "ALTER TABLE a ADD COLUMN big bigint UNIQUE; UPDATE a SET big = -id;"
     report = engine.run([TREE, BOUND, (adds + MOVED.format(drop=""), BACK.format(undrop="") + WIDER[1])])
     assert "orphaned-rows" in {f.rule for f in report.migrations[2].findings}
+
+
+@pytest.mark.engines("postgresql")
+def test_children_follow_a_key_that_is_changed(engine):
+    """Found: a narrower type of a key changed it, and the rows that referred to it were orphans of our own making."""
+    one, other = engine.create(), engine.create()
+    tables = """CREATE TABLE a (id bigint PRIMARY KEY);
+    CREATE TABLE c (id integer PRIMARY KEY, a bigint, FOREIGN KEY (a) REFERENCES a (id));
+    CREATE TABLE bare (a bigint, FOREIGN KEY (a) REFERENCES a (id));"""
+    assert one.load(tables) is None and other.load(tables.replace("a (id bigint", "a (id smallint")) is None
+    one.execute("INSERT INTO a VALUES (1), (9007199254740993)")
+    one.execute("INSERT INTO c VALUES (1, 9007199254740993), (2, 1), (3, NULL)")
+    one.execute("INSERT INTO bare VALUES (9007199254740993), (9007199254740993), (1)")
+    made = refit(one, one.inspect(), Ahead(schema=other.inspect()), seed=7)
+    (new,) = (row[0] for row in one.query("SELECT id FROM a WHERE id <> 1"))
+    assert abs(int(new)) < 2**15 and {t.name for t in made.columns} == {"a", "c", "bare"}
+    assert one.query("SELECT a FROM c ORDER BY id") == [(new,), ("1",), (None,)]
+    assert sorted(row[0] for row in one.query("SELECT a FROM bare")) == sorted(["1", new, new])

@@ -143,6 +143,8 @@ class _Refit:
             with self.database.filling() as session:
                 for table, pairs in made.items():
                     self._amend(table, pairs)
+                for table in list(self._changed):
+                    self._follow(table, made.get(table, []))
                 for table, count in counts.items():
                     session.execute(f"DELETE FROM {qualified(self.database, table)}")
                     self._make_anew(table, count)
@@ -209,6 +211,26 @@ class _Refit:
             if error.kind is ErrorKind.ENVIRONMENT:
                 raise
             self._not_fitted[table] = str(error)
+
+    def _follow(self, table: TableRef, pairs: Sequence[tuple[Values, Values]]) -> None:
+        """Rows that referred to a key that is another one now refer to the new one, with or without a key of their own.
+
+        New keys are none that stood before: no row is moved twice.
+        """
+        for child, shape in self.now.items():
+            for reference in shape.references if not shape.holders else ():
+                moved = {
+                    old: new
+                    for o, n in pairs
+                    if reference.table == table
+                    and (old := tuple(o.get(c) for c in reference.referenced))
+                    != (new := tuple(n.get(c) for c in reference.referenced))
+                    and None not in old
+                }
+                if moved and not any(shape.columns[c].by_engine for c in reference.columns):
+                    rows = [(*old, *new) for old, new in moved.items()]
+                    self.database.amend(child, reference.columns, reference.columns, rows)
+                    self._changed.setdefault(child, reference.columns)
 
 
 def _as_stored(column: Column, value: object) -> object:
