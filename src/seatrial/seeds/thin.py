@@ -9,6 +9,7 @@ takes one row of for granted (``alone``), one will do.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from itertools import chain
 
 from seatrial.model import Database, Schema, TableRef
 from seatrial.seeds.shape import Reference, Shape, shapes
@@ -42,15 +43,20 @@ def thin(
 ) -> Thinned | None:
     """The rows of ``counts`` with which ``passes``, or None where it never does.
 
-    ``suspects`` are tried table by table and row by row, the others only as a whole.
+    ``suspects``, the likeliest first, are tried table by table and row by row, the others only as a whole.
     """
     search = _Search(counts, passes)
     if not search.works(set()):
         return None
-    kept: set[Row] = set()
-    for tables in ([t for t in counts if t not in suspects], *([t] for t in counts if t in suspects)):
-        search.refused = 0
-        kept |= search.addable([(t, i) for t in tables for i in range(counts[t])], kept)
+    found = _told(counts, set(), alone)
+    for kept in chain(search.without_one(suspects), search.from_none(suspects)):
+        found = _told(counts, kept, alone)
+        if found.enough:
+            break
+    return found
+
+
+def _told(counts: Mapping[TableRef, int], kept: Collection[Row], alone: Collection[TableRef]) -> Thinned:
     found = {t: rows for t, rows in _by_table(counts, kept).items() if len(rows) < counts[t]}
     enough = not any(len(rows) < min(1 if t in alone else FEWEST, counts[t]) for t, rows in found.items())
     return Thinned(kept=found, counts={t: counts[t] for t in found}, enough=enough)
@@ -66,6 +72,27 @@ class _Search:
     def works(self, kept: Collection[Row]) -> bool:
         self.tries -= 1
         return self.tries >= 0 and self.passes(_by_table(self.counts, kept))
+
+    def without_one(self, suspects: Collection[TableRef]) -> Iterator[set[Row]]:
+        """Where up works without the rows of one table: all others, and what of these can stand beside them.
+
+        Rows that it looks up elsewhere (``UPDATE t SET owner = (SELECT ... FROM member)``) are there then.
+        """
+        for table in suspects:
+            kept = {(t, i) for t, count in self.counts.items() if t != table for i in range(count)}
+            if kept and self.works(kept):
+                yield kept | self._rows_beside([table], kept)
+
+    def from_none(self, suspects: Collection[TableRef]) -> Iterator[set[Row]]:
+        """One table after the other, all that are no suspects first and together."""
+        kept: set[Row] = set()
+        for tables in ([t for t in self.counts if t not in suspects], *([t] for t in self.counts if t in suspects)):
+            kept |= self._rows_beside(tables, kept)
+        yield kept
+
+    def _rows_beside(self, tables: Collection[TableRef], kept: Collection[Row]) -> set[Row]:
+        self.refused = 0
+        return self.addable([(t, i) for t in tables for i in range(self.counts[t])], kept)
 
     def addable(self, chunk: Sequence[Row], kept: Collection[Row]) -> set[Row]:
         """What of a chunk can stand beside what is kept: all of it, or what of its halves can."""

@@ -237,7 +237,7 @@ class Rows:
         engine = stand.database.engine
         single = of_one_row(statements, engine)
         alone = [t for t in counts if t.name.casefold() in single]
-        found = thin(counts, _named(refused, counts, engine), passes, alone)
+        found = thin(counts, _suspects(refused, counts, engine), passes, alone)
         stand.restore()
         return found
 
@@ -322,9 +322,22 @@ def _of_made(made: FillResult) -> str:
 
 def _named(step: Step, tables: Collection[TableRef], engine: str) -> frozenset[TableRef]:
     """Tables that a step's statements name; it may read them under another name by the time it fails."""
+    return _named_in([s.sql for s in step.statements] + _refused_statement(step), tables, engine)
+
+
+def _suspects(refused: Step, tables: Collection[TableRef], engine: str) -> list[TableRef]:
+    """Tables whose rows may be what is refused: those of the statement that failed before others."""
+    first = _named_in(_refused_statement(refused), tables, engine)
+    return sorted(_named(refused, tables, engine), key=lambda table: (table not in first, table))
+
+
+def _refused_statement(step: Step) -> list[str]:
+    return [step.error.statement] if step.error else []
+
+
+def _named_in(texts: Sequence[str], tables: Collection[TableRef], engine: str) -> frozenset[TableRef]:
     if not tables:
         return frozenset()
-    texts = [s.sql for s in step.statements] + ([step.error.statement] if step.error else [])
     names = frozenset[str]().union(*(names_in(text, engine) for text in texts))
     fold = str if engine == "postgresql" else str.casefold
     return frozenset(t for t in tables if fold(t.name) in names)
