@@ -37,8 +37,11 @@ class Fitting:
         """
         self.refused = None
         persist = partial(self.retrier.persist, step.migration.id)
-        ahead = persist(lambda _: self.rows.ahead(step, self.applied))
-        if ahead is None or failed.before is None or failed.up.error is None:
+        if failed.before is None or failed.up.error is None:
+            return failed, now
+        before = failed.before.schema
+        ahead = persist(lambda _: self.rows.ahead(step, self.applied, before))
+        if ahead is None:
             return failed, now
         if isinstance(ahead, StepError):
             return self._without_rows(step, failed, now, ahead)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import field
@@ -20,9 +21,12 @@ from seatrial.seeds.thin import Thinned, keep_only, thin, units
 from seatrial.sql.intent import read
 from seatrial.sql.pivot import of_one_row
 from seatrial.sql.rename import names_in
+from seatrial.trial.bare import Bare
 from seatrial.trial.retry import disturbed
 from seatrial.trial.stand import ROWS, SEED, Act, Stand
 from seatrial.values import dataclass
+
+DEAR = 4  # so many goings back to one state cost more than a copy of it: what was kept since the last one is left alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +48,13 @@ class Rows:
     made: dict[int, FillResult] = field(default_factory=dict)  # after the step of this index
     why_changed: str = ""
     mends: list[Mend] = field(default_factory=list)  # of the given seed, in their order
+    bare: Bare = field(init=False)
     _peopled: Schema = field(default_factory=Schema)  # the schema for which rows were made or given
     _seen: tuple[int, Schema] = (-2, Schema())  # the step after which rows were last looked after, and its schema
     _new: frozenset[TableRef] = frozenset()  # the tables that this very step made
+
+    def __post_init__(self) -> None:
+        self.bare = Bare(self.stand.ground)
 
     def seed(self) -> None:
         """Load the given rows."""
@@ -221,13 +229,16 @@ class Rows:
 
         ``statements``: all that it sends where no rows stand in its way.
         """
-        stand, there = self.stand, schema.tables()
+        stand = self.stand
         stand.restore()
-        made = {t for filled in self.made.values() for t, n in filled.inserted.items() if n}
-        counts = units(stand.database, schema, [t for t in there if t in made])
+        counts = units(stand.database, schema, self._filled(schema))
+
+        tries = itertools.count(1)
 
         def passes(kept: Kept) -> bool:
             stand.restore()
+            if next(tries) == DEAR:
+                stand.keep()
             keep_only(stand.database, schema, kept)
             error = stand.runner.up(migration).error
             if error and (found := disturbed(stand.database, error)):
@@ -278,8 +289,7 @@ class Rows:
 
     def empty(self, schema: Schema) -> tuple[str, ...]:
         """Empty the tables that were filled and still have their name; rows that referred to theirs go with them."""
-        made = {t for filled in self.made.values() for t, n in filled.inserted.items() if n}
-        filled = [t for t in schema.tables() if t in made]
+        filled = self._filled(schema)
 
         def empty() -> None:
             keep_only(self.stand.database, schema, dict.fromkeys(filled, ()))
@@ -290,27 +300,48 @@ class Rows:
         self.refill()
         return tuple(f"made-up rows of {t} taken out" for t in filled)
 
+    def none(self) -> None:
+        """Begin again without any: what migrations wrote themselves is there, and nothing that came from made rows."""
+        self.made.clear()
+        self.stand.begin_without_rows()
+        self.refill()
+
     def changed(self, step: Planned, why: str = "") -> None:
         """What earlier steps held is no measure for the chain any more."""
         self.why_changed = why or f"made-up rows were changed to fit {step.migration.id}"
         for index in [i for i in self.stand.held if i < step.index]:
             self.stand.drop(index)
 
-    def ahead(self, step: Planned, applied: Sequence[Planned]) -> Ahead | StepError | None:
-        """What this step asks of rows, where none stand in its way; or how it fails there; or Disturbed.
+    def ahead(self, step: Planned, applied: Sequence[Planned], now: Schema) -> Ahead | StepError | None:
+        """What this step asks of rows, where none stand in its way; or how it fails there. Raises Disturbed.
 
-        None where an earlier one already fails without rows.
+        None where no state without rows can be had. ``now``: the schema before it.
         """
-        sent: tuple[str, ...] = ()
-        with self.stand.empty() as (database, runner):
-            for earlier in (*applied, step):
-                done = runner.up(earlier.migration)
-                if done.error and (found := disturbed(database, done.error)):
-                    raise found
-                if done.error:
-                    return done.error if earlier is step else None
-                sent = tuple(s.sql for s in done.statements)
-            return Ahead(schema=database.inspect(), statements=sent)
+        found = self.bare.ahead(step.migration, [earlier.migration for earlier in applied], now)
+        return found or self._ahead_here(step.migration, now)
+
+    def _ahead_here(self, migration: Migration, now: Schema) -> Ahead | None:
+        """In the walk's own database without made rows: what was run before cannot always run beside it (CREATE ROLE).
+
+        A failure says nothing: it may be what migrations made of those rows that is refused.
+        """
+        stand = self.stand
+        stand.restore()
+        keep_only(stand.database, now, dict.fromkeys(self._filled(now), ()))
+        done = stand.runner.up(migration)
+        if done.error and (found := disturbed(stand.database, done.error)):
+            raise found
+        after = stand.database.inspect() if done.error is None else None
+        stand.restore()
+        return Ahead(schema=after, statements=tuple(s.sql for s in done.statements)) if after is not None else None
+
+    def _filled(self, schema: Schema) -> list[TableRef]:
+        """The tables in which rows were made, where they still have their name."""
+        made = {t for filled in self.made.values() for t, n in filled.inserted.items() if n}
+        return [t for t in schema.tables() if t in made]
+
+    def close(self) -> None:
+        self.bare.close()
 
 
 def _of_made(made: FillResult) -> str:

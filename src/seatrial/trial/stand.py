@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import field, replace
 
 from seatrial.config import Config
@@ -101,17 +101,6 @@ class Ground:
     def runner(self, database: Database) -> Runner:
         return Steps(self.source.runner(database), database, self.later)
 
-    @contextmanager
-    def opened(self) -> Iterator[tuple[Database, Runner]]:
-        database, runner = self.open()
-        try:
-            try:
-                yield database, runner
-            finally:
-                runner.close()
-        finally:
-            database.close()
-
 
 @dataclass(frozen=True, slots=True)
 class Done:
@@ -167,10 +156,6 @@ class Stand:
     def later(self) -> Later:
         """What is put off until a step is on its way."""
         return self.ground.later
-
-    def empty(self) -> AbstractContextManager[tuple[Database, Runner]]:
-        """Another database like this one, with nothing in it."""
-        return self.ground.opened()
 
     # --- moments ---
 
@@ -265,6 +250,12 @@ class Stand:
         finally:
             self._let_go()
 
+    def begin_without_rows(self) -> None:
+        """Another database, that migrations alone have brought on. Raises Disturbed, Astray, ServerError."""
+        self._let_go()
+        self._since = [done for done in self._since if done.what == UP]
+        self.renew()
+
     def _let_go(self) -> None:
         """No checkpoint any more; what failed to be dropped goes with the database."""
         copy, self._checkpoint, self._keeps, self._why_not = self._checkpoint, "", False, "no checkpoint was kept"
@@ -336,7 +327,7 @@ class Stand:
 
     def _begin_again(self) -> None:
         """Another database, in which all is still to be done; the accounts that go with the old one went with it."""
-        _close(self.database)
+        let_go(self.database)
         self.database, self.runner = self.ground.open()
         self.held.clear()
         self._since = [*self._before, *self._since]
@@ -364,10 +355,10 @@ class Stand:
 
     def close(self) -> None:
         self.runner.close()
-        _close(self.database)
+        let_go(self.database)
 
 
-def _close(database: Database) -> None:
+def let_go(database: Database) -> None:
     """Drop a database; where its server is away just now, the server drops it at its own end."""
     with suppress(SeatrialError, OSError):
         database.close()

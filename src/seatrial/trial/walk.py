@@ -72,7 +72,7 @@ def walk(server: Server, source: Source, plan: Plan, config: Config, watch: Watc
         try:
             leg.walk()
         finally:
-            leg.stand.close()
+            leg.close()
         trials = {**leg.trials, **{i: t for i, t in trials.items() if not t.skipped}}
         walked.append(leg)
     used = walked
@@ -143,6 +143,10 @@ class Leg:
                 self._seed(step.migration.id, step.index)
         if not self.unseeded:
             self._finish()
+
+    def close(self) -> None:
+        self.rows.close()
+        self.stand.close()
 
     def _finish(self) -> None:
         try:
@@ -257,7 +261,11 @@ class Leg:
         self._back(step)
         self.retrier.persist(step.migration.id, lambda _: self.rows.empty(self.stand.schema()))
         self.rows.changed(step)
-        return self._carry_out(step)
+        done = self._carry_out(step)
+        if done.error:  # what migrations made of those rows is still there, and rows of their own have gone with them
+            self.retrier.persist(step.migration.id, lambda _: self.rows.none())
+            done = self._carry_out(step)
+        return done
 
     def _carry_out(self, step: Planned) -> Step:
         """Its up, without a look at what it does. Raises Disturbed."""
