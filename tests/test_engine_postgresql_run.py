@@ -68,7 +68,7 @@ def test_one_transaction_is_taken_back_as_a_whole(pg: PostgresqlDatabase) -> Non
     assert step.error is not None
     assert (step.error.code, step.error.line, step.error.kind) == ("42P01", 13, ErrorKind.MIGRATION)
     assert step.error.statement == "insert into\n  nowhere values (1)" and len(step.statements) == 2
-    assert pg.inspect().tables() == []
+    assert not pg.inspect().tables()
 
 
 def test_the_epilogue_is_part_of_the_transaction(pg: PostgresqlDatabase) -> None:
@@ -92,7 +92,7 @@ def test_statements_stand_for_themselves(pg: PostgresqlDatabase) -> None:
 def test_a_string_of_several_statements_is_one_transaction(pg: PostgresqlDatabase) -> None:
     step = run(pg, "create table t (x int); insert into t values (1); insert into nope values (1)", STRING)
     assert step.error is not None and step.locks_observed is Observed.EXACT
-    assert pg.inspect().tables() == []
+    assert not pg.inspect().tables()
     concurrent = run(pg, "create table t (x int); create index concurrently on t (x)", STRING)
     assert concurrent.error is not None and concurrent.error.code == "25001"
 
@@ -113,7 +113,7 @@ def test_after_a_syntax_error_nothing_has_run(pg: PostgresqlDatabase, how: Trans
     step = run(pg, text, how)
     assert step.error is not None and step.error.code == "42601"
     assert step.error.line == text.count("\n") + 1
-    assert pg.inspect().tables() == []
+    assert not pg.inspect().tables()
 
 
 def test_session_settings_come_first_and_their_refusal_is_no_fault_of_the_migrations(pg: PostgresqlDatabase) -> None:

@@ -128,7 +128,7 @@ def test_one_transaction_is_rolled_back_as_a_whole(database):
     assert (step.error.code, step.error.line, step.error.kind) == ("SQLITE_CONSTRAINT_UNIQUE", 13, ErrorKind.MIGRATION)
     assert step.error.message == "UNIQUE constraint failed: t.a"
     assert step.error.statement == "insert into t values (1),\n (1)"
-    assert database.inspect().tables() == []
+    assert not database.inspect().tables()
 
 
 @pytest.mark.parametrize("transaction", [Transaction.STATEMENTS, Transaction.STRING])

@@ -222,12 +222,12 @@ def _unplanned(migrations: Iterable[Judged]) -> Iterator[NotVerified]:
 
 def _nowhere(config: Config, trace: Trace) -> Iterator[NotVerified]:
     """Columns that the settings name and no schema of the run has: a slip, or a table of later."""
-    shots = [s for t in trace.trials for s in (t.before, t.after_up) if s is not None]
-    there = {(str(k.owner).lower(), k.name.lower()) for s in shots for k in s.schema if k.kind == "column"}
     named = [("required", r.table, r.column, "nulls-in-required") for r in config.required]
     for r in config.relationships:
         named += [("relationships", r.table, r.column, "orphaned-rows")]
         named += [("relationships", r.parent, r.parent_column, "orphaned-rows")]
+    shots = [s for t in trace.trials for s in (t.before, t.after_up) if s is not None] if named else []
+    there = {(str(k.owner).lower(), k.name.lower()) for s in shots for k in s.schema if k.kind == "column"}
     for section, table, column, rule in dict.fromkeys(named) if shots else ():
         if (table.lower(), column.lower()) not in there:
             yield NotVerified(

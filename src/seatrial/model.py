@@ -162,13 +162,14 @@ class Schema(Mapping[ObjectKey, Attributes]):
     Counters (where a sequence stands) are no attributes: see ``Counter``.
     """
 
-    __slots__ = ("__weakref__", "_columns", "_hash", "_objects", "_owned")
+    __slots__ = ("__weakref__", "_columns", "_hash", "_objects", "_owned", "_tables")
 
     def __init__(self, objects: Mapping[ObjectKey, Attributes] | None = None) -> None:
         """``objects`` and their attributes belong to the schema from now on: nobody changes them any more."""
         self._objects: dict[ObjectKey, Attributes] = {k: (objects or {})[k] for k in sorted(objects or {})}
         self._owned: dict[TableRef, list[ObjectKey]] = {}  # made when asked for, as all that follows from the objects
         self._columns: dict[TableRef, dict[str, Attributes]] = {}
+        self._tables: dict[TableRef, None] | None = None
         self._hash: int | None = None
 
     def __getitem__(self, key: ObjectKey) -> Attributes:
@@ -204,8 +205,12 @@ class Schema(Mapping[ObjectKey, Attributes]):
     def __repr__(self) -> str:
         return f"Schema({len(self)} objects)"
 
-    def tables(self) -> list[TableRef]:
-        return [TableRef(k.namespace, k.name) for k in self._objects if k.kind == "table"]
+    def tables(self) -> KeysView[TableRef]:
+        """The tables in their order."""
+        if self._tables is None:
+            found = (TableRef(k.namespace, k.name) for k in self._objects if k.kind == "table")
+            self._tables = dict.fromkeys(found)
+        return self._tables.keys()
 
     def columns(self, table: TableRef) -> Mapping[str, Attributes]:
         """The columns of a table in their order."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import TypeVar
 
@@ -76,7 +76,7 @@ CONVERSION = ("type", "collation", "charset")
 
 def converts(old: Attributes, new: Attributes) -> bool:
     """Whether a column's new declaration rewrites what is stored in it."""
-    return any(old.get(a) != new.get(a) for a in CONVERSION)
+    return old is not new and any(old.get(a) != new.get(a) for a in CONVERSION)
 
 
 def same_schema(one: Schema, other: Schema) -> bool:
@@ -178,7 +178,7 @@ def pair_through(old: Snapshot, new: Snapshot, renames: Renames) -> list[TablePa
 def _pairs(
     old: Snapshot, new: Snapshot, tables: Mapping[TableRef, TableRef], columns: Mapping[TableRef, Mapping[str, str]]
 ) -> list[TablePair]:
-    there = frozenset(new.schema.tables())
+    there = new.schema.tables()
     recased = in_other_case(old.schema.tables(), there) if new.folds_names else {}
     pairs = []
     for state in old.tables:
@@ -194,10 +194,10 @@ def _pairs(
     return pairs
 
 
-def in_other_case(old: Iterable[Named], new: Iterable[Named]) -> dict[Named, Named]:
+def in_other_case(old: Collection[Named], new: Collection[Named]) -> dict[Named, Named]:
     """Missing names that are there in another case, and mean the same where names are folded: old name -> new name."""
-    missing, fresh = set(old) - set(new), set(new) - set(old)
-    folded = {_folded(name): name for name in fresh} if missing else {}
+    missing = set(old).difference(new)
+    folded = {_folded(name): name for name in set(new).difference(old)} if missing else {}
     return {name: folded[_folded(name)] for name in missing if _folded(name) in folded}
 
 

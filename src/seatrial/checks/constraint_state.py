@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from seatrial.checks import Found, check
 from seatrial.checks.case import Case, finding, listed
 from seatrial.checks.causes.rules import forgotten, invalid, switched_off, unenforced
-from seatrial.model import Attributes, Finding, NotVerified, ObjectKey, Phase, Severity, Step, TableRef
+from seatrial.model import Attributes, Finding, NotVerified, ObjectKey, Phase, Schema, Severity, Step, TableRef
+from seatrial.schema import diff
 
 
 @check("constraint-unenforced", Severity.MEDIUM)
@@ -117,12 +118,16 @@ def invalid_index(case: Case) -> Found:
 
 def _new(case: Case, bad: Callable[[Attributes], bool]) -> Iterator[tuple[Phase, TableRef, list[ObjectKey]]]:
     """Objects in that state after up or down that were not in it before up, by table."""
-    seen: set[ObjectKey] = {k for k, a in case.before.schema.items() if bad(a)} if case.trial.before else set()
-    seen |= {ObjectKey(k.kind, t.namespace, t.name, k.name) for k in seen if (t := _now(case, k)) is not None}
+    earlier = case.before.schema if case.trial.before else Schema()
+    seen: set[ObjectKey] = set()
     for phase, snapshot in case.moments():
+        changed = [d for d in diff(earlier, snapshot.schema) if d.new is not None and bad(d.new)]
+        if changed and not seen:
+            seen = {k for k, a in earlier.items() if bad(a)}
+            seen |= {ObjectKey(k.kind, t.namespace, t.name, k.name) for k in seen if (t := _now(case, k)) is not None}
         found: dict[TableRef, list[ObjectKey]] = {}
-        for key, attributes in snapshot.schema.items():
-            if bad(attributes) and key.owner and key not in seen:
+        for key in (d.key for d in changed if d.key not in seen):
+            if key.owner:
                 seen.add(key)
                 found.setdefault(key.owner, []).append(key)
         for table, objects in sorted(found.items()):

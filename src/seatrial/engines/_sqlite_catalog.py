@@ -116,9 +116,7 @@ class Catalog:
 
     def table(self, name: str) -> Table | None:
         """A table as SQLite would find it."""
-        found = self.tables.get(name)
-        lowered = name.lower()
-        return found or next((t for n, t in self.tables.items() if n.lower() == lowered), None)
+        return _named(self.tables, name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -415,7 +413,14 @@ def _constraint_objects(table: Table, tables: Mapping[str, Table]) -> Iterator[t
 
 
 def _parent(constraint: ConstraintText, tables: Mapping[str, Table]) -> Table | None:
-    lowered = constraint.references.lower()
+    return _named(tables, constraint.references)
+
+
+def _named(tables: Mapping[str, Table], name: str) -> Table | None:
+    """A table as SQLite would find it."""
+    if (found := tables.get(name)) is not None:
+        return found
+    lowered = name.lower()
     return next((t for n, t in tables.items() if n.lower() == lowered), None)
 
 

@@ -97,8 +97,11 @@ class Delta:
         """
         asked = frozenset(roots)
         if asked not in self._touched:
-            left, found, searched = set(self._stored()), set[int](), set[int]()
-            for root in sorted(asked, key=lambda r: (size_of(self.old, r), r)):
+            schema = tree(self.old, SCHEMA_ROOT)
+            changed = self.pages - schema.interior - schema.leaves
+            found, searched = set(changed & asked), set[int]()  # most b-trees of most databases are one page
+            left = self._stored(changed - found)
+            for root in sorted(asked, key=lambda r: (size_of(self.old, r), r)) if left else ():
                 if left and root not in self.old.trees and size_of(self.old, root) > LARGE:
                     left -= self._overflow(found - searched)
                     searched |= found
@@ -111,15 +114,14 @@ class Delta:
             self._touched[asked] = frozenset(found), frozenset(left)
         return self._touched[asked]
 
-    def _stored(self) -> frozenset[int]:
+    def _stored(self, changed: frozenset[int]) -> set[int]:
         """Changed pages that a table or index of the older state may own."""
+        if not changed:
+            return set()
         schema = tree(self.old, SCHEMA_ROOT)
-        left = self.pages - schema.interior - schema.leaves
-        if not left:
-            return left
         with self.old.pages() as pages:
             known = {*pages.free(), *(p for leaf in schema.leaves for p in pages.chains(leaf))}
-            return frozenset(p for p in left if p not in known and not pages.is_map(p))
+            return {p for p in changed if p not in known and not pages.is_map(p)}
 
     def _overflow(self, roots: Iterable[int]) -> set[int]:
         return {p for root in roots for p in owners(self.old, root)}

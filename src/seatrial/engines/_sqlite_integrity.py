@@ -6,6 +6,7 @@ import sqlite3
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from operator import itemgetter
 from weakref import WeakValueDictionary
 
 from seatrial.engines._sqlite_catalog import Catalog, Table
@@ -15,7 +16,7 @@ from seatrial.model import Attributes, Counter, Integrity, ObjectKey, Relationsh
 from seatrial.relations import relations
 from seatrial.values import dataclass
 
-MOST_MADE = 50_000  # questions that are remembered
+MOST_MADE = 10_000  # tables whose questions are remembered
 KINDS = frozenset({"constraint", "primary key", "unique", "foreign key", "check", "index", "column"})
 
 
@@ -48,10 +49,11 @@ class Asker:
     def __init__(self) -> None:
         self._known: WeakValueDictionary[tuple[int, int], Asked] = WeakValueDictionary()
         self._recent: deque[Asked] = deque(maxlen=16)
-        self._made: dict[tuple[int, int, ObjectKey], _Made] = {}
+        self._made: dict[tuple[int, ...], _Made] = {}
 
     def questions(self, catalog: Catalog, also: Schema | None, relationships: tuple[Relationship, ...] = ()) -> Asked:
         """Every constraint of the schema, and those of ``also`` beside it that can still be asked."""
+        also = None if also is catalog.schema else also
         seen = id(catalog.schema), id(also)
         known = self._known.get(seen)
         if known is None:
@@ -61,48 +63,55 @@ class Asker:
         return known
 
     def _all(self, catalog: Catalog, also: Schema | None, relationships: tuple[Relationship, ...]) -> list[Question]:
-        found = [*self._declared(catalog, catalog.schema), *_undeclared(catalog, relationships)]
-        if also is not None and also is not catalog.schema:
+        found = [*self._declared(catalog), *_undeclared(catalog, relationships)]
+        if also is not None:
             other = {key: a for key, a in also.items() if catalog.schema.get(key) != a}
             known = {_sameness(q.integrity) for q in found} if other else set()
-            for question in self._declared(catalog, other):
+            for _, question in _questions(catalog, other):
                 if _sameness(question.integrity) not in known:
                     found.append(replace(question, integrity=replace(question.integrity, declared_before=True)))
         return found
 
-    def _declared(self, catalog: Catalog, objects: Mapping[ObjectKey, Attributes]) -> Iterator[Question]:
-        for key, attributes in objects.items():
-            if key.kind not in KINDS or (key.kind == "column" and attributes.get("nullable")):
-                continue
-            table = catalog.tables.get(key.table)
-            if table is None or table.virtual:
-                continue
-            question = self._question(catalog, table, key, attributes)
-            if question is not None:
-                yield question
+    def _declared(self, catalog: Catalog) -> list[Question]:
+        """In the order of the schema."""
+        asked = [one for table in catalog.tables.values() for one in self._of_table(catalog, table)]
+        return [question for _, question in sorted(asked, key=itemgetter(0))]
 
-    def _question(self, catalog: Catalog, table: Table, key: ObjectKey, attributes: Attributes) -> Question | None:
-        """What was made of this object before, where it, its table and the table that it refers to are the same."""
-        references = attributes.get("references")
-        parent = catalog.table(str(references)) if references else None
-        place = id(table), id(parent), key
+    def _of_table(self, catalog: Catalog, table: Table) -> tuple[_Keyed, ...]:
+        """What was made of a table before, where it and the tables that it refers to are the same."""
+        parents = tuple(catalog.table(c.references) for c in table.text.constraints if c.type == "foreign key")
+        place = id(table), *map(id, parents)
         made = self._made.get(place)
-        is_known = made is not None and (made.attributes is attributes or made.attributes == attributes)
-        if made is None or not is_known or (references and parent is None):
+        if made is None or None in parents:
             if len(self._made) > MOST_MADE:
                 self._made.clear()
-            made = self._made[place] = _Made(table, parent, attributes, _question(catalog, table, key, attributes))
-        return made.question
+            objects = catalog.schema.of(TableRef("", table.name))
+            made = self._made[place] = _Made(table, parents, tuple(_questions(catalog, objects)))
+        return made.questions
+
+
+_Keyed = tuple[ObjectKey, Question]
 
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    """A question with what it was made of; tables are kept, so no other ones get their ids."""
+    """The questions of a table with what they were made of; tables are kept, so no other ones get their ids."""
 
     table: Table
-    parent: Table | None
-    attributes: Attributes
-    question: Question | None
+    parents: tuple[Table | None, ...]
+    questions: tuple[_Keyed, ...]
+
+
+def _questions(catalog: Catalog, objects: Mapping[ObjectKey, Attributes]) -> Iterator[_Keyed]:
+    """What is asked of the rows for some objects, those of tables that are there."""
+    for key, attributes in objects.items():
+        if key.kind not in KINDS or (key.kind == "column" and attributes.get("nullable")):
+            continue
+        table = catalog.tables.get(key.table)
+        if table is None or table.virtual:
+            continue
+        if (question := _question(catalog, table, key, attributes)) is not None:
+            yield key, question
 
 
 def _sameness(one: Integrity) -> tuple[object, ...]:

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import field, replace
+from functools import cached_property
 from pathlib import Path
 from urllib.parse import quote as percent
 
@@ -84,12 +85,21 @@ class Base:
         self.moment, self.delta, self.catalog = moment, delta, catalog
         self.changed = delta.changed(self.roots)  # of b-trees
         self.untouched = frozenset(self._untouched())
-        self.answers = {(k.object, k.sql): k for k in moment.snapshot.integrity}
-        self.counters = {c.table.name: c for c in moment.snapshot.counters}
-        self.states = {t.table.name: t for t in moment.snapshot.tables}
         state.inherit(moment.state, frozenset(self.roots) - self.changed)
 
-    @property
+    @cached_property
+    def answers(self) -> Mapping[tuple[str, str], Integrity]:
+        return {(k.object, k.sql): k for k in self.moment.snapshot.integrity}
+
+    @cached_property
+    def counters(self) -> Mapping[str, Counter]:
+        return {c.table.name: c for c in self.moment.snapshot.counters}
+
+    @cached_property
+    def states(self) -> Mapping[str, TableState]:
+        return {t.table.name: t for t in self.moment.snapshot.tables}
+
+    @cached_property
     def roots(self) -> tuple[int, ...]:
         before = self.moment.catalog
         return *before.roots.values(), *before.other_roots

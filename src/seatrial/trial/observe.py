@@ -7,7 +7,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import field
-from functools import partial
+from functools import lru_cache, partial
 
 from seatrial.config import Config
 from seatrial.errors import DatabaseError
@@ -324,12 +324,16 @@ def _unread(*snapshots: Snapshot) -> Iterator[NotVerified]:
     """What is not compared: rows of some tables (those of a partitioned table are, in its partitions), and contents."""
     for snapshot in snapshots:
         for state in snapshot.tables:
-            table = snapshot.schema.get(ObjectKey.of_table(state.table), {})
-            if not state.compared and not table.get("partition_key"):
+            if not state.compared and not snapshot.schema.get(ObjectKey.of_table(state.table), {}).get("partition_key"):
                 yield NotVerified(what=f"rows of {state.table}", why=state.why_not)
-        for key, attributes in snapshot.schema.items():
-            if why := attributes.get("not_compared"):
-                yield NotVerified(what=f"contents of {key.name}", why=str(why))
+        yield from _contents(snapshot.schema)
+
+
+@lru_cache(maxsize=64)  # each of a trial's moments has the schema of another one, as a rule
+def _contents(schema: Schema) -> tuple[NotVerified, ...]:
+    """Objects that hold what is not compared."""
+    found = ((key.name, why) for key, attributes in schema.items() if (why := attributes.get("not_compared")))
+    return tuple(NotVerified(what=f"contents of {name}", why=str(why)) for name, why in found)
 
 
 def _with_unread(trial: Trial, after: Snapshot) -> tuple[NotVerified, ...]:
