@@ -46,6 +46,16 @@ def test_a_table_whose_columns_become_keys_has_one_row(rows, single):
     assert of_one_row([f"INSERT INTO kv (k, v) SELECT {rows}"], "sqlite") == single
 
 
+@pytest.mark.parametrize(
+    ("kind", "second", "single"),
+    [("kind", "'b'", {"one", "two"}), ("kind", "'a'", set()), ("label", "'b'", set())],
+)
+def test_tables_that_go_into_one_under_a_unique_text_each_have_one_row(kind, second, single):
+    """Under the same text they cannot both go in; where the text may stand twice, many rows may go in under it."""
+    copies = [f"INSERT INTO kinds (kind, v) SELECT {text}, v FROM {t}" for t, text in (("one", "'a'"), ("two", second))]
+    assert of_one_row(copies, "sqlite", {"kinds": {kind}}) == single
+
+
 def test_only_the_refused_rows_go():
     found = thin({A: 12, B: 5}, [A], lambda kept: not {3, 9} & set(kept[A]))
     assert found is not None and found.enough and found.counts == {A: 12}

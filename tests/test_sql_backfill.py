@@ -185,6 +185,13 @@ UNJUDGED = [
     ("update points set y = y + 1", "reads a column"),
     ("update points set y = points.y + 1", "reads a column"),
     ("update points set y = x, x = 1", "reads a column"),
+    ("update points set y = f.up from (select id, y + 1 as up from points) f where f.id = points.id", "reads a column"),
+    (
+        "update points set y = f.up from (select *, cut + 1 up from (select *, y / 2 as cut from points) c) f"
+        " where f.id = points.id",
+        "reads a column",
+    ),
+    ("with f as (select id, y + 1 as up from points) update points set y = (select up from f limit 1)", "reads a col"),
     ("update points set y = x where id = %s", "bound apart"),
     ("update points set label = 'x'", "trigger"),
     ("update points set y = x; update points set y = 1", "later statement"),
@@ -245,6 +252,8 @@ JUDGED = [
     "update points set y = x; delete from names",
     "update points set y = (select n.id from names n where n.y = points.x)",
     "update points set y = x, label = label",
+    "update points set y = f.up from (select id, x + 1 as up, y from points where y is null) f where f.id = points.id",
+    "update points set y = f.up from (select id, name as up from names) f where f.id = points.id",
 ]
 
 

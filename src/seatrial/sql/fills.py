@@ -24,6 +24,7 @@ from seatrial.sql.cursor import Cursor, Tokens
 from seatrial.sql.dml import changes
 from seatrial.sql.effects import Span, Update, Verb
 from seatrial.sql.mentions import Mention, Mentions, mentions
+from seatrial.sql.selected import read_below
 from seatrial.sql.statement import routine_body
 from seatrial.sql.tables import TEMPORARY, Column, Run, Table
 from seatrial.sql.tokens import PARAMETER, VARIABLE, Token, code, words
@@ -301,6 +302,8 @@ def refuse_values(world: World, run: Run, update: Update, table: Table, columns:
             raise Unjudged("what it sets is not the same every time")
         if any(_reads(world, run, found, table, q, n) for q, n in found.columns if world.fold(n) in names):
             raise Unjudged("it reads a column that it assigns")
+    if names & read_below(world, run, update, table):
+        raise Unjudged("it reads a column that it assigns")
 
 
 def _varies_inside(world: World, name: str) -> bool:

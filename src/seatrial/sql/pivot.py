@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from seatrial.sql.cursor import Cursor, Tokens, items
 from seatrial.sql.dml import selects
@@ -14,21 +14,31 @@ from seatrial.sql.tokens import STRING
 _NO_COLUMN = {"NULL", "TRUE", "FALSE", "CURRENT_TIMESTAMP", "CURRENT_DATE", "CURRENT_TIME"}
 
 
-def of_one_row(statements: Iterable[str], dialect: str) -> frozenset[str]:
+def of_one_row(
+    statements: Iterable[str], dialect: str, unique: Mapping[str, Collection[str]] | None = None
+) -> frozenset[str]:
     """Names in lower case of tables that are copied whole under two or more texts in the same place.
 
     ``INSERT INTO kv SELECT 'theme', theme FROM settings UNION ALL SELECT 'font', font FROM settings``: two rows of
     settings would give each key twice. One text alone (``SELECT id, 'member' FROM users``) says nothing of the kind,
     nor do texts beside a column that tells the rows apart (``SELECT user_id, 'theme', theme FROM settings``).
+    Several tables, each under a text of its own, have one row each where that text goes into a column that is
+    ``unique`` by itself (table to columns, all in lower case).
     """
     copies: dict[tuple[str, str], list[tuple[str, ...]]] = defaultdict(list)
+    named: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)  # target and column: source to text
     for text in statements:
         parsed = parse(text, dialect)
         for effect in parsed.effects:
             if effect.verb is Verb.INSERT and effect.table is not None:
+                target = effect.table.name.casefold()
                 for source, values in _copied(parsed.tokens, effect.query, dialect):
-                    copies[effect.table.name.casefold(), source].append(values)
-    return frozenset(source for (_, source), rows in copies.items() if _are_keyed(rows))
+                    copies[target, source].append(values)
+                    for column, value in zip(effect.columns, values, strict=False):
+                        if value.startswith("'") and column.casefold() in (unique or {}).get(target, ()):
+                            named[target, column.casefold()][source] = value
+    keyed = {source for (_, source), rows in copies.items() if _are_keyed(rows)}
+    return frozenset(keyed.union(*(by for by in named.values() if len(by) > 1 and len({*by.values()}) == len(by))))
 
 
 def _are_keyed(rows: Sequence[tuple[str, ...]]) -> bool:

@@ -92,7 +92,7 @@ class Fitting:
         if failed.up.error is None or failed.before is None or not self.rows.made:
             return failed, now
         persist, refused, schema = partial(self.retrier.persist, step.migration.id), failed.up, failed.before.schema
-        found = persist(lambda _: self.rows.refused(step.migration, refused, schema, ahead.statements))
+        found = persist(lambda _: self.rows.refused(step.migration, refused, schema, ahead))
         if found and not found.enough:
             found = persist(lambda _: self.rows.unwritten(step.migration, refused, schema)) or found
         if found and found.enough:

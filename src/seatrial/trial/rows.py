@@ -16,6 +16,7 @@ from seatrial.seeds.generate import FillResult, topup, undo
 from seatrial.seeds.load import BOOKKEEPING, UNFIT, load
 from seatrial.seeds.refit import Ahead, refit
 from seatrial.seeds.repair import Beyond, repair
+from seatrial.seeds.shape import shapes
 from seatrial.seeds.thin import Rows as Kept
 from seatrial.seeds.thin import Thinned, keep_only, thin, units
 from seatrial.sql.intent import read
@@ -223,11 +224,11 @@ class Rows:
         return tuple(f"made-up values of {t}.{', '.join(c)} replaced" for t, c in made.columns.items())
 
     def refused(
-        self, migration: Migration, refused: Step, schema: Schema, statements: Sequence[str] = ()
+        self, migration: Migration, refused: Step, schema: Schema, ahead: Ahead | None = None
     ) -> Thinned | None:
         """The made-up rows that an up refuses where it works without them; None where it does not. Restores.
 
-        ``statements``: all that it sends where no rows stand in its way.
+        ``ahead``: what it does where no rows stand in its way.
         """
         stand = self.stand
         stand.restore()
@@ -246,7 +247,7 @@ class Rows:
             return error is None
 
         engine = stand.database.engine
-        single = of_one_row(statements, engine)
+        single = of_one_row(ahead.statements, engine, _unique(ahead.schema, engine)) if ahead else frozenset[str]()
         alone = [t for t in counts if t.name.casefold() in single]
         found = thin(counts, _suspects(refused, counts, engine), passes, alone)
         stand.restore()
@@ -342,6 +343,12 @@ class Rows:
 
     def close(self) -> None:
         self.bare.close()
+
+
+def _unique(schema: Schema, engine: str) -> dict[str, set[str]]:
+    """By table, in lower case: the columns that are unique by themselves."""
+    keys = {t: [u.columns for u in shape.uniques if u.plain] for t, shape in shapes(schema, engine).items()}
+    return {t.name.casefold(): {c[0].casefold() for c in columns if len(c) == 1} for t, columns in keys.items()}
 
 
 def _of_made(made: FillResult) -> str:
