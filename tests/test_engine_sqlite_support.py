@@ -2,6 +2,7 @@
 
 import pytest
 
+from seatrial.engines._sqlite_journal import Print
 from seatrial.engines.sqlite import SqliteDatabase
 from seatrial.model import Script, Transaction
 from seatrial.schema import pair_by_name
@@ -30,3 +31,15 @@ def changes(database, old, new):
 
 def checksums(snapshot):
     return {t.table.name: (t.rows, t.checksum) for t in snapshot.tables}
+
+
+def missed(database, before):
+    """Pages that changed and are not among those that are said to be written; None: the answer is *not known*."""
+    written = database._watch.written(Print.of(database.path))
+    if written is None:
+        return None
+    now = database.path.read_bytes()
+    changed = {
+        p for p in range(1, len(now) // 4096 + 1) if before[(p - 1) * 4096 : p * 4096] != now[(p - 1) * 4096 : p * 4096]
+    }
+    return {p for p in changed if p <= written.size and p not in written.pages}

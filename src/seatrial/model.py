@@ -842,6 +842,12 @@ class Database(Protocol):
     def watch(self) -> Watch | None:
         """Who observes the locks of a step that another process runs; None where only that process itself can tell."""
 
+    def errand(self) -> Mapping[str, Any]:
+        """What this engine needs a process that runs a step to observe of its files, in its own words; or empty."""
+
+    def heard(self, account: Mapping[str, Any]) -> None:
+        """What that process observed in a step that is over, as the engine's own words for it have it."""
+
     def load(self, text: str) -> StepError | None:
         """Run a seed script (its own BEGIN/COMMIT allowed) with the engine's default session."""
 

@@ -1,36 +1,35 @@
-"""Which pages of a database file our own connections wrote, as SQLite's rollback journal says.
+"""Which pages of a database file were written, as SQLite's rollback journal says.
 
 A rollback journal holds the number and the old content of every page that its transaction overwrites
 (https://www.sqlite.org/fileformat2.html, section 3). SQLite opens it by name and removes that name when the transaction
 ends; what it wrote stays readable through a file that was opened before. So an empty journal is laid ready before each
-statement: SQLite takes an empty one for none, and a migration cannot tell the difference. Pages that are not in the
+transaction: SQLite takes an empty one for none, and a migration cannot tell the difference. Pages that are not in the
 journal although they may change are found beside it: those behind the end that the file had, and leaves of the
 freelist, which stand on the trunk page that they were taken from.
 
 Everything is believed only while the change counter of the header moves by what the journals explain. In any other
 case (another journal mode, an exclusive lock, a write-ahead log, another program) the answer is *not known*.
+
+Runs also in the project's interpreter (3.8+), where nothing else of Seatrial is. Standard library only.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import sqlite3
 import struct
-from collections.abc import Iterator
-from dataclasses import field
-from pathlib import Path
+from typing import Any, NamedTuple
 
-from seatrial.engines._sqlite_pages import HEADER, Layout
-from seatrial.values import dataclass
+from ._sqlite_order import JOURNAL, LOST, Order
 
 MAGIC = bytes.fromhex("d9d505f920a163d7")
+HEADER = 100  # bytes, of the database file
 TO_THE_END = 0xFFFFFFFF  # a journal that waits for no disk does not count its records
 MOST = 64 << 20  # bytes: where a longer journal was written, comparing the files costs no more than reading it
+ALL = 1 << 62
 
 
-@dataclass(frozen=True, slots=True)
-class Print:
+class Print(NamedTuple):
     """What a file shows of itself when nobody is at work on it. Equal prints: no transaction came between."""
 
     inode: int
@@ -40,7 +39,7 @@ class Print:
     header: bytes
 
     @classmethod
-    def of(cls, path: Path) -> Print | None:
+    def of(cls, path: str | os.PathLike[str]) -> Print | None:
         """None where the header's counter is no measure: an empty file, or a write-ahead log (section 1.3.6)."""
         file = os.open(path, os.O_RDONLY)
         try:
@@ -59,17 +58,54 @@ class Print:
     def counter(self) -> int:
         return int(struct.unpack_from(">I", self.header, 24)[0])
 
+    @property
+    def pages(self) -> int:
+        """How many the file has; fewer where SQLite believes in fewer (1.3.8): it writes those behind as if new."""
+        size = int.from_bytes(self.header[16:18], "big")
+        there = self.size // (65536 if size == 1 else size)
+        return min(there, int(struct.unpack_from(">I", self.header, 28)[0]) or there)
 
-@dataclass(slots=True)
+    def plain(self) -> list[Any]:
+        """As JSON has it."""
+        return [*self[:4], self.header.hex()]
+
+    @classmethod
+    def from_plain(cls, said: Any) -> Print:
+        inode, size, modified_ns, changed_ns, header = said
+        return cls(inode, size, modified_ns, changed_ns, bytes.fromhex(header))
+
+
 class Written:
     """Pages that may have been written: these, and all above ``size`` pages."""
 
-    pages: set[int] = field(default_factory=set)
-    size: int = 1 << 62
+    def __init__(self, pages: set[int] | None = None, size: int = ALL) -> None:
+        self.pages = set() if pages is None else pages
+        self.size = size
+
+    def add(self, other: Written) -> None:
+        self.pages |= other.pages
+        self.size = min(self.size, other.size)
 
 
-@dataclass(frozen=True, slots=True)
-class Journal:
+class Account(NamedTuple):
+    """What was written to a file between two prints of it."""
+
+    before: Print
+    after: Print
+    written: Written
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON has it."""
+        pages, size = sorted(self.written.pages), self.written.size
+        return {"before": self.before.plain(), "after": self.after.plain(), "pages": pages, "size": size}
+
+    @classmethod
+    def from_plain(cls, said: Any) -> Account:
+        before, after = Print.from_plain(said["before"]), Print.from_plain(said["after"])
+        return cls(before, after, Written(set(said["pages"]), said["size"]))
+
+
+class Journal(NamedTuple):
     """One transaction's journal."""
 
     written: Written
@@ -116,76 +152,74 @@ def _leaves(page: bytes, size: int) -> tuple[int, ...]:
     return leaves if max(leaves) <= size else ()
 
 
-class Watch:
-    """Collects what our connections write to one file, from one ``begin`` to the next.
+class Trail:
+    """Follows what is written to a file, one transaction after the other, from a state that is known.
 
-    Small files are not watched: comparing them as a whole costs less.
+    A journal does not say whether its transaction was committed: rolled back, it would explain the next one's step of
+    the counter. So either ``between`` is called after every statement, before anything else can be written, or
+    ``order`` tells what came last. The file has to stay open: to close it drops all locks that this process has on it
+    (POSIX).
     """
 
-    def __init__(self, path: Path, least: int) -> None:
-        self.path, self.least = path, least
-        self._known: Print | None = None  # as the file was when last looked at
-        self._seen: Print | None = None  # as it was at ``begin``
-        self._written = Written()
-        self._file = self._journal = -1
+    def __init__(self, path: str, file: int, known: Print, order: Order | None = None) -> None:
+        """``file``: the open file of this path; ``known``: how it looked when its pages were known."""
+        self.known: Print | None = known  # None: not known any more
+        self.written = Written()
+        self._name, self._file, self._order = f"{path}-journal", file, order
+        self._journal = -1
+        self._lay_ready()
 
-    def begin(self, now: Print | None, written: Written | None = None) -> None:
-        """From here on, where the file looks like this; ``written`` is known of already."""
-        self._seen = self._known = now
-        self._written = written or Written()
-
-    def is_quiet(self) -> bool:
-        """Whether nobody wrote since ``begin``."""
-        return Print.of(self.path) == self._seen
-
-    def is_seen(self, now: Print | None) -> bool:
-        """Whether nobody wrote since ``begin``; False where that is not known."""
-        return now is not None and now == self._seen
-
-    def doubt(self) -> None:
-        """Something came between that was not watched."""
-        self._known = None
-
-    def written(self, now: Print | None) -> Written | None:
-        """What may have been written since ``begin`` in a file that looks like this; None: not known."""
-        return self._written if self._known is not None and now == self._known else None
-
-    @contextlib.contextmanager
-    def session(self) -> Iterator[None]:
-        """Around a connection, from before it is opened until after it is closed.
-
-        The file stays open all the while: closing any handle of it would drop the process's locks (POSIX).
-        """
-        if self._known is None or self._known.size < self.least or self._file >= 0:
-            yield
+    def between(self, *, is_idle: bool = False) -> None:
+        """Where a transaction may have ended: take in what it wrote. ``is_idle``: none is open any more."""
+        if self.known is None:
             return
-        self._file = os.open(self.path, os.O_RDONLY)
-        try:
-            self._lay_ready()
-            yield
-        finally:
-            self._collect()
-            self._put_away()
-            os.close(self._file)
-            self._file = -1
+        facts = os.fstat(self._journal)
+        if facts.st_nlink and facts.st_size and not is_idle:
+            return
+        now, events = Print.read(self._file), self._order.events() if self._order is not None else None
+        if not facts.st_nlink:
+            self._take_in(facts.st_size, now, events)
+        elif facts.st_size or now != self.known or not set(events or ()) <= {JOURNAL}:
+            self.known = None
 
-    def between(self, connection: sqlite3.Connection) -> None:
-        """After a statement: take in what its transaction wrote, if that has ended."""
-        if self._journal >= 0 and not connection.in_transaction:
-            self._collect()
+    def end(self) -> Print | None:
+        """How the file looks now, where all that was written since the beginning is known."""
+        self.between(is_idle=True)
+        self._put_away()
+        return self.known
 
-    @property
-    def _journal_path(self) -> Path:
-        return Path(f"{self.path}-journal")
+    def _take_in(self, size: int, now: Print | None, events: list[str] | None) -> None:
+        """What a journal of this size says, which has lost its name."""
+        done = parse(os.pread(self._journal, size, 0)) if 0 < size <= MOST else None
+        is_last = events is None or (events[-1:] == [JOURNAL] and LOST not in events)
+        if done is None or now is None or not is_last or not self._explains(done, now):
+            self.known = None
+            return
+        assert self.known is not None
+        self.written.add(Written(done.written.pages, min(done.written.size, self.known.pages, now.pages)))
+        self.known = now
+        self._put_away()
+        self._lay_ready()
+
+    def _explains(self, done: Journal, now: Print) -> bool:
+        """Whether this one transaction lies between the file as it was and as it is."""
+        assert self.known is not None
+        before = self.known.counter
+        if done.counter is None:  # rolled back before it came to the first page
+            return now.counter == before
+        return done.counter == before and (now.counter - before) % (1 << 32) in (0, 1)
 
     def _lay_ready(self) -> None:
-        if Print.read(self._file) != self._known:
-            self.doubt()
-            return
         try:
-            self._journal = os.open(self._journal_path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
-        except FileExistsError:
-            self.doubt()
+            self._journal = os.open(self._name, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
+            if self._order is not None:
+                self._order.follow(self._name)
+        except OSError:  # somebody's journal is there already, or there is no room for one
+            self.known = None
+            return
+        # Nobody's transaction is open now that could have begun with another journal.
+        if not os.fstat(self._journal).st_nlink or Print.read(self._file) != self.known:
+            self.known = None
 
     def _put_away(self) -> None:
         if self._journal < 0:
@@ -195,36 +229,4 @@ class Watch:
         self._journal = -1
         if facts.st_nlink and not facts.st_size:
             with contextlib.suppress(FileNotFoundError):
-                self._journal_path.unlink()
-
-    def _collect(self) -> None:
-        if self._journal < 0 or self._known is None:
-            return
-        facts, now = os.fstat(self._journal), Print.read(self._file)
-        if facts.st_nlink and not facts.st_size:
-            if now != self._known:
-                self.doubt()
-            return
-        done = None
-        if not facts.st_nlink and 0 < facts.st_size <= MOST:
-            done = parse(os.pread(self._journal, facts.st_size, 0))
-        if done is None or now is None or not self._explains(done, now):
-            self.doubt()
-            return
-        self._written.pages |= done.written.pages
-        self._written.size = min(self._written.size, done.written.size, self._pages(now))
-        self._known = now
-        self._put_away()
-        self._lay_ready()
-
-    def _explains(self, done: Journal, now: Print) -> bool:
-        """Whether this one transaction lies between the file as it was and as it is."""
-        assert self._known is not None
-        before = self._known.counter
-        if done.counter is None:  # rolled back before it came to the first page
-            return now.counter == before
-        return done.counter == before and (now.counter - before) % (1 << 32) in (0, 1)
-
-    def _pages(self, now: Print) -> int:
-        layout = Layout.of(now.header)
-        return now.size // layout.page_size if layout else 0
+                os.unlink(self._name)  # noqa: PTH108 - pathlib would be slower than all of this

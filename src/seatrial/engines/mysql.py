@@ -181,6 +181,13 @@ class MysqlDatabase:
         sampler = Sampler(self._site.connect, self.name, self.bookkeeping) if not self._unsampled else None
         return StepWatch(twin, sampler, self._unsampled)
 
+    def errand(self) -> Mapping[str, Any]:
+        """Nothing: the server tells what was written, whoever did."""
+        return {}
+
+    def heard(self, account: Mapping[str, Any]) -> None:
+        """Nothing was asked."""
+
     def load(self, text: str) -> StepError | None:
         return self._steps(Unwatched()).load(text)
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from seatrial.engines import _postgresql_catalog as catalog
 from seatrial.engines import _postgresql_clone as clone
@@ -110,6 +111,13 @@ class PostgresqlDatabase:
 
     def watch(self) -> None:
         return None  # a session reads its own locks there
+
+    def errand(self) -> Mapping[str, Any]:
+        """Nothing: the server tells what was written, whoever did."""
+        return {}
+
+    def heard(self, account: Mapping[str, Any]) -> None:
+        """Nothing was asked."""
 
     def load(self, text: str) -> StepError | None:
         """Run a seed script, plain SQL or what pg_dump writes; then move sequences past its rows."""

@@ -6,17 +6,18 @@ import itertools
 import os
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from seatrial.engines._sqlite_casts import cast_back
 from seatrial.engines._sqlite_catalog import CatalogReader
 from seatrial.engines._sqlite_checksum import checksum_sql
 from seatrial.engines._sqlite_forms import quoted
 from seatrial.engines._sqlite_integrity import Asker
-from seatrial.engines._sqlite_journal import Print, Watch
+from seatrial.engines._sqlite_journal import Print
 from seatrial.engines._sqlite_look import Look, Moment, bases, both, differences, is_same, opened
 from seatrial.engines._sqlite_mirror import Mirror, State, unit_of
 from seatrial.engines._sqlite_run import (
@@ -32,6 +33,7 @@ from seatrial.engines._sqlite_run import (
     run,
 )
 from seatrial.engines._sqlite_values import as_texts, exactly
+from seatrial.engines._sqlite_watch import Watch
 from seatrial.errors import DatabaseError
 from seatrial.model import (
     CastBack,
@@ -115,6 +117,14 @@ class SqliteDatabase:
     def watch(self) -> None:
         return None  # SQLite has one lock for the whole database
 
+    def errand(self) -> Mapping[str, Any]:
+        """How the file looks now; empty where a comparison of all its pages costs less than to follow it."""
+        return self._watch.errand()
+
+    def heard(self, account: Mapping[str, Any]) -> None:
+        """Which pages of the file another process wrote (``_sqlite_journal.Account``)."""
+        self._watch.heard(account)
+
     def load(self, text: str) -> StepError | None:
         """Run a seed script; its own BEGIN and COMMIT are followed."""
         with self._watch.session():
@@ -170,6 +180,7 @@ class SqliteDatabase:
                 self._filling = None
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
+                self._watch.between(connection)
 
     def fill(self, table: TableRef, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         """Inside ``filling()``: insert rows, all or none. Raises DatabaseError."""

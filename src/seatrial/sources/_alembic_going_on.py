@@ -201,5 +201,5 @@ def place_of(file: str) -> Any:
 
 def follows(request: Any, before: dict[str, Any]) -> bool:
     """Whether a request is for another step on the same database, with the same settings."""
-    own = ("revision", "way")
+    own = ("revision", "way", "errand")
     return request is not None and all(request.get(key) == value for key, value in before.items() if key not in own)

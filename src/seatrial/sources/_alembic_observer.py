@@ -74,8 +74,8 @@ def _column(quote: Any, call: Any) -> Iterable[str]:
 class Observer:
     """What happened in one step; begin() forgets the one before."""
 
-    def __init__(self, guard: Any) -> None:
-        self._guard = guard
+    def __init__(self, guard: Any, pages: Any) -> None:
+        self._guard, self._pages = guard, pages
         self._engine = ""
         self._pools: list[Any] = []
         self.announce: Callable[[str, str, str], None] = lambda *said: None  # to who watches from outside
@@ -124,11 +124,16 @@ class Observer:
 
     # --- one step ---
 
-    def begin(self, *, watched: bool = False, question: list[str] | None = None) -> None:
+    def begin(
+        self, *, watched: bool = False, question: list[str] | None = None, errand: dict[str, Any] | None = None
+    ) -> None:
         """``watched``: each statement is announced, to be observed from outside, before it runs.
 
         ``question``: which of them, by their beginning, and a query that the statement's own session answers for that.
+        ``errand``: what the engine needs for an account of the pages that are written.
         """
+        self._pages.begin(errand or {})
+        self._account: dict[str, Any] = {}
         self._watched, self._announced = watched, 0
         self._question = (re.compile(question[0]), question[1]) if question else None
         self.ran = False
@@ -195,6 +200,10 @@ class Observer:
 
     def rest(self) -> None:
         """The step is over; its connection may serve the next one."""
+        self._stop()
+        self._account = self._pages.end()
+
+    def _stop(self) -> None:
         now = time.perf_counter()
         self._ended(None)
         self._connection = None
@@ -210,12 +219,13 @@ class Observer:
 
     def end(self) -> None:
         """Close what is open, so that the next step starts with fresh connections."""
-        self.rest()
+        self._stop()
         self._connections = 0
         for pool in self._pools:
             with contextlib.suppress(Exception):  # an async driver cannot be closed from here; it is dropped
                 pool.dispose()
         self._pools = []
+        self._account = self._pages.end()
 
     def result(self) -> dict[str, Any]:
         spent = max(0.0, self._stopped - self._begun - self._overhead) if self.ran else 0.0
@@ -230,6 +240,7 @@ class Observer:
             "locks_exact": self._exact and self.ran and not self._unseen,
             "left_off": ["foreign keys"] if self._left_off else [],
             "observed": not (self.ran and self._unseen),
+            "account": self._account,
             "in_transaction": self._in_one and any(not _READS.match(s["sql"]) for s in self._statements),
         }
 
@@ -278,6 +289,7 @@ class Observer:
     def _before(self, conn: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
         self._inside = True
         begun = time.perf_counter()
+        self._pages.between()
         self._guard.allow(statement)
         self._last = statement
         if self._recording and self._watched:
@@ -397,7 +409,8 @@ class Observer:
             connection.set_trace_callback(self._traced)
 
     def _traced(self, statement: str) -> None:
-        """SQLite ran a statement; where SQLAlchemy did not send it, the migration used the driver itself."""
+        """SQLite runs a statement; where SQLAlchemy did not send it, the migration used the driver itself."""
+        self._pages.between()
         if not self._recording:
             self.beside.append(statement)
         elif not self._inside and not _CONTROL.match(statement):

@@ -10,11 +10,13 @@ import gc
 import importlib.util
 import os
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from . import _alembic_late
 from ._alembic_guard import Guard, Refused, Target
 from ._alembic_observer import Observer
+from ._alembic_pages import Pages
 from ._alembic_project import Problem, Project, told
 from ._alembic_steps import Steps
 from ._alembic_talk import Talk
@@ -50,10 +52,10 @@ def is_there(name: str) -> bool:
 class Session:
     """Answers requests one after the other."""
 
-    def __init__(self, talk: Talk) -> None:
+    def __init__(self, talk: Talk, journals: Callable[[], Any]) -> None:
         self._talk = talk
         self._guard = Guard()
-        self._observer = Observer(self._guard)
+        self._observer = Observer(self._guard, Pages(journals))
         self._steps: Steps | None = None
         self._tidied = 0
 

@@ -78,7 +78,9 @@ class Steps:
 
     def _turn_to(self, request: dict[str, Any]) -> None:
         self._at, self._way = self._script.get_revision(request["revision"]), request["way"]
-        self._observer.begin(watched=bool(request.get("watched")), question=request.get("question"))
+        self._observer.begin(
+            watched=bool(request.get("watched")), question=request.get("question"), errand=request.get("errand")
+        )
 
     def _environment(self, request: dict[str, Any]) -> None:
         """Run env.py with one step to make, or several."""

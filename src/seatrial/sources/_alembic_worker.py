@@ -2,7 +2,8 @@
 
 Speaks JSON lines with _alembic_client.py: one request, one answer, over the standard input and output that it was
 started with; whatever the project prints goes to standard error's file. The files beside this one are a package of
-their own here, ``seatrial_worker``: nothing else of Seatrial need be installed where the project is.
+their own here, ``seatrial_worker``, with what the engines' folder has for this process: nothing else of Seatrial need
+be installed where the project is.
 
 Standard library, and the project's own alembic and sqlalchemy.
 """
@@ -21,6 +22,7 @@ from collections.abc import Iterator
 from typing import Any
 
 HERE = os.path.dirname(os.path.realpath(__file__))  # noqa: PTH120 - pathlib is slower to import than all of this
+ENGINES = os.path.join(os.path.dirname(HERE), "engines")  # noqa: PTH118, PTH120
 PACKAGE = "seatrial_worker"
 
 
@@ -28,7 +30,7 @@ def put_apart() -> None:
     """This folder is kept off sys.path: its alembic.py would hide the project's Alembic."""
     sys.path[:] = [entry for entry in sys.path if os.path.realpath(entry or ".") != HERE]
     package = types.ModuleType(PACKAGE)
-    package.__path__ = [HERE]
+    package.__path__ = [HERE, ENGINES]
     sys.modules[PACKAGE] = package
 
 
@@ -66,7 +68,7 @@ def main() -> None:
     talk.end_with_it()
     sessions = ours("_alembic_session")
     ours("_alembic_late").put_off()
-    session = sessions.Session(talk)
+    session = sessions.Session(talk, lambda: ours("_sqlite_journal"))
     session.guard()
     talk.send(sessions.hello())
     session.run()

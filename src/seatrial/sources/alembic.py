@@ -198,6 +198,8 @@ class AlembicRunner:
             except client.Died as error:
                 return self._lost(f"{way} of {migration.id}: {self._clean(str(error))}", LOST)
         self._learn(answer.get("version_table", ""))
+        if account := answer.get("account"):
+            self._database.heard(account)
         if "outside" in answer:
             return _outside(answer["outside"])
         _refuse(answer, self._source)
@@ -246,6 +248,7 @@ class AlembicRunner:
             "do": "step",
             "watched": bool(overheard),
             "question": overheard.question,
+            "errand": self._database.errand(),
             "way": way,
             "revision": migration.id,
             "url": self._url,
