@@ -254,11 +254,11 @@ def anything(chance):
     return "\n".join(chance.choices(ways, weights=(6, 3, 3, 3, 2, 1))[0]() for _ in range(chance.randrange(1, 4)))
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_no_page_is_missed_whatever_a_revision_does(told, seed):
     one, chance, known = told("as it comes"), random.Random(seed), 0
     old = one.anew()
-    for number in range(30):
+    for number in range(20):
         before = one.database.path.read_bytes()
         work = anything(chance)
         one.does(work)
@@ -269,7 +269,7 @@ def test_no_page_is_missed_whatever_a_revision_does(told, seed):
         assert new.tables == one.database.take("unaided").tables, work
         one.database.release(old.moment)
         old = new
-    assert 8 < known < 28
+    assert 5 < known < 19
 
 
 # --- from step to step ------------------------------------------------------------------------------------------------
