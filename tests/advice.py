@@ -16,7 +16,7 @@ QUOTE = "\0"
 CODE = r"[^`]*`([^`]*)`"
 PREPENDED_TO_UP = re.compile(r"\(`(CREATE TABLE [^`]+ AS SELECT [^`]+)`\)")
 APPENDED_TO_DOWN = re.compile(
-    r"(?:put (?:them|the values) back[^`]*\(|In down, (?:create|remove|make)[^`]*|In down, )`([^`]*)`"
+    r"(?:put (?:them|the values) back[^`]*\(|In down, (?:create|remove|make|define)[^`]*|In down, )`([^`]*)`"
 )
 PREPENDED_TO_DOWN = re.compile(r"In down, (?:move|copy) [^`]* back [^`]* before" + CODE)
 PREPENDED_BESIDE = re.compile(r"in a statement of its own before the column goes \(`([^`]*)`\)")

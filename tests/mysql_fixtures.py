@@ -10,6 +10,7 @@ from server_fixtures import differences  # noqa: F401 - handed on
 
 from seatrial.engines.mysql import MysqlDatabase
 from seatrial.model import Schema, Script, Step, Transaction
+from seatrial.schema import AFTER, BESIDE
 
 
 def ran(database: MysqlDatabase, text: str, session: tuple[str, ...] = ()) -> Step:
@@ -20,8 +21,9 @@ def ran(database: MysqlDatabase, text: str, session: tuple[str, ...] = ()) -> St
 
 
 def changed(before: Schema, after: Schema) -> dict[str, set[str]]:
-    """As everywhere, but a column's place is compared by tests of their own."""
-    return server_fixtures.changed(before, after, frozenset({"position"}))
+    """As everywhere, but a column's place is compared by tests of their own, and how long after it was made an event
+    starts is no difference by itself."""
+    return server_fixtures.changed(before, after, frozenset({"position", *(b for b in BESIDE if b.endswith(AFTER))}))
 
 
 def copying(database: MysqlDatabase, how: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 Case = tuple[str, str, dict[str, set[str]]]
 
 TABLE = "create table t (a int, b varchar(10) default 'x' comment 'c')"
+KEYED = "create table t (a int not null, primary key (a))"
 TIME = "create table t (d datetime(3) default current_timestamp(3) on update current_timestamp(3))"
 GENERATED = "create table t (a int, g int generated always as (a + 1) stored)"
 UNIQUE = "create table t (a int, b varchar(10), unique key k (b))"
@@ -30,16 +31,30 @@ OTHER_DATABASE = "alter database character set latin1; drop procedure r; {}; alt
 TEXTED = "create trigger g before insert on t for each row set new.b = 'é日'"
 EVENT = "create event e on schedule every 1 day starts '2037-01-01' ends '2037-02-01' do delete from t"
 EVENTS = f"{TABLE}; {EVENT}"
+LIBRARY = "create library l language javascript as 'export function g(n) { return n }'"
+CODE: dict[str, set[str]] = {"library l": {"definition"}}
+SCRIPT = "create function f(a int) returns int deterministic language javascript as 'return a + 1'"
+DUALITY = f"{KEYED}; create json relational duality view v as select json_duality_object('_id': a) from t"
+HISTORY = "create table t (a int) with system versioning partition"
+DAILY = "interval 1 day starts '2037-01-01'"
 HISTOGRAM = "analyze table t update histogram on a with 4 buckets"
 PARTS = "create table t (a int) partition by range (a) (partition p0 values less than (10))"
 
 CASES: dict[str, Case] = {
     "table": ("", TABLE, {"table t": set(), "column t.a": set(), "column t.b": set()}),
     "engine": (TABLE, "alter table t engine = MyISAM", {"table t": {"engine", "row_format"}}),
-    "row format": (TABLE, "alter table t row_format = compact", {"table t": {"row_format", "options"}}),
+    "row format": (TABLE, "alter table t row_format = compact", {"table t": {"row_format"}}),
+    "row format that is the default": (TABLE, "alter table t row_format = dynamic", {}),
+    "blocks of keys": (
+        KEYED,
+        "alter table t row_format = compressed key_block_size = 8;"
+        "alter table t row_format = default key_block_size = 0",
+        {},
+    ),
     "table charset": (TABLE, "alter table t default charset latin1", {"table t": {"charset", "collation"}}),
     "table collation": (TABLE, "alter table t default collate utf8mb4_bin", {"table t": {"collation"}}),
     "table comment": (TABLE, "alter table t comment = 'folk'", {"table t": {"comment"}}),
+    "connection": (TABLE, "alter table t connection = 'c'", {"table t": {"options"}}),
     "table options": (TABLE, "alter table t stats_persistent = 0", {"table t": {"options"}}),
     "partition key": (
         PARTS,
@@ -50,6 +65,21 @@ CASES: dict[str, Case] = {
         PARTS,
         "alter table t add partition (partition p1 values less than (20))",
         {"table t": {"partitions"}},
+    ),
+    "rows of a partition": (
+        PARTS,
+        PARTS.replace("create", "alter").replace(" (a int)", "").replace("(10)", "(10) max_rows = 9"),
+        {"table t": {"partitions"}},
+    ),
+    "comment of a partition": (
+        PARTS,
+        PARTS.replace("create", "alter").replace(" (a int)", "").replace("(10)", "(10) comment = 'c'"),
+        {"table t": {"partitions"}},
+    ),
+    "how a key is hashed": (
+        "create table t (a int) partition by key (a) partitions 2",
+        "alter table t partition by key algorithm = 1 (a) partitions 2",
+        {"table t": {"partition_key"}},
     ),
     "no longer partitioned": (PARTS, "alter table t remove partitioning", {"table t": {"partition_key", "partitions"}}),
     "column type": (TABLE, "alter table t modify a bigint", {"column t.a": {"type"}}),
@@ -109,6 +139,16 @@ CASES: dict[str, Case] = {
         "alter table t drop primary key, add primary key (b(5))",
         {"primary key t(b)": {"definition"}},
     ),
+    "comment of a primary key": (
+        KEYED,
+        "alter table t drop primary key, add primary key (a) comment 'c'",
+        {"primary key t(a)": {"comment"}},
+    ),
+    "primary key's kind": (
+        f"{KEYED} engine = memory",
+        "alter table t drop primary key, add primary key (a) using btree",
+        {"primary key t(a)": {"definition"}},
+    ),
     "unique": (TABLE, "alter table t add unique key k (a)", {"constraint k": set()}),
     "unique definition": (
         UNIQUE,
@@ -145,6 +185,11 @@ CASES: dict[str, Case] = {
         FOREIGN,
         AGAIN + "(a) references p (id) on delete cascade",
         {"constraint k": {"on_delete", "definition"}},
+    ),
+    "a foreign key that says what is so anyway": (
+        FOREIGN,
+        AGAIN + "(a) references p (id) on delete restrict on update no action",
+        {},
     ),
     "foreign key on update": (
         FOREIGN,
@@ -328,6 +373,35 @@ MYSQL: dict[str, Case] = {
     "check enforced": (CHECK, "alter table t alter check k not enforced", {"constraint k": {"enforced"}}),
     "column format": (TABLE, "alter table t modify a int column_format fixed", {"column t.a": {"options"}}),
     "autoextend size": (TABLE, "alter table t autoextend_size = 4m", {"table t": {"options"}}),
+    "attribute for a secondary engine": (
+        TABLE,
+        "alter table t modify a int secondary_engine_attribute = '{\"x\": 1}'",
+        {"column t.a": {"options"}},
+    ),
+    "table's attribute for a secondary engine": (
+        TABLE,
+        "alter table t secondary_engine_attribute = '{\"x\": 1}'",
+        {"table t": {"options"}},
+    ),
+    "view form": (
+        VIEW,
+        VIEW.rpartition("; ")[2].replace("create", "create or replace materialized"),
+        {"view v": {"form"}},
+    ),
+    "duality view": (
+        DUALITY,
+        DUALITY.rpartition("; ")[2].replace("create", "create or replace").replace("t(", "t(with (insert) "),
+        {"view v": {"definition"}},
+    ),
+    "language": (FUNCTION, f"drop function f; {SCRIPT}", {"function f": {"language", "data_access"}}),
+    "libraries": (
+        f"{LIBRARY}; {SCRIPT}",
+        f"drop function f; {SCRIPT}".replace("as '", "using (l) as '"),
+        {"function f": {"libraries"}},
+    ),
+    "library": (LIBRARY, LIBRARY.replace("create", "drop library l; create").replace("n }", "2 }"), CODE),
+    "library comment": (LIBRARY, "alter library l comment 'c'", {"library l": {"comment"}}),
+    "library sql_mode": (LIBRARY, f"set sql_mode = 'ansi'; drop library l; {LIBRARY}", {"library l": {"sql_mode"}}),
     "multi-valued index": (
         "create table t (j json, key k ((cast(j->'$.a' as unsigned array))))",
         "drop index k on t; create index k on t ((cast(j->'$.b' as unsigned array)))",
@@ -338,6 +412,11 @@ MYSQL: dict[str, Case] = {
         f"{TABLE}; {HISTOGRAM}",
         HISTOGRAM.replace("4", "5"),
         {"statistics t.a": {"buckets"}},
+    ),
+    "histogram that follows the rows": (
+        f"{TABLE}; {HISTOGRAM}",
+        f"{HISTOGRAM} auto update",
+        {"statistics t.a": {"auto_update"}},
     ),
 }
 
@@ -355,6 +434,20 @@ MARIADB: dict[str, Case] = {
             ("increment", "increment 2"),
             ("cache", "cache 5"),
             ("cycle", "cycle"),
+        )
+    },
+    "sequence comment": ("create sequence s", "alter table s comment 'c'", {"sequence s": {"comment"}}),
+    "sequence engine": ("create sequence s", "alter table s engine = Aria", {"sequence s": {"engine"}}),
+    **{
+        f"partitions of history {name}": (
+            f"{HISTORY} by system_time {old} partitions 2",
+            f"alter table t partition by system_time {new} partitions 2",
+            {"table t": differs},
+        )
+        for name, old, new, differs in (
+            ("limit", "limit 10", "limit 20", {"partition_key"}),
+            ("auto", "limit 10", "limit 10 auto", {"partition_key"}),
+            ("interval", DAILY, DAILY.replace("1", "2"), {"partition_key", "partitions"}),
         )
     },
     "period": (
@@ -375,6 +468,8 @@ NEVER = {
     ("index", "predicate"): "there are none",
     ("index", "valid"): "always",
     ("trigger", "enabled"): "always",
+    ("library", "language"): "there is one",
+    **{("event", f"{time}_after"): "no difference by itself" for time in ("schedule", "starts", "ends")},
     ("schema", "encryption"): "an encrypted database needs a keyring",
     ("grant", "privileges"): "see the test of grants",
 }

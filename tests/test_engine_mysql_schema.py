@@ -11,6 +11,7 @@ from mysql_schema_cases import CASES, DROPPED, MARIADB, MYSQL, NEVER, Case
 
 from seatrial.engines.mysql import MysqlDatabase
 from seatrial.model import Schema
+from seatrial.schema import diff
 from seatrial.sql import split
 
 pytestmark = pytest.mark.xdist_group("catalogue of mysql and mariadb")  # looked at once, by one worker
@@ -83,13 +84,16 @@ def looked(engine: Engine, looks: dict[str, Looked]) -> Looked:
     return looks[engine.name]
 
 
+ONLY_THERE = {"mariadb": "sequence if exists s", "mysql": "library if exists l"}
+
+
 def _look(database: MysqlDatabase, everything: Looked, setup: str, change: str) -> dict[str, set[str]]:
     alone = "set " if change.startswith("set ") else ""  # a session of its own, with its own settings
     _execute(database, setup, fresh=bool(alone))
     before = everything.before.get(alone + setup) or database.inspect()
     _execute(database, change, fresh=bool(alone))
     after = database.inspect()
-    database.execute(*DROPPED, *(["drop sequence if exists s"] if database.engine == "mariadb" else []))
+    database.execute(*DROPPED, f"drop {ONLY_THERE[database.engine]}")
     everything.before[alone + setup] = before
     for key, attributes in (*before.items(), *after.items()):
         everything.attributes |= {(_common(key.kind), name) for name in attributes}
@@ -210,6 +214,20 @@ def test_mariadb_sequences_and_versioned_tables(db: MysqlDatabase) -> None:
     objects = {k.label: a for k, a in db.inspect().items()}
     assert objects["sequence s"]["increment"] == "5"
     assert objects["table h"]["system_versioned"] is True
+
+
+def test_an_event_that_starts_as_late_as_it_did_is_the_same(db: MysqlDatabase) -> None:
+    """Whatever zone its session was in: CURRENT_TIMESTAMP is another time in each down."""
+    event = "create event e on schedule every 1 day starts current_timestamp + interval 1 hour do select 1;"
+    zone = "set time_zone = '+02:00'; create event f on schedule every 1 day do select 1;"
+    once = "create event g on schedule at current_timestamp + interval 2 hour do select 1;"
+    ran(db, event + once + zone)
+    before = db.inspect()
+    ran(db, f"drop event e; drop event f; drop event g; do sleep(1.1); {event}{once}{zone}")
+    again = db.inspect()
+    assert changed(before, again)["event e"] == {"starts"} and diff(before, again) == []
+    ran(db, f"drop event e; {event.replace('1 hour', '2 hour')}")
+    assert [(d.key.label, {*d.attributes}) for d in diff(again, db.inspect())] == [("event e", {"starts"})]
 
 
 def test_layout_of_bodies_has_no_weight(base: MysqlDatabase) -> None:

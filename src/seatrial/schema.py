@@ -26,7 +26,11 @@ def _rank(value: str | None) -> tuple[int, int, str]:
 Named = TypeVar("Named", str, TableRef)
 
 ORDER = "position"  # compared as an order within a table, never as a value
-BESIDE = frozenset({ORDER, "given_name", "by_type", "journal_mode"})
+AFTER = "_after"
+"""Behind the name of a time that an object holds: how long that was after the object was made. Equal, the times are."""
+BESIDE = frozenset(
+    {ORDER, "given_name", "by_type", "journal_mode", *(f"{n}{AFTER}" for n in ("schedule", "starts", "ends"))}
+)
 """Attributes that are no part of a definition."""
 
 
@@ -44,7 +48,15 @@ class Difference:
         if self.old is None or self.new is None:
             return {}
         names = sorted((self.old.keys() | self.new.keys()) - BESIDE)
-        return {n: (self.old.get(n), self.new.get(n)) for n in names if self.old.get(n) != self.new.get(n)}
+        return {
+            n: (self.old.get(n), self.new.get(n))
+            for n in names
+            if self.old.get(n) != self.new.get(n) and not self._is_as_late(n)
+        }
+
+    def _is_as_late(self, name: str) -> bool:
+        after = self.old.get(name + AFTER) if self.old else None
+        return after is not None and self.new is not None and after == self.new.get(name + AFTER)
 
     def reversed(self) -> Difference:
         return Difference(self.key, self.new, self.old)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from seatrial.engines import _mysql_catalog_sql as sql
@@ -13,7 +13,14 @@ from seatrial.engines._mysql_columns import Column
 from seatrial.engines._mysql_counters import counters
 from seatrial.engines._mysql_dialect import Dialect
 from seatrial.engines._mysql_link import Link, TextRow, literal, quote
-from seatrial.engines._mysql_show import Shown, column_storage, lacks_default, parse, table_storage
+from seatrial.engines._mysql_show import (
+    Shown,
+    column_storage,
+    lacks_default,
+    parse,
+    partition_storage,
+    table_storage,
+)
 from seatrial.model import Attribute, Attributes, Counter, ObjectKey, Schema, TableRef
 from seatrial.sql.cursor import closing, find
 from seatrial.sql.tokens import code
@@ -153,13 +160,14 @@ class Reader:
                 "charset": charset,
                 "collation": collation,
                 "comment": comment or None,
-                "options": (*_options(options), *table_storage(shown[str(name)], self.dialect.name)),
+                "options": (*_options(options, engine), *table_storage(shown[str(name)], self.dialect.name)),
             }
             if shown[str(name)].periods:
                 attributes["periods"] = shown[str(name)].periods
             if kind == self.dialect.versioned:
                 attributes["system_versioned"] = True
-            attributes.update(_partitioning(partitions.get(str(name), [])))
+            if parts := partitions.get(str(name)):
+                attributes.update(_partitioning(parts, partition_storage(shown[str(name)], self.dialect.name)))
             objects[ObjectKey("table", "", "", str(name))] = attributes
         return objects
 
@@ -182,12 +190,12 @@ class Reader:
                 "columns": columns,
                 "references": str(target),
                 "referenced_columns": tuple(str(r[8]) for r in rows),
-                "on_update": on_update,
-                "on_delete": on_delete,
+                "on_update": _action(on_update),
+                "on_delete": _action(on_delete),
                 "match": match,
                 "validated": True,
                 "enforced": True,
-                "definition": shown[table].constraints.get(name, ""),
+                "definition": _RESTRICT.sub("", shown[table].constraints.get(name, "")),
             }
             made = re.fullmatch(rf"{re.escape(table)}_(ibfk_\d+)|(\d+)", name)
             key = _unnamed("foreign key", table, ", ".join(columns), objects) if made else _named(table, name)
@@ -198,7 +206,8 @@ class Reader:
         found: dict[str, list[Index]] = {}
         for (table, name), group in itertools.groupby(self._rows(sql.INDEXES), lambda r: (str(r[0]), str(r[1]))):
             if table in shown:
-                found.setdefault(table, []).append(_index(name, list(group), shown[table].keys.get(name, "")))
+                text = shown[table].keys.get(name, "")
+                found.setdefault(table, []).append(_index(name, list(group), _BLOCKS.sub("", text)))
         return found
 
     def _index_objects(
@@ -215,6 +224,18 @@ class Reader:
             for key, index in standing.items()
             if key not in self.origins.server or index.unique or not index.plain
         }
+
+
+_RESTRICT = re.compile(r" ON (?:DELETE|UPDATE) (?:RESTRICT|NO ACTION)\b")
+
+
+def _action(rule: str | None) -> str | None:
+    """For InnoDB both words mean the same (manual, 15.1.20.5); MySQL keeps the one that was written."""
+    return "NO ACTION" if rule == "RESTRICT" else rule
+
+
+_BLOCKS = re.compile(r" KEY_BLOCK_SIZE=\d+")
+"""Of an index: MariaDB writes the table's there, and leaves it when the table's goes."""
 
 
 def _grouped(rows: Iterable[TextRow]) -> dict[str, list[TextRow]]:
@@ -346,25 +367,22 @@ def _index(name: str, rows: list[TextRow], shown: str) -> Index:
     kind = str(rows[0][6])
     unique = rows[0][2] == "0"
     plain = kind == "BTREE" and all(r[4] is None and r[5] == "A" and r[3] is not None for r in rows)
+    comment = rows[0][7] or None
     attributes: dict[str, Attribute] = {
         "columns": columns,
         "definition": shown,
         "kind": kind,
         "visible": rows[0][8] == "YES",
-        "comment": rows[0][7] or None,
+        "comment": comment,
     }
     if name == "PRIMARY":
-        attributes = {"type": "primary key", "columns": columns, "definition": f"PRIMARY KEY {_list(rows)}"}
+        definition = f"PRIMARY KEY {shown.removeprefix('PRIMARY ')}"
+        attributes = {"type": "primary key", "columns": columns, "definition": definition, "comment": comment}
     elif unique:
         attributes |= {"type": "unique", "nulls_not_distinct": False, "validated": True, "enforced": True}
     else:
         attributes |= {"unique": False, "predicate": None, "valid": True}
     return Index(name, unique, columns, plain, attributes)
-
-
-def _list(rows: list[TextRow]) -> str:
-    parts = [quote(str(r[3])) + (f"({r[4]})" if r[4] else "") + (" DESC" if r[5] == "D" else "") for r in rows]
-    return f"({', '.join(parts)})"
 
 
 def _index_key(table: str, index: Index) -> ObjectKey:
@@ -410,14 +428,24 @@ _NO_OPTIONS = ("partitioned", "page_checksum=1")
 """Partitions are told apart; Aria's default stands here only where SHOW CREATE's text, which spells it out, was run."""
 
 
-def _options(text: str | None) -> tuple[str, ...]:
-    return tuple(sorted(o for o in (text or "").split() if o not in _NO_OPTIONS))
+def _options(text: str | None, engine: str | None) -> tuple[str, ...]:
+    """InnoDB's row format is told by itself, whether it was asked for or is the server's default."""
+    said = [o for o in (text or "").split() if o not in _NO_OPTIONS]
+    return tuple(sorted(o for o in said if engine != "InnoDB" or not o.lower().startswith("row_format=")))
 
 
-def _partitioning(rows: list[TextRow]) -> dict[str, Attribute]:
-    if not rows:
-        return {}
+def _partitioning(rows: list[TextRow], options: Mapping[str, tuple[str, ...]]) -> dict[str, Attribute]:
     _, _, sub, method, sub_method, expression, sub_expression, *_ = rows[0]
     key = f"{method} ({expression})" + (f" / {sub_method} ({sub_expression})" if sub else "")
-    bounds = [f"{r[1]}{'/' + str(r[2]) if r[2] else ''}: {r[7] or ''}{' ' + str(r[8]) if r[8] else ''}" for r in rows]
-    return {"partition_key": key, "partitions": tuple(b.rstrip(": ") for b in bounds)}
+    bounds = [f"{r[1]}{'/' + str(r[2]) if r[2] else ''}: {' '.join(_bound(r, options))}" for r in rows]
+    return {
+        "partition_key": " ".join((key, *options.get("", ()))),
+        "partitions": tuple(b.rstrip(": ") for b in bounds),
+    }
+
+
+def _bound(row: TextRow, options: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
+    """Of one partition: its bound, its comment, how it is stored (which parts of it inherit)."""
+    yield from (str(part) for part in row[7:9] if part)
+    for name in dict.fromkeys((str(row[1]), str(row[2] or row[1]))):
+        yield from options.get(name, ())

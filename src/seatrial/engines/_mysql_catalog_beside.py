@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import datetime
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from seatrial.engines import _mysql_catalog_sql as sql
-from seatrial.engines._mysql_catalog_code import declares_text, understood
+from seatrial.engines._mysql_catalog_code import STATEMENT, declares_text, understood
 from seatrial.engines._mysql_dialect import Dialect
 from seatrial.engines._mysql_link import Link, TextRow, literal, quote
 from seatrial.errors import DatabaseError
@@ -16,6 +17,7 @@ from seatrial.model import Attributes, ObjectKey
 # What it reads is gone, or its definer is, or may not read it.
 _INVALID_VIEW = frozenset({"1356", "1146", "1054", "1305", "1449", "1142", "1143", "1370"})
 _NOT_SHOWN = frozenset({"1044", "1142", "1143", "1227"})  # no right to look
+_FORM = re.compile(r"\bMATERIALIZED\b|\bJSON RELATIONAL DUALITY$")  # MySQL, from 9.4 on
 
 Objects = dict[ObjectKey, Attributes]
 
@@ -48,18 +50,22 @@ class Beside:
         """No view of information_schema has them, and not every user may read the table (manual, 8.2.3)."""
         found: dict[ObjectKey, list[str]] = {}
         with suppress_unshown():
-            for grantee, name, _, privileges in self._rows(sql.ROUTINE_GRANTS):
-                key = ObjectKey("grant", "", "", str(name))
+            for grantee, name, kind, privileges in self._rows(sql.ROUTINE_GRANTS):
                 names = str(privileges).upper().split(",")
-                star = "*" if "GRANT" in names else ""
-                found.setdefault(key, []).extend(f"{grantee}: {p}{star}" for p in names if p not in ("GRANT", ""))
+                rest = "*" if "GRANT" in names else ""
+                rest += "" if kind == "PROCEDURE" else f" on {str(kind).lower()}"  # both may bear one name
+                mine = found.setdefault(ObjectKey("grant", "", "", str(name)), [])
+                mine += [f"{grantee}: {p}{rest}" for p in names if p not in ("GRANT", "")]
         return {k: {"privileges": tuple(sorted(v))} for k, v in found.items()}
 
     def _histograms(self) -> Objects:
         """What the optimizer knows of a column goes with a change of its type (manual, 10.9.6)."""
         return {
-            ObjectKey("statistics", "", str(table), f"{table}.{column}"): {"buckets": int(buckets or 0)}
-            for table, column, buckets in self._rows(sql.HISTOGRAMS)
+            ObjectKey("statistics", "", str(table), f"{table}.{column}"): {
+                "buckets": int(buckets or 0),
+                "auto_update": updated == "true",
+            }
+            for table, column, buckets, updated in self._rows(sql.HISTOGRAMS)
         }
 
     def _triggers(self) -> Objects:
@@ -88,13 +94,16 @@ class Beside:
         for name, body, check, definer, security in self._rows(sql.VIEWS):
             shown = str(self.link.rows(f"SHOW CREATE VIEW {quote(str(name))}")[0][1])
             algorithm = re.search(r"ALGORITHM\s*=\s*(\w+)", shown)
+            head, _, definition = shown.partition(" VIEW ")
+            form = _FORM.search(head)
             objects[ObjectKey("view", "", "", str(name))] = {
-                "definition": shown.partition(" VIEW ")[2] or body,
+                "definition": definition or body,
                 "check_option": check,
                 "definer": definer,
                 "security": security,
                 "algorithm": algorithm[1] if algorithm else None,
                 "valid": self._is_valid(str(name)),
+                **({"form": form[0]} if form else {}),
             }
         return objects
 
@@ -115,7 +124,7 @@ class Beside:
         objects: Objects = {}
         for row in self._rows(sql.ROUTINES):
             name, kind, body, returns, charset, collation, deterministic, access, security, mode, comment, *rest = row
-            definer, *made_in = rest
+            definer, language, *made_in = rest
             objects[ObjectKey(str(kind).lower(), "", "", str(name))] = {
                 **self._body(str(kind), str(name), body, *made_in),
                 "parameters": tuple(parameters.get((str(kind), str(name)), ())),
@@ -126,8 +135,15 @@ class Beside:
                 "sql_mode": mode,
                 "comment": comment or None,
                 "definer": definer,
+                **(self._language(str(kind), str(name), language) if language not in (None, "SQL") else {}),
             }
         return objects
+
+    def _language(self, kind: str, name: str, language: str) -> Attributes:
+        """Of a routine that is not SQL (MySQL, from 9.0 on), and the libraries that it imports."""
+        shown = str(self.link.rows(f"SHOW CREATE {kind} {quote(name)}")[0][STATEMENT[kind]])
+        using = re.search(r"^\s*USING \((.*)\)$", shown, re.MULTILINE)
+        return {"language": language, "libraries": using[1] if using else None}
 
     def _events(self) -> Objects:
         objects: Objects = {}
@@ -153,9 +169,12 @@ class Beside:
             objects[ObjectKey("event", "", "", str(name))] = {
                 **self._body("EVENT", str(name), body, *made_in),
                 "schedule": f"{kind} {at}" if at else f"{kind} EVERY {every} {unit}",
+                "schedule_after": _after(created, at),
                 # Without STARTS the server writes the time of creation, which is another one after every down.
                 "starts": None if starts == created else starts,
+                "starts_after": _after(created, starts),
                 "ends": ends,
+                "ends_after": _after(created, ends),
                 "status": status,
                 "on_completion": completion,
                 "time_zone": zone,
@@ -183,14 +202,22 @@ class Beside:
 
     def _sequences(self, tables: list[TextRow]) -> Objects:
         objects: Objects = {}
-        for name in (str(r[0]) for r in tables if r[1] == "SEQUENCE"):
+        for name, _, engine, _, _, _, comment, *_ in (r for r in tables if r[1] == "SEQUENCE"):
             row = self.link.rows(
                 "SELECT start_value, minimum_value, maximum_value, increment, cache_size, cycle_option"
-                f" FROM {quote(name)}"
+                f" FROM {quote(str(name))}"
             )[0]
             names = ("start", "minimum", "maximum", "increment", "cache", "cycle")
-            objects[ObjectKey("sequence", "", "", name)] = dict(zip(names, row, strict=True))
+            stored = {"engine": engine, "comment": comment or None}
+            objects[ObjectKey("sequence", "", "", str(name))] = dict(zip(names, row, strict=True)) | stored
         return objects
+
+
+def _after(created: str | None, time: str | None) -> str | None:
+    """From when an event was made until then: what CURRENT_TIMESTAMP + INTERVAL 1 HOUR is, whenever it is said."""
+    if not created or not time:
+        return None
+    return str(datetime.datetime.fromisoformat(time) - datetime.datetime.fromisoformat(created))
 
 
 def libraries(link: Link, database: str) -> list[TextRow]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -54,6 +54,8 @@ def parse(text: str, dialect: str) -> Shown:
                 foreign[element[1].name] = text[element[0].start : element[-1].end]
         elif first.word == "PERIOD":
             periods.append(_after(text, element, 2))
+        elif first.word == "PRIMARY":
+            keys["PRIMARY"] = _without_comment(text, element, 1)
         elif first.word in _KEYS:
             at = next(i for i, t in enumerate(element) if t.kind == QUOTED)
             keys[element[at].name] = _without_comment(text, element, at)
@@ -79,10 +81,20 @@ def _after(text: str, element: list[Token], count: int) -> str:
 
 
 def _without_comment(text: str, element: list[Token], at: int) -> str:
-    """An index's kind and columns, without its name and its comment (which is an attribute of its own)."""
+    """An index's kind, columns and options, without its name and its comment (which is an attribute of its own)."""
     end = next((i for i, t in enumerate(element) if t.word == "COMMENT" and i > at), len(element))
     kind = " ".join(t.text for t in element[:at] if t.word not in ("KEY", "INDEX"))
-    return f"{kind} {text[element[at + 1].start : element[end - 1].end]}".strip()
+    return f"{kind} {_said(text, element[at + 1 : end])} {_said(text, element[end + 2 :])}".strip()
+
+
+def _said(text: str, tokens: Sequence[Token]) -> str:
+    """The text of tokens, without the marks of comments that only some versions read (``/*!80000 INVISIBLE */``)."""
+    said, end = "", tokens[0].start if tokens else 0
+    for token in tokens:
+        gap = text[end : token.start]
+        said += (" " if "/*" in gap or "*/" in gap else gap) + token.text
+        end = token.end
+    return said
 
 
 _NO_LITERAL_DEFAULT = frozenset(
@@ -117,16 +129,49 @@ def lacks_default(definition: str, dialect: str) -> bool:
     )
 
 
-_OF_TABLES = frozenset({"TABLESPACE", "AUTOEXTEND_SIZE", "UNION", "INSERT_METHOD"})
-_OF_COLUMNS = frozenset({"COLUMN_FORMAT", "STORAGE"})
+_ATTRIBUTES = {"ENGINE_ATTRIBUTE", "SECONDARY_ENGINE_ATTRIBUTE"}
+_OF_TABLES = frozenset({"TABLESPACE", "AUTOEXTEND_SIZE", "UNION", "INSERT_METHOD", "CONNECTION", *_ATTRIBUTES})
+_OF_COLUMNS = frozenset({"COLUMN_FORMAT", "STORAGE", *_ATTRIBUTES})
 
 
 def table_storage(shown: Shown, dialect: str) -> tuple[str, ...]:
     """Options that TABLES.CREATE_OPTIONS leaves out."""
     tokens = [t for t in code(shown.tail, dialect) if t.word != "="]
-    return tuple(
-        sorted(f"{a.word.lower()}={_value(tokens[i + 1 :])}" for i, a in enumerate(tokens) if a.word in _OF_TABLES)
-    )
+    mine = list(itertools.takewhile(lambda t: t.word != "PARTITION", tokens))
+    plain = [f"{a.word.lower()}={_value(mine[i + 1 :])}" for i, a in enumerate(mine) if a.word in _OF_TABLES]
+    return tuple(sorted([*plain, *(f"{name}={value}" for name, value in _directories(mine))]))
+
+
+def _directories(tokens: Sequence[Token]) -> Iterator[tuple[str, str]]:
+    """DATA DIRECTORY and INDEX DIRECTORY, each with its literal."""
+    for one, two, three in zip(tokens, tokens[1:], tokens[2:], strict=False):
+        if two.word == "DIRECTORY":
+            yield f"{one.word.lower()} directory", three.text
+
+
+def _key_options(tokens: Sequence[Token]) -> Iterator[str]:
+    """How a key is hashed, and how much history a partition holds (MariaDB)."""
+    yield from (f"ALGORITHM = {b.text}" for a, b in itertools.pairwise(tokens) if a.word == "ALGORITHM")
+    words = [t.word for t in tokens]
+    if "SYSTEM_TIME" in words:
+        rest = itertools.islice(tokens, words.index("SYSTEM_TIME") + 1, None)
+        yield " ".join(t.text for t in itertools.takewhile(lambda t: t.word not in ("PARTITIONS", "("), rest))
+
+
+_PARTS = frozenset({"PARTITION", "SUBPARTITION"})
+_OF_PARTITIONS = frozenset({"MAX_ROWS", "MIN_ROWS", "NODEGROUP", "TABLESPACE"})
+
+
+def partition_storage(shown: Shown, dialect: str) -> dict[str, tuple[str, ...]]:
+    """What PARTITIONS leaves out, by the name of the partition or, innermost, of its part; of no name: of the key."""
+    tokens = [t for t in code(shown.tail, dialect) if t.word != "="]
+    starts = [i for i, (t, after) in enumerate(itertools.pairwise(tokens)) if t.word in _PARTS and after.word != "BY"]
+    found = {"": list(_key_options(tokens))}
+    for start, end in itertools.pairwise([*starts, len(tokens)]):
+        mine = tokens[start + 2 : end]
+        options = [f"{a.word.lower()}={b.text}" for a, b in itertools.pairwise(mine) if a.word in _OF_PARTITIONS]
+        found[tokens[start + 1].name] = options + [f"{name}={value}" for name, value in _directories(mine)]
+    return {name: tuple(options) for name, options in found.items() if options}
 
 
 def _value(tokens: list[Token]) -> str:
@@ -137,6 +182,6 @@ def _value(tokens: list[Token]) -> str:
 
 
 def column_storage(definition: str, dialect: str) -> str:
-    """COLUMN_FORMAT and STORAGE, which information_schema does not tell."""
+    """COLUMN_FORMAT, STORAGE and what other engines are told, which information_schema's COLUMNS do not tell."""
     pairs = itertools.pairwise(code(definition, dialect))
-    return " ".join(f"{a.word} {b.word}" for a, b in pairs if a.word in _OF_COLUMNS)
+    return " ".join(f"{a.word} {b.text}" for a, b in pairs if a.word in _OF_COLUMNS)

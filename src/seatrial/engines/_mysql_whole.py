@@ -71,7 +71,7 @@ class Whole:
     triggers: tuple[Trigger, ...]
     stored: tuple[Stored, ...]
     grants: frozenset[Grant]
-    histograms: frozenset[tuple[str, str, str]]  # table, column, buckets
+    histograms: frozenset[tuple[str, str, str, str]]  # table, column, buckets, whether they follow the rows
 
 
 class Keeper:
@@ -106,11 +106,11 @@ class Keeper:
         charset, collation, option = self._link.rows(query)[0]
         return str(charset), str(collation), str(option or "")
 
-    def _histograms(self) -> frozenset[tuple[str, str, str]]:
+    def _histograms(self) -> frozenset[tuple[str, str, str, str]]:
         if not self._dialect.histograms:
             return frozenset()
         found = self._link.rows(sql.HISTOGRAMS.format(db=literal(self._database)))
-        return frozenset((str(table), str(column), str(buckets)) for table, column, buckets in found)
+        return frozenset((str(t), str(column), str(buckets), str(updated)) for t, column, buckets, updated in found)
 
     def _names(self, kind: str) -> list[str]:
         rows = self._link.rows(
@@ -212,10 +212,11 @@ class Keeper:
 
     def _restore_histograms(self, whole: Whole) -> None:
         now = self._histograms()
-        for table, column, _ in now - whole.histograms:
+        for table, column, *_ in now - whole.histograms:
             self._link.rows(f"ANALYZE TABLE {quote(table)} DROP HISTOGRAM ON {quote(column)}")
-        for table, column, buckets in whole.histograms - now:
-            self._link.rows(f"ANALYZE TABLE {quote(table)} UPDATE HISTOGRAM ON {quote(column)} WITH {buckets} BUCKETS")
+        for table, column, buckets, updated in whole.histograms - now:
+            how = f"WITH {buckets} BUCKETS{' AUTO UPDATE' if updated == 'true' else ''}"
+            self._link.rows(f"ANALYZE TABLE {quote(table)} UPDATE HISTOGRAM ON {quote(column)} {how}")
 
     def _restore_tables(self, whole: Whole) -> frozenset[str]:
         names = self._names("BASE TABLE") + (self._names(self._dialect.versioned) if self._dialect.versioned else [])

@@ -90,12 +90,17 @@ def _with_tls(rest: str, driver: str) -> str:
     return place + ("?" + "&".join(kept) if kept else "")
 
 
-def with_driver(url: str, engine: str, driver: str) -> str:
-    """``postgresql://...`` -> ``postgresql+psycopg://...``."""
+def with_driver(url: str, engine: str, driver: str, given: str = "") -> str:
+    """``postgresql://...`` -> ``postgresql+psycopg://...``; ``given``: as for ``choose``.
+
+    Who writes ``mariadb+pymysql`` has a dialect of that name, which migrations ask for (SQLAlchemy, "MariaDB-Only
+    Mode"); it refuses MySQL.
+    """
     _, separator, rest = url.partition("://")
     if driver == "pg8000":  # it has its own word for a socket (SQLAlchemy, dialects/postgresql/pg8000.py)
         port = re.search(r"[?&]port=(\d+)", rest)
         rest = re.sub(r"([?&])host=(/[^&]*)", rf"\1unix_sock=\2/.s.PGSQL.{port[1] if port else 5432}", rest)
     if dialect(engine) == "mysql":
         rest = _with_tls(rest, driver)
-    return dialect(engine) + (f"+{driver}" if driver else "") + separator + rest
+    name = "mariadb" if engine == given.partition("+")[0] == "mariadb" else dialect(engine)
+    return name + (f"+{driver}" if driver else "") + separator + rest

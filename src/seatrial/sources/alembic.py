@@ -269,14 +269,15 @@ class AlembicRunner:
     def _sqlalchemy_url(self) -> str:
         found, settings = self._source.found, self._settings
         held = os.environ.get(settings.url_env or "", "") or found["url"]
+        given = held.partition("://")[0]
         driver = sqlalchemy_url.choose(
             self._database.engine,
             found["drivers"],
             wanted=settings.options.get("driver"),
-            given=held.partition("://")[0],
+            given=given,
             is_async=found["async"],
         )
-        return sqlalchemy_url.with_driver(self._database.url, self._database.engine, driver)
+        return sqlalchemy_url.with_driver(self._database.url, self._database.engine, driver, given)
 
     def _clean(self, text: str) -> str:
         return client.redact(text.replace(self._url, client.redact(self._url)))

@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 
 from seatrial.model import Attributes, Counter, ObjectKey, Schema, TableRef
+from seatrial.sql import stored
 from seatrial.sql.tokens import code, quote_name, quote_string, words
 
 CONSTRAINTS = ("constraint", "primary key", "unique", "foreign key", "check")
@@ -104,20 +105,25 @@ def rename_table(table: TableRef, new: str, dialect: str) -> str:
 
 def create_again(key: ObjectKey, attributes: Attributes, dialect: str) -> str:
     """What makes an object as a schema has it; empty where its attributes do not say it whole."""
+    if dialect in MYSQL and (made := stored.statement(key, attributes, quoted(key.name, dialect), dialect)):
+        return plainly(made, dialect) if len(made) <= LONGEST else ""
     definition = str(attributes.get("definition") or "")
-    if not definition or len(definition) > 300:
+    if not definition or len(definition) > LONGEST:
         return ""
     if "'" not in definition:  # blanks in a literal are no matter of layout
         definition = " ".join(definition.split()).removesuffix(";")
-    if dialect in MYSQL:  # the server quotes every name; a person only those that need it
-        definition = re.sub(r"`([^`]+)`", lambda found: quoted(found[1], dialect), definition)
+    if dialect in MYSQL:
+        definition = plainly(definition, dialect)
     name, owner = quoted(key.name, dialect), of(key.owner, dialect) if key.owner else ""
     if definition.upper().startswith("CREATE "):
         return definition
+    comment = ""
+    if dialect in MYSQL and attributes.get("comment"):
+        comment = f" COMMENT {quote_string(str(attributes['comment']), dialect)}"
     if key.kind == "index":
         unique = "UNIQUE " if attributes.get("unique") else ""
-        terms = definition.removeprefix("UNIQUE ")
-        return f"CREATE {unique}INDEX {name} ON {owner} {terms}" if terms.startswith("(") else ""
+        kind, terms = _kind_of_index(definition.removeprefix("UNIQUE "), dialect)
+        return f"CREATE {unique}{kind}INDEX {name} ON {owner} {terms}{comment}" if terms.startswith("(") else ""
     if key.kind == "trigger" and dialect == "sqlite":
         return f"CREATE TRIGGER {name} {definition}"
     if key.kind == "trigger" and dialect in MYSQL and ";" not in definition:  # a body of several needs a delimiter
@@ -130,8 +136,24 @@ def create_again(key: ObjectKey, attributes: Attributes, dialect: str) -> str:
         return f"CREATE VIEW {view} AS {definition}" if dialect == "postgresql" else ""
     if key.kind in CONSTRAINTS and dialect != "sqlite":
         named = f"CONSTRAINT {name} " if key.kind == "constraint" and "CONSTRAINT" not in definition[:12] else ""
-        return f"ALTER TABLE {owner} ADD {named}{definition}"
+        idle = " NOT ENFORCED" if dialect in MYSQL and attributes.get("enforced") is False else ""
+        return f"ALTER TABLE {owner} ADD {named}{definition}{idle}{comment}"
     return ""
+
+
+LONGEST = 300
+"""Characters of SQL that an advice shows at most for one object."""
+
+
+def plainly(text: str, dialect: str) -> str:
+    """The server quotes every name; a person only those that need it."""
+    return re.sub(r"`([^`]+)`", lambda found: quoted(found[1], dialect), text)
+
+
+def _kind_of_index(definition: str, dialect: str) -> tuple[str, str]:
+    """``FULLTEXT (b)``: its kind, which stands before INDEX on MySQL and MariaDB, and the rest."""
+    kind, separator, terms = definition.partition(" (")
+    return (f"{kind} ", f"({terms}") if dialect in MYSQL and separator and kind.isalpha() else ("", definition)
 
 
 _UNIQUE = {"mysql": ("foreign key", "check", "trigger"), "sqlite": ("index", "trigger"), "postgresql": ("index",)}
@@ -144,30 +166,6 @@ def called_otherwise(key: ObjectKey, schema: Schema, dialect: str) -> tuple[Obje
     like = (k for k in schema if k[:2] == key[:2] and k.name == key.name and k.table != key.table)
     other = next((k for k in like if schema[k].get("type", k.kind) in _UNIQUE[dialect]), None)
     return (key._replace(name=f"{key.name[:59]}_new"), other) if other else (key, None)
-
-
-def declare_column(schema: Schema, key: ObjectKey, dialect: str) -> str:
-    """What makes a column again what it is in a schema; empty but for MySQL and MariaDB, or where nothing says all."""
-    facts = schema[key]
-    if dialect not in MYSQL or key.owner is None or {n for n, v in facts.items() if v} - _SAID:
-        return ""
-    mine = schema.get(ObjectKey.of_table(key.owner), {}).get("collation")
-    collation = facts.get("collation") if facts.get("collation") != mine else None
-    nullable = "NULL" if str(facts["type"]).startswith("timestamp") else ""
-    parts = (
-        str(facts["type"]),
-        f"COLLATE {collation}" if collation else "",
-        nullable if facts.get("nullable") else "NOT NULL",
-        f"DEFAULT {facts['default']}" if facts.get("default") is not None else "",
-        f"ON UPDATE {facts['on_update']}" if facts.get("on_update") else "",
-        "AUTO_INCREMENT" if facts.get("auto_increment") else "",
-        f"COMMENT {quote_string(str(facts['comment']), dialect)}" if facts.get("comment") else "",
-    )
-    said = " ".join(part for part in parts if part)
-    return f"ALTER TABLE {of(key.owner, dialect)} MODIFY {quoted(key.name, dialect)} {said}"
-
-
-_SAID = {"position", "type", "nullable", "default", "comment", "auto_increment", "on_update", "charset", "collation"}
 
 
 def declared(key: ObjectKey, attributes: Attributes) -> str:
@@ -187,6 +185,8 @@ def drop(key: ObjectKey, dialect: str) -> str:
         return f"DROP INDEX {name} ON {owner}" if dialect in MYSQL else f"DROP INDEX {whole}"
     if key.kind == "trigger":
         return f"DROP TRIGGER {name} ON {owner}" if dialect == "postgresql" else f"DROP TRIGGER {whole}"
+    if dialect in MYSQL and key.kind in stored.KINDS:
+        return f"DROP {key.kind.upper()} {whole}"
     if key.kind == "constraint" and dialect != "sqlite":
         return f"ALTER TABLE {owner} DROP CONSTRAINT {name}"
     return ""

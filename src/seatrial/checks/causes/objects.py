@@ -15,7 +15,7 @@ from seatrial.checks.causes.rows import DROPS_IN_CASCADE
 from seatrial.model import Attributes, ObjectKey
 from seatrial.prose import span
 from seatrial.schema import Difference
-from seatrial.sql import remedy
+from seatrial.sql import defined, remedy
 from seatrial.sql.intent import Intent
 from seatrial.sql.look import names_in, says, words_of
 
@@ -92,10 +92,10 @@ def _missing(case: Case, change: Difference, *, up_has: bool) -> _Why:
 
 def _otherwise(case: Case, change: Difference, *, up_has: bool) -> _Why:
     key = change.key
-    again = remedy.create_again(key, change.old or {}, case.trial.engine) if key.kind == "index" else ""
-    again = f"{remedy.drop(key, case.trial.engine)}; {again}" if again else ""
-    advice = f"In down, make {_IT} anew as before up" if again else f"In down, define {_IT} as before up"
-    item = "" if again else f"{key.label} ({was(change)})"
+    again = defined.define_again(case.before.schema, key, change.attributes, case.trial.engine)
+    anew = bool(again) and key.kind not in ("column", "table")
+    advice = f"In down, make {_IT} anew as before up" if anew else f"In down, define {_IT} as before up"
+    item = "" if anew else f"{key.label} ({was(change)})"
     by_down = _rebuilt(case.down, key) or _by(case.down, key)
     of_up = _left_by_up(case.after_up.schema[key], change) if up_has else frozenset()
     if not of_up:
@@ -170,7 +170,7 @@ def _forgotten(case: Case, change: Difference) -> _Why | None:
             f"up rebuilds {table} and declares {_IT} otherwise ({quoted(found)})",
             f"{key.label} ({was(change)})",
         )
-        again = remedy.declare_column(case.before.schema, key, case.trial.engine) if key.kind == "column" else ""
+        again = defined.declare_column(case.before.schema, key, case.trial.engine) if key.kind == "column" else ""
         late = f", or declare it so again at the end of up{both}" if again else ""
         return _Why(said, f"In the new table of up{both}, declare as before: {_IT}{late}", item, again)
     if swap := in_its_place(case, key, change.old or {}):

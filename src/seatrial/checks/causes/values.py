@@ -15,7 +15,7 @@ from seatrial.checks.causes.triggers import fired
 from seatrial.model import Attributes, Key, ObjectKey, Schema, TableDiff, TableRef
 from seatrial.prose import span
 from seatrial.schema import converts, diff
-from seatrial.sql import remedy
+from seatrial.sql import defined, remedy
 from seatrial.sql.look import names_in, says, where_of
 
 
@@ -136,7 +136,7 @@ def _as_declared(case: Case, table: TableRef, columns: Sequence[str]) -> list[st
     before, keys = case.before.schema, {ObjectKey("column", table.namespace, table.name, c) for c in columns}
     differing = [d for d in diff(before, case.after_down.schema) if d.key in keys and d.new is not None]
     mild = [d.key for d in differing if d.attributes.keys() <= _BESIDE_VALUES]
-    return [sql for key in mild if (sql := remedy.declare_column(before, key, case.trial.engine))]
+    return [sql for key in mild if (sql := defined.declare_column(before, key, case.trial.engine))]
 
 
 def changed_by_up(
