@@ -370,7 +370,7 @@ def test_what_a_killed_program_left_is_settled_first(database):
 
 def test_an_empty_database(database):
     taken = database.take("A")
-    assert (taken.tables, taken.schema.tables(), taken.size_bytes) == ((), [], 0)
+    assert (taken.tables, list(taken.schema.tables()), taken.size_bytes) == ((), [], 0)
     again = database.take("B", since=taken)
     run(database, "create table t (a)")
     new = database.take("C", since=again)
