@@ -474,6 +474,32 @@ NEVER = {
     ("grant", "privileges"): "see the test of grants",
 }
 
+_OF_SESSION = "a part of the session that makes it, which is another one in every tool"
+_OPTION = "an option of a table, of which it is said what it was"
+_PARTITIONS = "the partitions of a table, of which it is said what they were: they may be many"
+_RARE = "rare, and of which it is said what it was"
+UNTOLD = {
+    **dict.fromkeys(("trigger sql_mode", "procedure sql_mode", "event sql_mode", "event zone"), _OF_SESSION),
+    **dict.fromkeys(("trigger's variables", "procedure's variables", "event's variables"), _OF_SESSION),
+    "literals that the connection's charset cuts": _OF_SESSION,
+    **dict.fromkeys(
+        ("trigger definer", "view definer", "procedure definer", "event definer"),
+        "an account of the throwaway server",
+    ),
+    **dict.fromkeys(
+        ("connection", "table options", "autoextend size", "table's attribute for a secondary engine"), _OPTION
+    ),
+    **dict.fromkeys(("partition key", "partitions", "no longer partitioned", "how a key is hashed"), _PARTITIONS),
+    **dict.fromkeys(("rows of a partition", "comment of a partition"), _PARTITIONS),
+    **{f"partitions of history {name}": _PARTITIONS for name in ("limit", "auto", "interval")},
+    **dict.fromkeys(("system versioning", "period"), "what it held before cannot be had back"),
+    **dict.fromkeys(("kind of generated", "primary key", "view valid"), "not one plain statement"),
+    **dict.fromkeys(("trigger order", "sequence engine", "comment of the database", "view form"), _RARE),
+    **dict.fromkeys(("duality view", "language", "libraries", "library", "library comment", "library sql_mode"), _RARE),
+    **dict.fromkeys(("histogram", "buckets of a histogram", "histogram that follows the rows"), _RARE),
+}
+"""Cases for which an advice shows no SQL that brings all back, and why."""
+
 DROPPED = (
     "drop view if exists v",
     "drop procedure if exists r",

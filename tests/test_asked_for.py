@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from engine_fixture import Engine
+from test_sources_alembic import INI, revision
 from test_sources_alembic import project as alembic_project
-from test_sources_alembic import revision
 from trial_fixtures import Outcome
 
 from seatrial.model import Status
@@ -60,6 +60,17 @@ session = ["SET time_zone = '+05:00'"]
 [mysql]
 sql_modes = ["{LAX}", "{STRICT}"]
 """
+
+
+@pytest.mark.engines("mariadb")
+def test_an_alembic_project_for_mariadb_alone_has_the_dialect_of_that_name(engine: Engine, tmp_path: Path) -> None:
+    """Its migrations ask for it, and are another thing on MySQL."""
+    made = "op.create_table('t_' + op.get_bind().dialect.name, sa.Column('id', sa.Integer, primary_key=True))"
+    step = revision("a", up=made, downgrade="op.drop_table('t_mariadb')")
+    ini = INI.replace("driver://", "mariadb+pymysql://")
+    report = engine.tested(alembic_project(tmp_path, step, ini=ini))
+    assert report.status is Status.PASSED
+    assert "CREATE TABLE t_mariadb" in report.migrations[0].trial.up.statements[0].sql
 
 
 @pytest.mark.engines("mariadb", "mysql")

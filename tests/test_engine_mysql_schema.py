@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 import pytest
 from engine_fixture import MYSQLS, Engine
 from mysql_fixtures import changed, ran
-from mysql_schema_cases import CASES, DROPPED, MARIADB, MYSQL, NEVER, Case
+from mysql_schema_cases import CASES, DROPPED, MARIADB, MYSQL, NEVER, UNTOLD, Case
 
 from seatrial.engines.mysql import MysqlDatabase
+from seatrial.errors import DatabaseError
 from seatrial.model import Schema
-from seatrial.schema import diff
-from seatrial.sql import split
+from seatrial.schema import Difference, diff, outermost
+from seatrial.sql import defined, remedy, split
 
 pytestmark = pytest.mark.xdist_group("catalogue of mysql and mariadb")  # looked at once, by one worker
 
@@ -59,6 +60,7 @@ class Looked:
     cases: dict[str, Case]
     before: dict[str, Schema] = field(default_factory=dict)  # by set-up
     found: dict[str, dict[str, set[str]]] = field(default_factory=dict)
+    left: dict[str, set[str]] = field(default_factory=dict)  # what the SQL that an advice shows did not bring back
     attributes: set[tuple[str, str]] = field(default_factory=set)
 
 
@@ -79,7 +81,7 @@ def looked(engine: Engine, looks: dict[str, Looked]) -> Looked:
         database = engine.create()
         everything = Looked(of(engine.name))
         for name, (setup, change, _) in everything.cases.items():
-            everything.found[name] = _look(database, everything, setup, change)
+            everything.found[name], everything.left[name] = _look(database, everything, setup, change)
         looks[engine.name] = everything
     return looks[engine.name]
 
@@ -87,17 +89,40 @@ def looked(engine: Engine, looks: dict[str, Looked]) -> Looked:
 ONLY_THERE = {"mariadb": "sequence if exists s", "mysql": "library if exists l"}
 
 
-def _look(database: MysqlDatabase, everything: Looked, setup: str, change: str) -> dict[str, set[str]]:
+def _look(database: MysqlDatabase, everything: Looked, setup: str, change: str) -> tuple[dict[str, set[str]], set[str]]:
+    """What differs after a change, and what of it the SQL that an advice shows does not bring back."""
     alone = "set " if change.startswith("set ") else ""  # a session of its own, with its own settings
     _execute(database, setup, fresh=bool(alone))
     before = everything.before.get(alone + setup) or database.inspect()
     _execute(database, change, fresh=bool(alone))
     after = database.inspect()
+    left = _left(database, before, after)
     database.execute(*DROPPED, f"drop {ONLY_THERE[database.engine]}")
     everything.before[alone + setup] = before
     for key, attributes in (*before.items(), *after.items()):
         everything.attributes |= {(_common(key.kind), name) for name in attributes}
-    return changed(before, after)
+    return changed(before, after), left
+
+
+def _left(database: MysqlDatabase, before: Schema, after: Schema) -> set[str]:
+    """Objects for which no SQL is shown, and those that are not as before once all that is shown has run."""
+    known, dialect = diff(before, after), database.engine
+    shown = {d.key.label: sql for d in outermost(known) if (sql := _advised(before, d, dialect))}
+    for label, sql in list(shown.items()):
+        try:
+            _execute(database, sql, fresh=False)
+        except DatabaseError as error:
+            shown[f"{label}: {error}"] = shown.pop(label)
+    again = {d.key.label for d in diff(before, database.inspect())} if shown else set()
+    return {d.key.label for d in outermost(known) if d.key.label not in shown} | again
+
+
+def _advised(before: Schema, change: Difference, dialect: str) -> str:
+    if change.old is None:
+        return remedy.drop(change.key, dialect)
+    if change.new is None:
+        return remedy.create_again(change.key, change.old, dialect)
+    return defined.define_again(before, change.key, change.attributes, dialect)
 
 
 def _execute(database: MysqlDatabase, text: str, *, fresh: bool) -> None:
@@ -116,6 +141,12 @@ def _common(kind: str) -> str:
 @pytest.mark.parametrize(("engine", "name"), [(e, name) for e in MYSQLS for name in of(e)], indirect=["engine"])
 def test_exactly_what_changed_is_named(looked: Looked, name: str) -> None:
     assert looked.found[name] == looked.cases[name][2]
+
+
+@pytest.mark.engines(*MYSQLS)
+def test_what_an_advice_shows_brings_back_what_was(looked: Looked, engine: Engine) -> None:
+    """Where it shows no SQL, a name in a table of reasons says why."""
+    assert {name: labels for name, labels in looked.left.items() if labels and name not in UNTOLD} == {}
 
 
 @pytest.mark.engines(*MYSQLS)

@@ -1130,6 +1130,9 @@ def test_urls_get_their_driver():
         "postgresql+pg8000://u@/shop?unix_sock=/run/pg/.s.PGSQL.5433&port=5433"
     )
     assert with_driver("mysql://u:p@h/shop", "mariadb", "pymysql") == "mysql+pymysql://u:p@h/shop"
+    own = "mariadb+pymysql"
+    assert with_driver("mariadb://u:p@h/shop", "mariadb", "pymysql", own) == "mariadb+pymysql://u:p@h/shop"
+    assert with_driver("mysql://u:p@h/shop", "mysql", "pymysql", own) == "mysql+pymysql://u:p@h/shop"
     assert with_driver("sqlite:////tmp/x.db", "sqlite", "") == "sqlite:////tmp/x.db"
 
 

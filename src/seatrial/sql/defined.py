@@ -15,10 +15,14 @@ from seatrial.sql.tokens import quote_string
 
 def define_again(schema: Schema, key: ObjectKey, differing: Collection[str], dialect: str) -> str:
     """What gives an object that is there the definition of a schema again; empty where no plain statement does."""
-    if key.kind == "column":
-        return declare_column(schema, key, dialect)
+    if key.kind == "column":  # one that is stored and one that is not are never made of each other (manual, 15.1.9.2)
+        return "" if "generated_kind" in differing else declare_column(schema, key, dialect)
     if key.kind == "table" and dialect in MYSQL:
         return _set_options(schema, key, differing, dialect)
+    if key.kind == "schema" and dialect in MYSQL:
+        return _set_charset(schema, key, differing)
+    if key.kind == "primary key" and dialect in MYSQL:  # in one statement: what numbers itself has to be a key
+        return create_again(key, schema[key], dialect).replace(" ADD PRIMARY", " DROP PRIMARY KEY, ADD PRIMARY", 1)
     whole = key.kind == "constraint" or (key.kind in stored.KINDS and set(differing) <= stored.SAID)
     if key.kind != "index" and not (dialect in MYSQL and whole):
         return ""
@@ -39,6 +43,12 @@ def _set_options(schema: Schema, key: ObjectKey, differing: Collection[str], dia
     return f"ALTER TABLE {of(TableRef(key.namespace, key.name), dialect)} {', '.join(said)}" if said else ""
 
 
+def _set_charset(schema: Schema, key: ObjectKey, differing: Collection[str]) -> str:
+    if set(differing) - {"charset", "collation"}:
+        return ""
+    return f"ALTER DATABASE CHARACTER SET {schema[key]['charset']} COLLATE {schema[key]['collation']}"
+
+
 def declare_column(schema: Schema, key: ObjectKey, dialect: str) -> str:
     """What makes a column again what it is in a schema; empty but for MySQL and MariaDB, or where nothing says all."""
     facts = schema[key]
@@ -53,6 +63,7 @@ def declare_column(schema: Schema, key: ObjectKey, dialect: str) -> str:
         f"COLLATE {collation}" if collation else "",
         f"GENERATED ALWAYS AS ({expression}) {str(kind).upper()}" if expression else "",
         nullable if facts.get("nullable") else "NOT NULL",
+        f"SRID {facts['srid']}" if facts.get("srid") is not None else "",
         f"DEFAULT {facts['default']}" if facts.get("default") is not None else "",
         f"ON UPDATE {facts['on_update']}" if facts.get("on_update") else "",
         "AUTO_INCREMENT" if facts.get("auto_increment") else "",
@@ -65,5 +76,5 @@ def declare_column(schema: Schema, key: ObjectKey, dialect: str) -> str:
 
 _SAID = frozenset(
     {"position", "type", "nullable", "default", "comment", "auto_increment", "on_update", "charset", "collation"}
-    | {"generated", "generated_kind", "invisible"}
+    | {"generated", "generated_kind", "invisible", "srid"}
 )
