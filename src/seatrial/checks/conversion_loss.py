@@ -31,7 +31,7 @@ def conversion_loss(case: Case) -> Found:
         rows.add_changes(down, columns)
         restored = Rows(key=rows.key)
         for cast in (c for c in casts if c.table == table):
-            _add(cast, restored if case.down_ran else rows)
+            _add(cast, restored if case.down_ran and cast.column not in down.missing_columns else rows)
         worst = rows if rows.count else restored
         if worst.count:
             severity = Severity.HIGH if rows.count else Severity.LOW
@@ -86,6 +86,7 @@ def _add(cast: CastBack, rows: Rows) -> None:
 def _finding(case: Case, table: TableRef, rows: Rows, severity: Severity, *, down: bool) -> Finding:
     how = listed(_said(case, table, c) for c in rows.columns)
     kept = "; down restores them" if severity is Severity.LOW else ""
+    gone = case.down_diff(table).missing_columns if down else ()
     verb = "does" if rows.count == 1 else "do"
     return finding(
         case,
@@ -95,7 +96,7 @@ def _finding(case: Case, table: TableRef, rows: Rows, severity: Severity, *, dow
         f"{n(rows.count, 'value')} {verb} not survive the conversion of {how}{which(rows)}{kept}.",
         table=table,
         rows=rows,
-        causes=[cause for c in rows.columns for cause in _causes(case, table, c, down=down)],
+        causes=[cause for c in rows.columns for cause in _causes(case, table, c, down=down and c not in gone)],
         recommendation=f"Fill a new column beside {listed(rows.columns)}, compare the two, and drop the old one only"
         " when no value differs.",
     )
