@@ -14,10 +14,12 @@ from seatrial.model import (
     Finding,
     Impact,
     Migration,
+    Observed,
     Phase,
     Schema,
     Severity,
     Snapshot,
+    Statement,
     Status,
     Step,
     StepError,
@@ -25,7 +27,7 @@ from seatrial.model import (
     Trial,
     Waiver,
 )
-from seatrial.reporters import render
+from seatrial.reporters import render, words
 
 TODAY = datetime.date(2026, 3, 1)
 SAFE, UNSAFE, OPEN = additive(), irreversible(), replace(additive(), rollback_safe=None)
@@ -153,3 +155,18 @@ def test_the_threshold_decides_verdict_and_exit_code(monkeypatch, severity, fail
     found = judged(tried(), config=Config(fail_on=fail_on))
     assert (found.status, found.exit_code) == (status, 1 if status is Status.FAILED else 0)
     assert len(found.blockers) == (status is Status.FAILED)
+
+
+def test_locks_that_nobody_saw_are_not_verified():
+    """Design, section 1: what could not be checked, locks among it, stands in the list."""
+    sent = Statement(sql="VACUUM t")
+    unseen = Step(duration_ms=1, statements=(sent,), locks_note="they were gone")
+    seen = replace(unseen, locks_observed=Observed.EXACT)
+    found = judged(
+        *(tried(up=unseen, down=seen) for _ in range(6)), tried(up=seen, down=replace(unseen, statements=()))
+    )
+    locks = [d for d in found.not_verified if d.what.startswith("all locks of ")]
+    assert [(d.what.count("up of 0001"), d.why) for d in locks] == [(4, "they were gone")]
+    assert locks[0].what.endswith(" and 2 more steps")
+    assert "not verified" not in words.next_action(found)  # what passed is as safe as before
+    assert not [d for d in judged(tried(up=seen, down=seen)).not_verified if "locks" in d.what]

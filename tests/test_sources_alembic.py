@@ -426,6 +426,41 @@ def test_sqlite_transaction_is_what_the_driver_does(tmp_path, database):
         assert [runner.up(m).in_transaction for m in source.discover()] == [False, True]
 
 
+WRITES = "op.execute('INSERT INTO t (x) VALUES (1)')"
+
+
+@pytest.mark.parametrize(
+    ("up", "how", "modes"),
+    [
+        ("op.create_index('i', 't', ['x'])", Observed.EXACT, [["EXCLUSIVE"]]),
+        (f"{WRITES}\n    op.execute('CREATE TABLE u (x)')", Observed.EXACT, [["RESERVED"], []]),
+        (f"{WRITES}\n    op.execute('COMMIT')\n    {WRITES}", Observed.EXACT, [["RESERVED"], [], ["RESERVED"]]),
+        ("op.execute('WITH n AS (SELECT 1) SELECT * FROM n')", Observed.EXACT, [[]]),
+        ("op.execute('WITH n AS (SELECT 1) INSERT INTO t (x) SELECT * FROM n')", Observed.EXACT, [["EXCLUSIVE"]]),
+        ("pass", Observed.EXACT, []),
+        ("op.execute('BEGIN IMMEDIATE')", Observed.NOT_OBSERVED, [[]]),
+        ("op.get_bind().connection.cursor().execute('DELETE FROM t')", Observed.NOT_OBSERVED, [[]]),
+    ],
+)
+def test_the_lock_of_a_sqlite_file(tmp_path, database, up, how, modes):
+    source = sources.find(project(tmp_path, revision("a", **table("t")), revision("b", "a", up=up)))
+    with running(source, database) as runner:
+        _, step = [runner.up(m) for m in source.discover()]
+    assert (step.error, step.locks_observed) == (None, how)
+    assert [[lock.mode for lock in s.locks] for s in step.statements] == modes
+    locks = [lock for s in step.statements for lock in s.locks]
+    assert all(lock.table == "whole database" and 0 < lock.held_ms < step.duration_ms + 1000 for lock in locks)
+    assert "SQLite has one lock for the whole database" in step.locks_note
+
+
+def test_a_write_ahead_log_does_not_lock_readers_out(tmp_path, database):
+    database.query("PRAGMA journal_mode = WAL")
+    with contextlib.closing(sqlite3.connect(database.path)) as reader:
+        reader.execute("SELECT * FROM sqlite_schema").fetchall()
+        step = failing(tmp_path, database, "op.execute('CREATE TABLE u (x)')")
+    assert (step.error, step.locks_observed) == (None, Observed.SAMPLED)
+
+
 def test_session_settings_come_before_everything(tmp_path, database):
     up = "op.execute('CREATE TABLE t AS SELECT * FROM pragma_foreign_keys')"
     assert walk(project(tmp_path, revision("a", up=up, downgrade="op.drop_table('t')")), database) == []
@@ -554,6 +589,30 @@ def test_an_env_py_that_fails_or_does_nothing_is_named(tmp_path, database):
     idle = sources.find(project(tmp_path / "idle", revision("a"), env="x = 1\n"))
     with running(idle, database) as runner, pytest.raises(SourceError, match="without running any migration"):
         runner.up(idle.discover()[0])
+
+
+@pytest.mark.parametrize(
+    ("line", "settings", "advice"),
+    [
+        (
+            "os.environ['SHOP_URL']",
+            {},
+            r"KeyError: 'SHOP_URL'\. If .* url_env = \"SHOP_URL\" .* x = \[\"SHOP_URL=\{url\}\"\]",
+        ),
+        ("sa.create_engine(os.getenv('SHOP_URL'))", {}, r"\. If .* url_env = \"DATABASE_URL\" "),
+        (
+            "os.environ['SHOP_KEY']",
+            {"url_env": "SHOP_URL"},
+            r"'SHOP_KEY'\. It runs as for `alembic upgrade`: .*environment",
+        ),
+        ("import shop.settings", {}, r"'shop'\. It ran in \S*python\S*: `python` in \[source\] .*prepend_sys_path"),
+    ],
+)
+def test_what_to_do_about_an_env_py_that_fails(tmp_path, line, settings, advice):
+    source = sources.find(project(tmp_path, revision("a"), env=f"import os, sqlalchemy as sa\n{line}\n"))
+    source = source.under(SourceSettings(**settings))
+    with running(source, Sqlite(tmp_path / "t.db")) as runner, pytest.raises(SourceError, match=advice):
+        runner.up(source.discover()[0])
 
 
 def test_an_unreachable_file_is_the_environments_fault(tmp_path):

@@ -20,6 +20,7 @@ from seatrial.model import (
     Kind,
     NotVerified,
     ObjectKey,
+    Observed,
     Outcome,
     Phase,
     Report,
@@ -51,6 +52,7 @@ GUARANTEES = {
     "row security",
     "grant",
 }
+LONG = "long-running"
 UNDOING = (Phase.DOWN, Phase.REUP, Phase.CHAIN)
 
 
@@ -70,6 +72,7 @@ def judge(trace: Trace, config: Config, today: datetime.date) -> Report:
         *doubted,
         *_unused(config),
         *_unplanned(migrations),
+        *_unlocked(migrations),
         *_nowhere(config, trace),
     )
     return Report(
@@ -205,7 +208,7 @@ def _unused(config: Config) -> Iterator[NotVerified]:
     """Settings that ask for what this version does not do."""
     if config.production.rows:
         why = "this version predicts none from [production.rows]: times are those measured on the trial's own rows"
-        yield NotVerified(what="duration at production size", why=why, rule="long-running")
+        yield NotVerified(what="duration at production size", why=why, rule=LONG)
 
 
 _UNTRIED = "one is tried only where up takes more than a minute and down brings back what stood before"
@@ -218,6 +221,22 @@ def _unplanned(migrations: Iterable[Judged]) -> Iterator[NotVerified]:
             yield NotVerified(
                 what="a zero-downtime plan", why=judged.trial.no_plan or _UNTRIED, migration=judged.migration.id
             )
+
+
+def _unlocked(migrations: Iterable[Judged]) -> Iterator[NotVerified]:
+    """Steps whose locks were not seen whole, those together that have the same reason.
+
+    Whether a sampled step was seen at all is a matter of its time, so that the list makes no difference there.
+    """
+    found: dict[str, list[str]] = {}
+    for judged in migrations:
+        for way, step in (("up", judged.trial.up), ("down", judged.trial.down)):
+            sent = step.statements or not step.statements_observed
+            if step.executed and sent and step.locks_observed is not Observed.EXACT:
+                found.setdefault(step.locks_note or "nobody looked", []).append(f"{way} of {judged.migration.id}")
+    for why, steps in found.items():
+        more = f" and {len(steps) - 4} more steps" if len(steps) > 4 else ""
+        yield NotVerified(what=f"all locks of {', '.join(steps[:4])}{more}", why=why, rule=LONG)
 
 
 def _nowhere(config: Config, trace: Trace) -> Iterator[NotVerified]:

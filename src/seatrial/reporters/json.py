@@ -55,7 +55,7 @@ def report_json(report: Report) -> shape.ReportJson:
         "environment": _environment(report.environment),
         "migrations": [_migration(m, report.redacted) for m in report.migrations],
         "blockers": [_blocker(b) for b in report.blockers],
-        "next_action": report.next_action,
+        "next_action": words.next_action(report),
         "retries": [_retry(r) for r in report.retries],
         "not_verified": [_not_verified(n) for n in words.not_verified(report)],
         "notes": list(report.notes),

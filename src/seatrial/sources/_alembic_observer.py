@@ -3,7 +3,8 @@
 SQLAlchemy's events tell of every statement on every engine; SQLite's trace callback also of those that went past
 SQLAlchemy. Only what runs inside the revision's own upgrade() or downgrade() is the migration's: env.py, the version
 table and SQLAlchemy's first look at a server are not. On PostgreSQL the locks of the same backend are read after each
-statement while its transaction is open, which is exact.
+statement while its transaction is open, which is exact. SQLite's only lock is known from what wrote and when its
+transaction ended.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ _READS = re.compile(r"\s*(?:SELECT|PRAGMA|EXPLAIN|SHOW|VALUES|DESCRIBE)\b", re.I
 _CONTROL = re.compile(  # and what SQLite shows of its own work within a statement: every line of it a comment
     r"(?:\s*--[^\n]*(?:\n|\Z))*\s*(?:\Z|BEGIN|COMMIT|ROLLBACK|SAVEPOINT|RELEASE|END)", re.IGNORECASE
 )
+_WITH = re.compile(r"\s*WITH\b", re.IGNORECASE)  # which may come before INSERT, UPDATE and DELETE, too
+_FILE = "whole database"
 _UNSEEN = re.compile(r"\bcursor\s*\(|\braw_connection\s*\(|\bdriver_connection\b|\bdbapi_connection\b|\bsubprocess\b")
 HEARD = ("before_cursor_execute", "after_cursor_execute", "handle_error", "commit", "rollback")  # of engines
 _SHORT = 300
@@ -177,6 +180,7 @@ class Observer:
         files = [row[2] for row in self._ask(connection, "PRAGMA database_list") if row[1] == "main"]
         if not files or not files[0]:
             self._guard.refuse("sqlite:///:memory:")
+        self._exact = not any(Path(f"{file}-wal").exists() for file in files)  # there readers are not locked out
 
     def watched(self, act: Callable[..., Any]) -> Callable[..., Any]:
         """The revision's function, recorded while it runs."""
@@ -319,6 +323,8 @@ class Observer:
         self._note_transaction(conn, statement)
         if self._engine == "postgresql":
             self._note_locks(conn, entry, now)
+        elif self._engine == "sqlite":
+            self._note_file_lock(in_transaction(conn), entry, cursor)
         self._overhead += time.perf_counter() - now
 
     def _erred(self, context: Any) -> None:
@@ -351,16 +357,34 @@ class Observer:
 
     def _ended(self, conn: Any) -> None:
         """A transaction ends: its locks were held until now."""
+        self._let_go()
+        if self._recording:
+            self._ends += 1
+            self._in_one = self._in_one and not self._statements
+
+    def _let_go(self) -> None:
         now = time.perf_counter()
         for lock in self._held.values():
             if lock:
                 lock["held_ms"] = (now - lock.pop("since")) * 1000
         self._held = {}
-        if self._recording:
-            self._ends += 1
-            self._in_one = self._in_one and not self._statements
 
     # --- looking closer ---
+
+    def _note_file_lock(self, inside: bool, entry: dict[str, Any], cursor: Any) -> None:
+        """SQLite has one lock, of the file: what writes takes it, and has it until its transaction ends
+        (https://www.sqlite.org/lockingv3.html, sections 3 and 7). ``inside``: one is open behind the statement."""
+        if not inside:
+            self._let_go()
+        if _CONTROL.match(entry["sql"]):  # BEGIN IMMEDIATE, say: of the project's own
+            self._exact = self._exact and not re.match(r"\s*BEGIN\b", entry["sql"], re.IGNORECASE)
+        elif _READS.match(entry["sql"]) or (_WITH.match(entry["sql"]) and cursor.description):
+            return
+        elif not inside:
+            entry["locks"].append({"table": _FILE, "mode": "EXCLUSIVE", "held_ms": entry["duration_ms"]})
+        elif not self._held:
+            self._held["", "RESERVED"] = {"table": _FILE, "mode": "RESERVED", "since": self._started}
+            entry["locks"].append(self._held["", "RESERVED"])
 
     def _note_transaction(self, conn: Any, statement: str) -> None:
         if in_transaction(conn):
@@ -414,6 +438,7 @@ class Observer:
         if not self._recording:
             self.beside.append(statement)
         elif not self._inside and not _CONTROL.match(statement):
+            self._exact = self._exact and bool(_READS.match(statement))
             self._statements.append({"sql": statement.strip(), "duration_ms": 0.0, "rows": None, "parameters": ""})
 
 

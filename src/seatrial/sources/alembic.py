@@ -7,6 +7,7 @@ script/base.py), about its command line from alembic/config.py.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from pathlib import Path
@@ -153,7 +154,7 @@ class AlembicSource(Adjustable):
         if len(heads := self.found["heads"]) > 1:
             files = {r["id"]: relative(Path(r["path"]), self.project) for r in self.found["revisions"]}
             named = ", ".join(f"{head} in {files[head]}" for head in sorted(heads))
-            said.append(f"the revisions have {len(heads)} heads ({named}); all are tested")
+            said.append(f"the revisions have {len(heads)} heads ({named}); all are applied")
         return tuple(said)
 
 
@@ -300,7 +301,7 @@ class AlembicRunner:
             statements=statements,
             error=error,
             locks_observed=Observed.EXACT if exact else some,
-            locks_note="" if exact else _no_locks(answer),
+            locks_note=_locks_note(answer, exact),
             statements_observed=answer["observed"],
             in_transaction=answer["in_transaction"],
             said=tuple(answer["said"]),
@@ -311,7 +312,8 @@ class AlembicRunner:
         message, place = self._clean(error["message"]), self._place(error["place"])
         if not error["database"]:
             if error["stage"] == "before":
-                raise SourceError(f"{place or self._source.path}: {message}")
+                advice = _advice(error["type"], message, self._settings, self._source.found["executable"])
+                raise SourceError(f"{place or self._source.path}: {message}. {advice}")
             return StepError(message=f"{message} ({place})" if place else message, line=error["line"])
         lost = _lost(error)
         environment = error["stage"] == "before" or lost
@@ -322,6 +324,23 @@ class AlembicRunner:
             statement=error["statement"],
             line=error["line"],
         )
+
+
+def _advice(kind: str, message: str, settings: SourceSettings, python: str) -> str:
+    """What to do about what env.py, or a module that it imports, raised before any revision ran."""
+    if kind in ("ModuleNotFoundError", "ImportError"):
+        return (
+            f"It ran in {python}: `python` in [source] names another; modules of the project itself are looked for "
+            "where alembic.ini's prepend_sys_path says."
+        )
+    name = found[1] if (found := re.fullmatch(r"KeyError: '(\w+)'", message)) else ""
+    ways = f'url_env = "{name or "DATABASE_URL"}" (an environment variable) or x = ["{name or "name"}={{url}}"]'
+    if settings.url_env or settings.x_arguments:
+        return "It runs as for `alembic upgrade`: what else it needs has to be in the environment of this command."
+    return (
+        f"If it looks for its database's URL there, say in [source] where: {ways} (an -x argument); what else it "
+        "needs has to be in the environment of this command."
+    )
 
 
 def _lost(error: Mapping[str, Any]) -> bool:
@@ -342,11 +361,14 @@ def _statement(entry: Mapping[str, Any], dialect: str) -> Statement:
     )
 
 
-def _no_locks(answer: Mapping[str, Any]) -> str:
+def _locks_note(answer: Mapping[str, Any], exact: bool) -> str:
+    if answer["engine"] == "sqlite":
+        one = "SQLite has one lock for the whole database"
+        return one if exact else f"{one}; what went past SQLAlchemy does not tell when it took it"
+    if exact:
+        return ""
     if not answer["observed"]:
         return "the migration also sends statements past SQLAlchemy, which are not seen"
-    if answer["engine"] == "sqlite":
-        return "SQLite locks the whole database"
     return "statements in autocommit give their locks back before they can be read"
 
 

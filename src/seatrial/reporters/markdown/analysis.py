@@ -95,7 +95,7 @@ def _risk(judged: Judged) -> str:
 
 def _unsafe(judged: Judged) -> str:
     grave = words.failing(judged) or [f for f in judged.findings if f.waived is not None]
-    advice = _brief(told.recommendations(facts(grave)))
+    advice = _brief(told.recommendations(facts(grave))) or _untried(judged)
     if judged.rollback_safe is None:
         why = told.not_run(judged, judged.trial.down, down=True) or "the rollback was not observed"
         return md.row(told.name(judged), _type(judged), UNTESTED, md.text(why), md.text(advice))
@@ -103,6 +103,14 @@ def _unsafe(judged: Judged) -> str:
     worst = max((f.severity for f in issues), key=lambda s: s.rank, default=Severity.HIGH)
     risk = "❌ HIGH" if worst.rank >= Severity.HIGH.rank else f"⚠️ {worst.upper()}"
     return md.row(told.name(judged), _type(judged), risk, _issue(issues), md.text(advice))
+
+
+def _untried(judged: Judged) -> str:
+    """What to do about one on which nothing was found, for it could not be tried."""
+    missing = judged.trial.error.partition(",")[0].removeprefix("needs ")
+    if judged.trial.error.startswith("needs "):
+        return f"Mend {missing} first; then this one can be tested"
+    return "Remove what stood in the way, and test it again"
 
 
 def _brief(advice: Sequence[str]) -> str:

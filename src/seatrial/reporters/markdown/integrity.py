@@ -250,7 +250,9 @@ def _finding(answer: Answer) -> Finding | None:
 
 def checksum_text(report: Report) -> dict[str, str]:
     """Method, the checksums at the three moments and the result of the fifth check."""
-    sql = report.environment.checksum_sql
+    sql = report.environment.checksum_sql.rstrip()
+    if sql and (others := report.environment.tables - 1) > 0:
+        sql += f"\n-- and likewise for {number(others, 'more table')}"
     tested = [m for m in report.migrations if m.trial.before is not None]
     return {
         "method": md.fence(sql) if sql.strip() else "The query was not recorded." if tested else "No query was run.",
