@@ -136,6 +136,24 @@ def test_a_waiver_that_nothing_needs_is_told():
     assert waived(migration="0099").status is Status.FAILED
 
 
+def test_a_waiver_means_one_migration_or_says_so():
+    """``1`` is 1, not 10; ``1`` of 10 and 11 is nobody's."""
+    numbered = {
+        n: replace(NO_WAY_BACK, migration=replace(NO_WAY_BACK.migration, id=n, version=n)) for n in ("1", "10", "11")
+    }
+    waiver = Waiver(migration="1", rule="up-failed", reason="known", until=TODAY)
+
+    def found(*names: str):
+        return judged(*(numbered[n] for n in names), config=Config(waivers=(waiver,)))
+
+    assert [m.status for m in found("1", "10").migrations] == [Status.PASSED, Status.FAILED]
+    assert found("1", "10").notes == ()
+    assert found("10", "11").notes == ("The waiver of up-failed for 1 may mean any of 10, 11; give more of the id",)
+    passes = replace(tried(), migration=numbered["1"].migration)
+    both = judged(passes, numbered["10"], config=Config(waivers=(waiver,)))
+    assert both.notes == ("The waiver of up-failed for 1 was not needed: known",)
+
+
 @pytest.mark.parametrize(
     ("severity", "fail_on", "status"),
     [

@@ -33,7 +33,7 @@ from seatrial.model import (
     Under,
     Waiver,
 )
-from seatrial.plan import select
+from seatrial.plan import candidates, select
 from seatrial.relations import believed
 from seatrial.schema import depths, diff, reordered
 
@@ -363,18 +363,18 @@ def _means(waiver: Waiver, trial: Trial, trace: Trace) -> bool:
 
 
 def _waiver_notes(waivers: Sequence[Waiver], migrations: Sequence[Judged], today: datetime.date) -> Iterator[str]:
-    """Waivers that no longer hold, or that nothing needed."""
-    tested = [m for m in migrations if m.status in (Status.PASSED, Status.FAILED)]
+    """Waivers that no longer hold, that nothing needed, or of which nobody can say what they mean."""
     for waiver in waivers:
-        mine = [
-            m for m in tested if m.migration.id.startswith(waiver.migration) or m.migration.version == waiver.migration
-        ]
-        rules = {f.rule for m in mine for f in m.findings}
+        mine = candidates((m.migration for m in migrations), waiver.migration)
+        tested = [m for m in migrations if m.migration in mine and m.status in (Status.PASSED, Status.FAILED)]
         if today > waiver.until:
             yield f"The waiver of {waiver.rule} for {waiver.migration} expired on {waiver.until}: {waiver.reason}"
         elif waiver.rule not in checks.load():
             yield f"The waiver for {waiver.migration} names no rule of ours: {waiver.rule}"
-        elif mine and waiver.rule not in rules:
-            yield f"The waiver of {waiver.rule} for {waiver.migration} was not needed: {waiver.reason}"
-        elif not mine and len(tested) == len(migrations):
+        elif len(mine) > 1:
+            any_of = ", ".join(m.id for m in mine[:5])
+            yield f"The waiver of {waiver.rule} for {waiver.migration} may mean any of {any_of}; give more of the id"
+        elif not mine:
             yield f"The waiver of {waiver.rule} names no migration: {waiver.migration}"
+        elif tested and not any(f.rule == waiver.rule for f in tested[0].findings):
+            yield f"The waiver of {waiver.rule} for {waiver.migration} was not needed: {waiver.reason}"

@@ -60,12 +60,17 @@ def plan(
     return Plan(steps, _seed_index(steps, migrations, seed_at, said("seed.at")) if seed else None)
 
 
+def candidates(migrations: Iterable[Migration], text: str) -> list[Migration]:
+    """Those with this id or version, else all whose id begins with it."""
+    known = list(migrations)
+    return [m for m in known if text in (m.id, m.version)] or [m for m in known if m.id.startswith(text)]
+
+
 def select(migrations: Iterable[Migration], text: str, setting: str = "") -> Migration:
     """The migration with this id or version, or the only one whose id begins with it; ``setting`` is what says it."""
     begin = f"{setting}: " if setting else ""
     known = list(migrations)
-    exact = [m for m in known if text in (m.id, m.version)]
-    found = exact or [m for m in known if m.id.startswith(text)]
+    found = candidates(known, text)
     if len(found) == 1:
         return found[0]
     if not found:
