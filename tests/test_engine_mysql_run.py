@@ -477,6 +477,8 @@ def test_integrity_of_rows_that_no_constraint_holds(db: MysqlDatabase) -> None:
     )
     before = db.take("A")
     assert all(i.count == 0 and i.observed for i in before.integrity)
+    (required,) = [i for i in before.integrity if i.rule == "nulls-in-required"]  # of the keys it is no question
+    assert (required.object, required.sql.startswith("-- none: `c`.`u` is NOT NULL")) == ("column c.u", True)
     ran(
         db,
         "alter table c drop key c_u; alter table c drop constraint c_n; alter table c modify u varchar(9) null;"

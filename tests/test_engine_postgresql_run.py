@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from pg_fixtures import ran
 
+from seatrial.engines import _postgresql_integrity
 from seatrial.engines.postgresql import PostgresqlDatabase
 from seatrial.errors import DatabaseError
 from seatrial.model import Counter, Disturbance, ErrorKind, Integrity, Observed, Script, Transaction
@@ -431,6 +432,24 @@ def test_constraints_of_the_schema_before_are_judged_too(pg: PostgresqlDatabase)
         ("check-violated", "constraint t_n"): (("2",),),
         ("nulls-in-required", "column t.u"): (("3",),),
     }
+
+
+def test_columns_that_are_not_null_are_looked_at(pg: PostgresqlDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the catalog says of a row, the row need not say: a restore or a broken page may have brought it."""
+    ran(pg, "create table t (id int primary key, a int, \"B\" text not null); insert into t values (1, null, '')")
+    ran(pg, "update pg_attribute set attnotnull = true where attrelid = 't'::regclass and attname = 'a'")
+
+    def nulls() -> dict[str, tuple[int, object, bool, str]]:
+        found = [i for i in pg.take("A").integrity if i.rule == "nulls-in-required"]
+        return {i.object: (i.count, i.keys, i.observed, i.sql) for i in found}
+
+    asked = nulls()
+    assert asked.keys() == {"column t.a", "column t.B"}  # that a primary key holds no NULL is no question of its own
+    assert asked["column t.a"] == (1, (("1",),), True, "SELECT id\nFROM t\nWHERE a IS NULL")
+    assert asked["column t.B"] == (0, (), True, 'SELECT id\nFROM t\nWHERE "B" IS NULL')
+    assert pg.query(asked["column t.B"][3]) == []
+    monkeypatch.setattr(_postgresql_integrity, "_TRUSTED", 0)
+    assert [seen for _, _, seen, _ in nulls().values()] == [False, False]
 
 
 def test_nulls_not_distinct_are_duplicates(pg: PostgresqlDatabase) -> None:

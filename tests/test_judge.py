@@ -178,12 +178,12 @@ def test_the_threshold_decides_verdict_and_exit_code(monkeypatch, severity, fail
 def test_locks_that_nobody_saw_are_not_verified():
     """Design, section 1: what could not be checked, locks among it, stands in the list."""
     sent = Statement(sql="VACUUM t")
-    unseen = Step(duration_ms=1, statements=(sent,), locks_note="they were gone")
+    unseen = Step(duration_ms=1, statements=(sent,), locks_note="each commits; they were gone")
     seen = replace(unseen, locks_observed=Observed.EXACT)
     found = judged(
         *(tried(up=unseen, down=seen) for _ in range(6)), tried(up=seen, down=replace(unseen, statements=()))
     )
-    locks = [d for d in found.not_verified if d.what.startswith("all locks of ")]
+    locks = [d for d in found.not_verified if d.what.startswith("the locks of ")]
     assert [(d.what.count("up of 0001"), d.why) for d in locks] == [(4, "they were gone")]
     assert locks[0].what.endswith(" and 2 more steps")
     assert "not verified" not in words.next_action(found)  # what passed is as safe as before

@@ -71,3 +71,35 @@ def test_the_advice_is_about_what_was_refused(engine, trial, up, advice):
     (found,) = [f for m in done.report.migrations for f in m.findings if f.rule == "up-failed"]
     assert advice in found.recommendation
     assert bool(advice) == bool(found.recommendation)
+
+
+TRANSACTION = {"sqlite": "VACUUM;", "postgresql": "CREATE INDEX CONCURRENTLY t_v ON t (v);"}
+OUTSIDE = "that says `transaction:false` behind `-- migrate:up` or `-- migrate:down`."
+
+
+@pytest.mark.engines("sqlite", "postgresql")
+def test_what_cannot_run_inside_a_transaction(engine, trial):
+    base = "CREATE TABLE t (id integer PRIMARY KEY, v varchar(9));"
+    done = trial(base=base, up=TRANSACTION[engine.name], down="SELECT 1;")
+    (found,) = [f for m in done.report.migrations for f in m.findings if f.rule == "up-failed"]
+    assert found.causes == ("the statement cannot run inside a transaction, and here it does: the tool's",)
+    assert found.recommendation.endswith(OUTSIDE)
+
+
+@pytest.mark.engines("postgresql")
+def test_several_statements_sent_as_one_string_are_one_transaction(engine, trial):
+    """PostgreSQL manual, 55.2.2.1."""
+    both = "--free\nCREATE TABLE u (a int); CREATE INDEX CONCURRENTLY u_a ON u (a);"
+    done = trial(base="CREATE TABLE t (id int PRIMARY KEY);", up=both, down="SELECT 1;")
+    (found,) = [f for m in done.report.migrations for f in m.findings if f.rule == "up-failed"]
+    assert found.causes[0].endswith("the tool's, or the one that the server makes of statements sent together")
+    assert "with no other statement in it" in found.recommendation
+
+
+@pytest.mark.engines("postgresql")
+def test_what_has_to_be_committed_first(engine, trial):
+    up = "ALTER TYPE m ADD VALUE 'b'; SELECT 'b'::m;"
+    done = trial(base="CREATE TYPE m AS ENUM ('a');", up=up, down="SELECT 1;")
+    (found,) = [f for m in done.report.migrations for f in m.findings if f.rule == "up-failed"]
+    assert "made in the same transaction" in found.causes[0]
+    assert found.recommendation == "Move what makes it to a migration of its own, before this one."

@@ -240,8 +240,11 @@ def _given(**flags: Any) -> dict[str, Any]:
 
 
 def _from(project: Path, path: str | None) -> str | None:
-    """A path given on the command line is meant from here, one in the file from the project."""
-    return str(Path(path).resolve()) if path else None
+    """A path given on the command line is meant from here, one in the file from the project, and is told like that."""
+    if not path:
+        return None
+    there, root = Path(path).resolve(), project.resolve()
+    return str(there.relative_to(root) if there.is_relative_to(root) else there)
 
 
 def _formats(text: str, *more: str) -> tuple[str, ...]:

@@ -69,10 +69,11 @@ class Fact:
 
     @property
     def recommendations(self) -> tuple[str, ...]:
-        """What to do, each once; that down has to do something, only where nothing says what."""
+        """What to do, each once; that down has to do something, only where nothing says what. One may hold another."""
         told = [f for f in self.findings if f.recommendation and not self._follows(f)]
         concrete = [f for f in told if f.rule != "down-does-nothing"]
-        return tuple(dict.fromkeys(f.recommendation for f in concrete or told))
+        said = tuple(dict.fromkeys(f.recommendation for f in concrete or told))
+        return tuple(r for r in said if not any(r in other for other in said if other != r))
 
     def _follows(self, finding: Finding) -> bool:
         """Whether what led to a finding, and what to do about it, is told by another one of the fact."""

@@ -224,19 +224,17 @@ def _unplanned(migrations: Iterable[Judged]) -> Iterator[NotVerified]:
 
 
 def _unlocked(migrations: Iterable[Judged]) -> Iterator[NotVerified]:
-    """Steps whose locks were not seen whole, those together that have the same reason.
-
-    Whether a sampled step was seen at all is a matter of its time, so that the list makes no difference there.
-    """
+    """Steps whose locks nobody saw, those together that have the same reason: the end of the engine's note."""
     found: dict[str, list[str]] = {}
     for judged in migrations:
         for way, step in (("up", judged.trial.up), ("down", judged.trial.down)):
             sent = step.statements or not step.statements_observed
-            if step.executed and sent and step.locks_observed is not Observed.EXACT:
-                found.setdefault(step.locks_note or "nobody looked", []).append(f"{way} of {judged.migration.id}")
+            if step.executed and sent and step.locks_observed is Observed.NOT_OBSERVED:
+                why = step.locks_note.rpartition("; ")[2] or "nobody looked"
+                found.setdefault(why, []).append(f"{way} of {judged.migration.id}")
     for why, steps in found.items():
         more = f" and {len(steps) - 4} more steps" if len(steps) > 4 else ""
-        yield NotVerified(what=f"all locks of {', '.join(steps[:4])}{more}", why=why, rule=LONG)
+        yield NotVerified(what=f"the locks of {', '.join(steps[:4])}{more}", why=why, rule=LONG)
 
 
 def _nowhere(config: Config, trace: Trace) -> Iterator[NotVerified]:

@@ -478,6 +478,8 @@ class Refusal(StrEnum):
     ROWS = "rows"  # rows, stored or written by it, fit neither a constraint nor a type
     RELIED_ON = "relied on"  # other objects need what it drops or changes
     LOCK = "lock"  # it did not get a lock in time
+    TRANSACTION = "transaction"  # it cannot run inside a transaction, or not outside one
+    UNCOMMITTED = "uncommitted"  # it uses what has to be committed first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -42,7 +42,7 @@ def _failed(case: Case, rule: str, phase: Phase, step: Step) -> Finding:
         Severity.CRITICAL,
         phase,
         f"{phase.value.capitalize()} failed{what}: {shorten(error.message, 300)}{code}",
-        causes=[_on_nothing()] if _began_on_nothing(case, phase, error) else _causes(error),
+        causes=[_on_nothing()] if _began_on_nothing(case, phase, error) else _causes(step, error),
         recommendation=_advice(case, phase, step, error),
         sql=error.statement,
         count=1,
@@ -56,6 +56,7 @@ _HAD_AGAINST = {
     Refusal.ROWS: "rows that are stored, or that the statement writes, do not fit",
     Refusal.RELIED_ON: "other objects need what the statement drops or changes",
     Refusal.LOCK: "the statement did not get its lock in time",
+    Refusal.UNCOMMITTED: "the statement uses what an earlier one made in the same transaction, not committed yet",
 }
 
 
@@ -75,10 +76,14 @@ def _began_on_nothing(case: Case, phase: Phase, error: StepError) -> bool:
     return phase is Phase.UP and missing and before is not None and not before.schema.tables()
 
 
-def _causes(error: StepError) -> Iterator[Cause]:
+def _causes(step: Step, error: StepError) -> Iterator[Cause]:
     """Who refused: the database, which gives a code and a statement, or the migration's own code; and what it has
     against it."""
-    if error.about is not None:
+    if error.about is Refusal.TRANSACTION:
+        # PostgreSQL manual, 55.2.2.1: several statements in one simple query are one transaction.
+        together = ", or the one that the server makes of statements sent together" if len(step.statements) > 1 else ""
+        yield Cause(f"the statement cannot run inside a transaction, and here it does: the tool's{together}")
+    elif error.about is not None:
         yield Cause(_HAD_AGAINST[error.about])
     elif error.code:
         yield Cause("the database refused the statement for a reason of its own, which its message tells")
@@ -95,15 +100,32 @@ _ADVICE = {
     Refusal.ROWS: "Bring the rows into the form that the statement needs first (a backfill, a clean-up), then run it.",
     Refusal.RELIED_ON: "Drop or change what relies on it first, and make that again afterwards.",
     Refusal.LOCK: "Let the migration wait longer for its lock, and see that it does not hold one against itself.",
+    Refusal.UNCOMMITTED: "Move what makes it to a migration of its own, before this one.",
 }
+
+
+def _outside_transactions(case: Case) -> str:
+    """How each tool is told to run a statement by itself."""
+    path = case.trial.migration.path
+    if path.endswith(".py"):
+        return f"Run it outside the transaction: {span('with op.get_context().autocommit_block():')}."
+    alone = "Give it a migration of its own, with no other statement in it"
+    if path.endswith(".up.sql"):
+        wrapped = ", and its URL `x-no-tx-wrap=true`" if case.trial.engine == "sqlite" else ""
+        return f"{alone}{wrapped}."
+    return (
+        f"{alone}, that says {span('transaction:false')} behind {span('-- migrate:up')} or {span('-- migrate:down')}."
+    )
 
 
 def _advice(case: Case, phase: Phase, step: Step, error: StepError) -> str:
     """What the refusal asks for; where the engine does not tell what it had against up, nothing is guessed."""
-    told = _ADVICE[error.about] if error.about else ""
+    told = _ADVICE.get(error.about, "") if error.about else ""
     if not error.about and not error.code and not error.statement:  # the migration's own code raised
         where = f" at line {error.line}" if error.line else ""
         told = f"Correct the migration's own code{where}; the message tells what it met there."
+    if error.about is Refusal.TRANSACTION:
+        told = _outside_transactions(case)
     if error.about is Refusal.ROWS:
         told = _of_rows(case, phase, step, error) or told
     if phase is Phase.UP or error.about is Refusal.SYNTAX:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from seatrial.engines._mysql_catalog import Catalog
@@ -12,6 +12,9 @@ from seatrial.engines._mysql_link import Link, quote
 from seatrial.errors import DatabaseError
 from seatrial.model import OFFENDING_KEPT, Attributes, Integrity, ObjectKey, Relationship, Schema, TableRef
 from seatrial.relations import relations
+
+_NULL_BITS = frozenset({"innodb", "myisam", "aria", "memory"})
+"""Storage engines whose rows have a bit for NULL for those columns only that may be NULL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,7 @@ class Judge:
             and (q.rule, q.table, q.columns, q.references, q.expression) not in known
             and not (k.kind == "primary key" and k in self.catalog.schema)
         ]
-        return tuple(settled(q) or self._answer(q) for q in (*standing, *before))
+        return (*(settled(q) or self._answer(q) for q in (*standing, *before)), *self._held())
 
     def _question(self, key: ObjectKey, facts: Attributes) -> Integrity | None:
         owner = key.owner
@@ -99,6 +102,20 @@ class Judge:
             return None
         source = f"FROM {quote(key.table)} t WHERE t.{quote(key.name)} IS NULL"
         return self._asked("nulls-in-required", key, TableRef("", key.table), (key.name,), source)
+
+    def _held(self) -> Iterator[Integrity]:
+        """NOT NULL that stands. To ask would be for show: for such a column a row has no NULL bit (manual, 17.10), and
+        the server answers from the declaration."""
+        schema = self.catalog.schema
+        primary = {(k.owner, c) for k, a in schema.items() if k.kind == "primary key" for c in _names(a, "columns")}
+        for key, facts in schema.items():
+            owner = key.owner
+            if key.kind != "column" or facts.get("nullable") or owner is None or (owner, key.name) in primary:
+                continue
+            if str(schema.get(ObjectKey.of_table(owner), {}).get("engine")).lower() in _NULL_BITS:
+                what = f"{quote(owner.name)}.{quote(key.name)}"
+                sql = f"-- none: {what} is NOT NULL, and its table's rows have no place for a NULL there"
+                yield Integrity(rule="nulls-in-required", object=key.label, table=owner, columns=(key.name,), sql=sql)
 
     def _asked(self, rule: str, key: ObjectKey, table: TableRef, columns: tuple[str, ...], source: str) -> Integrity:
         facts = {c.name: c for c in self.catalog.columns[table.name]}

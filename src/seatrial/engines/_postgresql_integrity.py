@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -25,6 +25,7 @@ from seatrial.sql.tokens import WORD, tokenize
 _TRUSTED = 100_000
 """Rows from which on a valid unique index is believed: the server has just enforced it, looking again costs a sort."""
 _BELIEVED = f"its index is valid, and above {_TRUSTED:,} rows the server's word is taken: rows were not counted by key"
+_HELD = f"NOT NULL stands, and above {_TRUSTED:,} rows the server's word is taken: nobody looked for NULL"
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,14 @@ class Facts:
         return self._states[table].key or tuple(self.columns[table])
 
     @cached_property
+    def primary(self) -> dict[TableRef, tuple[str, ...]]:
+        """The columns of each primary key: that none is NULL is no question of its own."""
+        keys = (
+            (key.owner, a) for key, a in self.schema.items() if key.kind == "constraint" and a["type"] == "primary key"
+        )
+        return {owner: _texts(a.get("columns")) for owner, a in keys if owner is not None}
+
+    @cached_property
     def functions(self) -> dict[ObjectKey, Attributes]:
         return {key: a for key, a in self.schema.items() if key.kind == "function"}
 
@@ -79,7 +88,8 @@ class Question:
     found: Integrity
     reads: tuple[TableRef, ...]
     defined: tuple[ObjectKey, Attributes]
-    trusted: bool = False
+    trusted: str = ""  # why the server's word is taken
+    held: bool = False  # by NOT NULL: all such columns of a table are asked for at once
 
 
 def read(session: Session, facts: Facts, also: Schema | None) -> tuple[Integrity, ...]:
@@ -91,7 +101,36 @@ def read(session: Session, facts: Facts, also: Schema | None) -> tuple[Integrity
         for question in asker.questions(also, only_before=True):
             if _identity(question) not in known:
                 questions.append(replace(question, found=replace(question.found, declared_before=True)))
-    return tuple(_answer(session, facts, question) for question in questions)
+    empty = _Empty(session, facts, questions)
+    return tuple(_answer(session, facts, question, empty) for question in questions)
+
+
+class _Empty:
+    """Columns that are NOT NULL and hold NULL all the same, found by one look at each table that needs one."""
+
+    def __init__(self, session: Session, facts: Facts, questions: Sequence[Question]) -> None:
+        self._session, self._facts = session, facts
+        self._held: dict[TableRef, list[str]] = {}
+        self._found: dict[TableRef, set[str]] = {}
+        for question in questions:
+            if question.held:
+                self._held.setdefault(question.found.table, []).append(question.found.columns[0])
+
+    def has(self, question: Question) -> bool:
+        table = question.found.table
+        if table not in self._found:
+            self._found[table] = self._look(table)
+        return question.found.columns[0] in self._found[table]
+
+    def _look(self, table: TableRef) -> set[str]:
+        columns = self._held[table]
+        asker = _Asker(self._facts, self._session.reserved)
+        broken = ", ".join(f"count(*) FILTER (WHERE {quote(c)} IS NULL)" for c in columns)
+        try:
+            (counts,) = self._session.rows(f"SELECT {broken} FROM {asker.relation(table)}")
+        except DatabaseError:  # each is asked for by itself, and says why not
+            return set(columns)
+        return {c for c, count in zip(columns, counts, strict=True) if int(count or 0)}
 
 
 def _identity(question: Question) -> tuple[object, ...]:
@@ -99,12 +138,16 @@ def _identity(question: Question) -> tuple[object, ...]:
     return (f.rule, f.table, f.columns, f.references, f.expression, f.sql)
 
 
-def _answer(session: Session, facts: Facts, question: Question) -> Integrity:
+def _answer(session: Session, facts: Facts, question: Question, empty: _Empty) -> Integrity:
     if not question.found.observed:
         return question.found
     if question.trusted:
-        return replace(question.found, sql="", observed=False, why_not=_BELIEVED)
-    return _carried(facts, question) or _asked(session, facts, question.found)
+        return replace(question.found, sql="", observed=False, why_not=question.trusted)
+    if carried := _carried(facts, question):
+        return carried
+    if question.held and not empty.has(question):
+        return question.found
+    return _asked(session, facts, question.found)
 
 
 def _carried(facts: Facts, question: Question) -> Integrity | None:
@@ -172,6 +215,9 @@ class _Asker:
             loose = stands is not None and (stands["nullable"] or stands.get("not_null_validated") is False)
             if loose and (only_before or stands is a or a.get("not_null_validated") is False):
                 yield self._nulls(owner, key, a)
+            elif stands is a and key.name not in self.facts.primary.get(owner, ()):
+                why = _HELD if self.facts.rows(owner) > _TRUSTED else ""
+                yield replace(self._nulls(owner, key, a), held=True, trusted=why)
 
     def _constraint(self, table: TableRef, key: ObjectKey, a: Attributes) -> Iterator[Question]:
         columns = _texts(a.get("columns"))
@@ -187,7 +233,7 @@ class _Asker:
     def _name(self, name: str) -> str:
         return readable(name, self.reserved)
 
-    def _relation(self, table: TableRef, *, only: bool = True) -> str:
+    def relation(self, table: TableRef, *, only: bool = True) -> str:
         """A table without its inheritance children, which constraints do not reach; with its partitions."""
         prefix = "ONLY " if only and not self.facts.is_partitioned(table) and self._has_children(table) else ""
         space = f"{self._name(table.namespace)}." if table.namespace else ""
@@ -214,8 +260,8 @@ class _Asker:
         filled = f"({filled})" if some == " OR " and len(pairs) > 1 else filled
         matched = link.join(f"p.{t} = c.{c}" for c, t in pairs)
         sql = (
-            f"SELECT {self._keys(table, 'c.')}\nFROM {self._relation(table)} c\nWHERE {filled}\n"
-            f"  AND NOT EXISTS (SELECT FROM {self._relation(parent)} p WHERE {matched})"
+            f"SELECT {self._keys(table, 'c.')}\nFROM {self.relation(table)} c\nWHERE {filled}\n"
+            f"  AND NOT EXISTS (SELECT FROM {self.relation(parent)} p WHERE {matched})"
         )
         found = Integrity(
             rule="orphaned-rows",
@@ -236,8 +282,8 @@ class _Asker:
         filled = " AND ".join(f"c.{c} IS NOT NULL" for c, _ in pairs)
         matched = " AND ".join(f"p.{t} = c.{c}" for c, t in same)
         return (
-            f"SELECT {self._keys(table, 'c.')}\nFROM {self._relation(table)} c\nWHERE {filled}\n"
-            f"  AND c.{period} <@ (SELECT range_agg(p.{theirs}) FROM {self._relation(parent)} p WHERE {matched})"
+            f"SELECT {self._keys(table, 'c.')}\nFROM {self.relation(table)} c\nWHERE {filled}\n"
+            f"  AND c.{period} <@ (SELECT range_agg(p.{theirs}) FROM {self.relation(parent)} p WHERE {matched})"
             " IS NOT TRUE"
         )
 
@@ -253,18 +299,19 @@ class _Asker:
         keys = self._keys(table)
         sql = (
             f"SELECT {keys}\nFROM (SELECT {keys}, count(*) OVER (PARTITION BY {', '.join(expressions)}) AS copies\n"
-            f"      FROM {self._relation(table)}{where}) d\nWHERE copies > 1"
+            f"      FROM {self.relation(table)}{where}) d\nWHERE copies > 1"
         )
         if "WITHOUT OVERLAPS" in str(a.get("definition")):
             sql = self._overlapping(table, expressions)
         found = Integrity(rule="duplicate-keys", object=key.label, table=table, columns=columns, sql=sql)
         stands = self.facts.schema.get(key) == a and a.get("valid") is True
-        yield Question(found, (table,), (key, a), trusted=stands and self.facts.rows(table) > _TRUSTED)
+        believed = stands and self.facts.rows(table) > _TRUSTED
+        yield Question(found, (table,), (key, a), trusted=_BELIEVED if believed else "")
 
     def _overlapping(self, table: TableRef, columns: tuple[str, ...]) -> str:
         """Rows that are alike in a temporal key but for its last column, and overlap there."""
         alike = " AND ".join([*(f"o.{c} = d.{c}" for c in columns[:-1]), f"o.{columns[-1]} && d.{columns[-1]}"])
-        relation = self._relation(table)
+        relation = self.relation(table)
         return (
             f"SELECT {self._keys(table, 'd.')}\nFROM {relation} d\nWHERE EXISTS (SELECT FROM {relation} o"
             f" WHERE (o.tableoid, o.ctid) <> (d.tableoid, d.ctid) AND {alike})"
@@ -272,14 +319,14 @@ class _Asker:
 
     def _check(self, table: TableRef, key: ObjectKey, a: Attributes, columns: tuple[str, ...]) -> Question:
         expression = str(a["expression"])
-        sql = f"SELECT {self._keys(table)}\nFROM {self._relation(table)}\nWHERE NOT ({expression})"
+        sql = f"SELECT {self._keys(table)}\nFROM {self.relation(table)}\nWHERE NOT ({expression})"
         found = Integrity(
             rule="check-violated", object=key.label, table=table, columns=columns, expression=expression, sql=sql
         )
         return Question(found, (table,), (key, a))
 
     def _nulls(self, table: TableRef, key: ObjectKey, a: Attributes) -> Question:
-        sql = f"SELECT {self._keys(table)}\nFROM {self._relation(table)}\nWHERE {self._name(key.name)} IS NULL"
+        sql = f"SELECT {self._keys(table)}\nFROM {self.relation(table)}\nWHERE {self._name(key.name)} IS NULL"
         found = Integrity(rule="nulls-in-required", object=key.label, table=table, columns=(key.name,), sql=sql)
         return Question(found, (table,), (key, a))
 
@@ -302,7 +349,7 @@ class _Asker:
             table=table,
             columns=(column,),
             expression=" AND ".join(conditions),
-            sql=f"SELECT {self._keys(table)}\nFROM {self._relation(table)}\nWHERE {broken}",
+            sql=f"SELECT {self._keys(table)}\nFROM {self.relation(table)}\nWHERE {broken}",
         )
         return Question(found, (table,), (key, a))
 

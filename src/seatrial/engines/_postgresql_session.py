@@ -299,6 +299,8 @@ _ABOUT = {
     Refusal.ROWS: ("23", "22"),
     Refusal.RELIED_ON: ("2BP01",),
     Refusal.LOCK: ("55P03", "40P01"),
+    Refusal.TRANSACTION: ("25001",),
+    Refusal.UNCOMMITTED: ("55P04",),
 }
 
 

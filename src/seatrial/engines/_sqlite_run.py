@@ -85,6 +85,7 @@ _ABOUT = (  # SQLITE_ERROR is the code of all of these
     (r"error in (?:index|view|trigger|table) .* after ", Refusal.RELIED_ON),
     (r".*syntax error$|unrecognized token|incomplete input", Refusal.SYNTAX),
     (r"no such ", Refusal.MISSING),
+    (r"cannot .* within a transaction|.* inside a transaction$", Refusal.TRANSACTION),
     (r".* already exists$|there is already |duplicate column name", Refusal.EXISTING),
     # Only where the table has rows (sqlite3ErrorIfNotEmpty in alter.c).
     (r"Cannot add a (?:NOT NULL column with default|REFERENCES column|column with non-constant)", Refusal.ROWS),

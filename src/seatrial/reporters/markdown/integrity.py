@@ -160,15 +160,20 @@ def _is_one(text: str) -> bool:
 
 def _method(asked: list[Asked]) -> str:
     """The queries that were really run: those that found something, else the first."""
-    queries = [a for a in asked if a.worst.integrity.sql]
+    told = [a for a in asked if a.worst.integrity.sql]
+    queries = [a for a in told if not a.worst.integrity.sql.startswith("--")] or told  # a remark says why there is none
     if not queries:
         return "No query was run."
     chosen = [a for a in queries if a.worst.integrity.count][:QUERIES] or queries[:1]
-    texts = [a.worst.integrity.sql.strip().rstrip(";") + ";" for a in chosen]
+    texts = [_ended(a.worst.integrity.sql.strip()) for a in chosen]
     rest = len(queries) - len(chosen)
     if rest:
         texts.append(f"-- and likewise for {number(rest, 'more constraint')}")
     return md.fence("\n".join(texts))
+
+
+def _ended(sql: str) -> str:
+    return sql if sql.startswith("--") else sql.rstrip(";") + ";"
 
 
 def _results(report: Report, check: Check, asked: list[Asked]) -> str:
