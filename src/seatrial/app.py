@@ -58,10 +58,13 @@ TRACE, REPAIRED = "trace.json", "repaired-seed*.sql"  # beside the reports; they
 
 
 def run(config: Config, watch: Watcher = lambda _: None) -> Report:
-    """Test a project's migrations and judge what was observed.
+    """Test a project's migrations and judge what was observed; ``watch`` is called with each Event of the run.
 
+    It writes no report: ``seatrial.app.write`` and ``seatrial.reporters.render`` do. In the project it keeps only what
+    earlier runs said (.seatrial/history.json).
     Raises SeatrialError where nothing could be tested: no migrations, no server, settings that do not fit.
     """
+    config = config.replace(project=Path(config.project))  # from Python, text comes too
     source = _source(config)
     if isinstance(source, Waiting):
         source.meanwhile = _import_ahead

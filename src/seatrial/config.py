@@ -140,6 +140,7 @@ NO_KEYS = {"project", "origin"}
 
 def load(project: Path) -> Config:
     """Read the project's settings. Raises ConfigError naming the file and the key."""
+    project = Path(project)  # from Python, text comes too
     if not project.is_dir():
         raise ConfigError(f"{project} is not a folder; give the project's folder: seatrial run PROJECT")
     own, shared = project / "seatrial.toml", project / "pyproject.toml"
