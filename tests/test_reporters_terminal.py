@@ -10,7 +10,7 @@ import pytest
 from report_examples import FINDINGS, HOSTILE, additive, failed, hostile, nothing, passed, report, untested
 from rich.cells import cell_len
 
-from seatrial.model import Event, Retry, Status
+from seatrial.model import CHAIN_DOWN, Event, Retry, Status
 from seatrial.reporters.look import Look
 from seatrial.reporters.progress import Progress, look
 from seatrial.reporters.terminal import render
@@ -138,6 +138,7 @@ EVENTS = (
     Event("note", "starting again: \x1b[31m lost [bold]connection[/bold]"),
     Event("tried", "add status", "0001", 0, 2),
     Event("trial", "add more", "0002", 1, 2),
+    Event("step", CHAIN_DOWN, "0001", 0, 2),
     Event("done", "2 migrations tested"),
 )
 
@@ -160,6 +161,15 @@ def test_a_pipe_of_another_encoding_is_no_reason_to_stop():
     stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii", write_through=True)
     Progress(stream)(Event("note", "größer → kleiner"))
     assert stream.buffer.getvalue().decode().strip() == "gr\\xf6\\xdfer \\u2192 kleiner"
+
+
+def test_the_way_all_the_way_down_takes_nothing_back(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    stream = Terminal()
+    with Progress(stream) as progress:
+        for event in EVENTS[:-1]:
+            progress(event)
+    assert "2/2 0001 chain down" in ANSI.sub("", stream.getvalue())
 
 
 def test_a_terminal_gets_a_bar(monkeypatch):

@@ -1029,6 +1029,10 @@ class Event:
     data: Mapping[str, Any] = field(default_factory=dict)
 
 
+CHAIN_DOWN = "chain down"
+"""The text of the step events on the way all the way down, behind all trials."""
+
+
 # --- the report -------------------------------------------------------------------------------------------------------
 
 

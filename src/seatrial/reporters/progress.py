@@ -7,7 +7,7 @@ import sys
 from types import TracebackType
 from typing import TYPE_CHECKING, TextIO
 
-from seatrial.model import Event
+from seatrial.model import CHAIN_DOWN, Event
 from seatrial.reporters import words
 from seatrial.reporters.look import Look
 
@@ -76,9 +76,10 @@ class Progress:
             bar.update(self._task, completed=bar.tasks[0].total or 0, step=words.line(event.text))
             return
         step = words.line(event.text)[:40] if event.kind == "step" else ""
+        back = event.kind == "step" and event.text == CHAIN_DOWN  # all were tried; the way back takes none of that away
         bar.update(
             self._task,
-            completed=event.index + (event.kind == "tried"),
+            completed=event.total if back else event.index + (event.kind == "tried"),
             step=f"{words.line(event.migration)[:40]} {step}",
         )
         if total:

@@ -10,6 +10,7 @@ from functools import partial
 from seatrial.config import Config
 from seatrial.errors import DatabaseError, SeedError, ServerError
 from seatrial.model import (
+    CHAIN_DOWN,
     ChainStep,
     ErrorKind,
     Event,
@@ -182,7 +183,7 @@ class Leg:
         tried = {i for i, t in self.trials.items() if not t.skipped}
 
         def go_down(_: object) -> Chain:
-            chain = Chain(self.stand, self.rows, tried, lambda step: self._tell("step", step, "chain down"))
+            chain = Chain(self.stand, self.rows, tried, lambda step: self._tell("step", step, CHAIN_DOWN))
             self.stand.unsure = chain.go_down(self._applied)
             return chain
 
