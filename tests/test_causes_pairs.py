@@ -688,6 +688,8 @@ def failed() -> Iterator[When]:
 
     yield case("rows that are stored, or that the statement writes, do not fit", error("UPDATE t", "no", Refusal.ROWS))
     yield case("the statement names what is not there", error("UPDATE t", "no", Refusal.MISSING))
+    yield case("the statement cannot run inside a transaction, and here it does: the tool's", error("VACUUM", "no", Refusal.TRANSACTION))
+    yield case("the statement uses what an earlier one made in the same transaction", error("UPDATE t", "no", Refusal.UNCOMMITTED))
     bare = When("no migration before it made a table", {"base": "", "seed": "", "up": Run(says="UPDATE t SET v = 1", does="", error=error("UPDATE t", "no", Refusal.MISSING)), "down": ""})
     yield bare
     yield case("the database refused the statement", replace(error("UPDATE t", "no"), code="42"))
