@@ -521,6 +521,7 @@ def test_explain_lists_and_tells_every_rule():
         told = seatrial("explain", rule)
         assert told.exit_code == 0
         assert len(told.output.splitlines()) >= 3
+        assert "\nWhat to do: " in told.output
 
 
 def test_doctor_and_init(tmp_path):

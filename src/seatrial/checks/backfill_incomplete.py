@@ -15,6 +15,9 @@ def backfill_incomplete(case: Case) -> Found:
     The UPDATE's WHERE is asked again at the end of up, without its LIMIT (and without the key range where several
     batches write the same SET, or a loop moves it on): rows that still match and do not hold the value were left out.
     A batch in a block, or in a routine that up calls, whose variables or conditions say more, is not verified.
+
+    What to do: widen the condition to every row that is meant, or run the batch again until no row matches; the
+    finding's SQL lists the rows that were left out.
     """
     if not case.up_ran:
         return

@@ -20,6 +20,10 @@ def collateral_change(case: Case) -> Found:
     A change is asked for where a statement names the table, reads included, and, for a column of a row that stays,
     mentions or assigns that column. What happens beside it - rows taken by a cascade, rows added by a trigger, a time
     stamp that moves by itself - is what reviewers cannot see in the text and what nobody plans to undo.
+
+    What to do: if the effect is wanted, write it down as a statement of its own, and take it back in down. If not,
+    keep it from happening: switch the trigger off for the step, keep the child rows in a side table, name the
+    columns.
     """
     if not case.up_ran:
         return

@@ -31,6 +31,9 @@ def collateral_schema_loss(case: Case) -> Found:
     A table that is rebuilt forgets its triggers, grants, policies and the actions of its foreign keys; MODIFY forgets
     DEFAULT, COMMENT and AUTO_INCREMENT; DROP COLUMN takes a composite index with it and, with CASCADE, a view. An equal
     definition under another name is not lost.
+
+    What to do: declare in the rebuilt table, or create again at the end of up, what the finding names; or drop it by
+    a statement that says so.
     """
     if not case.up_ran:
         return

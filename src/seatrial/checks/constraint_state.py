@@ -20,6 +20,9 @@ def constraint_unenforced(case: Case) -> Found:
     end, so that later migrations on that connection run unchecked. A step that switches it on again, or whose PRAGMA
     had no effect (inside a transaction), is no finding, nor is a tool that never switches it on (see the report's
     environment).
+
+    What to do: find the rows that break it, correct them, and have the constraint validated or switched on again
+    before the migration ends.
     """
     for phase, table, keys in _new(case, lambda a: a.get("validated") is False or a.get("enforced") is False):
         objects = [k.label for k in keys]
@@ -94,6 +97,8 @@ def invalid_index(case: Case) -> Found:
     """An index is left invalid.
 
     It costs every write and serves no read, and with IF NOT EXISTS a second run takes it for the real one.
+
+    What to do: correct the rows that kept it from being built, drop it, and build it again.
     """
     for phase, table, keys in _new(case, lambda a: a.get("valid") is False):
         objects = [k.label for k in keys]

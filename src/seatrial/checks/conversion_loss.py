@@ -20,6 +20,9 @@ def conversion_loss(case: Case) -> Found:
     Looked at twice: whether the value after up casts back to what it was (no such cast counts), and whether it is the
     same after down. Where down restores the value from elsewhere the finding is LOW. What an UPDATE rewrites is no
     conversion.
+
+    What to do: fill a new column beside the old one and compare; drop the old one in a later migration, when no value
+    differs. Or choose a type that holds every stored value.
     """
     if not case.up_ran:
         return

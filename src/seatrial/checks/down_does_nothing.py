@@ -21,6 +21,9 @@ def down_does_nothing(case: Case) -> Found:
 
     Such a down is worse than none: the rollback reports success, and the next deployment runs up over what is still
     there. LOW where up only installed an extension, made a role or user, or gave an object another name.
+
+    What to do: write the inverse of each statement of up; where there is none, leave the down out and say why in a
+    waiver.
     """
     if not case.down_ran or case.trial.undone is None or case.trial.undone or not case.up_changed_something:
         return

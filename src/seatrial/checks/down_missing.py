@@ -15,6 +15,8 @@ def down_missing(case: Case) -> Found:
 
     None, a blank one, one of comments only, and one that declares itself impossible (NotImplementedError) are all no
     way back. Not reported where up changed nothing; LOW where it only installed an extension, or made a role or user.
+
+    What to do: write a down that takes back what up did; where that cannot be, say so in a waiver with an end date.
     """
     why = case.trial.migration.no_down
     if why is None or not case.up_ran or not case.up_changed_something:

@@ -22,6 +22,9 @@ def flaky(case: Case) -> Found:
     first. What an earlier attempt had come to by then has to come out again: that a step works, the objects that it
     leaves, the rows that it adds and removes, the values that it writes. Random, time and sequence-given values, which
     differ between the two ups of one trial as well, are no disagreement (see nondeterministic-up).
+
+    What to do: look for what the outcome depends on: the clock, the order of rows without ORDER BY, another session.
+    A finding that shows in one attempt only has to be taken as seriously as one that shows in all.
     """
     for number, earlier in enumerate(case.trial.earlier, 1):
         yield from _disagreement(case, earlier, number)

@@ -26,6 +26,9 @@ def half_applied(case: Case) -> Found:
     recorded), stops with an error and has changed something by then, data applied twice for instance. One that is
     refused and leaves everything as the first up made it is no finding: that is what a CREATE TABLE does the second
     time, the state is the one after up, and nobody is deceived.
+
+    What to do: put one DDL statement into a migration, or write each so that it may run again (IF EXISTS, IF NOT
+    EXISTS, WHERE NOT EXISTS).
     """
     trial = case.trial
     if trial.up.error and trial.after_up and trial.before:

@@ -15,6 +15,9 @@ def invariant_broken(case: Case) -> Found:
     """A query declared under [[invariants]] returns rows: something that must always hold does not.
 
     Rows that the query returned before up already are not held against the migration (LOW, preexisting).
+
+    What to do: correct the rows in the same migration, or the statement that breaks the rule; the finding names the
+    rows that the query returned.
     """
     broken = [p for p in case.trial.probes if p.name.startswith("invariant ") and p.count]
     for asked in dict.fromkeys(p.name for p in broken):

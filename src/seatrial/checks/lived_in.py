@@ -16,6 +16,9 @@ def written_rows_lost(case: Case) -> Found:
 
     LOW in tables and columns whose name did not exist before up: what a new table held goes with it. What down
     computes from the written value is no loss.
+
+    What to do: let down carry what was written meanwhile over into the old form instead of putting back a copy made
+    by up.
     """
     lived = case.trial.lived_in
     if lived is None or lived.down.error or lived.after_down is None:
@@ -178,7 +181,11 @@ def _is_read(case: Case, table: TableRef, column: str) -> bool:
 
 @check("down-blocked-by-new-rows", Severity.HIGH)
 def down_blocked_by_new_rows(case: Case) -> Found:
-    """Rows that are valid in the new schema make down fail: on the day of the rollback there is no way back."""
+    """Rows that are valid in the new schema make down fail: on the day of the rollback there is no way back.
+
+    What to do: let down first bring rows that only the new schema allows into a form that the old one takes, or park
+    them in a side table.
+    """
     lived = case.trial.lived_in
     error = lived.down.error if lived else None
     if lived is None or error is None:

@@ -18,6 +18,9 @@ def long_running(case: Case) -> Found:
 
     Where down restored everything, up ran twice from the same state, and the quicker run counts: what else the machine
     was doing is not the migration's.
+
+    What to do: try it with as many rows as production has; then batch the UPDATE, build the index concurrently, or
+    deploy in the phases that the report sets out.
     """
     for phase, step in ((Phase.UP, _quicker(case)), (Phase.DOWN, case.trial.down)):
         if not step.executed or step.duration_ms < LONG_MS:

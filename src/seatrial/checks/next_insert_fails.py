@@ -18,6 +18,9 @@ def next_insert_fails(case: Case) -> Found:
     A sequence that starts again below the stored ids collides with them; one that was set back reuses ids of deleted
     rows, which other systems may still refer to; a key that was generated and no longer is stops every INSERT that
     relied on it.
+
+    What to do: set the sequence or AUTO_INCREMENT behind the highest stored id at the end of the step, and give a
+    rebuilt key its generator again.
     """
     if not case.up_ran:
         return

@@ -19,6 +19,9 @@ def up_not_repeatable(case: Case) -> Found:
 
     After a rollback the fixed version is deployed again: up has to run on what down left. With [interrupt] rerun, an
     up that runs twice without a down between and silently gives other data is found here as well.
+
+    What to do: let down take back all that up made, and write up so that it does not depend on what only the first
+    run finds.
     """
     error = case.trial.reup.error
     if error:
@@ -46,6 +49,9 @@ def nondeterministic_up(case: Case) -> Found:
     """The second up differs only in random, time or sequence-given values.
 
     Two environments never hold the same rows; no stored data is harmed.
+
+    What to do: nothing, where such values are meant. Else compute them from stored columns, so that each environment
+    holds the same.
     """
     if not case.reup_ran or not case.trial.reup_changes:
         return

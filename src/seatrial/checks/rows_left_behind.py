@@ -14,6 +14,9 @@ def rows_left_behind(case: Case) -> Found:
 
     Down has to take back what up added, by name: rows that stay behind are found again by the next up, by reports and
     by whoever counts. In a table without a key, the new form of a changed row is not counted here as well.
+
+    What to do: let down delete exactly the rows that up added: by a mark, a side table or their keys, not by a
+    condition that older rows may meet.
     """
     if not case.down_ran:
         return

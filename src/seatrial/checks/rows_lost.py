@@ -15,8 +15,9 @@ def rows_lost(case: Case) -> Found:
     """Rows that were there before up are missing after down.
 
     Every row of every table is looked for by its key, or as a whole where the table has none. A rollback that deletes
-    rows is worse than no rollback: the rows were there before the deployment and nobody asked for their removal. Keep
-    what up removes in a side table until the rollback window is over, and let down put it back.
+    rows is worse than no rollback: the rows were there before the deployment and nobody asked for their removal.
+
+    What to do: keep what up removes in a side table until the rollback window is over, and let down put it back.
     """
     if not case.down_ran:
         return

@@ -31,6 +31,8 @@ def schema_not_restored(case: Case) -> Found:
     children have from their parent is told of the parent. The index that MySQL and MariaDB make for a foreign key is of
     no weight, neither missing nor left behind: the server makes and uses it by itself, and a second up finds it.
     What belongs to a table that is itself missing or left behind is not listed again.
+
+    What to do: let down create, drop or alter what the finding names, with all of its attributes.
     """
     if not case.down_ran:
         return
@@ -150,6 +152,9 @@ def column_order_changed(case: Case) -> Found:
     """Only the order of a table's columns differs after down.
 
     It matters to SELECT * and to INSERT without a column list.
+
+    What to do: nothing, where every statement names its columns; else rebuild the table in down with the columns in
+    their old order.
     """
     if not case.down_ran:
         return
@@ -176,6 +181,9 @@ def object_renamed(case: Case) -> Found:
     """An object came back with the same definition under another name.
 
     A later migration that drops it by its name fails.
+
+    What to do: give it its old name in down: name constraints and indexes yourself instead of leaving that to the
+    engine.
     """
     if not case.down_ran:
         return

@@ -18,6 +18,9 @@ def up_failed(case: Case) -> Found:
 
     Many migrations run on an empty database and fail on the first real row: a NOT NULL over NULLs, a unique index
     over duplicates, a cast that one value refuses.
+
+    What to do: bring the rows into the form that the statement needs before it runs; the finding's advice has the
+    query that finds them.
     """
     if case.trial.up.error:
         yield _failed(case, "up-failed", Phase.UP, case.trial.up)
@@ -25,7 +28,10 @@ def up_failed(case: Case) -> Found:
 
 @check("down-failed", Severity.CRITICAL)
 def down_failed(case: Case) -> Found:
-    """Down ended in an error: the way back is there in the file and does not work."""
+    """Down ended in an error: the way back is there in the file and does not work.
+
+    What to do: make down the inverse of up, in the opposite order, and run it on rows before it is needed.
+    """
     if case.trial.down.error:
         yield _failed(case, "down-failed", Phase.DOWN, case.trial.down)
 

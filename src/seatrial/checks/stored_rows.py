@@ -19,25 +19,39 @@ def orphaned_rows(case: Case) -> Found:
     a word. Relationships that no foreign key declares are judged as well: those under [[relationships]], and, as
     MEDIUM, those that names suggest (`orders.user_id` means the row of `users`), where every row obeyed them before
     up. LOW and not held against the migration where the same row broke the same key before up.
+
+    What to do: delete or re-attach the rows in the same migration, and let the engine check the key with foreign keys
+    switched on.
     """
     yield from _judge(case, "orphaned-rows", Severity.HIGH)
 
 
 @check("duplicate-keys", Severity.HIGH)
 def duplicate_keys(case: Case) -> Found:
-    """Several rows hold a value that a unique rule declares to be unique."""
+    """Several rows hold a value that a unique rule declares to be unique.
+
+    What to do: decide which of the rows stays, keep the others in a side table, and declare the unique rule behind
+    that.
+    """
     yield from _judge(case, "duplicate-keys", Severity.HIGH)
 
 
 @check("check-violated", Severity.HIGH)
 def check_violated(case: Case) -> Found:
-    """Stored rows break a CHECK that the schema declares: added NOT VALID, not enforced, or bypassed."""
+    """Stored rows break a CHECK that the schema declares: added NOT VALID, not enforced, or bypassed.
+
+    What to do: correct the rows in the same migration, before the CHECK is declared, and let the engine look at them
+    (VALIDATE CONSTRAINT, ENFORCED).
+    """
     yield from _judge(case, "check-violated", Severity.HIGH)
 
 
 @check("nulls-in-required", Severity.MEDIUM)
 def nulls_in_required(case: Case) -> Found:
-    """NULL is stored where the schema or [[required]] says that none may be."""
+    """NULL is stored where the schema or [[required]] says that none may be.
+
+    What to do: fill the column before the step ends: a DEFAULT, or a backfill before NOT NULL is declared.
+    """
     yield from _judge(case, "nulls-in-required", Severity.MEDIUM)
     seen: set[str] = set()
     for probe in case.trial.probes:

@@ -17,6 +17,9 @@ def values_lost(case: Case) -> Found:
 
     Values are compared exactly as they are stored: microseconds, trailing blanks, NULL against an empty string, the
     scale of a decimal. A column that is missing after down has lost the value of every row that held one.
+
+    What to do: keep the old values until the rollback window is over (a second column, a side table by key), and let
+    down put them back; rename a column instead of dropping it.
     """
     if not case.down_ran:
         return
