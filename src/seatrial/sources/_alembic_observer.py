@@ -320,11 +320,12 @@ class Observer:
             "announced": self._announced,
         }
         self._statements.append(entry)
-        self._note_transaction(conn, statement)
+        inside = in_transaction(conn)
+        self._note_transaction(inside, statement)
         if self._engine == "postgresql":
-            self._note_locks(conn, entry, now)
+            self._note_locks(conn, inside, entry, now)
         elif self._engine == "sqlite":
-            self._note_file_lock(in_transaction(conn), entry, cursor)
+            self._note_file_lock(inside, entry, cursor)
         self._overhead += time.perf_counter() - now
 
     def _erred(self, context: Any) -> None:
@@ -386,15 +387,15 @@ class Observer:
             self._held["", "RESERVED"] = {"table": _FILE, "mode": "RESERVED", "since": self._started}
             entry["locks"].append(self._held["", "RESERVED"])
 
-    def _note_transaction(self, conn: Any, statement: str) -> None:
-        if in_transaction(conn):
+    def _note_transaction(self, inside: bool, statement: str) -> None:
+        if inside:
             return
         self._open = len(self._statements)  # it is committed by itself
         if not _READS.match(statement):
             self._in_one = False
 
-    def _note_locks(self, conn: Any, entry: dict[str, Any], now: float) -> None:
-        if not in_transaction(conn):
+    def _note_locks(self, conn: Any, inside: bool, entry: dict[str, Any], now: float) -> None:
+        if not inside:
             self._exact = False  # they were gone before they could be read
             return
         if re.match(r"(?:SET|RESET|SHOW)\b(?!\s+CONSTRAINTS)", entry["sql"], re.IGNORECASE):
