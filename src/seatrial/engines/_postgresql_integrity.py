@@ -77,8 +77,20 @@ class Facts:
         return {owner: _texts(a.get("columns")) for owner, a in keys if owner is not None}
 
     @cached_property
-    def functions(self) -> dict[ObjectKey, Attributes]:
-        return {key: a for key, a in self.schema.items() if key.kind == "function"}
+    def answered(self) -> dict[Integrity, Integrity]:
+        """What was asked at the moment before, without its answer, and with it."""
+        known = self.since.integrity if self.since is not None else ()
+        return {_asked_alone(i): i for i in reversed(known) if i.observed}
+
+    @cached_property
+    def same_functions(self) -> bool:
+        """Whether conditions compute what they computed at the moment before."""
+        before = self.since.schema if self.since is not None else Schema()
+        return _functions(self.schema) == _functions(before)
+
+
+def _functions(schema: Schema) -> dict[ObjectKey, Attributes]:
+    return {key: a for key, a in schema.items() if key.kind == "function"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,17 +164,13 @@ def _answer(session: Session, facts: Facts, question: Question, empty: _Empty) -
 
 def _carried(facts: Facts, question: Question) -> Integrity | None:
     """The answer of ``since`` where neither rows nor the question changed."""
-    since = facts.since
-    if since is None or any(facts.is_fresh(table) for table in question.reads):
+    if facts.since is None or any(facts.is_fresh(table) for table in question.reads) or not facts.same_functions:
         return None
-    if facts.functions != {key: a for key, a in since.schema.items() if key.kind == "function"}:
-        return None
-    return next((i for i in since.integrity if _same(i, question.found) and i.observed), None)
+    return facts.answered.get(_asked_alone(question.found))
 
 
-def _same(one: Integrity, other: Integrity) -> bool:
-    blank = {"count": 0, "keys": (), "filled": None}
-    return replace(one, **blank) == replace(other, **blank)  # type: ignore[arg-type]
+def _asked_alone(answer: Integrity) -> Integrity:
+    return replace(answer, count=0, keys=(), filled=None)
 
 
 def _asked(session: Session, facts: Facts, found: Integrity) -> Integrity:
