@@ -1000,6 +1000,14 @@ class Waiting(Protocol):
     meanwhile: Callable[[], None]
 
 
+@runtime_checkable
+class Foretelling(Protocol):
+    """A source whose files show, before a migration runs, what it says in SQL."""
+
+    def says(self, migration: Migration, dialect: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The texts of up and of down, scripts or statements, as far as they stand there."""
+
+
 class Source(Protocol):
     """Where migrations come from and what runs them."""
 

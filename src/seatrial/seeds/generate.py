@@ -8,6 +8,7 @@ from dataclasses import field
 from seatrial.config import Required
 from seatrial.errors import DatabaseError
 from seatrial.model import Database, Schema, TableRef
+from seatrial.seeds.extra import Extra, deletions
 from seatrial.seeds.insert import Amender, Inserter
 from seatrial.seeds.references import NoParentError, Values
 from seatrial.seeds.rows import Maker
@@ -24,11 +25,12 @@ class FillResult:
     columns: Mapping[TableRef, tuple[str, ...]] = field(default_factory=dict)
     null_only: Mapping[TableRef, tuple[str, ...]] = field(default_factory=dict)  # no value was found for them
     not_filled: Mapping[TableRef, str] = field(default_factory=dict)  # why, in the engine's words
+    extra: Extra = field(default_factory=dict)  # beside the rows that stood already
 
     @property
     def is_any(self) -> bool:
         """Whether the database is another one for it."""
-        return bool(self.columns) or any(self.inserted.values())
+        return bool(self.columns) or any(self.inserted.values()) or any(self.extra.values())
 
 
 def fill(
@@ -70,6 +72,8 @@ def undo(database: Database, made: FillResult, schema: Schema) -> None:
         return
     there = schema.tables()
     with database.filling() as session:
+        for statement in deletions(database, made.extra, schema):
+            session.execute(statement)
         for table, filled in made.columns.items():
             names = [c for c in filled if c in schema.columns(table)]
             if not names:

@@ -31,6 +31,7 @@ from seatrial.sources import _alembic_client as client
 from seatrial.sources import _sqlalchemy_url as sqlalchemy_url
 from seatrial.sources._alembic_detect import detect, is_flask_migrate, toml_section
 from seatrial.sources._alembic_locks import Overheard
+from seatrial.sources._alembic_said import Texts, said
 from seatrial.sources.settings import Adjustable, Layout, SourceSettings, relative
 from seatrial.sources.sqlfiles import _common as common
 from seatrial.sql.bind import bound
@@ -147,15 +148,20 @@ class AlembicSource(Adjustable):
     def runner(self, database: Database) -> Runner:
         return AlembicRunner(self, database)
 
+    def says(self, migration: Migration, dialect: str) -> Texts:
+        """The SQL that stands as text in the revision's file."""
+        path = next(Path(r["path"]) for r in self.found["revisions"] if r["id"] == migration.id)
+        return said(common.read(path), dialect) if path.suffix == ".py" else ((), ())
+
     def settings(self, engine: str) -> tuple[str, ...]:
-        said = []
+        told = []
         if engine == "sqlite":
-            said.append("foreign keys are enforced only where the project's env.py or session settings switch them on")
+            told.append("foreign keys are enforced only where the project's env.py or session settings switch them on")
         if len(heads := self.found["heads"]) > 1:
             files = {r["id"]: relative(Path(r["path"]), self.project) for r in self.found["revisions"]}
             named = ", ".join(f"{head} in {files[head]}" for head in sorted(heads))
-            said.append(f"the revisions have {len(heads)} heads ({named}); all are applied")
-        return tuple(said)
+            told.append(f"the revisions have {len(heads)} heads ({named}); all are applied")
+        return tuple(told)
 
 
 class AlembicRunner:

@@ -35,6 +35,7 @@ from seatrial.schema import converts, key_order, pair_by_name, pair_through, sam
 from seatrial.sql.intent import Intent, probe_sql, read
 from seatrial.trial.later import Later, Look
 from seatrial.trial.retry import Cut
+from seatrial.trial.untried import untried
 from seatrial.values import dataclass
 
 Returned = dict[str, Counter[Key]]
@@ -121,6 +122,7 @@ class Observer:
         probes = (*self._backfills(after, intent), *self._ask(Phase.UP, after, asked))
         doubts += (*_unread(before, after), *_histories(before), *_unproven(intent))
         doubts += tuple(moved_asides(before, after, "up"))
+        doubts += tuple(untried(step, before, engine, self.database.bookkeeping))
         return Seen(dataclasses.replace(trial, cast_backs=casts, probes=probes, not_verified=doubts), after)
 
     def _down(self, seen: Seen, step: Step, asked: Returned, moment: str) -> Seen:
@@ -137,6 +139,7 @@ class Observer:
         undone = self.database.diff(up, after, pair_by_name(up, after)) if same else None
         probes = (*trial.probes, *self._ask(Phase.DOWN, after, asked))
         doubts = (*_with_unread(trial, after), *moved_asides(before, after, "down"))
+        doubts += tuple(untried(step, up, trial.engine, self.database.bookkeeping, doubts))
         trial = dataclasses.replace(trial, down_changes=changes, history_changes=history, undone=undone, probes=probes)
         trial = dataclasses.replace(trial, not_verified=doubts)
         return Seen(trial, after)

@@ -5,15 +5,17 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Collection, Sequence
-from dataclasses import field
+from dataclasses import field, replace
 from pathlib import Path
 
 from seatrial.config import Config
 from seatrial.errors import DatabaseError, SeedError
 from seatrial.model import ErrorKind, Migration, NotVerified, Schema, Snapshot, Step, StepError, TableRef
 from seatrial.plan import Planned
+from seatrial.seeds.extra import Extra
 from seatrial.seeds.generate import FillResult, topup, undo
 from seatrial.seeds.load import BOOKKEEPING, UNFIT, load
+from seatrial.seeds.reach import reach
 from seatrial.seeds.refit import Ahead, refit
 from seatrial.seeds.repair import Beyond, repair
 from seatrial.seeds.shape import shapes
@@ -22,6 +24,7 @@ from seatrial.seeds.thin import Thinned, keep_only, thin, units
 from seatrial.sql.intent import read
 from seatrial.sql.pivot import of_one_row
 from seatrial.sql.rename import names_in
+from seatrial.sql.wants import Want
 from seatrial.trial.bare import Bare
 from seatrial.trial.retry import disturbed
 from seatrial.trial.stand import ROWS, SEED, Act, Stand
@@ -53,6 +56,7 @@ class Rows:
     _peopled: Schema = field(default_factory=Schema)  # the schema for which rows were made or given
     _seen: tuple[int, Schema] = (-2, Schema())  # the step after which rows were last looked after, and its schema
     _new: frozenset[TableRef] = frozenset()  # the tables that this very step made
+    _ours: set[TableRef] = field(default_factory=set)  # tables with made-up rows, by the names that they have now
 
     def __post_init__(self) -> None:
         self.bare = Bare(self.stand.ground)
@@ -159,6 +163,7 @@ class Rows:
         made = fill()
         self._peopled = after
         self.made[index] = made
+        self._ours |= {t for t, n in made.inserted.items() if n}
         self.stand.did(ROWS, (time.perf_counter() - begun) * 1000, fill)
         self.doubts += [NotVerified(what=f"rows of {table}", why=why) for table, why in made.not_filled.items()]
         self.doubts += [
@@ -170,6 +175,7 @@ class Rows:
     def see(self, up: Step) -> None:
         """A table that an up drops and makes anew is a new one: rows are made where it has none."""
         intent = read(up.texts, self.stand.database.engine, self._peopled)
+        self._ours |= {new for old, new in intent.renames.tables if old in self._ours}
         dropped = {t for t in self._peopled.tables() if intent.drops_table(t)}
         if dropped:
             self._peopled = Schema({k: a for k, a in self._peopled.items() if k.owner not in dropped})
@@ -208,6 +214,54 @@ class Rows:
                 raise
             return f"{_of_made(made)} cannot be taken back from what later downs left: {error}"
         return ""
+
+    # --- rows that a migration's statements look for ---
+
+    def reach(self, index: int, wants: Sequence[Want]) -> tuple[TableRef, ...]:
+        """Make, beside made-up rows, those that the next migration wants and that are missing; in which tables."""
+        tables = self._ours & set(self.stand.schema().tables())
+        if not wants or not tables:
+            return ()
+        schema, begun = self.stand.schema(), time.perf_counter()
+
+        def make() -> FillResult:
+            seed, required = self.config.seed, self.config.required
+            return reach(self.stand.database, schema, wants, tables, seed=seed.random, required=required)
+
+        made = make()
+        if made.extra:
+            self.made[index] = replace(self.made.get(index, FillResult()), extra={**self.extra(index), **made.extra})
+            self.stand.did(ROWS, (time.perf_counter() - begun) * 1000, make)
+        return tuple(made.extra)
+
+    def reach_for_now(self, wants: Sequence[Want]) -> None:
+        """The same for a moment: the database is brought back afterwards."""
+        schema, seed, required = self.stand.schema(), self.config.seed.random, self.config.required
+        tables = self._ours & set(schema.tables())
+        reach(self.stand.database, schema, wants, tables, seed=seed, required=required)
+
+    def may_reach(self, want: Want, schema: Schema) -> bool:
+        """Whether rows could be made for a want, as far as names tell."""
+        names = {t.name.casefold(): t for t in self._ours if t in schema.tables()}
+        table = names.get(want.table.name.casefold())
+        there = {c.casefold() for c in schema.columns(table)} if table else set()
+        return bool(table) and all(name in there for name, _ in want.pairs)
+
+    def extra(self, index: int) -> Extra:
+        """The rows that were made after a step for what the next one looks for."""
+        return self.made[index].extra if index in self.made else {}
+
+    def take_out_extra(self, index: int) -> tuple[str, ...]:
+        """Take them out again; what was taken out, in words."""
+        extra, schema = self.extra(index), self.stand.schema()
+
+        def take_out() -> None:
+            undo(self.stand.database, FillResult(extra=extra), schema)
+
+        take_out()
+        self.made[index] = replace(self.made[index], extra={})
+        self.stand.did(ROWS, 0.0, take_out)
+        return tuple(f"{len(rows)} made-up rows of {t} taken out" for t, rows in extra.items())
 
     # --- made-up rows that an up refuses ---
 
@@ -353,7 +407,7 @@ def _unique(schema: Schema, engine: str) -> dict[str, set[str]]:
 
 def _of_made(made: FillResult) -> str:
     columns = [f"{table}.{name}" for table, names in made.columns.items() for name in names]
-    tables = [str(table) for table, count in made.inserted.items() if count]
+    tables = [str(table) for table, count in made.inserted.items() if count] + [str(table) for table in made.extra]
     words = [f"made-up {what} of {', '.join(of)}" for what, of in (("values", columns), ("rows", tables)) if of]
     return " and ".join(words)
 

@@ -29,6 +29,7 @@ from seatrial.trial.extra import Extra
 from seatrial.trial.fitting import Fitting, broken_by
 from seatrial.trial.observe import Observer
 from seatrial.trial.outcome import cut_short, is_own, is_recorded, last_error, varies_only
+from seatrial.trial.reaching import Reaching
 from seatrial.trial.retry import Disturbed, Retrier, disturbed
 from seatrial.trial.rows import Rows
 from seatrial.trial.stand import Ground, Stand
@@ -125,6 +126,7 @@ class Leg:
     checksum_sql: str = ""
     unseeded: str = ""  # why the given rows are not in
     _fitting: Fitting = field(init=False)
+    _reaching: Reaching = field(init=False)
     _broken: dict[str, str] = field(default_factory=dict)  # id -> why what needs it cannot be tried
     _applied: list[Planned] = field(default_factory=list)
 
@@ -134,6 +136,7 @@ class Leg:
         self._fitting = Fitting(
             self.stand, self.rows, self.retrier, self.doubts, self._applied, self._back, self._observe
         )
+        self._reaching = Reaching(self.stand, self.rows, self.retrier, self.doubts, self._back, self._observe)
 
     def walk(self) -> None:
         if self.seed_at == -1:
@@ -285,6 +288,8 @@ class Leg:
         self.retrier.persist(step.migration.id, lambda _: self._prepare(step))
         trial, now = self._observe(step)
         if self.seed_at is None and not trial.error:
+            trial, now = self._reaching.tried(step, trial, now)
+        if self.seed_at is None and not trial.error:
             if trial.up.error:
                 trial, now = self._fitting.refitted(step, trial, now)
             elif broken_by(trial):
@@ -299,6 +304,8 @@ class Leg:
 
     def _prepare(self, step: Planned) -> None:
         self.rows.fill(step.index - 1)
+        if self.seed_at is None:
+            self._reaching.prepare(step)
         self.stand.hold(step.index)
         if not self._is_all(step) or self.seed_at is None or self._wanted(step):
             self.stand.keep_if_due()

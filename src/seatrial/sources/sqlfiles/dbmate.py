@@ -108,6 +108,10 @@ class DbmateSource(Adjustable):
     def runner(self, database: Database) -> Runner:
         return DbmateRunner(self, database)
 
+    def says(self, migration: Migration, dialect: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        sections = next(file.sections for file in self.files if file.version == migration.id)
+        return tuple(up.sql for up, _ in sections), tuple(down.sql for _, down in sections if down)
+
     def settings(self, engine: str) -> tuple[str, ...]:
         return common.foreign_keys(engine, "dbmate", self.config.session)
 

@@ -107,6 +107,11 @@ class GolangMigrateSource(Adjustable):
     def runner(self, database: Database) -> Runner:
         return GolangMigrateRunner(self, database)
 
+    def says(self, migration: Migration, dialect: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        pair = next(pair for pair in self.pairs if pair.id == migration.id)
+        up, down = (common.read(path) if path else "" for path in (pair.up, pair.down))
+        return (up,), (down,)
+
     def settings(self, engine: str) -> tuple[str, ...]:
         loose = ("scripts run without golang-migrate's own transaction (x-no-tx-wrap): the first one opens its own",)
         told = loose if engine == "sqlite" and self.opens_its_own and not self.config.flag("x-no-tx-wrap") else ()

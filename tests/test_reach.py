@@ -1,0 +1,218 @@
+"""Statements that look for rows which nobody made: the rows are made, and what still meets none is told."""
+
+import pytest
+import trial_fixtures
+
+from seatrial.model import Status
+
+TABLE = "CREATE TABLE r (id INTEGER PRIMARY KEY, kind VARCHAR(20), n INTEGER);"
+MORE = ("ALTER TABLE r ADD COLUMN x INTEGER;", "ALTER TABLE r DROP COLUMN x;")
+
+
+def rules(report, index=1):
+    return sorted(f.rule for f in report.migrations[index].findings)
+
+
+def untried(report):
+    return [d.what for d in report.not_verified if "changed no row" in d.why]
+
+
+def steps(up, down, table=TABLE, *more):
+    return [(table, "DROP TABLE r;"), (up, down), *more]
+
+
+@pytest.mark.parametrize(
+    ("condition", "count"),
+    [
+        ("kind = 'foo'", 2),
+        ("kind IN ('foo', 'bar')", 4),
+        ("kind LIKE 'foo-%' AND n > 4000", 2),
+        ("kind = 'foo' AND (n = 5 OR n BETWEEN 70 AND 80)", 4),
+    ],
+)
+def test_a_down_that_does_nothing_is_seen_where_up_looks_for_a_word(engine, condition, count):
+    """The walk goes on with these rows, and the chain back down takes them out where they came in."""
+    report = engine.run(steps(f"UPDATE r SET kind = 'zz' WHERE {condition};", "SELECT 1;", TABLE, MORE))
+    (lost,) = [f for f in report.migrations[1].findings if f.rule == "values-lost"]
+    assert lost.count >= count
+    assert not report.not_verified
+    assert [m.status for m in report.migrations] == [Status.PASSED, Status.FAILED, Status.PASSED]
+    assert [c.migration for c in report.trace.chain if not c.changes] == ["0003", "0001"]
+
+
+@pytest.mark.parametrize(
+    ("up", "down", "found"),
+    [
+        ("UPDATE r SET kind = 'zz' WHERE kind = 'foo';", "UPDATE r SET kind = 'foo' WHERE kind = 'zz';", []),
+        ("UPDATE r SET kind = 'zz' WHERE kind IN ('a', 'b');", "UPDATE r SET kind = 'a' WHERE kind = 'zz';",
+         ["values-lost"]),
+        ("UPDATE r SET kind = CASE kind WHEN 'a' THEN 'b' WHEN 'b' THEN 'a' ELSE kind END;",
+         "UPDATE r SET kind = CASE kind WHEN 'a' THEN 'b' WHEN 'b' THEN 'a' ELSE kind END;", []),
+        ("UPDATE r SET kind = CASE kind WHEN 'a' THEN 'c' WHEN 'b' THEN 'c' ELSE kind END;",
+         "UPDATE r SET kind = CASE kind WHEN 'c' THEN 'a' ELSE kind END;", ["values-lost"]),
+        ("INSERT INTO r (id, kind) VALUES (5, 'admin');", "DELETE FROM r WHERE kind = 'admin';", []),
+        ("INSERT INTO r (id, kind) VALUES (5, 'admin');", "DELETE FROM r WHERE id = 5;", []),
+        ("ALTER TABLE r ADD COLUMN x INTEGER;", "ALTER TABLE r DROP COLUMN x; DELETE FROM r WHERE kind = 'draft';",
+         ["rows-lost"]),
+        ("CREATE TABLE old AS SELECT * FROM r WHERE kind = 'foo'; DELETE FROM r WHERE kind = 'foo';",
+         "INSERT INTO r SELECT * FROM old; DROP TABLE old;", []),
+    ],
+)  # fmt: skip
+def test_what_up_writes_itself_did_not_stand_before(engine, up, down, found):
+    report = engine.run(steps(up, down))
+    assert rules(report) == found
+    assert not report.not_verified
+
+
+def test_a_correct_migration_that_two_kinds_of_rows_break(engine):
+    """'b' may stand already, by the schema; where it does, the UPDATE is refused, and it is tried without."""
+    table = "CREATE TABLE r (id INTEGER PRIMARY KEY, kind VARCHAR(20) UNIQUE, n INTEGER);"
+    up = "UPDATE r SET n = 1 WHERE kind = 'b' AND n = 2; UPDATE r SET kind = 'b' WHERE kind = 'a';"
+    report = engine.run(steps(up, "UPDATE r SET kind = 'a' WHERE kind = 'b';", table, MORE))
+    assert rules(report, 2) == []
+    assert report.migrations[1].trial.up.error is None
+    (refused,) = [d for d in report.not_verified if d.what == "stored rows under this migration"]
+    assert "made-up rows that it looks for" in refused.why
+    assert [r.strategy for r in report.retries] == ["fix-seed-data"]
+
+
+def test_rows_that_a_constraint_refuses_are_not_made(engine):
+    table = "CREATE TABLE r (id INTEGER PRIMARY KEY CHECK (id = 1), kind VARCHAR(20), n INTEGER);"
+    report = engine.run(steps("UPDATE r SET kind = 'dark' WHERE kind = 'light';", "SELECT 1;", table))
+    assert rules(report) == []
+    assert untried(report) == ["`UPDATE r SET kind = 'dark' WHERE kind = 'light'`"]
+    assert report.exit_code == 0
+
+
+def test_rows_of_a_project_are_its_own(engine):
+    """Given rows, and those that a migration inserts, stay what they are; what meets none of them is told."""
+    up = "UPDATE r SET kind = 'zz' WHERE kind = 'foo'; DELETE FROM r WHERE kind = 'a';"
+    report = engine.run(steps(up, "SELECT 1;"), seed="INSERT INTO r VALUES (1, 'a', 1), (2, 'b', 2);")
+    assert "rows-lost" in rules(report)
+    assert untried(report) == ["`UPDATE r SET kind = 'zz' WHERE kind = 'foo'`"]
+    assert report.migrations[1].trial.before.tables[0].rows == 2
+
+
+def test_a_row_that_refers_to_one_that_is_looked_for(engine):
+    tables = (
+        "CREATE TABLE users (id INTEGER PRIMARY KEY, role VARCHAR(20));"
+        "CREATE TABLE orders (id INTEGER PRIMARY KEY, user_id INTEGER NOT NULL REFERENCES users (id), n INTEGER,"
+        " FOREIGN KEY (user_id) REFERENCES users (id));"
+    )
+    up = "DELETE FROM orders WHERE user_id IN (SELECT id FROM users WHERE role = 'guest'); "
+    up += "UPDATE orders SET n = 5 WHERE user_id = 77;"
+    down = "DROP TABLE orders; DROP TABLE users;"
+    report = engine.run([(tables, down), (up, "SELECT 1;")])
+    found = {f.rule: f for f in report.migrations[1].findings}
+    assert found["rows-lost"].count == 2
+    assert found["values-lost"].count == 2
+    assert not untried(report)
+
+
+def test_a_list_of_values_and_a_table_without_a_key(engine):
+    table = "CREATE TABLE r (kind VARCHAR(20), n INTEGER);"
+    listed = "SELECT 'foo' AS old, 'one' AS new UNION ALL SELECT 'bar', 'two'"
+    if engine.name in ("mysql", "mariadb"):
+        up = f"UPDATE r JOIN ({listed}) AS m ON m.old = r.kind SET r.kind = m.new;"
+    else:
+        up = f"UPDATE r SET kind = m.new FROM ({listed}) AS m WHERE r.kind = m.old;"
+    down = "UPDATE r SET kind = 'foo' WHERE kind = 'one'; UPDATE r SET kind = 'baz' WHERE kind = 'two';"
+    report = engine.run(steps(up, down, table, MORE))
+    assert "rows-lost" in rules(report)
+    assert rules(report, 2) == []
+    assert not untried(report)
+
+
+@pytest.mark.parametrize(
+    "up",
+    [
+        "DELETE FROM r WHERE 1 = 0;",
+        "DELETE FROM r WHERE id IS NULL;",
+        "CREATE TABLE s (id INTEGER, kind VARCHAR(9)); UPDATE s SET kind = 'a' WHERE kind = 'b'; DROP TABLE s;",
+        "UPDATE r SET n = 5 WHERE id > 0; UPDATE r SET n = 5 WHERE id > 999000999;",
+        "INSERT INTO r SELECT id, kind, n FROM r WHERE 0 = 1;",
+    ],
+)
+def test_what_is_to_meet_no_row_is_not_told(engine, up):
+    assert not untried(engine.run(steps(up, "SELECT 1;")))
+
+
+def test_an_empty_table_is_told_once(engine):
+    """Nothing could be made for it."""
+    table = "CREATE TABLE r (id INTEGER PRIMARY KEY CHECK (id < id), kind VARCHAR(20), n INTEGER);"
+    report = engine.run(
+        steps("UPDATE r SET kind = 'a' WHERE kind = 'b'; DELETE FROM r WHERE n = 1;", "SELECT 1;", table)
+    )
+    assert [d.what for d in report.not_verified] == ["rows of r"]
+
+
+def test_many_statements_are_told_in_few_lines(engine):
+    up = " ".join(f"UPDATE r SET n = 1 WHERE kind = '{word}';" for word in "abcdef")
+    report = engine.run(steps(up, "SELECT 1;"), seed="INSERT INTO r VALUES (1, 'x', 1);")
+    assert len(untried(report)) == 4
+    assert untried(report)[-1] == "3 more statements on r"
+
+
+@pytest.mark.engines("postgresql")
+def test_a_block_and_an_enum(engine):
+    """A word that the new type lacks is mapped first: rows of both kinds, and none that the type refuses."""
+    up = (
+        "DO $$ BEGIN UPDATE r SET kind = 'open' WHERE kind = 'legacy'; END $$;"
+        "UPDATE r SET kind = 'open' WHERE kind IS NULL OR kind NOT IN ('open', 'shut');"
+        "CREATE TYPE state AS ENUM ('open', 'shut'); ALTER TABLE r ALTER kind TYPE state USING kind::state;"
+    )
+    down = "ALTER TABLE r ALTER kind TYPE varchar(20) USING kind::text; DROP TYPE state;"
+    report = engine.run(steps(up, down))
+    assert report.migrations[1].trial.up.error is None
+    assert rules(report) == ["values-lost"]
+
+
+def test_a_loop_in_python_and_an_expression(tmp_path):
+    """What SQLAlchemy builds is known once it ran: the trial is begun anew, on rows that it looks for."""
+    looping = (
+        "    c = op.get_bind()\n"
+        '    for row in c.execute(sa.select(r.c.id).where(r.c.kind == "foo")).fetchall():\n'
+        '        c.execute(r.update().where(r.c.id == row[0]).values(kind="zz"))'
+    )
+    built = '    op.execute(r.update().where(r.c.kind == "foo").values(kind="zz"))'
+    text = "    op.execute(\"UPDATE r SET kind = 'zz' WHERE kind = 'foo'\")"
+    undone = '    op.execute(r.update().where(r.c.kind == "zz").values(kind="foo"))'
+    for number, (up, down, found) in enumerate(
+        [(looping, "    pass", 2), (built, "    pass", 2), (text, "    pass", 2), (built, undone, 0)]
+    ):
+        report = trial_fixtures.tested(_alembic(tmp_path / str(number), up, down))
+        assert sum(f.count for f in report.migrations[1].findings if f.rule == "values-lost") == found
+        assert not report.not_verified
+
+
+ENV = """
+from alembic import context
+from sqlalchemy import create_engine
+with create_engine(context.config.get_main_option("sqlalchemy.url")).connect() as connection:
+    context.configure(connection=connection)
+    with context.begin_transaction():
+        context.run_migrations()
+"""
+REVISION = """
+import sqlalchemy as sa
+from alembic import op
+revision, down_revision = {revision!r}, {parent!r}
+r = sa.table("r", sa.column("id"), sa.column("kind"), sa.column("n"))
+def upgrade():
+{up}
+def downgrade():
+{down}
+"""
+
+
+def _alembic(folder, up, down):
+    versions = folder / "migrations" / "versions"
+    versions.mkdir(parents=True)
+    first = (f"    op.execute({TABLE[:-1]!r})", '    op.execute("DROP TABLE r")')
+    for number, (upgrade, downgrade) in enumerate([first, (up, down)], 1):
+        parent = str(number - 1) if number > 1 else None
+        text = REVISION.format(revision=str(number), parent=parent, up=upgrade, down=downgrade)
+        (versions / f"{number}.py").write_text(text)
+    (folder / "migrations" / "env.py").write_text(ENV)
+    (folder / "alembic.ini").write_text("[alembic]\nscript_location = migrations\nsqlalchemy.url = sqlite:///a.db\n")
+    return folder
