@@ -23,8 +23,8 @@ from seatrial.seeds.standing import Standing, qualified
 from seatrial.sql.tokens import NUMBER, STRING, code, quote_name, quote_string
 from seatrial.sql.wants import Link, Want
 
-ENOUGH = 2  # rows of each kind
 MOST = 60  # kinds that are looked after in one migration
+_ALIKE = 12  # a row of so many: NULL here and there, as in other made-up rows
 _LISTED = 20  # rows of another table that a row may refer to
 
 
@@ -69,7 +69,7 @@ class _Reach:
             return
         links = [self._listed(table, link) for link in want.links]
         parts = [*want.parts, *(part for part in links if part)]
-        if "" in links or not parts or (missing := self._missing(table, parts)) <= 0:
+        if "" in links or not parts or (missing := self._missing(table, parts, want.rows)) <= 0:
             return
         if depth < 2:
             self._look_after_parents(self.known[table], parts, depth)
@@ -95,11 +95,11 @@ class _Reach:
 
     # --- what stands ---
 
-    def _missing(self, table: TableRef, parts: Sequence[str]) -> int:
+    def _missing(self, table: TableRef, parts: Sequence[str], wanted: int) -> int:
         """How many rows are missing; none where the engine does not take the question."""
         asked = " AND ".join(f"({p})" for p in parts)
-        rows = self._asked(f"SELECT 1 FROM {qualified(self.database, table)} WHERE {asked} LIMIT {ENOUGH}")
-        return 0 if rows is None else ENOUGH - len(rows)
+        rows = self._asked(f"SELECT 1 FROM {qualified(self.database, table)} WHERE {asked} LIMIT {wanted}")
+        return 0 if rows is None else wanted - len(rows)
 
     def _asked(self, sql: str) -> list[tuple[str | None, ...]] | None:
         try:
@@ -158,7 +158,7 @@ class _Reach:
             return False
         wanting = replace(shape, conditions=(*shape.conditions, *(("", c) for c in asked)))
         standing = Standing(self.database, self.known)
-        maker = Maker(wanting, self.seed, count + 1, lambda r: self._parents(standing, shape, asked, r))
+        maker = Maker(wanting, self.seed, _ALIKE, lambda r: self._parents(standing, shape, asked, r))
         maker.avoid(standing.rows(table, list(dict.fromkeys(c for u in shape.uniques for c in u.columns))))
         rows = self._certain(maker, asked, count)
         if not rows:
@@ -171,7 +171,7 @@ class _Reach:
         return bool(held)
 
     def _certain(self, maker: Maker, asked: Sequence[Condition], count: int) -> list[tuple[int, Values]]:
-        """Row 0 has a value in every column; the next one NULL wherever that is allowed."""
+        """Row 0 has a value in every column, where others have NULL here and there."""
         try:
             made = [(i, row) for i in range(count) if (row := maker.row(i)) is not None]
         except NoParentError:

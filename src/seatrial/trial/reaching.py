@@ -51,6 +51,16 @@ class Reaching:
             return self._without(step, trial, now)
         return trial, now
 
+    def anew(self, step: Planned, trial: Trial, now: Snapshot) -> tuple[Trial, Snapshot]:
+        """Once more where made-up rows were changed to fit, and some that the step looks for went with that."""
+        if trial.up.error or trial.error or not self._wants or not unmet(trial.up, trial.engine):
+            return trial, now
+        self.back(step)
+        if not self._persist(step, lambda _: self.rows.reach(step.index - 1, self._wants)):
+            return self.observe(step)
+        trial, now = self._again(step)
+        return self._without(step, trial, now) if trial.up.error and not trial.error else (trial, now)
+
     def _not_known(self, trial: Trial) -> tuple[Want, ...]:
         """What statements that changed no row looked for, and nobody knew before they ran."""
         if trial.before is None or not trial.up.executed:
@@ -78,18 +88,20 @@ class Reaching:
         trial, now = self._again(step)
         if trial.up.error is None:
             self.retrier.fixed(step.migration.id, failed.up.error.message, True, out)
-            refused = [w for w in self._wants if w not in kept]
-            self._doubt(step, refused, failed.up.error.message)
+            taken = {(w.table, w.parts, w.links) for w in kept}
+            refused = [w for w in self._wants if (w.table, w.parts, w.links) not in taken]
+            self._doubt(step, refused or self._wants, failed.up.error.message)
         return dataclasses.replace(trial, attempts=failed.attempts + trial.attempts), now
 
     def _bearable(self, step: Planned) -> list[Want]:
-        """Those of the wants whose rows up takes; none where it fails without any row of theirs."""
+        """Those of the wants whose rows up takes, or one row; none where it fails without any row of theirs."""
         kept: list[Want] = []
-        if not 1 < len(self._wants) <= _TRIES or not self._passes(step, kept):
+        if len(self._wants) > _TRIES or not self._passes(step, kept):
             return kept
         for want in self._wants:
-            if self._passes(step, [*kept, want]):
-                kept.append(want)
+            ways = [want] if len(self._wants) > 1 else []
+            ways += [dataclasses.replace(want, rows=1)] if want.rows > 1 else []
+            kept += [w for w in ways if self._passes(step, [*kept, w])][:1]
         return kept
 
     def _passes(self, step: Planned, wants: Sequence[Want]) -> bool:

@@ -219,10 +219,11 @@ class Rows:
 
     def reach(self, index: int, wants: Sequence[Want]) -> tuple[TableRef, ...]:
         """Make, beside made-up rows, those that the next migration wants and that are missing; in which tables."""
-        tables = self._ours & set(self.stand.schema().tables())
-        if not wants or not tables:
+        names = {want.table.name.casefold() for want in wants}
+        if not any(t.name.casefold() in names for t in self._ours):
             return ()
         schema, begun = self.stand.schema(), time.perf_counter()
+        tables = self._ours & set(schema.tables())
 
         def make() -> FillResult:
             seed, required = self.config.seed, self.config.required

@@ -8,9 +8,9 @@ from seatrial.checks.case import stated
 from seatrial.model import NotVerified, Schema, Snapshot, Statement, Step, TableRef
 from seatrial.seeds.conditions import condition
 from seatrial.sql.effects import Verb
+from seatrial.sql.queries import conditions_of, sources_of
 from seatrial.sql.statement import Parsed, parse
 from seatrial.sql.tokens import NUMBER
-from seatrial.sql.wants import conditions_of, sources_of
 
 _SHOWN = 3  # statements of one step on one table
 _CHANGES = (Verb.UPDATE, Verb.DELETE, Verb.INSERT)

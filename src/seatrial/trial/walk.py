@@ -291,7 +291,7 @@ class Leg:
             trial, now = self._reaching.tried(step, trial, now)
         if self.seed_at is None and not trial.error:
             if trial.up.error:
-                trial, now = self._fitting.refitted(step, trial, now)
+                trial, now = self._reaching.anew(step, *self._fitting.refitted(step, trial, now))
             elif broken_by(trial):
                 trial, now = self._fitting.fitted(step, trial)
         self.trials[step.index] = trial
