@@ -74,8 +74,22 @@ class _Reach:
         if depth < 2:
             self._look_after_parents(self.known[table], parts, depth)
         for leaf in self._leaves(table):
+            known = self._known_of(self.known[leaf], want)
+            if known and self._make(
+                leaf, [*parts, *known.values()], missing, known if want.given and want.given.whole else None
+            ):
+                return
             if self._make(leaf, parts, missing):
                 return
+
+    def _known_of(self, shape: Shape, want: Want) -> dict[str, str]:
+        """What a row holds in each column by what down writes there, as conditions."""
+        if want.given is None:
+            return {}
+        names = {c.casefold(): c for c in shape.columns} | {f"#{i}": c for i, c in enumerate(shape.columns)}
+        said = [(names[c], text) for c, _, text in want.given.cells if c in names and text]
+        quote = self.database.quote
+        return {c: f"{quote(c)} IS NULL" if text.upper() == "NULL" else f"{quote(c)} = {text}" for c, text in said}
 
     def _named(self, wanted: TableRef) -> TableRef | None:
         """The table that a statement means, if it is certain which."""
@@ -150,8 +164,11 @@ class _Reach:
     def _condition(self, shape: Shape, part: str) -> Condition:
         return condition(f"({part}) IS TRUE", list(shape.columns), self.database.engine)
 
-    def _make(self, table: TableRef, parts: Sequence[str], count: int) -> bool:
-        """Rows for which all parts certainly hold; whether any could be made."""
+    def _make(self, table: TableRef, parts: Sequence[str], count: int, only: Collection[str] | None = None) -> bool:
+        """Rows for which all parts certainly hold; whether any could be made.
+
+        ``only``: the columns that are given, beside the key; the others take their defaults.
+        """
         shape = self.known[table]
         asked = [self._condition(shape, p) for p in parts]
         if not all(c.columns for c in asked):
@@ -161,6 +178,8 @@ class _Reach:
         maker = Maker(wanting, self.seed, _ALIKE, lambda r: self._parents(standing, shape, asked, r))
         maker.avoid(standing.rows(table, list(dict.fromkeys(c for u in shape.uniques for c in u.columns))))
         rows = self._certain(maker, asked, count)
+        if only is not None:
+            rows = [(i, {c: v for c, v in row.items() if c in only or c in shape.key}) for i, row in rows]
         if not rows:
             return False
         inserter = Inserter(self.database, maker)

@@ -13,6 +13,7 @@ from functools import lru_cache
 from seatrial.model import TableRef
 from seatrial.sql.batches import render
 from seatrial.sql.cursor import find
+from seatrial.sql.effects import Verb
 from seatrial.sql.look import DDL
 from seatrial.sql.queries import (
     EQUALS,
@@ -31,6 +32,7 @@ from seatrial.sql.queries import (
 )
 from seatrial.sql.split import split
 from seatrial.sql.statement import BLOCKS, Parsed, parse
+from seatrial.sql.tokens import NUMBER, Token
 from seatrial.values import dataclass
 
 _AT_MOST = 24  # wants of one statement
@@ -47,10 +49,23 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """Literals that a statement writes into one row: (column in lower case or ``#0`` by its place, value, as written).
+
+    What it only finds the row by is not written. ``whole``: an INSERT, whose other columns take their defaults.
+    """
+
+    table: TableRef
+    cells: tuple[tuple[str, str, str], ...]
+    whole: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Want:
     """Rows of ``table`` (as written) for which all ``parts`` hold, conditions in plain column names.
 
-    ``pairs``: (column, literal) that they compare, in lower case the column.
+    ``pairs``: (column, literal) that they compare, in lower case the column. ``given``: the row that down writes there,
+    so that the project knows what it holds.
     """
 
     table: TableRef
@@ -58,6 +73,12 @@ class Want:
     links: tuple[Link, ...] = ()
     pairs: frozenset[tuple[str, str]] = frozenset()
     rows: int = 2  # how many; one where a query may give no more: SET x = (SELECT ...)
+    given: Given | None = None
+
+    @property
+    def asks(self) -> tuple[object, ...]:
+        """What tells wants apart."""
+        return self.table, self.parts, self.links
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +87,7 @@ class Said:
 
     wants: tuple[Want, ...] = ()
     written: frozenset[tuple[str, str]] = frozenset()
+    given: tuple[Given, ...] = ()
 
 
 def wanted(up: Sequence[str], down: Sequence[str], dialect: str) -> tuple[Want, ...]:
@@ -73,21 +95,38 @@ def wanted(up: Sequence[str], down: Sequence[str], dialect: str) -> tuple[Want, 
 
     What up itself writes stands before down; a row that held it before up would be another one, and is not wanted.
     """
-    first, written = _before(up, dialect, frozenset())
-    second, _ = _before(down, dialect, written)
-    return tuple(dict.fromkeys([*first, *second]))
-
-
-def _before(
-    texts: Sequence[str], dialect: str, written: frozenset[tuple[str, str]]
-) -> tuple[list[Want], frozenset[tuple[str, str]]]:
+    if not any(word in text.upper() for text in (*up, *down) for word in _ASKING):
+        return ()
+    ups, downs = ([read(t, dialect) for t in _statements(texts, dialect)] for texts in (up, down))
+    given = [g for said in downs for g in said.given]
     found: list[Want] = []
-    for text in texts:
-        for part in [p.text for p in split(text, dialect)] if ";" in text else [text]:
-            said = read(part, dialect)
-            found += [w for w in said.wants if not _is_written(w, written)]
-            written |= said.written
-    return found, written
+    written: frozenset[tuple[str, str]] = frozenset()
+    for said in ups:
+        found += [_as_given(w, given) for w in said.wants if not _is_written(w, written)]
+        written |= said.written
+    found += [w for said in downs for w in said.wants if not _is_written(w, written)]
+    once: dict[object, Want] = {}
+    for want in found:
+        once.setdefault(want.asks, want)
+    return tuple(once.values())
+
+
+_ASKING = ("WHERE", "CASE", "MERGE", "JOIN")
+
+
+def _statements(texts: Sequence[str], dialect: str) -> list[str]:
+    return [s for text in texts for s in ([p.text for p in split(text, dialect)] if ";" in text else [text])]
+
+
+def _as_given(want: Want, given: Sequence[Given]) -> Want:
+    """With the one row that down puts back, where it says which."""
+    name = want.table.name.casefold()
+    for row in given if want.pairs else ():
+        cells = {(column, value) for column, value, _ in row.cells}
+        places = {value for column, value in cells if column[:1] == "#"}
+        if row.table.name.casefold() == name and all(p in cells or p[1] in places for p in want.pairs):
+            return replace(want, given=row, rows=1)
+    return want
 
 
 def _is_written(want: Want, written: frozenset[tuple[str, str]]) -> bool:
@@ -113,11 +152,14 @@ _LONGEST = 200_000  # characters: data, not conditions
 def _read(text: str, dialect: str) -> Said:
     wants: list[Want] = []
     written: set[tuple[str, str]] = set()
+    given: list[Given] = []
     for parsed in _executed(parse(text, dialect)):
         written |= set(_written(parsed))
         if parsed.tokens and _looks_for_rows(parsed):
-            wants += list(_wants(parsed, dialect))[:_AT_MOST]
-    return Said(tuple(dict.fromkeys(wants)), frozenset(written))
+            own = list(_wants(parsed, dialect))[:_AT_MOST]
+            given += _given(parsed, own)
+            wants += own
+    return Said(tuple(dict.fromkeys(wants)), frozenset(written), tuple(given))
 
 
 def _executed(parsed: Parsed) -> Iterator[Parsed]:
@@ -143,6 +185,37 @@ def _written(parsed: Parsed) -> Iterator[tuple[str, str]]:
 
 
 # --- one statement ---
+
+
+# --- rows that a statement writes ---
+
+
+def _given(parsed: Parsed, wants: Sequence[Want]) -> Iterator[Given]:
+    """The rows of INSERT ... VALUES, and what UPDATE t SET a = 1 WHERE b = 2 makes of the rows that it means."""
+    for effect in parsed.effects:
+        if effect.table is None or effect.verb not in (Verb.INSERT, Verb.UPDATE):
+            continue
+        table = TableRef(effect.table.qualifier, effect.table.name)
+        rows: list[dict[str, tuple[str, str]]] = [{}]
+        for assignment in effect.values:
+            value = parsed.tokens[assignment.value.first : assignment.value.last]
+            column = assignment.columns[0].casefold()
+            if column in rows[-1]:
+                rows.append({})
+            rows[-1][column] = _cell(value)
+        inserted = effect.verb is Verb.INSERT
+        asked = tuple((c, v, "") for w in wants if len(wants) == 1 and not inserted for c, v in w.pairs)
+        for row in rows:
+            if cells := tuple((c, *cell) for c, cell in row.items() if cell[1]):
+                yield Given(table=table, cells=cells + tuple(a for a in asked if a[0] not in row), whole=inserted)
+
+
+def _cell(value: Sequence[Token]) -> tuple[str, str]:
+    """A literal's value, and the literal; empty where it is none."""
+    if len(value) == 1 and (value[0].kind in LITERALS or value[0].word in ("NULL", "TRUE", "FALSE")):
+        return value[0].value, value[0].text
+    negative = len(value) == 2 and value[0].word == "-" and value[1].kind == NUMBER
+    return (f"-{value[1].value}", f"-{value[1].text}") if negative else ("", "")
 
 
 # --- of one query ---

@@ -67,12 +67,12 @@ class Reaching:
             return ()
         engine = trial.engine
         texts = [t for step in (trial.up, trial.down) for t in (*unmet(step, engine), *unread(step, engine))]
-        missed = {want for text in texts for want in looked_for(text, engine)}
+        missed = {want.asks for text in texts for want in looked_for(text, engine)}
         if not missed:
             return ()
         known = {(want.table.name.casefold(), want.pairs) for want in self._wants}
         said = wanted(trial.up.texts, trial.down.texts, engine)
-        found = (w for w in said if w in missed and (w.table.name.casefold(), w.pairs) not in known)
+        found = (w for w in said if w.asks in missed and (w.table.name.casefold(), w.pairs) not in known)
         return tuple(w for w in found if self.rows.may_reach(w, trial.before.schema))
 
     # --- where up refuses them ---
@@ -88,8 +88,8 @@ class Reaching:
         trial, now = self._again(step)
         if trial.up.error is None:
             self.retrier.fixed(step.migration.id, failed.up.error.message, True, out)
-            taken = {(w.table, w.parts, w.links) for w in kept}
-            refused = [w for w in self._wants if (w.table, w.parts, w.links) not in taken]
+            taken = {w.asks for w in kept}
+            refused = [w for w in self._wants if w.asks not in taken]
             self._doubt(step, refused or self._wants, failed.up.error.message)
         return dataclasses.replace(trial, attempts=failed.attempts + trial.attempts), now
 
