@@ -76,6 +76,19 @@ def test_a_correct_migration_that_two_kinds_of_rows_break(engine):
     assert [r.strategy for r in report.retries] == ["fix-seed-data"]
 
 
+def test_an_up_that_takes_none_of_the_rows_that_it_looks_for(engine):
+    """Found: after it was tried without them, a second up ran on what the first had left (Optuna v1.3.0.a)."""
+    table = TABLE.replace("n INTEGER", "n INTEGER NOT NULL")
+    up = "ALTER TABLE r ADD COLUMN x INTEGER; UPDATE r SET n = NULL WHERE kind = 'foo';"
+    report = engine.run(steps(up, "ALTER TABLE r DROP COLUMN x;", table))
+    assert report.migrations[1].trial.up.error is None
+    assert rules(report) == []
+    assert [d.what for d in report.not_verified] == [
+        "`UPDATE r SET n = NULL WHERE kind = 'foo'`",
+        "stored rows under this migration",
+    ]
+
+
 def test_rows_that_a_constraint_refuses_are_not_made(engine):
     table = "CREATE TABLE r (id INTEGER PRIMARY KEY CHECK (id = 1), kind VARCHAR(20), n INTEGER);"
     report = engine.run(steps("UPDATE r SET kind = 'dark' WHERE kind = 'light';", "SELECT 1;", table))

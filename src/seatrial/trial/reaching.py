@@ -82,8 +82,9 @@ class Reaching:
         assert failed.up.error is not None
         self.back(step)
         out = self._persist(step, lambda _: self.rows.take_out_extra(step.index - 1))
-        if kept := self._persist(step, lambda _: self._bearable(step)):
-            self.back(step)
+        kept = self._persist(step, lambda _: self._bearable(step))
+        self.back(step)
+        if kept:
             self._persist(step, lambda _: self.rows.reach(step.index - 1, kept))
         trial, now = self._again(step)
         if trial.up.error is None:
