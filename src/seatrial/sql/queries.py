@@ -304,7 +304,7 @@ def variants(parts: Sequence[Part]) -> Iterator[list[Part]]:
     for i, part in enumerate(whole):
         for one in _alternatives(part):
             split_up = True
-            yield [*whole[:i], *flat(one), *whole[i + 1 :]]
+            yield from ([*whole[:i], *inner, *whole[i + 1 :]] for inner in variants(flat(one)))
     if not split_up:
         yield whole
 
