@@ -16,7 +16,7 @@ from seatrial.codec import encode_trace
 from seatrial.engines import _sqlite_look
 from seatrial.engines.sqlite import SqliteDatabase
 from seatrial.model import ObjectKey, Schema, TableRef
-from seatrial.reporters import changes
+from seatrial.reporters import changes, render
 from seatrial.seeds import shape
 from seatrial.trial.later import Later
 
@@ -31,10 +31,12 @@ HISTORY = [
 ]
 
 
-def trace(folder) -> str:
-    """The trace of a run of HISTORY, without what the clock says."""
+def told(folder) -> tuple[str, str]:
+    """The trace of a run of HISTORY and its report, without what the clock says."""
     report = app.run(config.load(project(folder, HISTORY, settings='[server]\nengine = "sqlite"\n')))
-    return re.sub(r'("\w+_ms":|"generated":)[^,}]+', r"\1 0", encode_trace(report.trace).decode())
+    both = encode_trace(report.trace).decode(), render(report, "json")
+    trace, report_json = (re.sub(r'("\w+_ms":|"generated":)[^,}]+', r"\1 0", text) for text in both)
+    return trace, report_json
 
 
 def at_once(patch) -> None:
@@ -47,6 +49,15 @@ def at_once(patch) -> None:
         return look
 
     patch.setattr(Later, "add", done)
+
+
+def without_what_equal_sums_say(patch) -> None:
+    patch.setattr(_sqlite_look.Base, "holds", lambda self, table, total: False)
+
+
+def without_listening(patch) -> None:
+    """Each trial is judged at the end."""
+    patch.setattr(app, "_listener", lambda config, heard: lambda trial: None)
 
 
 def without_blocks(patch) -> None:
@@ -68,12 +79,23 @@ def without_one_session(patch) -> None:
     patch.setattr(SqliteDatabase, "_session", each)
 
 
-@pytest.mark.parametrize("without", [at_once, without_blocks, without_shapes, without_one_session])
+SHORTCUTS = [
+    at_once,
+    without_blocks,
+    without_listening,
+    without_one_session,
+    without_shapes,
+    without_what_equal_sums_say,
+]
+
+
+@pytest.mark.parametrize("without", SHORTCUTS)
 def test_a_run_is_the_same_without(without, tmp_path, monkeypatch):
-    expected = trace(tmp_path / "project")
-    assert len(json.loads(expected)["trace"]["chain"]) == len(HISTORY)
+    expected = told(tmp_path / "project")
+    assert len(json.loads(expected[0])["trace"]["chain"]) == len(HISTORY)
+    assert any(m["findings"] for m in json.loads(expected[1])["migrations"])
     without(monkeypatch)
-    assert trace(tmp_path / "other" / "project") == expected
+    assert told(tmp_path / "other" / "project") == expected
 
 
 WRITES = st.lists(

@@ -33,6 +33,7 @@ from seatrial.model import (
     Server,
     Source,
     Trace,
+    Trial,
     Under,
     Waiting,
 )
@@ -43,6 +44,7 @@ from seatrial.sources import SourceSettings, find, layouts
 from seatrial.sources.settings import Adjustable
 
 if TYPE_CHECKING:
+    from seatrial.judge import Heard
     from seatrial.trial.walk import Walked
 
 Watcher = Callable[[Event], None]
@@ -77,11 +79,13 @@ def run(config: Config, watch: Watcher = lambda _: None) -> Report:
     from seatrial.judge import judge
     from seatrial.trial.walk import walk
 
+    heard: dict[int, Heard] = {}
     engine = config.server.engine or guess_engine(config.server.url, config.project, source.path, source.kind)
     modes = _modes(config, engine)
+    listen = _listener(config, heard)
     with _server(config, engine, watch) as server:
         walked, *others = [
-            walk(server, source if settings is config else _again(source, settings), chosen, settings, watch)
+            walk(server, source if settings is config else _again(source, settings), chosen, settings, watch, listen)
             for settings in _under(config, modes, watch)
         ]
         environment = _environment(config, source, server, walked, modes)
@@ -104,7 +108,7 @@ def run(config: Config, watch: Watcher = lambda _: None) -> Report:
         others=tuple(_other(mode, other) for mode, other in zip(modes[1:], others, strict=True)),
         policy=Policy(waivers=config.waivers, fail_on=config.fail_on, max_keys=config.max_keys),
     )
-    report = judge(trace, config, now.date())
+    report = judge(trace, config, now.date(), heard)
     _remember(config, report)
     return report
 
@@ -119,12 +123,30 @@ def _left(server: Server) -> Iterator[NotVerified]:
         )
 
 
+def _listener(config: Config, heard: dict[int, Heard]) -> Callable[[Trial], None]:
+    """Looks at a trial as soon as it is done, for the judge and the reports, which know it by its id."""
+    from seatrial.checks import load as load_rules
+    from seatrial.judge import hear
+    from seatrial.reporters.changes import down_view, return_view, up_view
+
+    rules = load_rules().values()
+
+    def listen(trial: Trial) -> None:
+        found = heard[id(trial)] = hear(trial, rules, config.max_keys)
+        for view in (up_view, down_view, return_view):
+            view(found.case.trial)
+
+    return listen
+
+
 def _import_ahead() -> None:
     """While the project's own Python starts."""
     for name in AHEAD:
         import_module(name)
+    from seatrial.checks import load as load_rules
     from seatrial.reporters.markdown import compiled
 
+    load_rules()
     compiled()
 
 

@@ -36,6 +36,7 @@ from seatrial.model import (
 from seatrial.plan import candidates, select
 from seatrial.relations import believed
 from seatrial.schema import depths, diff, reordered
+from seatrial.values import dataclass
 
 CORRUPTION = {
     "rows-lost", "values-lost", "collateral-change", "conversion-loss", "orphaned-rows", "duplicate-keys",
@@ -54,13 +55,42 @@ GUARANTEES = {
 }
 LONG = "long-running"
 UNDOING = (Phase.DOWN, Phase.REUP, Phase.CHAIN)
+_NOTHING: Mapping[int, Heard] = {}
 
 
-def judge(trace: Trace, config: Config, today: datetime.date) -> Report:
-    """What a run's trace says about its migrations, under the project's waivers and threshold."""
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What the rules say of one trial by itself, which is known as soon as that is done."""
+
+    trial: Trial
+    case: Case
+    findings: tuple[Finding, ...]
+    doubts: tuple[NotVerified, ...]
+
+
+def hear(whole: Trial, rules: Iterable[checks.Check], limit: int) -> Heard:
+    """``limit``: keys and changes that a finding holds."""
+    trial = believed(whole)
+    case = Case(trial, limit)
+    is_judged = trial.before is not None and not trial.error and not trial.skipped
+    found = [f for rule in rules for f in rule.run(case)] if is_judged else []
+    doubts = (*trial.not_verified, *(f for f in found if isinstance(f, NotVerified)))
+    return Heard(
+        trial=whole,
+        case=case,
+        findings=tuple(f for f in found if isinstance(f, Finding)),
+        doubts=tuple(dataclasses.replace(d, migration=trial.migration.id) for d in doubts),
+    )
+
+
+def judge(trace: Trace, config: Config, today: datetime.date, known: Mapping[int, Heard] = _NOTHING) -> Report:
+    """What a run's trace says about its migrations, under the project's waivers and threshold.
+
+    ``known``: what was heard of some of its trials already, by the trial's id.
+    """
     first = Under(sql_mode=trace.sql_mode or "", trials=trace.trials, chain=trace.chain, retries=trace.retries)
     under = [first, *trace.others]
-    judged = {u.sql_mode: _all_under(u, trace, config, today) for u in under}
+    judged = {u.sql_mode: _all_under(u, trace, config, today, known) for u in under}
     migrations = tuple(_merged([(m, found[i][0]) for m, found in judged.items()]) for i in range(len(trace.trials)))
     blockers = tuple(b for m in migrations for b in _blockers(m, config.fail_on))
     status = _status(m.status for m in migrations)
@@ -110,12 +140,12 @@ def _told_once(found: Mapping[str, Sequence[Retry]]) -> Iterator[Retry]:
 
 
 def _all_under(
-    under: Under, trace: Trace, config: Config, today: datetime.date
-) -> list[tuple[Judged, list[NotVerified]]]:
+    under: Under, trace: Trace, config: Config, today: datetime.date, known: Mapping[int, Heard]
+) -> list[tuple[Judged, tuple[NotVerified, ...]]]:
     """Every trial under one sql_mode, or under the only one there is."""
     rules, chain = checks.load().values(), links(under.chain, under.trials)
-    trials = map(believed, under.trials)
-    return [_judge(trial, chain.get(trial.migration.id), trace, config, rules, today) for trial in trials]
+    heard = (known.get(id(trial)) or hear(trial, rules, config.max_keys) for trial in under.trials)
+    return [_judge(h, chain.get(h.trial.migration.id), trace, config, today) for h in heard]
 
 
 def _merged(found: Sequence[tuple[str, Judged]]) -> Judged:
@@ -158,23 +188,11 @@ def _in_order(findings: Iterable[Finding], trial: Trial) -> tuple[Finding, ...]:
 
 
 def _judge(
-    trial: Trial,
-    link: Link | None,
-    trace: Trace,
-    config: Config,
-    rules: Iterable[checks.Check],
-    today: datetime.date,
-) -> tuple[Judged, list[NotVerified]]:
-    findings: list[Finding] = []
-    doubts = [dataclasses.replace(d, migration=trial.migration.id) for d in trial.not_verified]
-    case = Case(trial, config.max_keys)
+    heard: Heard, link: Link | None, trace: Trace, config: Config, today: datetime.date
+) -> tuple[Judged, tuple[NotVerified, ...]]:
+    case, trial = heard.case, heard.case.trial
+    findings = list(heard.findings)
     if trial.before is not None and not trial.error and not trial.skipped:
-        for rule in rules:
-            for found in rule.run(case):
-                if isinstance(found, Finding):
-                    findings.append(found)
-                else:
-                    doubts.append(dataclasses.replace(found, migration=trial.migration.id))
         findings += chain_findings(case, link, findings)
     findings = [_waive(f, trial, config.waivers, trace, today) for f in findings]
     status = _verdict(trial, findings, config.fail_on)
@@ -191,7 +209,7 @@ def _judge(
             trial=trial,
             predicted_ms=predicted,
         ),
-        doubts,
+        heard.doubts,
     )
 
 

@@ -118,6 +118,11 @@ class Base:
         before, now = self.moment.catalog.parts.get(table.name), self.catalog.parts.get(table.name, ())
         return table.readable and before == now and self.changed.isdisjoint(now)
 
+    def holds(self, table: Table, total: Total) -> bool:
+        """Whether it has these very rows, wherever they are stored by now."""
+        known = self.moment.totals.get(table.name) == total and not table.virtual
+        return known and self.moment.catalog.tables[table.name] == table
+
     def is_all(self, catalog: Catalog) -> bool:
         """Whether every table is as it was, and everything declared as it was."""
         return self.moment.catalog is catalog and len(self.untouched) == len(catalog.tables)
@@ -170,6 +175,9 @@ class Look:
         self._carried = {t: b for b in reversed(bases) for t in b.untouched}  # where a table is as it was
         self.blocks: dict[str, Mapping[int, Total]] = {}
         self.totals = {t.name: self._total(t) for t in catalog.tables.values() if t.readable}
+        for base in bases:
+            base.untouched |= {n for n, total in self.totals.items() if base.holds(catalog.tables[n], total)}
+        self._carried = {t: b for b in reversed(bases) for t in b.untouched}
         self.indexes = self._indexes()
 
     def moment(self, name: str) -> Moment:

@@ -286,10 +286,12 @@ def _with_relations(
             shape = replace(shape, through=_plain(parent))
         elif parent:
             leaves[_plain(parent)].append(table)
-        found[table] = replace(shape, references=tuple(_resolved(shape.references, bare, by_text)))
+        resolved = tuple(_resolved(shape.references, bare, by_text))
+        found[table] = shape if resolved == shape.references else replace(shape, references=resolved)
     for table, shape in found.items():
-        partitions = tuple(leaves.get(str(table), ()))
-        found[table] = replace(shape, holders=partitions, references=(*shape.references, *_inferred(shape, found)))
+        partitions, inferred = tuple(leaves.get(str(table), ())), _inferred(shape, found)
+        if partitions or inferred:
+            found[table] = replace(shape, holders=partitions, references=(*shape.references, *inferred))
     return _narrowed(found)
 
 
@@ -311,7 +313,10 @@ def _narrow(parent: Shape, name: str, by: Family) -> Shape:
     if own.name != by.name:
         return parent
     length = min((n for n in (own.length, by.length) if n is not None), default=None)
-    fitting = replace(own, low=max(own.low, by.low), high=min(own.high, by.high), length=length)
+    low, high = max(own.low, by.low), min(own.high, by.high)
+    if (low, high, length) == (own.low, own.high, own.length):
+        return parent
+    fitting = replace(own, low=low, high=high, length=length)
     return replace(parent, columns={**parent.columns, name: replace(column, family=fitting)})
 
 
@@ -369,7 +374,8 @@ def _resolved(
             continue
         referenced = reference.referenced or tables[table].key
         if len(referenced) == len(reference.columns) and set(referenced) <= set(tables[table].columns):
-            yield replace(reference, table=table, referenced=referenced)
+            is_whole = (table, referenced) == (reference.table, reference.referenced)
+            yield reference if is_whole else replace(reference, table=table, referenced=referenced)
 
 
 _REFERS = re.compile(r"(.+)_(?:id|uuid|guid)|\w+_by(?:_id)?()")

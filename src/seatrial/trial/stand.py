@@ -161,7 +161,7 @@ class Stand:
 
     def take(self, moment: str) -> Snapshot:
         snapshot = self.database.take(moment, since=self.standing)
-        if self.standing is not None and self.standing not in self.held.values():
+        if self.standing is not None and all(self.standing is not held for held in self.held.values()):
             self.database.release(self.standing.moment)
         self.standing = snapshot
         self.tables = max(self.tables, len(snapshot.tables))

@@ -56,8 +56,17 @@ class Walked:
     uses_seed: bool = False  # rows were given, and something was tried on them
 
 
-def walk(server: Server, source: Source, plan: Plan, config: Config, watch: Watcher) -> Walked:
+def walk(
+    server: Server,
+    source: Source,
+    plan: Plan,
+    config: Config,
+    watch: Watcher,
+    listen: Callable[[Trial], None] = lambda _: None,
+) -> Walked:
     """Try the plan's migrations on databases of ``server``.
+
+    ``listen`` is given each trial that is done, while the next step is on its way.
 
     Migrations up to a given seed's version are tried with generated rows on a database of their own. Where none comes
     after it, the seed is loaded all the same: nobody is to believe in rows that the schema refuses.
@@ -70,7 +79,7 @@ def walk(server: Server, source: Source, plan: Plan, config: Config, watch: Watc
     walked: list[Leg] = []
     for number, steps in enumerate(ways):
         seed_at = plan.seed_at if number == len(ways) - 1 else None
-        leg = Leg(steps, config, watch, seed_at, len(plan.steps), Stand(ground, *ground.open()))
+        leg = Leg(steps, config, watch, seed_at, len(plan.steps), Stand(ground, *ground.open()), listen)
         try:
             leg.walk()
         finally:
@@ -118,6 +127,7 @@ class Leg:
     seed_at: int | None
     total: int
     stand: Stand
+    listen: Callable[[Trial], None]
     rows: Rows = field(init=False)
     retrier: Retrier = field(init=False)
     trials: dict[int, Trial] = field(default_factory=dict)
@@ -298,8 +308,9 @@ class Leg:
         if trial.before is not None and not trial.error and not trial.up.error:
             self.rows.tell_empty(step.migration, trial.before, trial.up)
         self._settle(step, trial, now)
-        self.trials[step.index] = self._extra(step, trial)
+        self.trials[step.index] = trial = self._extra(step, trial)
         self._forget(step)
+        self.stand.later.add(partial(self.listen, trial))
         self._tell("tried", step, step.migration.name)
 
     def _prepare(self, step: Planned) -> None:

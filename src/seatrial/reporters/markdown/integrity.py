@@ -94,9 +94,8 @@ class Asked:
         return next((a for a in self.answers if not a.integrity.observed), None)
 
 
-def check_text(report: Report, check: Check) -> dict[str, str]:
+def check_text(report: Report, check: Check, asked: list[Asked]) -> dict[str, str]:
     """Title, purpose, method and results of one of the first four checks."""
-    asked = _asked(report, check)
     return {
         "title": check.title,
         "purpose": check.purpose,
@@ -112,16 +111,18 @@ def _shots(judged: Judged) -> Iterator[tuple[str, Snapshot]]:
             yield moment, shot
 
 
-def _asked(report: Report, check: Check) -> list[Asked]:
-    found: dict[str, Asked] = {}
+def _asked(report: Report) -> dict[str, list[Asked]]:
+    """By rule. Of an answer that several moments share, the first one is told."""
+    found: dict[str, dict[str, Asked]] = {}
+    told_of: set[int] = set()
     for judged in report.migrations:
         for moment, shot in _shots(judged):
-            for integrity in shot.integrity:
-                if integrity.rule == check.rule:
-                    label = _label(integrity)
-                    answer = Answer(judged, moment, integrity)
-                    found.setdefault(label, Asked(label)).answers.append(answer)
-    return [found[label] for label in sorted(found)]
+            for integrity in (i for i in shot.integrity if id(i) not in told_of):
+                told_of.add(id(integrity))
+                label = _label(integrity)
+                answer = Answer(judged, moment, integrity)
+                found.setdefault(integrity.rule, {}).setdefault(label, Asked(label)).answers.append(answer)
+    return {rule: [by_label[label] for label in sorted(by_label)] for rule, by_label in found.items()}
 
 
 def _label(integrity: Integrity) -> str:
@@ -374,4 +375,5 @@ def _result(report: Report) -> str:
 
 
 def checks(report: Report) -> Iterable[dict[str, str]]:
-    return [check_text(report, c) for c in CHECKS]
+    asked = _asked(report)
+    return [check_text(report, c, asked.get(c.rule, [])) for c in CHECKS]
