@@ -32,6 +32,8 @@ from seatrial import prose
 from seatrial.model import Finding, NotVerified, Phase, Schema, Severity, Statement, Status, TableRef
 from seatrial.reporters import render, words
 from seatrial.reporters.markdown import text as md
+from seatrial.reporters.markdown.detail import sql_summary
+from seatrial.reporters.sent import summary
 
 GOLDEN = Path(__file__).parent / "golden"
 EXAMPLES = {"passed": passed, "failed": failed, "nothing": nothing}
@@ -421,3 +423,20 @@ def test_a_rule_of_a_third_party_is_shown_by_its_name():
     finding = Finding(rule="my-own-rule", severity=Severity.HIGH, phase=Phase.UP, message="m")
     text = markdown(report(replace(additive(), findings=(finding,), status=Status.FAILED), status=Status.FAILED))
     assert "❌ **My own rule**: m" in text
+
+
+def test_a_loop_is_told_once_and_what_only_looks_gives_way():
+    """Alembic's batches on SQLite ask ten times before they write; a data migration updates row by row."""
+    looks = ['PRAGMA main.table_info("t")', "SELECT sql FROM sqlite_master", "SHOW TABLES", "pragma index_list(t);"]
+    rows = ["UPDATE t SET a = ? WHERE id = ?"] * 12
+    works = ["PRAGMA foreign_keys = off", "SELECT setval('s', 1)", 'CREATE TABLE "x" (a int)', "DROP TABLE t"]
+    found = summary([*looks, *rows, *works, "SELECT 1"], 8)
+    assert found.shown == ((rows[0], 12), *((w, 1) for w in works))
+    assert (found.looks, found.more) == (5, 0)
+    assert summary([*looks, works[0]], 8).shown == tuple(
+        (x, 1) for x in (*looks, works[0])
+    )  # few are shown as they are
+    assert summary([f"SELECT {n}" for n in range(12)], 8).more == 4
+    step = replace(passed().migrations[0].trial.up, statements=tuple(Statement(sql=x) for x in (*looks * 2, *rows)))
+    assert sql_summary(step) == f"```sql\n{rows[0]}; -- 12 times\n-- and 8 that only look\n```"
+    assert "-- and 8 that only look" not in sql_summary(replace(step, statements=step.statements[8:]))

@@ -11,7 +11,7 @@ from markupsafe import Markup, escape
 from seatrial import prose
 from seatrial.facts import Fact, facts
 from seatrial.model import Blocker, Finding, Impact, Judged, Lock, Report, Status, Step
-from seatrial.reporters import words
+from seatrial.reporters import sent, words
 from seatrial.reporters.changes import StepView, TableView, down_view, up_view
 from seatrial.reporters.page import environment
 
@@ -164,15 +164,20 @@ def _held(finding: Finding) -> str:
     return "there before the migration" if finding.preexisting else ""
 
 
+def _statement(sql: str, times: int) -> str:
+    return f"{sql.strip().rstrip(';')};" + (f" -- {times:,} times" if times > 1 else "")
+
+
 def _step(name: str, step: Step, view: StepView) -> dict[str, Any]:
-    rest = len(step.statements) - STATEMENTS
+    found = sent.summary((s.sql for s in step.statements), STATEMENTS)
     tables = [_table(t) for t in view.tables if t.changes or not t.same_rows] if view.before and view.after else []
     return {
         "name": name,
         "step": step,
         "duration": words.duration(step.duration_ms),
-        "sql": "\n".join(f"{s.sql.strip().rstrip(';')};" for s in step.statements[:STATEMENTS]),
-        "more": max(rest, 0),
+        "sql": "\n".join(_statement(*one) for one in found.shown),
+        "more": found.more,
+        "looks": found.looks,
         "tables": tables[:TABLES],
         "still": len(view.tables) - len(tables) if view.before and view.after else 0,
         "objects": view.objects,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from seatrial.facts import Fact, facts
 from seatrial.model import Attributes, Integrity, Judged, ObjectKey, Phase, Schema, Severity, Snapshot, Step
-from seatrial.reporters import words
+from seatrial.reporters import sent, words
 from seatrial.reporters.changes import StepView, TableView, number, return_view, up_view
 from seatrial.reporters.markdown import text as md
 from seatrial.reporters.markdown import told
@@ -121,22 +121,23 @@ def _duration(step: Step) -> str:
 
 
 def sql_summary(step: Step) -> str:
-    """The statements that the database was given, long ones shortened, the last ones counted."""
+    """The statements that the database was given: those of a loop once, long ones shortened, the last ones counted."""
     if not step.executed:
         return "Not run."
     if not step.statements and not _refused(step):
         return "No statement was seen." if step.statements_observed else "What was sent to the database is not known."
-    shown = [_statement(s.sql) for s in step.statements[:STATEMENTS]]
-    if len(step.statements) > STATEMENTS:
-        shown.append(f"-- ... and {len(step.statements) - STATEMENTS:,} more")
-    return md.fence("\n".join([*shown, *_refused(step)]))
+    found = sent.summary((s.sql for s in step.statements), STATEMENTS)
+    shown = [f"{_statement(sql)}{f' -- {times:,} times' if times > 1 else ''}" for sql, times in found.shown]
+    shown += [f"-- ... and {found.more:,} more"] if found.more else []
+    shown += [f"-- and {found.looks:,} that only {'look' if found.looks > 1 else 'looks'}"] if found.looks else []
+    last = found.shown[-1][0] if found.shown and not found.more else ""
+    return md.fence("\n".join([*shown, *_refused(step, last)]))
 
 
-def _refused(step: Step) -> list[str]:
-    """The statement that the database refused, where it is not the last one anyway."""
+def _refused(step: Step, last: str = "") -> list[str]:
+    """The statement that the database refused, where it is not the last one that is shown anyway."""
     if step.error is None or not step.error.statement:
         return []
-    last = step.statements[-1].sql if 0 < len(step.statements) <= STATEMENTS else ""
     refused = _statement(step.error.statement)
     return [] if _statement(last) == refused else ["-- refused by the database:", refused]
 
