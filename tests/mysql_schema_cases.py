@@ -469,6 +469,7 @@ NEVER = {
     ("index", "valid"): "always",
     ("trigger", "enabled"): "always",
     ("library", "language"): "there is one",
+    ("sequence", "type"): "always bigint before MariaDB 11.5",
     **{("event", f"{time}_after"): "no difference by itself" for time in ("schedule", "starts", "ends")},
     ("schema", "encryption"): "an encrypted database needs a keyring",
     ("grant", "privileges"): "see the test of grants",

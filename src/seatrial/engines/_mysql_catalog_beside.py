@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from seatrial.engines import _mysql_catalog_sql as sql
 from seatrial.engines._mysql_catalog_code import STATEMENT, declares_text, understood
 from seatrial.engines._mysql_dialect import Dialect
 from seatrial.engines._mysql_link import Link, TextRow, literal, quote
+from seatrial.engines._mysql_show import elements
 from seatrial.errors import DatabaseError
 from seatrial.model import Attributes, ObjectKey
+from seatrial.sql.tokens import Token, code
 
 # What it reads is gone, or its definer is, or may not read it.
 _INVALID_VIEW = frozenset({"1356", "1146", "1054", "1305", "1449", "1142", "1143", "1370"})
 _NOT_SHOWN = frozenset({"1044", "1142", "1143", "1227"})  # no right to look
+_SEQUENCE_TYPE = (
+    "SELECT COLUMN_TYPE FROM information_schema.COLUMNS"
+    " WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = {name} AND COLUMN_NAME = 'maximum_value'"
+)
 _FORM = re.compile(r"\bMATERIALIZED\b|\bJSON RELATIONAL DUALITY$")  # MySQL, from 9.4 on
 
 Objects = dict[ObjectKey, Attributes]
@@ -127,7 +133,7 @@ class Beside:
             definer, language, *made_in = rest
             objects[ObjectKey(str(kind).lower(), "", "", str(name))] = {
                 **self._body(str(kind), str(name), body, *made_in),
-                "parameters": tuple(parameters.get((str(kind), str(name)), ())),
+                "parameters": self._with_defaults(str(kind), str(name), parameters.get((str(kind), str(name)), [])),
                 "returns": _type(returns, charset, collation),
                 "deterministic": deterministic,
                 "data_access": access,
@@ -138,6 +144,16 @@ class Beside:
                 **(self._language(str(kind), str(name), language) if language not in (None, "SQL") else {}),
             }
         return objects
+
+    def _with_defaults(self, kind: str, name: str, parameters: list[str]) -> tuple[str, ...]:
+        """MariaDB has defaults of parameters from 11.8 on, and no view that tells them."""
+        if not parameters or not self.dialect.sequences:
+            return tuple(parameters)
+        shown = str(self.link.rows(f"SHOW CREATE {kind} {quote(name)}")[0][STATEMENT[kind]])
+        declared = elements(code(shown, self.dialect.name))[0] if "(" in shown else []
+        if len(declared) != len(parameters):
+            return tuple(parameters)
+        return tuple(p + _default(shown, tokens) for p, tokens in zip(parameters, declared, strict=True))
 
     def _language(self, kind: str, name: str, language: str) -> Attributes:
         """Of a routine that is not SQL (MySQL, from 9.0 on), and the libraries that it imports."""
@@ -208,9 +224,15 @@ class Beside:
                 f" FROM {quote(str(name))}"
             )[0]
             names = ("start", "minimum", "maximum", "increment", "cache", "cycle")
-            stored = {"engine": engine, "comment": comment or None}
+            type_ = self.link.value(_SEQUENCE_TYPE.format(name=literal(str(name))))
+            stored = {"engine": engine, "comment": comment or None, "type": type_}
             objects[ObjectKey("sequence", "", "", str(name))] = dict(zip(names, row, strict=True)) | stored
         return objects
+
+
+def _default(text: str, tokens: Sequence[Token]) -> str:
+    at = next((t.start for t in tokens if t.word in ("DEFAULT", ":=")), None)
+    return f" {text[at : tokens[-1].end]}" if at is not None else ""
 
 
 def _after(created: str | None, time: str | None) -> str | None:

@@ -43,8 +43,8 @@ def parse(text: str, dialect: str) -> Shown:
     constraints: dict[str, str] = {}
     foreign: dict[str, str] = {}
     periods: list[str] = []
-    elements, end = _elements(code(text, dialect))
-    for element in elements:
+    parts, end = elements(code(text, dialect))
+    for element in parts:
         first = element[0]
         if first.kind == QUOTED:
             columns[first.name] = _after(text, element, 1)
@@ -62,18 +62,19 @@ def parse(text: str, dialect: str) -> Shown:
     return Shown(columns, keys, constraints, foreign, tuple(periods), text[end:])
 
 
-def _elements(tokens: list[Token]) -> tuple[list[list[Token]], int]:
+def elements(tokens: list[Token]) -> tuple[list[list[Token]], int]:
+    """What the first parentheses hold, cut at the outer commas, and where they end."""
     start = next(i for i, t in enumerate(tokens) if t.word == "(")
-    depth, elements = 1, [[]]  # type: tuple[int, list[list[Token]]]
+    depth, parts = 1, [[]]  # type: tuple[int, list[list[Token]]]
     for token in tokens[start + 1 :]:
         depth += (token.word == "(") - (token.word == ")")
         if depth == 0:
-            return [e for e in elements if e], token.end
+            return [e for e in parts if e], token.end
         if token.word == "," and depth == 1:
-            elements.append([])
+            parts.append([])
         else:
-            elements[-1].append(token)
-    return [e for e in elements if e], tokens[-1].end
+            parts[-1].append(token)
+    return [e for e in parts if e], tokens[-1].end
 
 
 def _after(text: str, element: list[Token], count: int) -> str:

@@ -6,6 +6,7 @@ each tool writes otherwise, so that it is not shown.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 
 from seatrial.model import Attributes, ObjectKey
@@ -13,7 +14,7 @@ from seatrial.sql.tokens import quote_string
 
 SAID = frozenset(
     {"algorithm", "cache", "check_option", "comment", "cycle", "data_access", "definition", "deterministic", "ends"}
-    | {"increment", "maximum", "minimum", "on_completion", "parameters", "privileges", "returns", "schedule"}
+    | {"increment", "maximum", "minimum", "on_completion", "parameters", "privileges", "returns", "schedule", "type"}
     | {"security", "start", "starts", "status"}
 )
 """Attributes that the statements say; others (a definer, the sql_mode of its session) they do not bring back."""
@@ -77,7 +78,9 @@ def _event(key: ObjectKey, attributes: Attributes, name: str, dialect: str) -> I
 
 
 def _sequence(key: ObjectKey, attributes: Attributes, name: str, dialect: str) -> Iterator[str]:
-    yield f"CREATE SEQUENCE {name} START WITH {attributes['start']} INCREMENT BY {attributes['increment']}"
+    kind = re.sub(r"\(\d+\)", "", str(attributes.get("type") or "bigint"))
+    yield f"CREATE SEQUENCE {name}{'' if kind == 'bigint' else f' AS {kind}'}"  # AS: MariaDB from 11.5 on
+    yield f"START WITH {attributes['start']} INCREMENT BY {attributes['increment']}"
     yield f"MINVALUE {attributes['minimum']} MAXVALUE {attributes['maximum']} CACHE {attributes['cache']}"
     yield "CYCLE" if attributes.get("cycle") == "1" else ""
     yield from _comment(attributes, dialect)
