@@ -14,6 +14,7 @@ from seatrial.checks.shown import schema_sql
 from seatrial.model import Attribute, Attributes, NotVerified, ObjectKey, Phase, Schema, Severity, TableRef
 from seatrial.schema import Difference, diff, renamed
 from seatrial.sql.intent import ACTIONS
+from seatrial.sql.look import words_of
 from seatrial.sql.rename import names_in, normalise, rename_in
 from seatrial.sql.tokens import code, quote_name
 
@@ -100,6 +101,8 @@ def _lost(case: Case) -> Iterator[Difference]:
             continue
         if change.new is None and any(_is_renamed(case, new, other.key) for other in fresh):
             continue
+        if change.new is None and _is_dropped_copy(case, old, attributes):
+            continue
         if change.new is None and old.kind not in ("table", "column") and not _is_named(case, old, attributes):
             yield Difference(old, before[old], None)
         elif change.new is not None and (unsaid := _unsaid(case, old, change)):
@@ -142,6 +145,19 @@ def _is_detached(case: Case, key: ObjectKey) -> bool:
 def _is_renamed(case: Case, key: ObjectKey, other: ObjectKey) -> bool:
     """A function's name says its arguments' types, which may be called otherwise now."""
     return (key.kind, key.table) == (other.kind, other.table) and case.up.only_renamed(key.name, other.name)
+
+
+def _is_dropped_copy(case: Case, key: ObjectKey, attributes: Attributes) -> bool:
+    """Whether up drops the copy of an index that LIKE ... INCLUDING INDEXES made for the table in the old one's place.
+
+    PostgreSQL calls it after the new table and the columns (manual, CREATE TABLE: LIKE), a name that stood nowhere.
+    """
+    if key.kind != "index" or key.owner is None or not case.up.rebuilds(key.owner):
+        return False
+    end = "_".join(["", *_texts(attributes.get("columns")), "idx"])
+    dialect, known = case.trial.engine, {k.name for k in case.before.schema if k.kind == "index"}
+    drops = (s for s in case.up.statements if words_of(s, dialect)[:2] == ["DROP", "INDEX"])
+    return any(t.name.endswith(end) and t.name not in known for s in drops for t in code(s, dialect) if t.name)
 
 
 def _moving(case: Case) -> frozenset[str]:
@@ -214,6 +230,8 @@ def _unsaid(case: Case, key: ObjectKey, change: Difference) -> dict[str, tuple[A
         unsaid = {n: v for n, v in unsaid.items() if n not in _of_type(case, key)}
     if {"partition_of"} & unsaid.keys() and _is_detached(case, key):
         del unsaid["partition_of"]
+    if "partition_key" in unsaid and key.owner and case.up.rebuilds(key.owner):
+        del unsaid["partition_key"]  # no ALTER can say it: the CREATE TABLE of the table in its place does
     return {n: v for n, v in unsaid.items() if n not in ACTIONS or v[0] not in NO_ACTION}
 
 

@@ -31,7 +31,8 @@ SELECT 'column', c.n, c.relname::text, a.attname::text, jsonb_build_object(
   'type', format_type(a.atttypid, a.atttypmod),
   'nullable', NOT a.attnotnull,
   'default', CASE WHEN a.attgenerated = '' AND pg_get_expr(d.adbin, d.adrelid) !~ '^NULL::[^'']+$'
-                  THEN pg_get_expr(d.adbin, d.adrelid) END,
+                  THEN regexp_replace(pg_get_expr(d.adbin, d.adrelid),
+                    '(^|[(, ])CURRENT_TIMESTAMP($|[), :])', '\\1now()\\2', 'g') END,
   'generated', CASE a.attgenerated WHEN 's' THEN 'stored: ' || pg_get_expr(d.adbin, d.adrelid)
                                    WHEN 'v' THEN 'virtual: ' || pg_get_expr(d.adbin, d.adrelid) END,
   'identity', CASE a.attidentity WHEN 'a' THEN 'always' WHEN 'd' THEN 'by default' END,
@@ -109,7 +110,8 @@ SELECT 'index', c.n, c.relname::text, i.relname::text, jsonb_build_object(
      x.indnkeyatts) AS i),
   'unique', x.indisunique,
   'predicate', pg_get_expr(x.indpred, x.indrelid),
-  'definition', pg_get_indexdef(x.indexrelid),
+  'definition', CASE i.relkind WHEN 'I' THEN regexp_replace(pg_get_indexdef(x.indexrelid), ' ON ONLY ', ' ON ')
+                               ELSE pg_get_indexdef(x.indexrelid) END,
   'valid', x.indisvalid AND x.indisready AND x.indislive,
   'nulls_not_distinct', coalesce((to_jsonb(x) ->> 'indnullsnotdistinct')::boolean, false),
   'clustered', nullif(x.indisclustered, false),

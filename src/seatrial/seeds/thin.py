@@ -9,7 +9,6 @@ takes one row of for granted (``alone``), one will do.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from itertools import chain
 
 from seatrial.model import Database, Schema, TableRef
 from seatrial.seeds.shape import Reference, Shape, shapes
@@ -19,7 +18,7 @@ from seatrial.values import dataclass
 Rows = Mapping[TableRef, Collection[int]]  # by their place in the order of the key; without a key, 0 stands for all
 Row = tuple[TableRef, int]
 TRIES = 40
-HOPELESS = 6  # so many rows of a table refused one by one, and none taken: no row of it will do
+HOPELESS = 5  # so many rows of a table refused one by one, and none taken: no row of it will do
 FEWEST = 2
 
 
@@ -48,12 +47,13 @@ def thin(
     search = _Search(counts, passes)
     if not search.works(set()):
         return None
-    found = _told(counts, set(), alone)
-    for kept in chain(search.without_one(suspects), search.from_none(suspects)):
-        found = _told(counts, kept, alone)
-        if found.enough:
-            break
-    return found
+    found: Thinned | None = None
+    for kept in search.without_one(suspects):
+        told = _told(counts, kept, alone)
+        if told.enough:
+            return told
+        found = found or told  # the likeliest table: to build up from nothing would hardly take more rows of it
+    return found or _told(counts, search.from_none(suspects), alone)
 
 
 def _told(counts: Mapping[TableRef, int], kept: Collection[Row], alone: Collection[TableRef]) -> Thinned:
@@ -83,12 +83,12 @@ class _Search:
             if kept and self.works(kept):
                 yield kept | self._rows_beside([table], kept)
 
-    def from_none(self, suspects: Collection[TableRef]) -> Iterator[set[Row]]:
+    def from_none(self, suspects: Collection[TableRef]) -> set[Row]:
         """One table after the other, all that are no suspects first and together."""
         kept: set[Row] = set()
         for tables in ([t for t in self.counts if t not in suspects], *([t] for t in self.counts if t in suspects)):
             kept |= self._rows_beside(tables, kept)
-        yield kept
+        return kept
 
     def _rows_beside(self, tables: Collection[TableRef], kept: Collection[Row]) -> set[Row]:
         self.refused = 0

@@ -87,13 +87,23 @@ def _added(table: Name, definition: ColumnDef, *, guarded: bool = False) -> Iter
 
 
 def _add_rule(cursor: Cursor, table: Name) -> Iterator[Effect]:
+    rests = _using_index(cursor)
     found, index = rule(cursor)
     if found is not None:
         yield Effect(verb=Verb.RULE, table=table, rule=found)
+    if rests:
+        yield Effect(verb=Verb.OBJECT, kind="index", new=rests, table=table)
     if index:
         yield Effect(verb=Verb.OBJECT, kind="index", new=index, table=table)
     elif found is None:
         yield Effect(verb=Verb.OPTIONS, table=table)
+
+
+def _using_index(cursor: Cursor) -> str:
+    """The index that becomes a constraint, and takes its name (PostgreSQL manual, ALTER TABLE: USING INDEX)."""
+    place = find(cursor.tokens, cursor.index, cursor.stop, "USING")
+    there = Cursor(cursor.tokens, cursor.dialect, place, cursor.stop)
+    return there.identifier() if there.accept("USING", "INDEX") else ""
 
 
 def _drop_part(cursor: Cursor, table: Name) -> Iterator[Effect]:

@@ -85,12 +85,18 @@ def _lookup(case: Case, table: TableRef, statement: str, row: Values) -> Lookup:
 
 def assigned(case: Case, statement: str, column: str) -> str | None:
     """The literal that a plain UPDATE gives a column, ``NULL`` for that; None: no literal, or it cannot be told."""
-    tokens = [t for t in code(statement, case.trial.engine) if t.word != ";"]
-    for i in top(tokens, 0, len(tokens)):
+    value = assigned_value(statement, column, case.trial.engine)
+    return None if value is None else "NULL" if [t.word for t in value] == ["NULL"] else literal(value)
+
+
+def assigned_value(statement: str, column: str, dialect: str) -> Sequence[Token] | None:
+    """What a plain UPDATE sets a column to; None: it cannot be told."""
+    tokens = [t for t in code(statement, dialect) if t.word != ";"]
+    places = list(top(tokens, 0, len(tokens)))
+    for i in places:
         if tokens[i].word == "=" and tokens[i - 1].name.lower() == column.lower():
-            behind = next((j for j in range(i, len(tokens)) if tokens[j].word in (",", "WHERE", "FROM")), len(tokens))
-            value = tokens[i + 1 : behind]
-            return "NULL" if [t.word for t in value] == ["NULL"] else literal(value)
+            ends = (j for j in places if j > i and tokens[j].word in (",", "WHERE", "FROM"))
+            return tokens[i + 1 : next(ends, len(tokens))]
         if tokens[i].word == "WHERE":
             break
     return None

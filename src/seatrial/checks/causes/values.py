@@ -8,7 +8,7 @@ from dataclasses import replace
 from seatrial.checks.case import Case, Cause, listed, quoted
 from seatrial.checks.causes.cascade import cascades, foreign_keys, replaces, upsert
 from seatrial.checks.causes.conversion import losses
-from seatrial.checks.causes.reach import Values, assigned, reached
+from seatrial.checks.causes.reach import Values, assigned, assigned_value, reached
 from seatrial.checks.causes.rows import DROPS_IN_CASCADE, copied_into
 from seatrial.checks.causes.share import Reason, shared, told
 from seatrial.checks.causes.triggers import fired
@@ -17,6 +17,7 @@ from seatrial.prose import span
 from seatrial.schema import converts, diff
 from seatrial.sql import defined, remedy
 from seatrial.sql.look import names_in, says, where_of
+from seatrial.sql.tokens import Token
 
 
 def values_lost(case: Case, table: TableRef, columns: Sequence[str]) -> Iterator[Cause]:
@@ -282,7 +283,7 @@ def _keeper(case: Case, table: TableRef, column: str) -> str:
     target = case.now_named(table)
     for name in case.after_up.schema.columns(target):
         fresh = name not in before.columns(table) and name not in after.columns(table)
-        kept = [s for s in case.up.assigns_column(target, name) if fresh and names_in(s, column, dialect)]
+        kept = [s for s in case.up.assigns_column(target, name) if fresh and _gives(s, name, column, dialect)]
         if kept and _first(case, kept, case.up.assigns_column(table, column)):
             return f"{table}.{name}"
     for side in case.after_up.schema.tables():
@@ -296,6 +297,16 @@ def _first(case: Case, kept: Sequence[str], wrote: Sequence[str]) -> bool:
     """Whether a value was kept before it was overwritten: afterwards the copy is one of the new value."""
     order = list(case.up.statements)
     return not wrote or (all(s in order for s in (kept[0], wrote[0])) and order.index(kept[0]) <= order.index(wrote[0]))
+
+
+def _gives(statement: str, name: str, column: str, dialect: str) -> bool:
+    """Whether a statement gives a column what another holds, and does not only set both (``a = 1, b = now()``)."""
+    value = assigned_value(statement, name, dialect)
+    return names_in(statement, column, dialect) if value is None else any(_is_name(t, column, dialect) for t in value)
+
+
+def _is_name(token: Token, column: str, dialect: str) -> bool:
+    return token.name == column if dialect == "postgresql" else token.name.lower() == column.lower()
 
 
 def _takes(statement: str, column: str, dialect: str) -> bool:

@@ -1,0 +1,65 @@
+"""What real histories on PostgreSQL do, and what is to be said of it: found by running them."""
+
+from __future__ import annotations
+
+import pytest
+
+pytestmark = pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
+
+PARTITIONED = """
+CREATE TABLE t (id integer, status text NOT NULL, label text, PRIMARY KEY (id, status)) PARTITION BY LIST (status);
+CREATE TABLE t_rest PARTITION OF t DEFAULT;
+CREATE INDEX t_first ON t (label);
+CREATE INDEX t_second ON t (label, status);
+"""
+PLAIN = """
+CREATE TABLE n (LIKE t INCLUDING {0});
+INSERT INTO n SELECT * FROM t;
+DROP TABLE t;
+ALTER TABLE n RENAME TO t;
+{1}
+"""
+NAMED = "ALTER INDEX n_label_idx RENAME TO t_label; DROP INDEX n_label_status_idx;"
+
+
+def _rules(found):
+    return set(found.rules)
+
+
+def test_a_table_that_is_made_plain_and_keeps_its_indexes_under_other_names(trial):
+    """Found in Penpot: an index of a partitioned table is ON ONLY it by definition, and its copy is dropped by name."""
+    assert "collateral-schema-loss" not in _rules(trial(base=PARTITIONED, up=PLAIN.format("ALL", NAMED), down=None))
+
+
+def test_indexes_that_the_plain_table_forgets_are_lost(trial):
+    found = trial(base=PARTITIONED, up=PLAIN.format("DEFAULTS", ""), down=None)["collateral-schema-loss"]
+    assert found.objects == ("constraint t_pkey", "index t_first", "index t_second")
+
+
+@pytest.mark.parametrize(("clock", "told"), [("now()", set()), ("statement_timestamp()", {"schema-not-restored"})])
+def test_current_timestamp_is_another_word_for_now(trial, clock, told):
+    base = "CREATE TABLE t (id integer PRIMARY KEY, at timestamptz DEFAULT CURRENT_TIMESTAMP, u timestamp DEFAULT {0});"
+    up = "ALTER TABLE t ALTER at DROP DEFAULT, ALTER u DROP DEFAULT;"
+    back = f"ALTER TABLE t ALTER at SET DEFAULT now(), ALTER u SET DEFAULT timezone('utc', {clock});"
+    assert _rules(trial(base=base.format("timezone('utc', CURRENT_TIMESTAMP)"), up=up, down=back)) == told
+
+
+@pytest.mark.parametrize(("value", "kept"), [("1", False), ("at", True)])
+def test_a_column_that_is_set_beside_another_does_not_keep_its_value(trial, value, kept):
+    """Found in Notify: ``SET version = 1, created_at = now()``, and down drops version."""
+    base = "CREATE TABLE t (id integer PRIMARY KEY, at integer);"
+    up = f"ALTER TABLE t ADD COLUMN kept integer; UPDATE t SET kept = {value}, at = 0;"
+    found = trial(
+        base=base, seed="INSERT INTO t VALUES (1, 10), (2, 20);", up=up, down="ALTER TABLE t DROP COLUMN kept;"
+    )
+    assert ("where it was kept" in " ".join(found["values-lost"].causes)) is kept
+
+
+def test_an_index_that_becomes_a_constraint_under_its_old_name_is_not_lost(trial):
+    """Found in crates.io: the constraint's name stood before, over other columns."""
+    base = (
+        "CREATE TABLE t (id serial, a integer NOT NULL, b integer NOT NULL, CONSTRAINT t_pkey PRIMARY KEY (id));"
+        "CREATE UNIQUE INDEX t_unique ON t (a, b);"
+    )
+    up = "ALTER TABLE t DROP CONSTRAINT t_pkey, ADD CONSTRAINT t_pkey PRIMARY KEY USING INDEX t_unique, DROP COLUMN id;"
+    assert "collateral-schema-loss" not in trial(base=base, up=up, down=None).rules
