@@ -63,3 +63,28 @@ def test_an_index_that_becomes_a_constraint_under_its_old_name_is_not_lost(trial
     )
     up = "ALTER TABLE t DROP CONSTRAINT t_pkey, ADD CONSTRAINT t_pkey PRIMARY KEY USING INDEX t_unique, DROP COLUMN id;"
     assert "collateral-schema-loss" not in trial(base=base, up=up, down=None).rules
+
+
+BODY = "RETURNS integer LANGUAGE sql AS 'SELECT 1'"
+
+
+def test_what_is_gone_is_told_by_the_statement_that_dropped_it(trial):
+    """Found in graph-node: a table's last reader was named, and the DROP of another function of that name."""
+    base = f"CREATE TABLE t (id integer); CREATE FUNCTION f(a integer) {BODY};"
+    base += f" CREATE FUNCTION f(a integer, b text) {BODY};"
+    up = (
+        "CREATE TABLE k AS SELECT id FROM t; DROP TABLE t;"
+        " DROP FUNCTION f(integer); DROP FUNCTION IF EXISTS f(integer, text);"
+    )
+    found = trial(base=base, up=up, down="DROP TABLE k;")
+    restored = " / ".join(c for f in found.judged.findings if f.rule == "schema-not-restored" for c in f.causes)
+    assert "removes table t (`DROP TABLE t`)" in restored
+    assert "function f(integer, text) (`DROP FUNCTION IF EXISTS f(integer, text)`)" in restored
+    assert "did not bring back table t" in found.cause("up-not-repeatable")
+
+
+def test_what_a_function_makes_again_is_told_by_the_message(trial):
+    made = "CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS $$ BEGIN CREATE TABLE made (id integer); END $$;"
+    up = f"CREATE TABLE u (id integer); {made} SELECT f(); DROP FUNCTION f();"
+    found = trial(base="CREATE TABLE t (id integer);", up=up, down="DROP TABLE u;")
+    assert "down left table made behind" in found.cause("up-not-repeatable")

@@ -30,9 +30,9 @@ def refused(case: Case, error: StepError) -> Iterator[Cause]:
 
 
 def _finds_an_object(case: Case, error: StepError) -> Iterator[Cause]:
-    left = [
-        d.key for d in diff(case.before.schema, case.after_down.schema) if d.old is None and _named(case, error, d.key)
-    ]
+    exists = error.about is Refusal.EXISTING  # what the statement makes by a function, the message alone names
+    new = [d.key for d in diff(case.before.schema, case.after_down.schema) if d.old is None]
+    left = [k for k in new if _named(case, error, k) or (exists and _in_message(error, k))]
     if left and error.about in (None, Refusal.EXISTING, Refusal.ROWS):
         # What a statement makes, it names before what that rests on: CREATE TRIGGER t ... EXECUTE FUNCTION f.
         key = min(left, key=lambda k: (_place(case, error, k), k.kind != "table", k))
@@ -51,12 +51,18 @@ def _remove(case: Case, key: ObjectKey) -> str:
 def _misses_an_object(case: Case, error: StepError) -> Iterator[Cause]:
     gone = [d for d in diff(case.before.schema, case.after_down.schema) if d.new is None and _named(case, error, d.key)]
     if gone and error.about in (None, Refusal.MISSING, Refusal.SYNTAX):
-        key = gone[0].key
-        again = remedy.create_again(key, gone[0].old or {}, case.trial.engine)
+        first = next((d for d in gone if _in_message(error, d.key)), gone[0])
+        key = first.key
+        again = remedy.create_again(key, first.old or {}, case.trial.engine)
         yield Cause(
             f"down did not bring back {key.label}, which {stated(error.statement)} needs",
             f"In down, make it again{f': {span(again)}' if again else ' as it was before up'}.",
         )
+
+
+def _in_message(error: StepError, key: ObjectKey) -> bool:
+    name = key.name.partition("(")[0]
+    return any(f'"{said}"' in error.message for said in (name, f"{key.namespace}.{name}"))
 
 
 def _place(case: Case, error: StepError, key: ObjectKey) -> int:

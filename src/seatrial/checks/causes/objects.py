@@ -12,7 +12,7 @@ from seatrial.checks.case import Case, Cause, listed, quoted
 from seatrial.checks.causes.forgotten import in_its_place, is_forgotten, rebuilding, stand_in, stands_in_for
 from seatrial.checks.causes.recased import recased
 from seatrial.checks.causes.rows import DROPS_IN_CASCADE
-from seatrial.model import Attributes, ObjectKey
+from seatrial.model import Attributes, ObjectKey, TableRef
 from seatrial.prose import span
 from seatrial.schema import Difference
 from seatrial.sql import defined, remedy
@@ -81,7 +81,7 @@ def _missing(case: Case, change: Difference, *, up_has: bool) -> _Why:
         return _Why(f"down removes {_IT}{by}, which was there before up", f"Let down leave {_IT} in place")
     if is_forgotten(case, key) and (why := _forgotten(case, change)):
         return why._replace(said=f"{why.said}, and down leaves that so")
-    by = _by(case.up, key) or _with_column(case.up, change) or _rebuilt(case.up, key)
+    by = _dropped(case.up, key) or _by(case.up, key) or _with_column(case.up, change) or _rebuilt(case.up, key)
     said = f"up removes {_IT}{by} and down does not create {_THEM} again"
     again = remedy.create_again(key, change.old or {}, case.trial.engine)
     advice = (
@@ -115,14 +115,30 @@ def _left_by_up(up: Attributes, change: Difference) -> frozenset[str]:
     return frozenset(name for name in change.attributes if up.get(name) == change.new.get(name))
 
 
+def _dropped(intent: Intent, key: ObjectKey) -> str:
+    """The DROP of a table: other statements name it too."""
+    found = intent.drops_table(TableRef(key.namespace, key.name)) if key.kind == "table" else ()
+    return f" ({quoted(found)})" if found else ""
+
+
 def _by(intent: Intent, key: ObjectKey) -> str:
     """The statement that names the object itself; of a column the one that makes or drops it, reads name it too."""
     table, column = key.owner, key.name if key.kind == "column" else ""
     if table and column and (made := intent.drops_column(table, column) or intent.adds_column(table, column)):
         return f" ({quoted(made)})"
     found = intent.naming_object(key)
-    mine = [s for s in found if key.name and "(" not in key.name and key.name.lower() in s.lower()] or list(found)
+    mine = [s for s in found if key.name and "(" not in key.name and key.name.lower() in s.lower()]
+    mine = mine or _with_its_arguments(found, key) or list(found)
     return f" ({quoted(mine)})" if mine else ""
+
+
+def _with_its_arguments(found: Iterable[str], key: ObjectKey) -> list[str]:
+    """Of statements that name a function those that give it as many arguments: it may be overloaded."""
+    name, _, rest = key.name.partition("(")
+    wanted = len([a for a in rest.rstrip(")").split(",") if a.strip()])
+    arguments_of = re.compile(rf'\b{re.escape(name)}"?\s*\(([^()]*)\)', re.IGNORECASE)
+    given = ((s, m[1].split(",") if m[1].strip() else []) for s in found if (m := arguments_of.search(s)))
+    return [s for s, arguments in given if rest and len(arguments) == wanted]
 
 
 def _with_column(intent: Intent, change: Difference) -> str:
