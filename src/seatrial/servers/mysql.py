@@ -248,9 +248,9 @@ class MysqlServer(DatabaseServer):
                 f"SELECT run FROM {_ours(shadow)}.{MARKER}"
             )
         except ServerError:
-            if self.maintain(f"SHOW DATABASES LIKE '{shadow}'"):
+            if self.maintain(asked)[0][0] == "1":
                 raise
-            return False  # its run, a live one, has dropped it since the databases were listed
+            return False  # its run, a live one, has dropped it since, or is about to (tables go one by one)
 
     def _shows_life(self, run_id: str) -> bool:
         return self.maintain(f"SELECT IS_FREE_LOCK('{PREFIX} {run_id}')")[0][0] != "1"
