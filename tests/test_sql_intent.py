@@ -505,6 +505,7 @@ NAMES_OBJECT = [
     (MY, "alter table users drop check users_ck", "users_ck", True),
     (MY, "alter table users drop primary key, add primary key (id, name)", "users_pkey", True),
     (MY, "alter table users rename index users_email_idx to x", "users_email_idx", True),
+    (MY, "alter algorithm = merge definer = `a`@`%` sql security invoker view v as select 1", "v", True),
 ]
 
 

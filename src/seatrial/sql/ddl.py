@@ -64,7 +64,7 @@ def create(cursor: Cursor) -> Iterator[Effect]:
 
 
 def create_flags(cursor: Cursor) -> set[str]:
-    """Go past what stands between CREATE and the kind of object; returns these words in capitals."""
+    """Go past what stands between CREATE or ALTER and the kind of object; returns these words in capitals."""
     flags = set()
     while not cursor.done:
         if cursor.word() in _CREATE_WORDS and not (cursor.at("AGGREGATE") and cursor.word(1) != "FUNCTION"):
@@ -180,7 +180,7 @@ def drop(cursor: Cursor) -> Iterator[Effect]:
 
 def alter(cursor: Cursor) -> Iterator[Effect]:
     """Behind ALTER."""
-    cursor.skip_any("ONLINE", "OFFLINE", "IGNORE")
+    create_flags(cursor)
     kind = kind_at(cursor)
     cursor.if_exists()
     if kind in ("table", "foreign table"):

@@ -312,7 +312,7 @@ def kind(tokens: Tokens, dialect: str) -> str:
 def _defining_kind(cursor: Cursor, first: str) -> str:
     cursor.index += 1
     cursor.accept("ON")
-    if first == "CREATE":
+    if first in ("CREATE", "ALTER"):
         ddl.create_flags(cursor)
     cursor.skip_any("TEMPORARY", "ONLINE", "OFFLINE", "IGNORE", "AGGREGATE")
     about = ddl.kind_at(cursor).upper()
