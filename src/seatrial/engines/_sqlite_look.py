@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import field, replace
 from functools import cached_property
+from itertools import starmap
+from operator import eq
 from pathlib import Path
 from urllib.parse import quote as percent
 
@@ -348,8 +350,8 @@ def is_same(before: Moment, after: Moment, pair: TablePair) -> bool:
     new = after.catalog.tables.get(pair.new.name) if pair.new is not None else None
     if old is None or new is None or before.totals.get(old.name) != after.totals.get(new.name):
         return False
-    same_names = all(o == n for o, n in pair.columns)
-    return same_names and {c.name for c in old.columns} == {c.name for c in new.columns}
+    same_names = all(starmap(eq, pair.columns))
+    return same_names and (old is new or {c.name for c in old.columns} == {c.name for c in new.columns})
 
 
 def _stored_alike(old: Table, new: Table, pair: TablePair) -> bool:
