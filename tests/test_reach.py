@@ -186,6 +186,7 @@ def test_a_list_of_values_and_a_table_without_a_key(engine):
         "CREATE TABLE s (id INTEGER, kind VARCHAR(9)); UPDATE s SET kind = 'a' WHERE kind = 'b'; DROP TABLE s;",
         "UPDATE r SET n = 5 WHERE id > 0; UPDATE r SET n = 5 WHERE id > 999000999;",
         "INSERT INTO r SELECT id, kind, n FROM r WHERE 0 = 1;",
+        "CREATE TABLE s AS SELECT * FROM r; DELETE FROM r; INSERT INTO s SELECT * FROM r;",
     ],
 )
 def test_what_is_to_meet_no_row_is_not_told(engine, up):

@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 from report_examples import FINDINGS, HOSTILE, broken, failed, hostile, nothing, passed, report
 
 from seatrial.errors import ConfigError
-from seatrial.model import Retry
+from seatrial.model import NotVerified, Retry
 from seatrial.reporters import render
 from seatrial.reporters.contract import schema
 from seatrial.reporters.redact import redact, sql, words
@@ -125,6 +125,19 @@ def test_no_value_of_a_seed_is_told_by_what_repaired_it():
     (retry,) = redact(replace(found, retries=(retry,))).retries
     assert retry.reason == "seed.sql, line 2: it is refused (INSERT …). Correct it."
     assert retry.actions == ("t (…): left out, it cannot be saved: Duplicate entry '…' for", "t (…)")
+
+
+@pytest.mark.parametrize(
+    ("what", "kept"),
+    [
+        ("`UPDATE r SET k = 'secret' WHERE id = 471`", "`UPDATE r SET k = '…' WHERE id = …`"),
+        ("`DELETE FROM r WHERE k = 'a cut secr…`", "`DELETE FROM r WHERE k = …`"),
+        ("the seed's rows of orders", "the seed's rows of orders"),
+    ],
+)
+def test_a_statement_that_changed_no_row_is_told_without_its_values(what, kept):
+    found = replace(failed(), not_verified=(NotVerified(what=what, why="it changed no row"),))
+    assert [d.what for d in redact(found).not_verified] == [kept]
 
 
 def test_redacting_twice_is_redacting_once():

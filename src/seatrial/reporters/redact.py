@@ -188,7 +188,11 @@ def _lived_in(lived: LivedIn) -> LivedIn:
 
 
 def _not_verified(note: NotVerified) -> NotVerified:
-    return replace(note, why=words(note.why))
+    what = note.what
+    if what.startswith("`"):  # a statement, perhaps cut off
+        marks = what[: len(what) - len(what.lstrip("`"))]
+        what = marks + NUMBER.sub(GONE, words(_whole(what.strip("`")))) + marks
+    return replace(note, what=what, why=words(note.why))
 
 
 QUOTED_STATEMENT = re.compile(

@@ -98,10 +98,16 @@ def _there(name: TableRef, schema: Schema, dialect: str) -> TableRef | None:
 
 
 def _is_idle(text: str, table: TableRef, schema: Schema, dialect: str) -> bool:
-    """Whether it says that it meets nothing (WHERE 1 = 0), or asks for NULL where none can be."""
+    """Whether no row is missing: it asks for all, says that it meets none (1 = 0), or asks for NULL where none can be.
+
+    What asks for all meets none where the step itself has emptied the table by then.
+    """
+    asked = conditions_of(text, dialect)
+    if not asked and len(sources_of(parse(text, dialect))) < 2:
+        return True
     columns = schema.columns(table)
     required = {c.casefold() for c, a in columns.items() if a.get("nullable") is False}
-    return any(_never(part, required, dialect) for part in conditions_of(text, dialect))
+    return any(_never(part, required, dialect) for part in asked)
 
 
 def _never(part: Sequence[str], required: Collection[str], dialect: str) -> bool:
