@@ -138,6 +138,14 @@ def test_a_row_that_down_puts_back(engine, tmp_path):
 
 
 @pytest.mark.engines("sqlite")
+def test_a_condition_on_a_column_that_up_adds(engine):
+    """What it asks of the older ones is looked after."""
+    up = "ALTER TABLE r ADD COLUMN x INTEGER; UPDATE r SET x = 1, n = 0 WHERE x IS NULL AND kind = 'foo';"
+    report = engine.run(steps(up, "ALTER TABLE r DROP COLUMN x;"))
+    assert rules(report) == ["values-lost"]
+
+
+@pytest.mark.engines("sqlite")
 def test_a_query_for_one_value_gets_one_row(engine):
     tables = "CREATE TABLE r (id INTEGER PRIMARY KEY, kind VARCHAR(20), n INTEGER);"
     tables += "CREATE TABLE roles (id INTEGER PRIMARY KEY, title VARCHAR(20));"

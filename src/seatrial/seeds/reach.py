@@ -20,6 +20,7 @@ from seatrial.seeds.references import NoParentError, Values
 from seatrial.seeds.rows import Maker
 from seatrial.seeds.shape import Reference, Shape, shapes
 from seatrial.seeds.standing import Standing, qualified
+from seatrial.sql.queries import names_of
 from seatrial.sql.tokens import NUMBER, STRING, code, quote_name, quote_string
 from seatrial.sql.wants import Link, Want
 
@@ -68,7 +69,8 @@ class _Reach:
         if table is None or self.known[table].unfit or not self._are_ours(table):
             return
         links = [self._listed(table, link) for link in want.links]
-        parts = [*want.parts, *(part for part in links if part)]
+        parts = [p for p in want.parts if self._stands(self.known[table], p)]
+        parts += [part for part in links if part]
         if "" in links or not parts or (missing := self._missing(table, parts, want.rows)) <= 0:
             return
         if depth < 2:
@@ -137,6 +139,10 @@ class _Reach:
         numeric = self.known[table].columns[column].family.name in ("integer", "decimal", "float")
         listed = [r[0] if numeric else quote_string(str(r[0]), self.database.engine) for r in rows]
         return f"{quote(column)} IN ({', '.join(map(str, listed))})" if listed else ""
+
+    def _stands(self, shape: Shape, part: str) -> bool:
+        """Whether a condition is about columns that are there: not about one that up adds."""
+        return all(self._column(shape, name) for _, name in names_of(code(part, self.database.engine)))
 
     def _column(self, shape: Shape, name: str) -> str:
         fold = str if self.database.engine == "postgresql" else str.casefold

@@ -114,8 +114,15 @@ def wanted(up: Sequence[str], down: Sequence[str], dialect: str) -> tuple[Want, 
 _ASKING = ("WHERE", "CASE", "MERGE", "JOIN")
 
 
-def _statements(texts: Sequence[str], dialect: str) -> list[str]:
-    return [s for text in texts for s in ([p.text for p in split(text, dialect)] if ";" in text else [text])]
+def _statements(texts: Sequence[str], dialect: str) -> Iterator[str]:
+    """Those that ask for rows or write some; of a script full of rows, only the first of these."""
+    read_so_far = 0
+    for text in texts:
+        for statement in [p.text for p in split(text, dialect)] if ";" in text else [text]:
+            asks = any(word in statement.upper() for word in _ASKING)
+            read_so_far += 0 if asks else len(statement)
+            if asks or read_so_far < _LONGEST:
+                yield statement
 
 
 def _as_given(want: Want, given: Sequence[Given]) -> Want:
