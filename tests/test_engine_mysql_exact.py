@@ -73,7 +73,7 @@ ALTERATIONS: Changes = [
     ("alter table p comment = 'people'", {"table p": {"comment"}}),
     ("alter table p default collate = utf8mb4_general_ci", {"table p": {"collation"}}),
     ("alter table p default charset = latin1 collate = latin1_bin", {"table p": {"charset", "collation"}}),
-    ("alter table p row_format = compressed", {"table p": {"row_format", "options"}}),
+    ("alter table p row_format = compressed", {"table p": {"row_format"}}),
     ("alter table p stats_persistent = 1", {"table p": {"options"}}),
     ("alter table k engine = MyISAM", {"table k": {"engine", "row_format"}}),
     ("alter table r reorganize partition p1 into (partition p1 values less than (30))", {"table r": {"partitions"}}),
