@@ -110,6 +110,12 @@ def test_dbmate_migrations_in_order_with_names_and_parents(tmp_path):
         (DOWN, "its down is empty"),
         (f"{DOWN}\n -- nothing\n/* at /* all */ */ ;\n", "its down is empty"),
         (f"{DOWN}select 1;", None),
+        (f"{DOWN}do $$ begin raise 'no way back'; end $$;", "its down raises: no way back"),
+        (f"{DOWN}-- never\nDO LANGUAGE plpgsql $$ BEGIN RAISE EXCEPTION 'no'; END; $$;", "its down raises: no"),
+        (f"{DOWN}do $$ begin delete from a; raise 'no'; end $$;", None),
+        (f"{DOWN}do $$ begin raise notice 'no'; end $$;", None),
+        (f"{DOWN}drop table a; do $$ begin raise 'no'; end $$;", None),
+        (f"{DOWN}begin raise 'no'; end;", None),
         (f"{DOWN}/*!40101 set @x = 1 */;", None),
     ],
 )

@@ -26,6 +26,7 @@ _MAKES_JSON = re.compile(r"JSONB?_(OBJECT|ARRAY|QUOTE|BUILD_\w+|\w*AGG|GROUP_\w+
 _OF_ARRAYS = re.compile(r"JSONB?_(EACH|ARRAY_ELEMENTS|ARRAY_LENGTH|TABLE|TREE)")
 _COMPARED = frozenset({"=", "==", "<>", "!=", "IS"})
 _CONTINUED = frozenset({"VARYING", "PRECISION", "WITH", "WITHOUT", "TIME", "ZONE", "UNSIGNED", "SIGNED"})
+_LEAVES_PLAIN = frozenset({"REPLACE", "BTRIM", "LTRIM", "RTRIM", "NULLIF", "COALESCE", "TRANSLATE"})  # digits stay so
 _ARROWS = frozenset({"->", "->>"})  # PostgreSQL takes them on JSON only, not on text
 
 
@@ -154,9 +155,28 @@ def _word(tokens: Sequence[Token], i: int) -> str:
 
 
 def _name_before(tokens: Sequence[Token], i: int) -> str:
-    """The column that ends before a token: ``a``, ``t.a``, ``(a)``, ``lower(a)``."""
-    inside = i - 2 if _word(tokens, i - 1) == ")" and _word(tokens, i - 3) == "(" else i - 1
-    return _name(tokens, inside)
+    """The column that ends before a token: ``a``, ``t.a``, ``(a)``, ``lower(a)``, ``replace(a, 'x', '')``."""
+    if _word(tokens, i - 1) != ")":
+        return _name(tokens, i - 1)
+    if _word(tokens, i - 3) == "(":
+        return _name(tokens, i - 2)
+    opened = _opened(tokens, i - 1)
+    if _word(tokens, i - 2) == ")" and _opened(tokens, i - 2) == opened + 2:  # (replace(a, 'x', ''))
+        return _name_before(tokens, i - 1)
+    if _word(tokens, opened - 1) not in _LEAVES_PLAIN:
+        return ""
+    name, end = _name_from(tokens, opened + 1)
+    return name if _word(tokens, end) == "," else ""
+
+
+def _opened(tokens: Sequence[Token], closed: int) -> int:
+    """Where the bracket was opened that is closed here."""
+    depth = 0
+    for i in range(closed, -1, -1):
+        depth += (tokens[i].word == ")") - (tokens[i].word == "(")
+        if depth == 0:
+            return i
+    return 0
 
 
 def _name_from(tokens: Sequence[Token], i: int) -> tuple[str, int]:

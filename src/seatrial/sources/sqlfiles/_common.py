@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from seatrial.errors import SourceError
 from seatrial.model import Observed, Step, StepError
+from seatrial.sql.tokens import STRING, code
 
 _SKIPPED = {
     ".git",
@@ -135,6 +136,31 @@ def is_blank(sql: str) -> bool:
         else:
             return False
     return True
+
+
+def no_way_back(downs: Sequence[str]) -> str | None:
+    """Why downs that are there are none: blank, or one that only raises."""
+    if all(map(is_blank, downs)):
+        return "its down is empty"
+    said = refusal(downs[0]) if len(downs) == 1 else ""
+    return f"its down raises: {said}" if said else None
+
+
+def refusal(sql: str) -> str:
+    """The words of a script that does nothing but raise them (``DO $$ BEGIN RAISE 'no way back'; END $$``), else none.
+
+    It declares itself impossible, as a NotImplementedError does; a misspelt one that the server cannot read does not.
+    """
+    tokens = [t for t in code(sql, "postgresql") if t.word != ";"]
+    body = next((t for t in tokens[1:] if t.kind == STRING), None)
+    rest = [t.word for t in tokens[1:] if t is not body]
+    if body is None or tokens[0].word != "DO" or rest not in ([], ["LANGUAGE", "PLPGSQL"]):
+        return ""
+    said = code(body.value, "postgresql")
+    words = [t.word for t in said]
+    raised = 3 if words[2:3] == ["EXCEPTION"] else 2
+    is_all = words[:2] == ["BEGIN", "RAISE"] and words.count(";") <= 2 and words[-2:] in (["END", ";"], [";", "END"])
+    return said[raised].value if is_all and said[raised].kind == STRING else ""
 
 
 def _comment_end(text: str) -> int:

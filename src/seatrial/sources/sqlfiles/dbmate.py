@@ -48,10 +48,6 @@ class Block:
     def transaction(self) -> bool:
         return _options(self.sql).get("transaction") != "false"
 
-    @property
-    def blank(self) -> bool:
-        return common.is_blank(self.sql)
-
 
 @dataclass(frozen=True, slots=True)
 class File:
@@ -68,7 +64,7 @@ class File:
         downs = [down for _, down in self.sections if down]
         if not downs:
             return "it has no `-- migrate:down` block"
-        return "its down is empty" if all(down.blank for down in downs) else None
+        return common.no_way_back([down.sql for down in downs])
 
 
 class DbmateSource(Adjustable):

@@ -198,7 +198,7 @@ def _pair(number: int, files: dict[str, tuple[Path, re.Match[str]]]) -> Pair:
 def _no_down(pair: Pair) -> str | None:
     if pair.down is None:
         return "it has no down file"
-    return "its down is empty" if common.is_blank(common.read(pair.down)) else None
+    return common.no_way_back([common.read(pair.down)])
 
 
 def _detect(place: Path) -> list[Path]:
