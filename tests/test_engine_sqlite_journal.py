@@ -224,6 +224,14 @@ def test_a_full_disk_spoils_nothing_that_comes_later(database, monkeypatch):
     after = database.take("next", since=first)
     run(database, "update a set v = 'y' where id = 8")
     last = database.take("last", since=after)
+    checkpoint = database.checkpoint()
+    run(database, OTHER.replace("other", "spoilt"))
+    database.take("spoilt", since=last)
+    with monkeypatch.context() as patched, pytest.raises(OSError, match="No space"):
+        patched.setattr(os, "pwrite", full)
+        database.restore(checkpoint)
+    assert list(database.path.parent.glob("restore-*")) == []
+    database.restore(checkpoint)
     with monkeypatch.context() as patched, pytest.raises(OSError, match="No space"):
         patched.setattr(os, "pwrite", full)
         changes(database, first, last)

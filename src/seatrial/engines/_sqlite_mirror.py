@@ -246,6 +246,15 @@ class Mirror:
         finally:
             view.busy = False
 
+    def put(self, state: State, path: Path) -> None:
+        """Make a new file that holds a state: one copy, and the state's own pages over it."""
+        if self.is_spoilt:
+            raise _spoilt()
+        whole = next((v for v in self._views if v.state is state and v.only is None), None)
+        shutil.copyfile(self._head.path if whole is None else whole.path, path)
+        if whole is None:
+            self._write(path, state, (n for n in self.kept(state) if n <= state.count))
+
     def _view(self, state: State, only: frozenset[int] | None) -> _View:
         if self.is_spoilt:
             raise _spoilt()
@@ -283,8 +292,8 @@ class Mirror:
             numbers = {n for n in own if n <= state.count}
         elif grown:
             numbers.update(range(view.size // self.unit + 1, state.count + 1))
-        self._write(view, state, numbers)
-        view.apart = set(own)
+        self._write(view.path, state, numbers)
+        view.size, view.state, view.apart = state.size, state, set(own)
 
     def _bring_some(self, view: _View, state: State, only: frozenset[int]) -> None:
         """Make a view of a few pages; the rest are holes, in which SQLite finds no b-tree but a damaged file."""
@@ -292,16 +301,16 @@ class Mirror:
             view.path.write_bytes(b"")
             view.only = set()
         assert view.only is not None
-        self._write(view, state, only - view.only)
+        self._write(view.path, state, only - view.only)
+        view.size, view.state = state.size, state
         view.only |= only
 
-    def _write(self, view: _View, state: State, numbers: Iterable[int]) -> None:
-        view.path.touch(mode=0o600)
-        with contextlib.closing(self.reader(state)) as read, view.path.open("r+b", buffering=0) as file:
+    def _write(self, path: Path, state: State, numbers: Iterable[int]) -> None:
+        path.touch(mode=0o600)
+        with contextlib.closing(self.reader(state)) as read, path.open("r+b", buffering=0) as file:
             for number in sorted(numbers):
                 os.pwrite(file.fileno(), read(number), (number - 1) * self.unit)
             os.ftruncate(file.fileno(), state.size)
-        view.size, view.state = state.size, state
 
 
 class _Reader:

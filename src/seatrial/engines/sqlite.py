@@ -400,8 +400,11 @@ class SqliteDatabase:
 
     def _put(self, state: State, mode: int) -> None:
         fresh = self.path.with_name(f"restore-{next(self._numbers)}.sqlite3")
-        with state.mirror.file(state) as kept:
-            shutil.copyfile(kept, fresh)
+        try:
+            state.mirror.put(state, fresh)
+        except OSError:  # the disk is full, and there is to be room for another attempt
+            fresh.unlink(missing_ok=True)
+            raise
         fresh.chmod(mode)
         for path in self._beside:
             Path(path).unlink(missing_ok=True)
