@@ -7,6 +7,7 @@ import re
 import sqlite3
 import subprocess
 import sys
+import textwrap
 import time
 from pathlib import Path
 
@@ -703,6 +704,35 @@ def test_an_env_that_insists_on_a_connection_of_its_caller(tmp_path, database):
     failed = walk(folder, database)
     assert {step for step, _ in failed} == {"b"} and failed[0][1].statement == "oops"
     assert "t" in tables(database)
+
+
+def test_what_env_py_listens_to_on_a_class_goes_with_the_step(tmp_path, database):
+    """SQLAlchemy's way to have SQLite's transactions begun; what a module listens to stays as long as the module."""
+    module = """
+        from sqlalchemy import event
+        from sqlalchemy.engine import Engine
+
+        event.listen(Engine, 'commit', lambda connection: open({!r}, 'a').write('.'))
+    """
+    env = """\
+        from sqlalchemy import event
+        from sqlalchemy.engine import Engine
+        import heard
+
+        @event.listens_for(Engine, 'connect')
+        def set_up(connection, record):
+            connection.isolation_level = None
+
+        event.listen(Engine, 'begin', lambda connection: connection.exec_driver_sql('BEGIN'))
+
+    """
+    log = tmp_path / "commits"
+    steps = revision("a", **table("t")), revision("b", "a", **table("u"))
+    text = {"heard.py": textwrap.dedent(module).format(str(log))}
+    folder = project(tmp_path, *steps, env=textwrap.dedent(env) + textwrap.dedent(ENV), **text)
+    assert walk(folder, database) == []
+    assert len(log.read_text()) == 6
+    assert tables(database) == {"t", "u", "alembic_version"}
 
 
 def test_async_env(tmp_path, database):

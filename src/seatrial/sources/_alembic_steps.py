@@ -19,6 +19,7 @@ from . import _alembic_going_on as going_on
 from ._alembic_env import LIBRARIES
 from ._alembic_guard import Guard, Refused
 from ._alembic_late import OPERATION as LATE_OPERATION
+from ._alembic_listeners import Listeners
 from ._alembic_observer import HEARD, Observer
 from ._alembic_project import Problem, Project
 from ._alembic_scripts import read
@@ -33,6 +34,8 @@ class Steps:
     def __init__(self, project: Project, guard: Guard, observer: Observer, talk: Talk) -> None:
         self._project, self._guard, self._observer, self._talk = project, guard, observer, talk
         self._script = project.script
+        self._listeners = Listeners()
+        self._listeners.install()
         self._at: Any = None  # the revision at hand
         self._way = ""
         self._is_told = False  # what its step came to
@@ -61,6 +64,7 @@ class Steps:
             observer.failed(error, str(self._at.path), self._project.env)
         finally:
             observer.end()
+            self._listeners.forget()
         return None if self._is_told else self._outcome()
 
     def are_plain(self) -> bool:
@@ -93,6 +97,7 @@ class Steps:
             yield from self._following(request, context)
 
         def run() -> None:
+            self._listeners.begin(self._project.env, str(self._at.path))
             with EnvironmentContext(self._project.config, self._script, fn=steps, destination_rev=revision):
                 self._project.modules.run("env_py", self._project.env)  # ScriptDirectory.run_env()
 
