@@ -53,6 +53,16 @@ ATTRIBUTES = {
         "constraint c|constraint d",
     ),
     "unique": ("a int, b int, unique (a, b)", "a int, b int", "unique t(a, b)"),
+    "said twice": (
+        "a int references p (k), foreign key (a) references p (k), check (a > 0), check (a > 0)",
+        "a int, foreign key (a) references p (k), check (a > 0)",
+        "",
+    ),
+    "another action beside": (
+        "a int references p (k) on delete cascade, foreign key (a) references p (k)",
+        "a int references p (k) on delete cascade",
+        "foreign key t(a) #2",
+    ),
     "unique order": ("a int, b int, unique (a, b)", "a int, b int, unique (b, a)", "unique t(a, b)|unique t(b, a)"),
     "unique collation": (
         "a text, unique (a)",
@@ -290,11 +300,11 @@ def test_constraints_of_one_name_and_commas_left_out(database):
     run(
         database,
         "create table t (a int, b int, constraint c check (a > 0) constraint c check (b > 0) unique (a) check (a > 0), "
-        "check (a > 0))",
+        "check (b > a))",
     )
     assert [k.label for k in database.inspect() if k.kind not in ("column", "table", "database")] == [
         "check t(a > 0)",
-        "check t(a > 0) #2",
+        "check t(b > a)",
         "constraint c",
         "constraint c #2",
         "unique t(a)",

@@ -108,6 +108,9 @@ def test_values_that_hurt():
     assert any("NULL" in str(v) for v in pool(family("integer[]")))
     assert all(re.fullmatch(r"-?\d{1,8}\.\d\d", str(v)) for v in pool(family("numeric(10,2)")))
     assert all(str(v).startswith(("{", "[")) for v in pool(family("text"), "settings", "'{}'"))
+    assert pool(family("boolean"), "is_admin", "'f'") == ["t", "f"]
+    assert pool(family("boolean"), "is_admin", "'No'") == ["Yes", "No"]
+    assert pool(family("boolean"), "is_admin", "'0'") == pool(family("boolean")) == [True, False]
     assert not any(ord(c) > 255 for v in pool(Family(name="text", charset="latin1")) for c in str(v))
 
 

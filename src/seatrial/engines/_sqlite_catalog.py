@@ -6,7 +6,6 @@ import hashlib
 import marshal
 import re
 import sqlite3
-from collections import Counter as Tally
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -390,26 +389,34 @@ def _declared(column: Column) -> str:
 
 
 def _constraint_objects(table: Table, tables: Mapping[str, Table]) -> Iterator[tuple[ObjectKey, Attributes]]:
-    seen: Tally[tuple[str, str]] = Tally()
+    given: dict[tuple[str, str], list[Attributes]] = {}
     for constraint in table.text.constraints:
         columns = table.column_names(constraint.columns)
         if constraint.name is not None:
             kind, name = "constraint", constraint.name
         else:
             kind, name = constraint.type, f"{table.name}({constraint.expression or ', '.join(columns)})"
-        seen[kind, name.lower()] += 1
-        if seen[kind, name.lower()] > 1:  # SQLite does not ask for names to be different
-            name = f"{name} #{seen[kind, name.lower()]}"
-        attributes: dict[str, Any] = {"type": constraint.type, "columns": columns, "definition": constraint.definition}
-        if constraint.type == "foreign key":
-            attributes |= _reference(constraint, columns, tables)
-        elif constraint.type == "check":
-            attributes["expression"] = constraint.expression
-            attributes["columns"] = table.column_names(constraint.columns)
-        else:
-            attributes["collations"] = constraint.collations
-            attributes["on_conflict"] = constraint.conflict
+        attributes = _constraint_attributes(constraint, table, tables)
+        same = given.setdefault((kind, name.lower()), [])
+        if constraint.name is None and attributes in same:  # said twice it is no other rule
+            continue
+        same.append(attributes)
+        if len(same) > 1:  # SQLite does not ask for names to be different
+            name = f"{name} #{len(same)}"
         yield ObjectKey(kind, "", table.name, name), attributes
+
+
+def _constraint_attributes(constraint: ConstraintText, table: Table, tables: Mapping[str, Table]) -> Attributes:
+    columns = table.column_names(constraint.columns)
+    attributes: dict[str, Any] = {"type": constraint.type, "columns": columns, "definition": constraint.definition}
+    if constraint.type == "foreign key":
+        attributes |= _reference(constraint, columns, tables)
+    elif constraint.type == "check":
+        attributes["expression"] = constraint.expression
+    else:
+        attributes["collations"] = constraint.collations
+        attributes["on_conflict"] = constraint.conflict
+    return attributes
 
 
 def _parent(constraint: ConstraintText, tables: Mapping[str, Table]) -> Table | None:

@@ -22,6 +22,11 @@ _TEXTS = (
 )  # fmt: skip
 _LONG = "Łong välue 0123456789 "
 _FLAVOURS = ("00", "Ünï-", "MiXed ", "o'h-", "x ", "東京", "ZZ-", " b😀")
+_TRUTHS = tuple(
+    tuple(map(form, pair))
+    for pair in (("t", "f"), ("true", "false"), ("y", "n"), ("yes", "no"))
+    for form in (str.lower, str.upper, str.title)
+)
 _DIGITS = string.digits + string.ascii_lowercase
 
 _JSON = r"json|metadata|meta|settings|config|options|payload|attributes|extra|properties|params|data$"
@@ -108,9 +113,17 @@ def pool(family: Family, name: str = "", default: str | None = None) -> list[obj
     """A few different values of a family, each hurting in another way; ``name`` and ``default`` are the column's."""
     maker = _POOLS.get(family.name)
     values = list(maker(family)) if maker else list(_FEW.get(family.name, ()))
+    if family.name == "boolean":
+        values = _spelled(default) or values
     if family.name in ("text", "char"):
         values = [_encodable(v, family.charset) for v in _texts(family, name, default)]
     return list(dict.fromkeys(values)) if family.name != "float" else values
+
+
+def _spelled(default: str | None) -> list[object]:
+    """Truth in the words of its column's default: SQLite stores 'f' where a BOOLEAN says so, and 'f' is not 0."""
+    found = re.fullmatch(r"'(\w+)'", default or "")
+    return list(next((pair for pair in _TRUTHS if found and found[1] in pair), ()))
 
 
 def _integers(family: Family) -> list[object]:

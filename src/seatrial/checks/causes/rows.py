@@ -253,7 +253,8 @@ def _rebuilt(case: Case, table: TableRef) -> Iterator[Cause]:
     copied = [
         s for s in case.up.rebuilds(table) if names_in(s, table.name, case.trial.engine) and "SELECT" in s.upper()
     ]
-    copy = "the copy takes only a part of its rows" if state and state.rows else "its rows are not copied"
+    none = "the copy takes none of its rows" if copied else "its rows are not copied"
+    copy = "the copy takes only a part of its rows" if state and state.rows else none
     yield Cause(
         f"up rebuilds the table and {copy} ({quoted(copied or case.up.rebuilds(table))})",
         f"Copy every row of {table} into the new table; those that do not fit go to a side table first"
