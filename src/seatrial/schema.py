@@ -139,6 +139,13 @@ def renamed(differences: Iterable[Difference]) -> dict[ObjectKey, ObjectKey]:
     return found
 
 
+def double(schema: Schema, key: ObjectKey) -> ObjectKey | None:
+    """Another object of the same table that says the same under another name."""
+    mine = _nameless(key, schema[key])
+    others = ((k, a) for k, a in schema.items() if k != key and _alike(key, k))
+    return next((k for k, a in others if _same(mine, _nameless(k, a))), None)
+
+
 def _alike(one: ObjectKey, other: ObjectKey) -> bool:
     constraint = {"constraint", "primary key", "unique", "foreign key", "check"}
     same_kind = one.kind == other.kind or {one.kind, other.kind} <= constraint

@@ -13,7 +13,7 @@ from seatrial.checks.causes.objects import reordered as why_reordered
 from seatrial.checks.inherited import repeats
 from seatrial.checks.shown import schema_sql
 from seatrial.model import NotVerified, ObjectKey, Phase, Severity, TableRef
-from seatrial.schema import Difference, diff, outermost, renamed, reordered
+from seatrial.schema import Difference, diff, double, outermost, renamed, reordered
 
 STAYING = frozenset({"extension", "role", "user"})
 """What a down may leave on purpose: others may use it by now."""
@@ -24,12 +24,13 @@ def schema_not_restored(case: Case) -> Found:
     """After down an object is missing, left behind or defined otherwise than before up.
 
     Every object counts with every attribute: defaults, comments, grants, predicates of indexes, actions of foreign
-    keys. An extension, role or user that stays behind is LOW (roles and users are the server's, and are taken away at
-    the end of the run), and so are a child table's column that counts as its own too since it was taken out of its
-    parent and put back, and how a SQLite file is laid out (page_size, auto_vacuum). A file's user_version and
-    application_id count like any attribute where a statement of the migration writes them. What partitions and
-    children have from their parent is told of the parent. The index that MySQL and MariaDB make for a foreign key is of
-    no weight, neither missing nor left behind: the server makes and uses it by itself, and a second up finds it.
+    keys. An extension, role or user that stays behind is LOW (roles and users are the server's, and are taken away
+    at the end of the run), and so are a child table's column that counts as its own too since it was taken out of
+    its parent and put back, a foreign key or check beside which an equal one stands before and after, and how a
+    SQLite file is laid out (page_size, auto_vacuum). A file's user_version and application_id count like any
+    attribute where a statement of the migration writes them. What partitions and children have from their parent is
+    told of the parent. The index that MySQL and MariaDB make for a foreign key is of no weight, neither missing nor
+    left behind: the server makes and uses it by itself, and a second up finds it.
     What belongs to a table that is itself missing or left behind is not listed again.
 
     What to do: let down create, drop or alter what the finding names, with all of its attributes.
@@ -46,7 +47,7 @@ def schema_not_restored(case: Case) -> Found:
         yield finding(
             case,
             "schema-not-restored",
-            Severity.LOW if all(map(_is_slight, changes)) else Severity.HIGH,
+            Severity.LOW if all(_is_slight(c) or _is_said_still(case, c) for c in changes) else Severity.HIGH,
             Phase.DOWN,
             f"After down {said(changes)}.",
             table=table,
@@ -92,6 +93,14 @@ def _is_slight(change: Difference) -> bool:
     if file_settings.is_layout(change):
         return True
     return change.attributes == {"inherited": ("only", "and local")}
+
+
+def _is_said_still(case: Case, change: Difference) -> bool:
+    """A rule that stood there twice, under two names, and stands once: SQLAlchemy reads one of two (SQLite)."""
+    if change.old is None or change.new is not None or change.old.get("type") not in ("foreign key", "check"):
+        return False
+    other = double(case.before.schema, change.key)
+    return other is not None and case.after_down.schema.get(other) == case.before.schema[other]
 
 
 def makes_what_may_stay(case: Case) -> bool:
