@@ -32,6 +32,14 @@ def test_one_row_will_do_where_the_up_takes_no_more_for_granted():
     assert thin({A: 12}, **kept, alone=[A]).enough is True
 
 
+def test_of_tables_that_have_one_row_one_row_is_kept_each():
+    asked = []
+    c = TableRef("", "c")
+    passes = lambda kept: asked.append(kept) or (len(kept[A]) < 2 and len(kept[B]) < 2)  # noqa: E731
+    found = thin({A: 12, B: 12, c: 12}, [A], passes, alone=[A, B])
+    assert found is not None and found.enough and found.kept == {A: [0], B: [0]} and len(asked) < 8
+
+
 @pytest.mark.parametrize(
     ("rows", "single"),
     [

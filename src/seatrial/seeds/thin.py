@@ -44,7 +44,7 @@ def thin(
 
     ``suspects``, the likeliest first, are tried table by table and row by row, the others only as a whole.
     """
-    search = _Search(counts, passes)
+    search = _Search(counts, passes, frozenset(alone))
     if not search.works(set()):
         return None
     found: Thinned | None = None
@@ -66,6 +66,7 @@ def _told(counts: Mapping[TableRef, int], kept: Collection[Row], alone: Collecti
 class _Search:
     counts: Mapping[TableRef, int]
     passes: Callable[[Rows], bool]
+    alone: frozenset[TableRef] = frozenset()
     tries: int = TRIES
     refused: int = 0  # rows of the table at hand that were refused one by one, while none was taken
 
@@ -86,13 +87,20 @@ class _Search:
     def from_none(self, suspects: Collection[TableRef]) -> set[Row]:
         """One table after the other, all that are no suspects first and together."""
         kept: set[Row] = set()
-        for tables in ([t for t in self.counts if t not in suspects], *([t] for t in self.counts if t in suspects)):
+        asked = {*suspects, *self.alone}
+        for tables in ([t for t in self.counts if t not in asked], *([t] for t in self.counts if t in asked)):
             kept |= self._rows_beside(tables, kept)
         return kept
 
     def _rows_beside(self, tables: Collection[TableRef], kept: Collection[Row]) -> set[Row]:
         self.refused = 0
-        return self.addable([(t, i) for t in tables for i in range(self.counts[t])], kept)
+        rows = [(t, i) for t in tables for i in range(self.counts[t])]
+        return self.one_or_all(rows, kept) if self.alone.intersection(tables) else self.addable(rows, kept)
+
+    def one_or_all(self, rows: Sequence[Row], kept: Collection[Row]) -> set[Row]:
+        """Of a table that has one row: the first that can stand, where not all of them can."""
+        tried = [rows, *([row] for row in rows[:HOPELESS])]
+        return {*next((some for some in tried if self.works({*kept, *some})), ())}
 
     def addable(self, chunk: Sequence[Row], kept: Collection[Row]) -> set[Row]:
         """What of a chunk can stand beside what is kept: all of it, or what of its halves can."""
