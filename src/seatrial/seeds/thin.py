@@ -20,6 +20,7 @@ Row = tuple[TableRef, int]
 TRIES = 40
 HOPELESS = 5  # so many rows of a table refused one by one, and none taken: no row of it will do
 FEWEST = 2
+ROUNDS = 12  # so many rows, a table's usual number, may hang on one another in a circle of tables
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,7 +156,8 @@ def _deletion(database: Database, shape: Shape, rows: Collection[int]) -> str:
 
 
 def _orphans(known: Mapping[TableRef, Shape], tables: Collection[TableRef]) -> Iterator[tuple[TableRef, Reference]]:
-    """Who may refer to rows that went, parents before their children; circles and trees are gone through twice."""
+    """Who may refer to rows that went, parents before their children; circles and trees as often as rows may hang on
+    one another there."""
     below: list[TableRef] = []
     waiting = list(tables)
     for parent in waiting:
@@ -166,10 +168,22 @@ def _orphans(known: Mapping[TableRef, Shape], tables: Collection[TableRef]) -> I
         free = [t for t in waiting if t in left and not any(r.table in left - {t} for r in known[t].references)]
         below += free or [next(t for t in waiting if t in left)]
         left -= set(below)
-    for child in below * 2:
+    circles = [t for t in below if t in _above(known, t)]
+    for child in (*below, *circles * ROUNDS, *(below if circles else ())):
         for reference in known[child].references:
             if reference.declared and reference.table in waiting:
-                yield from [(child, reference)] * (3 if reference.table == child else 1)
+                yield child, reference
+
+
+def _above(known: Mapping[TableRef, Shape], table: TableRef) -> set[TableRef]:
+    """All tables that a table's rows refer to, and theirs; the table itself where they come back to it."""
+    found: set[TableRef] = set()
+    waiting = [table]
+    while waiting:
+        parents = {r.table for r in known[waiting.pop()].references if r.declared and r.table in known}
+        waiting += parents - found
+        found |= parents
+    return found
 
 
 def _is_to(reference: Reference, parent: TableRef) -> bool:
