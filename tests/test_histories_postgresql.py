@@ -88,3 +88,10 @@ def test_what_a_function_makes_again_is_told_by_the_message(trial):
     up = f"CREATE TABLE u (id integer); {made} SELECT f(); DROP FUNCTION f();"
     found = trial(base="CREATE TABLE t (id integer);", up=up, down="DROP TABLE u;")
     assert "down left table made behind" in found.cause("up-not-repeatable")
+
+
+def test_a_predicate_that_is_written_anew_for_another_type_is_the_same(trial):
+    """Found in Lemmy: ``WHERE rank <> 0`` over a column that becomes a float has a cast in it."""
+    base = "CREATE TABLE t (id integer PRIMARY KEY, at date, rank integer); CREATE INDEX i ON t (at) WHERE rank <> 0;"
+    up = "ALTER TABLE t ALTER rank TYPE float;"
+    assert "collateral-schema-loss" not in trial(base=base, up=up, down="ALTER TABLE t ALTER rank TYPE integer;").rules

@@ -251,7 +251,10 @@ def _retyped(case: Case, key: ObjectKey, change: Difference) -> bool:
     table = key.owner
     if table is None:
         return False
-    columns = {c for side in (change.old, change.new) if side for c in _columns_under(case, table, side)}
+    sides = [side for side in (change.old, change.new) if side]
+    said = {t.name for side in sides for t in code(str(side.get("predicate") or ""), case.trial.engine)}
+    columns = {c for side in sides for c in _columns_under(case, table, side)}
+    columns |= {c for c in case.before.schema.columns(table) if c in said}
     return any(case.up.alters_column_type(table, c) for c in columns)
 
 
