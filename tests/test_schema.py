@@ -18,6 +18,7 @@ from seatrial.schema import (
     renamed,
     reordered,
     same_schema,
+    with_recased,
 )
 
 keys = st.builds(
@@ -146,6 +147,15 @@ def test_names_in_another_case_are_the_same_where_they_are_folded():
     assert pair_by_name(old, new)[0].new is None
     (pair,) = pair_by_name(old, dataclasses.replace(new, folds_names=True))
     assert (pair.new, pair.columns) == (TableRef("", "orders"), (("a", "a"), ("Total", "total")))
+
+
+def test_columns_that_a_step_wrote_in_another_case_are_followed():
+    t = TableRef("", "t")
+    old, new = snapshot(table("t", "Id", "Gone", "n"), "t"), snapshot(table("t", "ID", "gone", "n"), "t")
+    folded, taken = dataclasses.replace(new, folds_names=True), Renames(columns=((t, "n", "gone"),))
+    assert with_recased(Renames(), old, new) == Renames()
+    assert with_recased(Renames(), old, folded).columns == ((t, "Gone", "gone"), (t, "Id", "ID"))
+    assert with_recased(taken, old, folded).columns == ((t, "n", "gone"), (t, "Id", "ID"))
 
 
 def test_two_names_that_differ_by_case_alone_stay_two():

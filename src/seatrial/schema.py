@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import TypeVar
 
@@ -211,6 +212,19 @@ def _pairs(
         mapped = _columns(old.schema, new.schema, table, target, names)
         pairs.append(TablePair(old=table, new=target, columns=mapped, key=state.key))
     return pairs
+
+
+def with_recased(renames: Renames, old: Snapshot, new: Snapshot) -> Renames:
+    """And columns that a step wrote in another case (MODIFY, a rebuild), where that means the same."""
+    if not new.folds_names:
+        return renames
+    there, found = set(new.schema.tables()), list(renames.columns)
+    for table in old.schema.tables():
+        now = next((t for t in (dict(renames.tables).get(table), table) if t in there), None)
+        names = in_other_case(old.schema.columns(table), new.schema.columns(now)) if now else {}
+        known = {name for t, *pair in renames.columns if t == table for name in pair}
+        found += [(table, *pair) for pair in sorted(names.items()) if known.isdisjoint(pair)]
+    return replace(renames, columns=tuple(found))
 
 
 def in_other_case(old: Collection[Named], new: Collection[Named]) -> dict[Named, Named]:

@@ -31,7 +31,7 @@ from seatrial.model import (
     TablePair,
     Trial,
 )
-from seatrial.schema import converts, key_order, pair_by_name, pair_through, same_schema
+from seatrial.schema import converts, key_order, pair_by_name, pair_through, same_schema, with_recased
 from seatrial.sql.intent import Intent, probe_sql, read
 from seatrial.trial.later import Later, Look
 from seatrial.trial.retry import Cut
@@ -113,8 +113,9 @@ class Observer:
         session = self.config.source.session
         intent = read(sent, engine, before.schema, observed=step.statements_observed, session=session)
         pairs = pair_through(before, after, intent.renames)
+        renames = with_recased(intent.renames, before, after)
         trial = dataclasses.replace(
-            trial, up=step, after_up=after, renames=intent.renames, up_changes=self.database.diff(before, after, pairs)
+            trial, up=step, after_up=after, renames=renames, up_changes=self.database.diff(before, after, pairs)
         )
         if step.error:
             return Seen(trial, after)
