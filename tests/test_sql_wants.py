@@ -61,7 +61,8 @@ def test_what_a_statement_looks_for(dialect, text, found):
         (["UPDATE r SET k = 'b' WHERE k = 'a'"], ["UPDATE r SET k = 'a' WHERE k = 'b'"], ["k = 'a'"]),
         (["UPDATE r SET k = 'b' WHERE k = 'a'; UPDATE r SET n = 1 WHERE k = 'b'"], [], ["k = 'a'"]),
         (["INSERT INTO r VALUES (1, 'a')"], ["DELETE FROM r WHERE k = 'a'"], []),
-        (["ALTER TABLE r ADD x INT"], ["DELETE FROM r WHERE k = 'a'"], ["k = 'a'"]),
+        (["ALTER TABLE r ADD x INT"], ["DELETE FROM r WHERE k = 'a'"], []),
+        (["INSERT INTO r VALUES (1, 'a')"], ["DELETE FROM r WHERE k IN ('a', 'b')"], ["k =  'b'"]),
     ],
 )
 def test_what_up_writes_is_not_looked_for(up, down, found):

@@ -83,17 +83,22 @@ class Want:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What a step's statements say: which rows they want, and the (column, literal) that they write, "*" for any."""
+    """What a step's statements say: which rows they want, and the (column, literal) that they write, "*" for any.
+
+    ``changed``: the tables that they write to, by name and without case.
+    """
 
     wants: tuple[Want, ...] = ()
     written: frozenset[tuple[str, str]] = frozenset()
+    changed: frozenset[str] = frozenset()
     given: tuple[Given, ...] = ()
 
 
 def wanted(up: Sequence[str], down: Sequence[str], dialect: str) -> tuple[Want, ...]:
-    """The rows that should stand before up, so that every statement of up and down meets some.
+    """The rows that should stand before up, so that the statements of up and down meet some.
 
-    What up itself writes stands before down; a row that held it before up would be another one, and is not wanted.
+    What up itself writes stands before down; a row that held it before up would be another one, and is not wanted. Nor
+    is what down looks for in a table that up does not write to: it clears away what the application wrote since.
     """
     if not any(word in text.upper() for text in (*up, *down) for word in _ASKING):
         return ()
@@ -104,7 +109,9 @@ def wanted(up: Sequence[str], down: Sequence[str], dialect: str) -> tuple[Want, 
     for said in ups:
         found += [_as_given(w, given) for w in said.wants if not _is_written(w, written)]
         written |= said.written
-    found += [w for said in downs for w in said.wants if not _is_written(w, written)]
+    changed = {name for said in ups for name in said.changed}
+    undone = (w for said in downs for w in said.wants if w.table.name.casefold() in changed)
+    found += [w for w in undone if not _is_written(w, written)]
     once: dict[object, Want] = {}
     for want in found:
         once.setdefault(want.asks, want)
@@ -152,6 +159,7 @@ def read(text: str, dialect: str) -> Said:
     return _read(text, dialect)
 
 
+_WRITES = (Verb.INSERT, Verb.UPDATE, Verb.DELETE)
 _LONGEST = 200_000  # characters: data, not conditions
 
 
@@ -159,14 +167,16 @@ _LONGEST = 200_000  # characters: data, not conditions
 def _read(text: str, dialect: str) -> Said:
     wants: list[Want] = []
     written: set[tuple[str, str]] = set()
+    changed: set[str] = set()
     given: list[Given] = []
     for parsed in _executed(parse(text, dialect)):
         written |= set(_written(parsed))
+        changed |= {e.table.name.casefold() for e in parsed.effects if e.table is not None and e.verb in _WRITES}
         if parsed.tokens and _looks_for_rows(parsed):
             own = list(_wants(parsed, dialect))[:_AT_MOST]
             given += _given(parsed, own)
             wants += own
-    return Said(tuple(dict.fromkeys(wants)), frozenset(written), tuple(given))
+    return Said(tuple(dict.fromkeys(wants)), frozenset(written), frozenset(changed), tuple(given))
 
 
 def _executed(parsed: Parsed) -> Iterator[Parsed]:
