@@ -315,7 +315,10 @@ def test_nothing_is_left_of_it(told):
     one = told("as it comes")
     for _ in range(2):
         one.anew()
-        assert one.does("import gc\ngc.unfreeze(); gc.collect()  # what steps before left\nsql('update a set v = 1')") is None
+        assert (
+            one.does("import gc\ngc.unfreeze(); gc.collect()  # what steps before left\nsql('update a set v = 1')")
+            is None
+        )
         assert [p.name for p in one.database.path.parent.glob("*-journal")] == []
     handles = Path(f"/proc/{one.runner._worker._process.pid}/fd")
     assert handles.is_dir()
