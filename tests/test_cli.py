@@ -452,11 +452,12 @@ def test_an_interrupt_that_falls_into_a_finalizer_is_not_lost():
         def __del__(self):
             signal.raise_signal(signal.SIGINT)
 
-    told = sys.unraisablehook
+    told, began = sys.unraisablehook, time.monotonic()
     with pytest.raises(KeyboardInterrupt), _ended_in_order():
         last = Last()
         del last
         time.sleep(60)
+    assert time.monotonic() - began < 60, "it was heard when what the run waited for was over"
     assert sys.unraisablehook is told
 
 

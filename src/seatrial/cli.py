@@ -83,7 +83,7 @@ def _no_interrupt_dropped() -> Iterator[None]:
 
     def hear(dropped: Any) -> None:
         if issubclass(dropped.exc_type, KeyboardInterrupt):
-            threading.Timer(0.05, _thread.interrupt_main).start()
+            threading.Timer(0.05, _interrupt).start()
         else:
             told(dropped)
 
@@ -92,6 +92,14 @@ def _no_interrupt_dropped() -> Iterator[None]:
         yield
     finally:
         sys.unraisablehook = told
+
+
+def _interrupt() -> None:
+    """As a signal to the main thread itself, which ends what it waits for; a flag that is set alone would not."""
+    if hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+    else:
+        _thread.interrupt_main()
 
 
 def _never_without_output() -> None:
