@@ -439,7 +439,7 @@ def test_an_interrupted_run_leaves_nothing(tmp_path, number):
     assert any("0002" in line for line in process.stderr)
     process.send_signal(number)
     _, said = process.communicate(timeout=60)
-    assert process.returncode == 2
+    assert process.returncode == 2, said
     assert "interrupted; everything that Seatrial made is removed" in said
     assert "Traceback" not in said
     assert list(scratch.iterdir()) == []

@@ -45,6 +45,7 @@ def _guarded(command: Callable[..., Any]) -> Callable[..., Any]:
         except SeatrialError as error:
             _stop(str(error), debug)
         except KeyboardInterrupt:
+            exec("")  # else one within an exec (values.py) ends ``python -m`` by signal (pythonrun.c)
             _stop("interrupted; everything that Seatrial made is removed", debug)
         except (click.exceptions.Exit, click.ClickException, SystemExit):
             raise
@@ -80,10 +81,12 @@ def _ended_in_order() -> Iterator[None]:
 def _no_interrupt_dropped() -> Iterator[None]:
     """Python drops what is raised in a finalizer or a callback, an interrupt as well: that comes again in a moment."""
     told = sys.unraisablehook
+    again: list[threading.Timer] = []
 
     def hear(dropped: Any) -> None:
         if issubclass(dropped.exc_type, KeyboardInterrupt):
-            threading.Timer(0.05, _interrupt).start()
+            again.append(threading.Timer(0.05, _interrupt))
+            again[-1].start()
         else:
             told(dropped)
 
@@ -92,6 +95,9 @@ def _no_interrupt_dropped() -> Iterator[None]:
         yield
     finally:
         sys.unraisablehook = told
+        for timer in again:  # none comes after the end, where nobody would answer it
+            timer.cancel()
+            timer.join()
 
 
 def _interrupt() -> None:
