@@ -87,6 +87,7 @@ class Symptom:
 
 def rows_lost() -> Iterator[When]:
     yield when("up deletes them (`DELETE FROM t WHERE id = 2`)", GONE)
+    yield when("up deletes them (`DELETE FROM t WHERE v = 'b'`)", Run(says="UPDATE OR IGNORE t SET v = 'a' WHERE v = 'b'; DELETE FROM t WHERE v = 'b'", does=GONE))
     yield when("up drops the table (`DROP TABLE t`) and down creates it again", "DROP TABLE t", "CREATE TABLE t (id integer PRIMARY KEY, v text, u text, p_id integer)")
     yield when(
         "up drops the key column id",
@@ -438,6 +439,9 @@ def drawn() -> Iterator[When]:
     yield case("t.v is numbered by a sequence", "UPDATE t SET v = DEFAULT", engine="postgresql", a={COLUMN: {"identity": "always"}})
     kin = {ObjectKey("foreign key", "", "t", "t(v)"): {"type": "foreign key", "columns": ("v",), "references": "p", "referenced_columns": ("id",)}}
     yield case("t.v refers to rows that have other ids each time", "INSERT INTO p (name) VALUES ('c'); UPDATE t SET v = (SELECT id FROM p WHERE name = 'c')", a=kin)
+    copied, dealt = "INSERT INTO t (v) SELECT name FROM p", "UPDATE t SET v = CASE id WHEN {} THEN 'one' ELSE 'two' END"
+    numbered = counters(None, Counter(table=T, column="id", mechanism="rowid"))
+    yield when("`INSERT INTO t (v) SELECT name FROM p` numbers rows as they come, and no ORDER BY says", Run(says=copied, does=dealt.format(1)), "UPDATE t SET v = CASE id WHEN 1 THEN '007' ELSE 'b' END", reup=Run(says=copied, does=dealt.format(2)), then=numbered)
     yield case("the migration's own code sends other values for t.v each time", "UPDATE t SET v = ?", one="('other',)", two="('more',)")
 
 

@@ -41,6 +41,9 @@ CREATE TABLE "; DROP TABLE x; --" (
 CREATE TABLE profile (user_id INTEGER PRIMARY KEY REFERENCES users (id), bio TEXT);
 CREATE TABLE pairs (
   u INTEGER NOT NULL REFERENCES users (id), t INTEGER NOT NULL REFERENCES tenants (id), PRIMARY KEY (u, t));
+CREATE TABLE bands (
+  id INTEGER PRIMARY KEY, tenant_id INTEGER NOT NULL REFERENCES tenants (id), no INT NOT NULL, width INT NOT NULL,
+  CHECK (no >= 3 AND no <= 7 AND width > 0), UNIQUE (tenant_id, no));
 CREATE TABLE nokey (a TEXT, b INT, c);
 CREATE TABLE onlyid (id INTEGER PRIMARY KEY);
 CREATE TABLE tree (id INT NOT NULL PRIMARY KEY, parent_id INT NOT NULL REFERENCES tree (id));

@@ -11,7 +11,8 @@ from seatrial.config import Required
 from seatrial.model import Attributes, ObjectKey, Relationship, Schema, TableRef
 from seatrial.seeds.conditions import Condition, condition
 from seatrial.seeds.families import Family, family
-from seatrial.sql.tokens import quote_name
+from seatrial.sql.queries import flat
+from seatrial.sql.tokens import code, quote_name
 from seatrial.values import dataclass
 
 _UNIQUE = ("primary key", "unique", "exclusion")
@@ -241,8 +242,16 @@ def _checks(
     for key, attributes, kind in constraints:
         if kind == "check":
             text = attributes.get("expression") or _bare(str(attributes.get("definition") or ""))
-            found.append((key.name, condition(str(text), list(columns), dialect)))
+            found += [(key.name, condition(t, list(columns), dialect)) for t in _apart(str(text), dialect)]
     return found
+
+
+def _apart(text: str, dialect: str) -> list[str]:
+    """What stands between a condition's ANDs: values are then looked for column by column, where one says only that."""
+    tokens = code(text, dialect)
+    if any(t.word == "XOR" for t in tokens):  # weaker than AND
+        return [text]
+    return [text[p[0].start : p[-1].end] for p in flat(tokens)] or [text]
 
 
 def _json_columns(check: Condition) -> tuple[str, ...]:

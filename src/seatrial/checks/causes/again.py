@@ -276,6 +276,11 @@ def drawn_anew(case: Case, table: TableRef, column: str) -> Iterator[Cause]:
         )
     elif _parent_is_drawn(case, table, column) or _names_drawn(case, table):
         yield Cause(f"{name} refers to rows that have other ids each time", _agree(name))
+    elif unordered := _numbered_as_they_come(case, table):
+        yield Cause(
+            f"{stated(unordered)} numbers rows as they come, and no ORDER BY says in which order",
+            "Add ORDER BY to the SELECT, if environments have to agree.",
+        )
     elif case.trial.up.statements and _sent_otherwise(case):
         yield Cause(f"the migration's own code sends other values for {name} each time", _agree(name))
 
@@ -315,6 +320,14 @@ def _parent_is_drawn(case: Case, table: TableRef, column: str) -> bool:
 def _names_drawn(case: Case, table: TableRef) -> bool:
     """Up inserts numbered rows elsewhere, and writes their numbers here."""
     return any(c.table != table and case.up.inserts_into(c.table) for c in case.after_up.counters)
+
+
+def _numbered_as_they_come(case: Case, table: TableRef) -> str:
+    """An INSERT ... SELECT without ORDER BY whose rows get their keys from a counter."""
+    if not any(c.table == table for c in case.after_up.counters):
+        return ""
+    told = ((s, words_of(s, case.trial.engine)) for s in case.up.inserts_into(table))
+    return next((s for s, words in told if "SELECT" in words and "ORDER" not in words), "")
 
 
 def _sent_otherwise(case: Case) -> bool:

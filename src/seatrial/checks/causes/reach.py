@@ -46,7 +46,8 @@ def reached(case: Case, table: TableRef, statement: str, row: Values) -> bool | 
     where = unbracketed(tokens[start + 1 : end]) if start is not None else ()
     found = holds(where, _lookup(case, table, statement, row), case.trial.engine)
     limited = any(t.word not in ("", "RETURNING") and t.word in _BEHIND for t in tokens[end:])
-    return None if found and limited else found
+    spares = any(t.word == "IGNORE" for t in tokens[1:3])  # UPDATE OR IGNORE leaves rows that would break a rule
+    return None if found and (limited or spares) else found
 
 
 def counted(case: Case, statements: Sequence[str]) -> int | None:

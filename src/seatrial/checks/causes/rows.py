@@ -270,8 +270,7 @@ def _otherwise(case: Case, table: TableRef) -> Iterator[Cause]:
             f"REPLACE deletes the rows that stand in the way of the new ones ({quoted(replaced)})",
             f"Find the rows of {table} that clash first, and say which one stays, without REPLACE.",
         )
-    ignored = [s.sql for s in case.trial.up.statements if "ignore" in s.sql.lower().split()[:6]]
-    if ignored and case.up.names_table(table):
+    if ignored := [s for s in case.up.naming(table) if says(s, case.trial.engine, "ALTER", "IGNORE")]:
         yield Cause(
             f"IGNORE lets the engine delete rows that the new rule refuses ({quoted(ignored)})",
             f"Find the duplicates in {table}, decide which row stays, and delete the others in a statement of their own"

@@ -513,9 +513,10 @@ def changed_by_down(case: Case, table: TableRef, column: str) -> Iterator[Cause]
 
 def _dropped_by_down(case: Case, table: TableRef, column: str) -> Iterator[Cause]:
     if column not in case.columns_back(table):
+        dropped = case.down.drops_column(table, column) or case.down.rebuilds(table)
+        how = f" ({quoted(dropped)})" if dropped else ""
         yield Cause(
-            f"down drops the column {column}, which was there before up"
-            f" ({quoted(case.down.drops_column(table, column) or case.down.rebuilds(table))})",
+            f"down drops the column {column}, which was there before up{how}",
             f"Let up fail where {table}.{column} is there already (ADD COLUMN without IF NOT EXISTS), so that down"
             " removes only what up created.",
         )
