@@ -869,6 +869,14 @@ def test_the_same_symptom_for_another_reason(sites, symptom, case):
     assert [text for text in others if text in said and text not in case.said] == []
 
 
+@pytest.mark.parametrize(("column", "told"), [("p_id", 0), ("id", 1)])
+def test_a_column_that_is_no_key_may_be_told_to_give_up_its_sequence(column, told):
+    drops = Run(says=f"ALTER TABLE t ALTER COLUMN {column} DROP DEFAULT", does=IDLE)
+    old = Counter(**{**SEQ, "column": column}, next_value=3, highest=2)
+    trial = counters(old, None)(happened(base=SHOP, seed=ROWS, up=drops, down=BACK, engine="postgresql"))
+    assert len(findings(trial, "next-insert-fails")) == told
+
+
 def test_each_symptom_has_several_causes_and_one_that_is_not_known():
     for symptom in SYMPTOMS:
         said = [c.said for c in symptom.cases]

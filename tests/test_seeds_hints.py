@@ -81,6 +81,7 @@ BASE = """
 CREATE TABLE people (id INTEGER PRIMARY KEY, name TEXT);
 CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT);
 CREATE TABLE log (id INTEGER PRIMARY KEY, data BLOB NOT NULL, kind TEXT NOT NULL, created_by INTEGER);
+CREATE TABLE keyed (id TEXT PRIMARY KEY, name TEXT);
 CREATE TABLE held (id INTEGER PRIMARY KEY, log_id INTEGER NOT NULL REFERENCES log (id));
 """
 ISSUED = """
@@ -94,6 +95,7 @@ CREATE TABLE consents (id INTEGER PRIMARY KEY, subject CHAR(36) NOT NULL REFEREN
     "up",
     [
         "CREATE INDEX named ON log ((json_extract(data, '$.name')));",
+        "CREATE INDEX named ON keyed ((json_extract(id, '$.name')));",
         "CREATE TABLE made (n INTEGER REFERENCES people (id)); INSERT INTO made SELECT created_by FROM log;",
         "CREATE TABLE kinds (k TEXT CHECK (k IN ('1', '2')));"
         " INSERT INTO kinds SELECT CASE kind WHEN 'a' THEN '1' WHEN 'b' THEN '2' ELSE '3' END FROM log;",

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from seatrial.checks import Found, check
 from seatrial.checks.case import Case, Cause, finding
-from seatrial.checks.causes.counters import not_generated, stands_wrong
+from seatrial.checks.causes.counters import let_go, not_generated, stands_wrong
 from seatrial.model import Counter, Finding, NotVerified, Phase, Severity, Snapshot, TableRef
 
 
@@ -34,6 +34,8 @@ def next_insert_fails(case: Case) -> Found:
         names = _names(case, snapshot) if phase is Phase.UP else {}
         for place, counter in old.items():
             here = names.get(place, place)
+            if phase is Phase.UP and here not in now and _is_handed_over(case, place, here):
+                continue
             if place not in seen and (why := _worse(counter, now.get(here), snapshot, here)):
                 seen.add(place)
                 causes = _causes(case, phase, here, counter, now.get(here))
@@ -50,6 +52,11 @@ def _causes(
     case: Case, phase: Phase, place: tuple[TableRef, str], old: Counter, new: Counter | None
 ) -> Iterator[Cause]:
     return not_generated(case, phase, *place, old) if new is None else stands_wrong(case, phase, old, new)
+
+
+def _is_handed_over(case: Case, place: tuple[TableRef, str], here: tuple[TableRef, str]) -> bool:
+    """SERIAL on a column that is no key, and up says itself that nothing gives its values any more."""
+    return place[1] not in case.key_of(place[0]) and bool(let_go(case, Phase.UP, *here))
 
 
 def _names(case: Case, after: Snapshot) -> Mapping[tuple[TableRef, str], tuple[TableRef, str]]:

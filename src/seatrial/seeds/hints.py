@@ -203,7 +203,7 @@ def strict(known: Mapping[TableRef, Shape], ahead: Mapping[TableRef, Shape], tol
             column is not None
             and column.family.name in _OPEN
             and wanted.name not in _OPEN
-            and _is_free(found[table], name)
+            and _is_free(found, table, name)
         ):
             columns = {**found[table].columns, name: replace(column, family=wanted)}
             found[table] = replace(found[table], columns=columns)
@@ -213,9 +213,12 @@ def strict(known: Mapping[TableRef, Shape], ahead: Mapping[TableRef, Shape], tol
     return found
 
 
-def _is_free(shape: Shape, name: str) -> bool:
-    """Whether no other row relies on a column's values."""
-    return not any(name in r.columns for r in shape.references if r.declared) and name not in shape.key
+def _is_free(known: Mapping[TableRef, Shape], table: TableRef, name: str) -> bool:
+    """Whether no other row relies on a column's values; of a key, not even by its name."""
+    refers = any(name in r.columns for r in known[table].references if r.declared)
+    referred = any(r.table == table and name in r.referenced for s in known.values() for r in s.references)
+    alone = known[table].key == (name,) and not referred
+    return not refers and (name not in known[table].key or alone)
 
 
 def _received(shape: Shape, name: str, target: Shape, end: str, known: Mapping[TableRef, Shape]) -> Shape:

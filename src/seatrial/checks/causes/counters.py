@@ -27,12 +27,11 @@ def not_generated(case: Case, phase: Phase, table: TableRef, column: str, old: C
     ends = [
         s for s in intent.statements if sequence and _drops(s, "SEQUENCE", dialect) and names_in(s, sequence, dialect)
     ]
-    plain = [s for s in intent.statements if _of(s, table, column, dialect) and _drops(s, "DEFAULT", dialect)]
-    fixed = [s for s in intent.statements if _of(s, table, column, dialect) and _drops(s, "IDENTITY", dialect)]
+    plain = let_go(case, phase, table, column)
     if ends:
         yield Cause(f"{said} drops the sequence that numbers it ({quoted(ends)})", advice)
-    elif plain or fixed:
-        yield Cause(f"{said} takes away what generates it ({quoted(plain or fixed)})", advice)
+    elif plain:
+        yield Cause(f"{said} takes away what generates it ({quoted(plain)})", advice)
     elif rebuilt or recreated:
         new = [s for s in rebuilt if words_of(s, dialect)[:1] == ["CREATE"]] or rebuilt or recreated
         yield Cause(f"{said} makes the table anew with a plain column {column} ({quoted(new)})", advice)
@@ -40,6 +39,14 @@ def not_generated(case: Case, phase: Phase, table: TableRef, column: str, old: C
         yield Cause(f"{said} defines the column anew and says nothing of {old.mechanism} ({quoted(altered)})", advice)
     elif added := intent.adds_column(table, column):
         yield Cause(f"{said} drops the column and adds it again as a plain one ({quoted(added)})", advice)
+
+
+def let_go(case: Case, phase: Phase, table: TableRef, column: str) -> list[str]:
+    """The statements that say themselves that the column is no longer generated: DROP DEFAULT, DROP IDENTITY."""
+    intent, _ = _step(case, phase)
+    dialect = case.trial.engine
+    mine = [s for s in intent.statements if _of(s, table, column, dialect)]
+    return [s for what in ("DEFAULT", "IDENTITY") for s in mine if _drops(s, what, dialect)]
 
 
 def _of(statement: str, table: TableRef, column: str, dialect: str) -> bool:
