@@ -871,3 +871,28 @@ def test_a_foreign_key_declared_anew_says_only_its_own_actions(dialect, referenc
     found = read([s.text for s in split(script, dialect)], dialect, type(before)({**dict(before), fk: facts}))
     assert found.names_object(fk)
     assert found.states_attribute(fk, "on_delete") is not unsaid
+
+
+@pytest.mark.parametrize("dialect", ALL)
+@pytest.mark.parametrize(
+    ("script", "kept"),
+    [
+        ("savepoint a; update users set status = 'x'; rollback to a", ""),
+        ("savepoint a; update users set status = 'x'; ROLLBACK WORK TO SAVEPOINT A", ""),
+        ("savepoint a; update users set status = 'x'; release savepoint a", "status"),
+        ("savepoint a; update users set name = 'x'; savepoint a; update users set email = 'x'; rollback to a", "name"),
+        ("savepoint a; savepoint b; update users set name = 'x'; release b; rollback to a", ""),
+        ("savepoint a; update users set name = 'x'; rollback to a; update users set status = 'x'; rollback to a", ""),
+        ("savepoint a; rollback to savepoint a; update users set email = 'x'; release a", "email"),
+    ],
+)
+def test_what_goes_back_to_a_savepoint_is_not_done(dialect, script, kept):
+    found = intent(script, dialect)
+    assert " ".join(c for c in SHOP["users"].split() if found.assigns_column(ref("users"), c)) == kept
+    assert [c for b in found.backfills for c in b.columns] == kept.split()
+    assert named(found) == "users"
+
+
+def test_a_name_given_behind_a_savepoint_goes_back_with_it():
+    found = intent("savepoint a; alter table users rename to people; rollback to a; delete from users", "postgresql")
+    assert found.deletes_from(ref("users")) == ("delete from users",)

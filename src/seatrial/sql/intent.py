@@ -7,7 +7,7 @@ the end.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import field
 from functools import lru_cache
 
@@ -18,8 +18,9 @@ from seatrial.sql.fills import Backfill
 from seatrial.sql.lineage import Lineage
 from seatrial.sql.probe import probe_sql
 from seatrial.sql.rename import same_renamed
+from seatrial.sql.savepoints import taken_back
 from seatrial.sql.split import split
-from seatrial.sql.statement import kind, parse, zones
+from seatrial.sql.statement import Parsed, kind, parse, zones
 from seatrial.sql.tables import Column, Event, Table
 from seatrial.sql.tokens import code
 from seatrial.sql.values import is_nondeterministic
@@ -359,14 +360,13 @@ def _read(
     world = World(schema, dialect)
     found_zones: dict[str, None] = {}
     sets_zone = False
-    for index, text in enumerate(statements):
-        parts = split(text, dialect) if ";" in text else ()
-        for part in [p.text for p in parts] if len(parts) > 1 else [text]:
-            parsed = parse(part, dialect)
-            world.run(parsed, index)
-            for zone, sets in zones(parsed.tokens):
-                found_zones[zone] = None
-                sets_zone = sets_zone or sets
+    parts = list(_parsed(statements, dialect))
+    undone = taken_back([p.tokens for _, p in parts])
+    for place, (index, parsed) in enumerate(parts):
+        world.run(parsed, index, executed=place not in undone)
+        for zone, sets in zones(parsed.tokens):
+            found_zones[zone] = None
+            sets_zone = sets_zone or sets
     lineage = Lineage(world)
     judged, unjudged, unproven = backfills(world, statements, session)
     opaque = tuple(statements[i] for i in sorted(world.opaque))
@@ -385,6 +385,14 @@ def _read(
         _lineage=lineage,
         _checks_before=_checks(schema, dialect),
     )
+
+
+def _parsed(statements: Sequence[str], dialect: str) -> Iterator[tuple[int, Parsed]]:
+    """Every single statement, with the place of the text that holds it."""
+    for index, text in enumerate(statements):
+        parts = split(text, dialect) if ";" in text else ()
+        for part in [p.text for p in parts] if len(parts) > 1 else [text]:
+            yield index, parse(part, dialect)
 
 
 @lru_cache(maxsize=64)  # the downs of a trial, and what is asked beside it, begin from the same schemas
