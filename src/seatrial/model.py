@@ -258,7 +258,7 @@ class Counter:
 
     table: TableRef
     column: str
-    mechanism: str  # "sequence", "identity", "trigger", "auto_increment", "autoincrement", "rowid"
+    mechanism: str  # "sequence", "identity", "trigger", "auto_increment", "autoincrement", "rowid", "default ..."
     source: str = ""  # the sequence's label where it has one
     next_value: int | None = None  # None: not known, or it follows the rows (rowid)
     increment: int = 1

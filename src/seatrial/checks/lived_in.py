@@ -28,7 +28,7 @@ def written_rows_lost(case: Case) -> Found:
         rows = _lost(case, lived, written)
         new = written.table not in there
         if not rows.count:
-            rows, new = _in_new_columns(case, lived, written), True
+            rows, new = (_with_new_table if new else _in_new_columns)(case, lived, written), True
         if not rows.count:
             continue
         severity = Severity.LOW if new else Severity.HIGH if lived.own else Severity.MEDIUM
@@ -152,6 +152,21 @@ def _cells_of(diff: TableDiff, keys: Set[Key]) -> dict[tuple[Key, str], str | No
 def _first_named(case: Case, table: TableRef) -> TableRef:
     """What a table of after up was called before it."""
     return next((a for a, b in case.trial.renames.tables if b == table), table)
+
+
+def _with_new_table(case: Case, lived: LivedIn, written: TableDiff) -> Rows:
+    """Values written to rows that up had made, which are gone with a table that down takes away without reading them."""
+    rows = Rows(key=written.key)
+    after = next((d for d in lived.written_lost if d.table == written.table), None)
+    gone = {r.key for r in after.lost} if after and written.key else set()
+    for group in written.changed:
+        unread = [(i, c) for i, c in enumerate(group.columns) if not _is_read(case, written.table, c)]
+        for row in group.rows:
+            if row.key in gone and unread:
+                rows.count += 1
+                rows.columns += [c for _, c in unread if c not in rows.columns]
+                rows.add_changed(row, unread)
+    return rows
 
 
 def _in_new_columns(case: Case, lived: LivedIn, written: TableDiff) -> Rows:

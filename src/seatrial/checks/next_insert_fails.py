@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from seatrial.checks import Found, check
 from seatrial.checks.case import Case, Cause, finding
@@ -28,10 +28,10 @@ def next_insert_fails(case: Case) -> Found:
     moments: list[tuple[Phase, Snapshot]] = [(Phase.UP, case.after_up)]
     if case.down_ran:
         moments.append((Phase.DOWN, case.after_down))
-    old = {(c.table, c.column): c for c in case.before.counters}
+    old = {(c.table, c.column): c for c in _generated(case.before)}
     for phase, snapshot in moments:
         now = {(c.table, c.column): c for c in snapshot.counters}
-        names = _names(case, snapshot) if phase is Phase.UP else {}
+        names = _names(case, old, snapshot) if phase is Phase.UP else {}
         for place, counter in old.items():
             here = names.get(place, place)
             if phase is Phase.UP and here not in now and _is_handed_over(case, place, here):
@@ -59,17 +59,33 @@ def _is_handed_over(case: Case, place: tuple[TableRef, str], here: tuple[TableRe
     return place[1] not in case.key_of(place[0]) and bool(let_go(case, Phase.UP, *here))
 
 
-def _names(case: Case, after: Snapshot) -> Mapping[tuple[TableRef, str], tuple[TableRef, str]]:
+def _generated(snapshot: Snapshot) -> Iterator[Counter]:
+    """What gives keys: counters, and defaults that a key of one column is computed by, such as a random one."""
+    yield from snapshot.counters
+    counted = {(c.table, c.column) for c in snapshot.counters}
+    for key, attributes in snapshot.schema.items():
+        columns = attributes.get("columns")
+        if attributes.get("type") != "primary key" or not isinstance(columns, tuple) or len(columns) != 1:
+            continue
+        table, column = key.owner or TableRef("", ""), str(columns[0])
+        default = snapshot.schema.columns(table).get(column, {}).get("default")
+        if (table, column) not in counted and _computed(default):
+            yield Counter(table=table, column=column, mechanism=f"default {default}")
+
+
+def _names(
+    case: Case, places: Iterable[tuple[TableRef, str]], after: Snapshot
+) -> Mapping[tuple[TableRef, str], tuple[TableRef, str]]:
     """Where the column of a counter is to be found after up."""
     there = set(after.schema.tables())
     tables = dict(case.trial.renames.tables)
     columns = {(t, a): b for t, a, b in case.trial.renames.columns}
     return {
-        (c.table, c.column): (
-            next((t for t in (tables.get(c.table), c.table) if t in there), c.table),
-            columns.get((c.table, c.column), c.column),
+        (table, column): (
+            next((t for t in (tables.get(table), table) if t in there), table),
+            columns.get((table, column), column),
         )
-        for c in case.before.counters
+        for table, column in places
     }
 
 

@@ -213,9 +213,13 @@ def set_counter(counter: Counter, value: int, dialect: str) -> str:
     return f"SELECT setval({quote_string(sequence, dialect)}, {value}, false)"
 
 
-def generate_again(table: TableRef, column: str, kind: str, dialect: str) -> str:
-    """What lets the engine number a column again that it no longer does; empty where the table has to be rebuilt."""
+def generate_again(table: TableRef, column: str, kind: str, dialect: str, default: str = "") -> str:
+    """What lets the engine number a column again that it no longer does, or compute it by the ``default`` that it had;
+    empty where the table has to be rebuilt."""
     mine, name = of(table, dialect), quoted(column, dialect)
+    if default and dialect != "sqlite":
+        computed = default if dialect == "postgresql" or default.startswith("(") else f"({default})"
+        return f"ALTER TABLE {mine} ALTER COLUMN {name} SET DEFAULT {computed}"
     if dialect in MYSQL:
         return f"ALTER TABLE {mine} MODIFY {name} {kind} NOT NULL AUTO_INCREMENT" if kind else ""
     if dialect == "postgresql":

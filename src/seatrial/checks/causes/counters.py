@@ -18,7 +18,8 @@ def not_generated(case: Case, phase: Phase, table: TableRef, column: str, old: C
     intent, schema = _step(case, phase)
     dialect = case.trial.engine
     kind = str(schema.columns(table).get(column, {}).get("type") or "")
-    again = remedy.generate_again(table, column, kind, dialect)
+    given = old.mechanism.removeprefix("default ") if old.mechanism.startswith("default ") else ""
+    again = remedy.generate_again(table, column, kind, dialect, given)
     said = phase.value
     advice = f"In {said}, {span(again)}." if again else f"Declare {table}.{column} in the new table as it was before."
     altered = [s for s in intent.alters_column_type(table, column) if says(s, dialect, "ALTER")]
