@@ -155,7 +155,7 @@ def _first_named(case: Case, table: TableRef) -> TableRef:
 
 
 def _with_new_table(case: Case, lived: LivedIn, written: TableDiff) -> Rows:
-    """Values written to rows that up had made, which are gone with a table that down takes away without reading them."""
+    """Values written to rows that up had made, gone with a table that down takes away without reading them."""
     rows = Rows(key=written.key)
     after = next((d for d in lived.written_lost if d.table == written.table), None)
     gone = {r.key for r in after.lost} if after and written.key else set()
