@@ -789,6 +789,7 @@ class Script:
     text: str
     transaction: Transaction = Transaction.ONE
     session: tuple[str, ...] = ()  # run in autocommit first, not reported
+    prologue: tuple[str, ...] = ()  # the tool's bookkeeping before all else, in autocommit; refused: DatabaseError
     epilogue: tuple[str, ...] = ()  # the tool's bookkeeping inside the same transaction, not reported
     first_line: int = 1  # where ``text`` begins in its file
 

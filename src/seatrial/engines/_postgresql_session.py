@@ -5,8 +5,11 @@ psycopg is imported only when a connection is there: without PostgreSQL nobody n
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
-from collections.abc import Callable, Iterable
+import socket
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -80,6 +83,7 @@ _FIXED = {
     "client_min_messages": "warning",
     "check_function_bodies": "off",
 }
+_FAREWELL_S = 1.0  # a pooler in between may keep us waiting
 _PRIVILEGED = {"lc_messages": "C", "session_replication_role": "replica"}  # where we may set them (superusers may)
 
 
@@ -199,6 +203,8 @@ class Session:
         """Make our schema, and on a superuser's connection the functions in it, where they are not there yet."""
         if self.value(f"SELECT to_regnamespace('{SHADOWS}')") is None:
             self.rows(f"CREATE SCHEMA {SHADOWS}")
+            # A session's first temporary table makes a schema, and each new schema throws away all prepared plans.
+            self.rows("CREATE TEMP TABLE seatrial_first () ON COMMIT DROP")
             self.run(_IMAGES + _HASHES if self.value(_CAN_IMAGE) == "t" else ())
 
     @cached_property
@@ -226,7 +232,27 @@ class Session:
             self.rows(statement)
 
     def close(self) -> None:
+        """Until the server has let go of the database: DROP and CREATE DATABASE sleep 100 ms where they find a session
+        that is only on its way out (storage/ipc/procarray.c, CountOtherDBBackends)."""
+        with contextlib.suppress(OSError), _twin(self.connection) as line:
+            self.connection.close()
+            line.settimeout(_FAREWELL_S)
+            while line.recv(1 << 12):  # its process closes the line, when it ends
+                pass
         self.connection.close()
+
+
+@contextlib.contextmanager
+def _twin(connection: psycopg.Connection[Any]) -> Iterator[socket.socket]:
+    """The connection's socket, to look at once the driver has closed its own. Raises OSError."""
+    import psycopg
+
+    try:
+        kept = os.dup(connection.fileno())
+    except psycopg.Error as error:
+        raise OSError(str(error)) from None
+    with socket.socket(fileno=kept) as line:
+        yield line
 
 
 def _text_loader() -> type[Any]:

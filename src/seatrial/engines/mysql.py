@@ -169,6 +169,7 @@ class MysqlDatabase:
         return quote(name)
 
     def run(self, script: Script) -> Step:
+        self.execute(*script.prologue)
         with contextlib.closing(self.watch()) as watch:
             return self._steps(watch).run(script)
 

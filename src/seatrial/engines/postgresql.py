@@ -10,7 +10,7 @@ import contextlib
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from seatrial.engines import _postgresql_catalog as catalog
 from seatrial.engines import _postgresql_clone as clone
@@ -47,6 +47,9 @@ from seatrial.model import (
     TableRef,
 )
 from seatrial.sql import split
+
+if TYPE_CHECKING:
+    import psycopg
 
 
 @dataclass
@@ -94,8 +97,7 @@ class PostgresqlDatabase:
     def execute(self, *statements: str) -> None:
         """Run statements as a tool would: a plain connection, each in autocommit. Raises DatabaseError."""
         with self.site.connect(self.name) as connection:
-            for statement in statements:
-                guarded(lambda text=statement: connection.execute(text.encode()))  # type: ignore[misc]
+            _execute(connection, statements)
 
     def query(self, sql: str, *, at: Snapshot | None = None) -> list[tuple[str | None, ...]]:
         """Rows of one query as text, in the fixed session. Raises DatabaseError."""
@@ -105,6 +107,7 @@ class PostgresqlDatabase:
         """Run a script on a fresh connection and observe it; the database's refusal is in ``Step.error``."""
         connection = self.site.connect(self.name)
         try:
+            _execute(connection, script.prologue)
             return running.run(connection, script, self.session, trust=self.trust)
         finally:
             connection.close()
@@ -396,6 +399,11 @@ class PostgresqlDatabase:
             self.site.drop_database(name)
         self._accounts.drop()
         self._closed = True
+
+
+def _execute(connection: psycopg.Connection[Any], statements: Sequence[str]) -> None:
+    for statement in statements:
+        guarded(lambda text=statement: connection.execute(text.encode()))  # type: ignore[misc]
 
 
 _PENDING = "SELECT EXISTS (SELECT FROM pg_prepared_xacts WHERE database = current_database())"

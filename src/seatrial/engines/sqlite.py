@@ -111,6 +111,8 @@ class SqliteDatabase:
 
     def run(self, script: Script) -> Step:
         """Run a script on a fresh connection, as a migration tool would, and observe it."""
+        if script.prologue:
+            self.execute(*script.prologue)
         with self._watch.session():
             return run(self.path, script, trust=self.trust, ended=self._watch.between)
 

@@ -136,19 +136,18 @@ class DbmateRunner:
         """Every script has its own connection; nothing stays open."""
 
     def _all(self, blocks: list[Block], record: str) -> Step:
-        self._database.execute(self._table.create)
         steps: list[Step] = []
         for block in blocks:
-            steps.append(self._one(block, record))
+            steps.append(self._one(block, record, () if steps else (self._table.create,)))
             if steps[-1].error:
                 break
         return common.joined(steps)
 
-    def _one(self, block: Block, record: str) -> Step:
+    def _one(self, block: Block, record: str, before: tuple[str, ...]) -> Step:
         if block.transaction:
-            step = self._database.run(self._script(block, Transaction.ONE, (record,)))
+            step = self._database.run(self._script(block, Transaction.ONE, before, (record,)))
             return step if step.error or not self._commits(block) else replace(step, error=_NO_TRANSACTION)
-        step = self._database.run(self._script(block, Transaction.STRING, ()))
+        step = self._database.run(self._script(block, Transaction.STRING, before, ()))
         if not step.error:
             self._database.execute(record)
         return step
@@ -160,11 +159,14 @@ class DbmateRunner:
         )
         return bool(found) and found[-1] in ("commit", "end", "rollback", "abort")
 
-    def _script(self, block: Block, transaction: Transaction, epilogue: tuple[str, ...]) -> Script:
+    def _script(
+        self, block: Block, transaction: Transaction, prologue: tuple[str, ...], epilogue: tuple[str, ...]
+    ) -> Script:
         return Script(
             text=block.sql,
             transaction=transaction,
             session=self._session,
+            prologue=prologue,
             epilogue=epilogue,
             first_line=block.first_line,
         )

@@ -147,17 +147,17 @@ class GolangMigrateRunner:
 
     def forget(self, migration: Migration) -> None:
         """As ``migrate force`` to the version before, without which the tool would not go on."""
-        self._set_version(self._before[migration.id], dirty=False)
+        self._database.execute(*self._setting(self._before[migration.id], dirty=False))
 
     def close(self) -> None:
         """Every script has its own connection; nothing stays open."""
 
     def _run(self, path: Path | None, target: int) -> Step:
-        self._database.execute(*(statement.format(table=self._table) for statement in self._tool.create))
-        self._set_version(target, dirty=True)
+        create = (statement.format(table=self._table) for statement in self._tool.create)
+        self._database.execute(*create, *self._setting(target, dirty=True))
         step = self._script(path)
         if not step.error:
-            self._set_version(target, dirty=False)
+            self._database.execute(*self._setting(target, dirty=False))
         return step
 
     def _script(self, path: Path | None) -> Step:
@@ -166,12 +166,12 @@ class GolangMigrateRunner:
             return Step(executed=path is not None)
         return self._database.run(Script(text=text, transaction=self._transaction, session=self._session))
 
-    def _set_version(self, version: int, *, dirty: bool) -> None:
+    def _setting(self, version: int, *, dirty: bool) -> list[str]:
         """The nil version is written only while it is dirty (SetVersion in every driver)."""
         statements = [self._tool.clear.format(table=self._table)]
         if version >= 0 or dirty:
             statements.append(f"insert into {self._table} (version, dirty) values ({version}, {str(dirty).lower()})")
-        self._database.execute(*statements)
+        return statements
 
 
 def _transaction(engine: str, source: GolangMigrateSource) -> Transaction:
