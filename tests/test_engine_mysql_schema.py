@@ -210,6 +210,25 @@ def test_an_index_made_for_a_foreign_key_has_no_weight_even_when_it_stays(db: My
     assert changed(before, db.inspect()) == {}
 
 
+def test_an_index_like_the_servers_that_comes_back_was_there_before(db: MysqlDatabase) -> None:
+    """Found in Mozilla's tokenserver: KEY aid beside a foreign key, which went; up drops it, down makes it again."""
+    ran(db, "create table a (id int primary key)")
+    ran(db, "create table b (id int primary key, aid int, key aid (aid), foreign key (aid) references a (id))")
+    before = db.inspect()
+    ran(db, "alter table b drop foreign key b_ibfk_1")
+    between = db.inspect()
+    assert set(changed(before, between)) == {"foreign key b(aid)"}
+    for _ in range(2):
+        ran(db, "alter table b drop key aid")
+        assert changed(between, db.inspect()) == {}
+        ran(db, "alter table b add key aid (aid)")
+        assert changed(between, db.inspect()) == {}
+    ran(db, "alter table b drop key aid")
+    assert [changed(between, db.inspect()) for _ in range(2)] == [{}, {}]
+    ran(db, "alter table b add key aid (aid)")
+    assert set(changed(between, db.inspect())) == {"index aid"}
+
+
 def test_unnamed_checks_and_keys_go_by_their_content(db: MysqlDatabase) -> None:
     ran(db, "create table c (a int primary key, b int, check (b > 0), check (b < 9))")
     labels = [k.label for k in db.inspect() if k.kind in ("check", "primary key")]

@@ -65,15 +65,18 @@ class Origins:
 
     The server's own index for a foreign key stays behind when the key goes; a migration's index that was seen
     before a foreign key used it stays the migration's, though it is named as the server would name its own.
+    ``gone``: the server's that the last reading no longer found. Where the next one does, a down has made again what
+    its up had dropped, and it is no more than it was.
     """
 
     server: frozenset[IndexId] = frozenset()
     own: frozenset[IndexId] = frozenset()
+    gone: frozenset[IndexId] = frozenset()
 
     def seen(self, standing: frozenset[IndexId], fitting: frozenset[IndexId]) -> Origins:
         """After a reading that found ``standing``, of which ``fitting`` may be the server's for a foreign key."""
-        server = (self.server & standing) | (fitting - self.own)
-        return Origins(server, standing - server)
+        server = ((self.server | self.gone) & standing) | (fitting - self.own)
+        return Origins(server, standing - server, self.server - standing)
 
 
 @dataclass(slots=True)
