@@ -76,3 +76,11 @@ def test_what_down_puts_back_is_known():
     assert (first.rows, second.rows, third.rows) == (1, 1, 2)
     assert first.given.cells == (("#0", "1", "1"), ("#1", "a", "'a'"), ("#2", "NULL", "NULL"))
     assert second.given.cells == (("n", "-4", "-4"), ("id", "9", ""))
+
+
+@pytest.mark.parametrize(("named", "found"), [("all", []), ("mine", ["r"])])
+def test_rows_that_up_fills_in_from_elsewhere_are_not_looked_for(named, found):
+    """Found in Plume: down finds what up inserted by the rows of another table that up read."""
+    up = "INSERT INTO r (p) SELECT p.id FROM p WHERE p.name = 'all'"
+    down = f"DELETE FROM r WHERE id IN (SELECT r.id FROM r JOIN p ON r.p = p.id WHERE p.name = '{named}')"
+    assert [w.table.name for w in wanted([up], [down], "sqlite") if w.links and not w.parts] == found

@@ -6,7 +6,7 @@ says which rows it needs, so that they can be made (seeds.reach), and which lite
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
@@ -97,7 +97,8 @@ class Said:
 def wanted(up: Sequence[str], down: Sequence[str], dialect: str) -> tuple[Want, ...]:
     """The rows that should stand before up, so that the statements of up and down meet some.
 
-    What up itself writes stands before down; a row that held it before up would be another one, and is not wanted. Nor
+    What up itself writes stands before down; a row that held it before up would be another one, and is not wanted: what
+    a literal tells, or the rows elsewhere from which up fills a table and by which alone down finds them there. Nor
     is what down looks for in a table that up does not write to: it clears away what the application wrote since.
     """
     if not any(word in text.upper() for text in (*up, *down) for word in _ASKING):
@@ -110,8 +111,9 @@ def wanted(up: Sequence[str], down: Sequence[str], dialect: str) -> tuple[Want, 
         found += [_as_given(w, given) for w in said.wants if not _is_written(w, written)]
         written |= said.written
     changed = {name for said in ups for name in said.changed}
+    sources = {(w.table.name.casefold(), part) for said in ups for w in said.wants for part in w.parts}
     undone = (w for said in downs for w in said.wants if w.table.name.casefold() in changed)
-    found += [w for w in undone if not _is_written(w, written)]
+    found += [w for w in undone if not _is_written(w, written) and not _comes_from(w, sources)]
     once: dict[object, Want] = {}
     for want in found:
         once.setdefault(want.asks, want)
@@ -145,6 +147,12 @@ def _as_given(want: Want, given: Sequence[Given]) -> Want:
 
 def _is_written(want: Want, written: frozenset[tuple[str, str]]) -> bool:
     return any(pair in written or ("*", pair[1]) in written for pair in want.pairs)
+
+
+def _comes_from(want: Want, sources: Collection[tuple[str, str]]) -> bool:
+    """Whether nothing but rows of other tables tell the wanted ones, the same that up reads."""
+    asked = [(link.table.name.casefold(), part) for link in want.links for part in link.parts]
+    return not want.parts and bool(asked) and all(a in sources for a in asked)
 
 
 def looked_for(text: str, dialect: str) -> tuple[Want, ...]:
