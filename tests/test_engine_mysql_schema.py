@@ -218,15 +218,10 @@ def test_an_index_like_the_servers_that_comes_back_was_there_before(db: MysqlDat
     ran(db, "alter table b drop foreign key b_ibfk_1")
     between = db.inspect()
     assert set(changed(before, between)) == {"foreign key b(aid)"}
-    for _ in range(2):
-        ran(db, "alter table b drop key aid")
-        assert changed(between, db.inspect()) == {}
-        ran(db, "alter table b add key aid (aid)")
-        assert changed(between, db.inspect()) == {}
     ran(db, "alter table b drop key aid")
     assert [changed(between, db.inspect()) for _ in range(2)] == [{}, {}]
-    ran(db, "alter table b add key aid (aid)")
-    assert set(changed(between, db.inspect())) == {"index aid"}
+    ran(db, "alter table b add key aid (aid), add key mine (aid)")
+    assert set(changed(between, db.inspect())) == {"index mine"}
 
 
 def test_unnamed_checks_and_keys_go_by_their_content(db: MysqlDatabase) -> None:

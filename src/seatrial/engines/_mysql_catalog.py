@@ -65,18 +65,17 @@ class Origins:
 
     The server's own index for a foreign key stays behind when the key goes; a migration's index that was seen
     before a foreign key used it stays the migration's, though it is named as the server would name its own.
-    ``gone``: the server's that the last reading no longer found. Where the next one does, a down has made again what
-    its up had dropped, and it is no more than it was.
+    Once the server's, always: where up drops such an index, the down that makes it again leaves no more than stood
+    before. Whoever forgets that is told by the second up, which finds it gone, or there already.
     """
 
     server: frozenset[IndexId] = frozenset()
     own: frozenset[IndexId] = frozenset()
-    gone: frozenset[IndexId] = frozenset()
 
     def seen(self, standing: frozenset[IndexId], fitting: frozenset[IndexId]) -> Origins:
         """After a reading that found ``standing``, of which ``fitting`` may be the server's for a foreign key."""
-        server = ((self.server | self.gone) & standing) | (fitting - self.own)
-        return Origins(server, standing - server, self.server - standing)
+        server = self.server | (fitting - self.own)
+        return Origins(server, standing - server)
 
 
 @dataclass(slots=True)
