@@ -6,6 +6,7 @@ from sql_schemas import ref, schema
 from seatrial.model import Snapshot
 from seatrial.sql import quote_name, split
 from seatrial.sql.intent import probe_sql, read
+from seatrial.sql.taken_back import taken_back
 
 
 class Here:
@@ -295,3 +296,27 @@ def test_a_like_that_minds_case_is_not_asked_again_by_one_that_does_not(session,
     found = read(statements, "sqlite", schema({"users": "id name"}), session=session)
     assert len(found.backfills) == judged
     assert [why for _, why in found.unjudged_backfills] == ["PRAGMA case_sensitive_like was set"] * (1 - judged)
+
+
+TAKEN_BACK = {
+    "a transaction": (
+        "mysql",
+        "update t set a = 1;begin;update t set a = 2;delete from u;rollback;select 1",
+        {1, 2, 3},
+    ),
+    "a savepoint": ("sqlite", "begin;savepoint Here;update t set a = 1;rollback to savepoint here;commit", {1, 2}),
+    "committed before": ("postgresql", "begin;update t set a = 1;end;begin;update t set a = 2;rollback", {3, 4}),
+    "commits by itself": ("mariadb", "start transaction;update t set a = 1;drop table u;rollback", set()),
+    "of no transaction": ("postgresql", "update t set a = 1;rollback", set()),
+    "a block": ("mariadb", "begin not atomic update t set a = 1; end;rollback", set()),
+}
+
+
+@pytest.mark.parametrize(("dialect", "script", "expected"), TAKEN_BACK.values(), ids=TAKEN_BACK)
+def test_what_rollbacks_take_back(dialect, script, expected):
+    assert taken_back([s.text for s in split(script, dialect)], dialect) == expected
+
+
+def test_a_backfill_that_is_taken_back_left_nothing_out():
+    script = ["begin", "update t set a = 1", "rollback", "update t set b = 2"]
+    assert [b.columns for b in read(script, "mysql", schema({"t": "id a b"})).backfills] == [("b",)]

@@ -102,8 +102,10 @@ class Case:
 
     @cached_property
     def up_changed_something(self) -> bool:
-        """Rows or schema; where a sequence stands is no change."""
+        """Rows, schema or which of two alike bears a name; where a sequence stands is no change."""
         before, after = self.before, self.after_up
+        if any(a != b for a, b in self.trial.renames.tables) or any(a != b for _, a, b in self.trial.renames.columns):
+            return True
         if self.trial.up_changes or not same_schema(before.schema, after.schema):
             return True
         was = {t.table: t.rows for t in before.tables}

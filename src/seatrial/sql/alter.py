@@ -271,6 +271,11 @@ def _validate(cursor: Cursor, table: Name) -> Iterator[Effect]:
 
 
 def _convert(cursor: Cursor, table: Name) -> Iterator[Effect]:
+    """A partition that becomes a table, or a table a partition (MariaDB manual, ALTER TABLE: 10.7), takes rows along."""
+    if cursor.at("PARTITION") or cursor.at("TABLE"):
+        cursor.index = find(cursor.tokens, cursor.index, cursor.stop, "TABLE") + 1
+        yield Effect(verb=Verb.ATTACH, table=table, other=cursor.name(), kind="exchange")
+        return
     yield Effect(verb=Verb.CONVERT, table=table, states=frozenset({"charset", "collation"}))
 
 
