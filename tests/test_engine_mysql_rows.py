@@ -130,6 +130,20 @@ def test_lost_added_and_changed_rows_by_name(any_db: MysqlDatabase) -> None:
     }
 
 
+def test_a_column_that_became_a_generated_one_is_compared_by_its_values(any_db: MysqlDatabase) -> None:
+    ran(any_db, "create table t (k int primary key, v int, w int); insert into t values (1,1,2),(2,2,9),(3,3,null)")
+    before = any_db.take("A")
+    ran(any_db, "alter table t drop column w, add column w int generated always as (v * 2) virtual")
+    after = any_db.take("B")
+    (group,) = differences(any_db, before, after)["t"].changed
+    assert (group.columns, [(r.key, r.old, r.new) for r in group.rows]) == (
+        ("w",),
+        [(("2",), ("9",), ("4",)), (("3",), (None,), ("6",))],
+    )
+    ran(any_db, "alter table t change w x int generated always as (v * 2) virtual; update t set v = 7 where k = 1")
+    assert differences(any_db, after, any_db.take("C"))["t"].changed[0].columns == ("v",)
+
+
 def test_keys_come_in_their_own_order_and_counts_are_exact_beyond_the_limit(any_db: MysqlDatabase) -> None:
     any_db.limit = 3
     ran(

@@ -17,6 +17,7 @@ def diff(shadows: Shadows, old: Copy | None, new: Copy | None, pair: TablePair, 
         return None
     if old is None or new is None:
         return _one_sided(shadows, old, new, pair, limit)
+    pair = _held(new, pair)
     missing = any(b is None for _, b in pair.columns)
     same = old.stored_as == new.stored_as and not missing and _complete(old, pair)
     if same and (old.name == new.name or shadows.are_same(old, new)):
@@ -25,6 +26,14 @@ def diff(shadows: Shadows, old: Copy | None, new: Copy | None, pair: TablePair, 
     with Comparison(shadows, old, new, pair, limit, hashes=hashes) as comparison:
         found = comparison.keyed() if has_key(old, new, pair) else comparison.multiset()
     return found if found else None
+
+
+def _held(new: Copy, pair: TablePair) -> TablePair:
+    """Without a column that became a generated one of another name: what follows from others need not be held."""
+    there = {c.name for c in new.columns}
+    if all(b is None or b in there for _, b in pair.columns):
+        return pair
+    return replace(pair, columns=tuple((a, b) for a, b in pair.columns if b is None or b in there))
 
 
 def diff_of_history(

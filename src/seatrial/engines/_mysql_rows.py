@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from seatrial.engines._mysql_columns import Column, as_bytes, as_text, packed
@@ -40,9 +40,9 @@ class Copy:
         """The tables that it is made of."""
         return (self.name, *(self.history.names if self.history else ()))
 
-    def is_of(self, columns: Sequence[Column], key: tuple[str, ...]) -> bool:
+    def is_of(self, columns: Sequence[Column], key: tuple[str, ...], also: Collection[str] = ()) -> bool:
         """Whether a table of these columns and this key would be copied in the same form."""
-        return self.columns == _copied(columns, key) and self.key == key
+        return self.columns == _copied(columns, key, also) and self.key == key
 
     def at(self, column: str, alias: str) -> str:
         """The stored value of a column."""
@@ -70,9 +70,9 @@ class Copy:
         return frozenset(c.stored_as for c in self.columns if not c.generated)
 
 
-def _copied(columns: Sequence[Column], key: tuple[str, ...]) -> tuple[Column, ...]:
-    """Generated columns follow from the others; they are only kept where they are the key."""
-    return tuple(c for c in columns if not c.generated or c.name in key)
+def _copied(columns: Sequence[Column], key: tuple[str, ...], also: Collection[str] = ()) -> tuple[Column, ...]:
+    """Generated columns follow from the others; they are only kept where they are the key, or asked for."""
+    return tuple(c for c in columns if not c.generated or c.name in key or c.name in also)
 
 
 def _digest(columns: Sequence[Column], values: Sequence[str]) -> str:
@@ -103,17 +103,23 @@ class Shadows:
         self._summed_by_server: dict[TableRef, bool] = {}  # large when it was first copied: no hash of its rows is made
 
     def copy(
-        self, table: TableRef, columns: Sequence[Column], key: tuple[str, ...], period: Sequence[Column] = ()
+        self,
+        table: TableRef,
+        columns: Sequence[Column],
+        key: tuple[str, ...],
+        period: Sequence[Column] = (),
+        also: Collection[str] = (),
     ) -> Copy:
-        """Copy a table's rows as they are now; ``period``: the two columns that time the versions of a row."""
-        copy = self._copy(table, columns, key)
-        return replace(copy, history=self._history(table, columns, key, period)) if period else copy
+        """Copy a table's rows as they are now; ``period``: the two columns that time the versions of a row; ``also``:
+        generated columns whose values are asked for."""
+        copy = self._copy(table, columns, _copied(columns, key, also), key)
+        return replace(copy, history=self._history(table, copy.columns, key, period)) if period else copy
 
     def _history(
-        self, table: TableRef, columns: Sequence[Column], key: tuple[str, ...], period: Sequence[Column]
+        self, table: TableRef, copied: Sequence[Column], key: tuple[str, ...], period: Sequence[Column]
     ) -> Copy:
         """The versions that have ended: a key has one of them at most that ended at the same time."""
-        stored = (*(c for c in _copied(columns, key) if c.name not in {p.name for p in period}), *period)
+        stored = (*(c for c in copied if c.name not in {p.name for p in period}), *period)
         whole = (*key, period[1].name) if key else ()
         name = self._new("v")
         source = f"{quote(table.name)} FOR SYSTEM_TIME ALL WHERE {quote(period[1].name)} < {period[1].ends}"
@@ -121,9 +127,11 @@ class Shadows:
         rows, digest = self._summed_copy(name)
         return Copy(name, table, stored, whole, rows, digest, digest)
 
-    def _copy(self, table: TableRef, columns: Sequence[Column], key: tuple[str, ...]) -> Copy:
+    def _copy(
+        self, table: TableRef, columns: Sequence[Column], stored: tuple[Column, ...], key: tuple[str, ...]
+    ) -> Copy:
         self._made += 1
-        twin, stored = f"t{self._made}", _copied(columns, key)
+        twin = f"t{self._made}"
         if self._files.copied(table.name, twin):
             self._summed_by_server.setdefault(table, True)
             rows, digest, server_sum = self._sums(table, columns)

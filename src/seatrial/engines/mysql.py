@@ -14,6 +14,7 @@ from seatrial.engines._accounts import Account, Accounts
 from seatrial.engines._mysql_accounts import Lent, Told, bring_back, is_system, told
 from seatrial.engines._mysql_casts import Caster
 from seatrial.engines._mysql_catalog import Catalog, Origins, Reader
+from seatrial.engines._mysql_columns import Column
 from seatrial.engines._mysql_compare import diff, diff_of_history, has_key, told_apart
 from seatrial.engines._mysql_counters import advance
 from seatrial.engines._mysql_dialect import MYSQL, Dialect
@@ -264,7 +265,8 @@ class MysqlDatabase:
         state, copy = self._current.get(ref, (None, None))
         if copy is None or state != states.get(ref.name):
             return None
-        return copy if copy.is_of(catalog.columns[ref.name], catalog.keys[ref.name]) else None
+        columns = catalog.columns[ref.name]
+        return copy if copy.is_of(columns, catalog.keys[ref.name], self._generated_since(columns)) else None
 
     def _recognised(self, ref: TableRef, catalog: Catalog, states: Mapping[str, State]) -> Copy | None:
         """A copy with these very rows, where no file tells: to hash the rows costs half of what copying them does."""
@@ -272,15 +274,25 @@ class MysqlDatabase:
             return None
         columns, key = catalog.columns[ref.name], catalog.keys[ref.name]
         held = dict.fromkeys(copy for copies in self._holders.values() for copy in copies)
-        alike = [c for c in held if c.table == ref and c.digest and c.is_of(columns, key)]
+        also = self._generated_since(columns)
+        alike = [c for c in held if c.table == ref and c.digest and c.is_of(columns, key, also)]
         found = self._shadows.hashed(ref, columns) if alike else None
         return next((c for c in alike if (c.rows, c.digest) == found), None)
 
     def _copied(self, ref: TableRef, catalog: Catalog, beside: Iterable[Copy]) -> Copy:
-        name, periods = ref.name, catalog.periods
-        copy = self._shadows.copy(ref, catalog.columns[name], catalog.keys[name], periods.get(name, ()))
+        columns, period = catalog.columns[ref.name], catalog.periods.get(ref.name, ())
+        also = self._generated_since(columns)
+        copy = self._shadows.copy(ref, columns, catalog.keys[ref.name], period, also)
         held = itertools.chain(beside, *self._holders.values())
         return told_apart(self._shadows, copy, held) if copy.server_sum else copy
+
+    def _generated_since(self, columns: Sequence[Column]) -> frozenset[str]:
+        """Generated columns by whose names plain ones stand in a moment that is held: these are compared with them."""
+        generated = {c.name for c in columns if c.generated}
+        if not generated:
+            return frozenset()
+        held = (copy for copies in self._holders.values() for copy in copies)
+        return frozenset(c.name for copy in held for c in copy.columns if c.name in generated and not c.generated)
 
     def _judged(self, catalog: Catalog, copies: Mapping[TableRef, Copy], also: Schema | None) -> tuple[Integrity, ...]:
         """Answers hold as long as the copies of the tables that they were read from do."""

@@ -271,7 +271,7 @@ def _validate(cursor: Cursor, table: Name) -> Iterator[Effect]:
 
 
 def _convert(cursor: Cursor, table: Name) -> Iterator[Effect]:
-    """A partition that becomes a table, or a table a partition (MariaDB manual, ALTER TABLE: 10.7), takes rows along."""
+    """A partition becomes a table, or a table a partition, with its rows (MariaDB manual, ALTER TABLE: 10.7)."""
     if cursor.at("PARTITION") or cursor.at("TABLE"):
         cursor.index = find(cursor.tokens, cursor.index, cursor.stop, "TABLE") + 1
         yield Effect(verb=Verb.ATTACH, table=table, other=cursor.name(), kind="exchange")
