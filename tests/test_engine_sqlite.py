@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+import threading
 from pathlib import Path
 
 import pytest
@@ -437,3 +438,11 @@ def test_what_is_not_ours_is_never_removed(tmp_path):
     (folder / files.MARKER).write_text("somebody else")
     assert files.clean() == []
     assert folder.exists()
+
+
+def test_an_interrupt_ends_a_long_statement(database):
+    """Python hears it between its own instructions alone, and a statement is one call of SQLite's."""
+    timer = threading.Timer(0.2, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        run(database, f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {10**8}) SELECT max(i) FROM n")

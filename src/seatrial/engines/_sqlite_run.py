@@ -41,9 +41,18 @@ Ended = Callable[[sqlite3.Connection], None]  # told after each statement
 UNHURRIED = "PRAGMA synchronous = OFF"  # no throwaway database has to survive the machine
 
 
+BREATH = 1_000_000  # operations of SQLite's machine, some hundredths of a second: then Python may hear Ctrl-C
+
+
 def open_file(path: Path) -> sqlite3.Connection:
-    """A connection as the tools open one: SQLite's defaults, foreign keys off, in autocommit."""
-    return sqlite3.connect(path, isolation_level=None)
+    """A connection as the tools open one: SQLite's defaults, foreign keys off, in autocommit.
+
+    Python tells a signal only between its own instructions. While one statement runs there are none but these; what
+    is raised in them ends the statement with SQLITE_INTERRUPT (c3ref/progress_handler.html).
+    """
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.set_progress_handler(lambda: 0, BREATH)
+    return connection
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -57,7 +66,11 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def error_code(error: Refused) -> str:
-    return getattr(error, "sqlite_errorname", None) or ""
+    """SQLite's name of an error. Raises KeyboardInterrupt where that is what ended the statement (``open_file``)."""
+    code = getattr(error, "sqlite_errorname", None) or ""
+    if code == "SQLITE_INTERRUPT":
+        raise KeyboardInterrupt from error
+    return code
 
 
 def error_kind(error: Refused) -> ErrorKind:
