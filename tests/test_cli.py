@@ -707,3 +707,50 @@ def test_a_format_of_an_installed_package_is_one_of_ours(tmp_path, monkeypatch):
 def test_python_runs_the_package():
     done = subprocess.run([sys.executable, "-m", "seatrial", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("seatrial, version ")
+
+
+@pytest.mark.parametrize("flag", ["server", "seed", "since", "only", "migrations", "format"])
+def test_a_flag_whose_variable_is_not_set_is_refused(tmp_path, flag):
+    """``--server "$DATABASE_URL"`` tested on SQLite, and passed, where the variable was empty."""
+    done = seatrial("run", project(tmp_path, [TABLE, GOOD]), f"--{flag}=")
+    assert done.exit_code == 2
+    assert f"--{flag} was given without a value" in done.output
+
+
+def test_settings_that_the_database_refuses_are_told_by_their_key(tmp_path, engine):
+    """They are no fault of the migration's."""
+    folder = project(tmp_path, [TABLE, GOOD])
+    (folder / "seatrial.toml").write_text("[source]\nsession = ['SELEC 1']\n")
+    done = seatrial("run", folder, *engine.arguments, "--report", tmp_path / "out")
+    assert done.exit_code == 2, done.output
+    first, second = written(tmp_path / "out")["migrations"]
+    assert first["error"].startswith("seatrial.toml: 'source.session': ")
+    assert (first["findings"], second["status"]) == ([], "error")
+    (folder / "seatrial.toml").write_text("[server]\nsetup = ['SELEC 1']\n")
+    done = seatrial("run", folder, *engine.arguments)
+    assert done.exit_code == 2
+    assert "seatrial: seatrial.toml: 'server.setup': " in done.output
+
+
+def test_a_version_for_rows_that_are_not_given_is_noted(tmp_path):
+    folder = project(tmp_path, [TABLE, GOOD])
+    (folder / "seatrial.toml").write_text('[seed]\nat = "0001"\n')
+    done = seatrial("run", folder, "--engine", "sqlite", "--report", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    assert written(tmp_path / "out")["notes"] == [
+        "seatrial.toml: 'seed.at' says where a seed's rows belong, and no seed is given (seed.path, --seed)."
+    ]
+
+
+def test_the_size_of_the_database_is_that_of_one_moment(tmp_path):
+    """As many tables as there were when it held most rows: more came, and rows went."""
+    more = ("CREATE TABLE other (id integer PRIMARY KEY); DELETE FROM t WHERE id > 2;", "SELECT 1;")
+    folder = project(tmp_path, [(TABLE[0], TABLE[1]), more])
+    seatrial("run", folder, "--engine", "sqlite", "--report", tmp_path / "out")
+    found = written(tmp_path / "out")
+    shots = [
+        {name: t["rows_before"] for name, t in m["up"]["tables"].items() if t["rows_before"] is not None}
+        for m in found["migrations"]
+    ]
+    sizes = [(sum(shot.values()), len(shot)) for shot in shots]
+    assert (found["environment"]["rows"], found["environment"]["tables"]) == max(sizes)

@@ -445,4 +445,7 @@ def test_an_interrupt_ends_a_long_statement(database):
     timer = threading.Timer(0.2, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT))
     timer.start()
     with pytest.raises(KeyboardInterrupt):
-        run(database, f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {10**8}) SELECT max(i) FROM n")
+        run(
+            database,
+            f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {10**8}) SELECT max(i) FROM n",
+        )

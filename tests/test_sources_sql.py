@@ -334,3 +334,20 @@ def test_postgresql_version_table_follows_the_search_path():
         "do $seatrial$ begin execute format('insert into %s (version) values (''0001'')', "
         "format('%I.%I', coalesce(current_schema(), 'public'), 'my''versions')); end $seatrial$"
     )
+
+
+def test_a_folder_of_migrations_may_be_a_link(tmp_path):
+    write(tmp_path / "elsewhere", {"1_a.up.sql": "select 1", "1_a.down.sql": "select 1"})
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "migrations").symlink_to("../elsewhere")
+    (project / "again").symlink_to(".")  # leads back, as links of workspaces do
+    found = sources.find(project)
+    assert (found.kind, found.path) == ("golang-migrate", project / "migrations")
+    assert [m.id for m in found.discover()] == ["1"]
+
+
+def test_dbmate_does_not_see_a_line_behind_a_byte_order_mark(tmp_path):
+    write(tmp_path, {"db/migrations/1_a.sql": "\ufeff-- migrate:up\nselect 1;\n"})
+    with pytest.raises(SourceError, match=r"1_a\.sql .* byte order mark.*without one"):
+        sources.find(tmp_path).discover()

@@ -73,8 +73,8 @@ def run(config: Config, watch: Watcher = lambda _: None) -> Report:
     migrations = source.discover()
     if not migrations:
         raise SourceError(f"{source.path} holds no migrations.")
-    chosen = _plan(config, source, migrations)
     _refuse_unfit(config)
+    chosen = _plan(config, source, migrations)
     watch(Event("plan", f"{source.kind}: {len(chosen.tried)} of {len(migrations)} migrations", total=len(migrations)))
     from seatrial.judge import judge
     from seatrial.trial.walk import walk
@@ -212,7 +212,7 @@ def _refuse_unfit(config: Config) -> None:
             engine_of(config.server.url)
         except ConfigError as error:
             raise ConfigError(f"{config.said('server.url')}: {error}") from None
-    if (engine := config.server.engine) and engine not in ENGINES:
+    if (engine := config.server.engine) is not None and engine not in ENGINES:
         raise ConfigError(f"{config.said('server.engine')}: there is no engine '{engine}'; {nearest(engine, ENGINES)}")
     _refuse_unknown_rules(config)
 
@@ -241,7 +241,7 @@ def rejudge(path: Path, config: Config) -> Report:
     try:
         trace = decode_trace(path.read_bytes())
     except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
+        raise ConfigError(f"{path} cannot be read: {error.strerror}; give the {TRACE} of a run") from error
     except CodecError as error:
         raise ConfigError(f"{path}: {error}") from error
     if config == Config(project=config.project):  # no settings here: those of the run hold
@@ -412,14 +412,15 @@ def _git(project: Path, *arguments: str) -> str:
 def _environment(config: Config, source: Source, server: Server, walked: Walked, modes: Sequence[str]) -> Environment:
     engines = _storage_engines(walked)
     shots = [s for t in walked.trials for s in (t.before, t.after_up) if s is not None]
+    rows, tables, size_bytes = max([walked.fullest, *(s.fullness for s in shots)])
     return Environment(
         engine=server.engine,
         version=server.version,
         storage_engine=", ".join(n for n, _ in Counter(engines.values()).most_common()) or None,
         storage_engines=engines,
-        tables=max(walked.tables, *(len(s.tables) for s in shots), 0),
-        rows=max(walked.rows, *(sum(t.rows for t in s.tables) for s in shots), 0),
-        size_bytes=max(walked.size_bytes, *(s.size_bytes for s in shots), 0),
+        tables=tables,
+        rows=rows,
+        size_bytes=size_bytes,
         seed=_rows_of(config, walked),
         settings=(
             *_words(source.settings(server.engine), config.source.session),

@@ -208,7 +208,12 @@ def _tell(report: Report, folder: Path, settings: Config) -> int:
 
 
 def _with_flags(settings: Config, flags: dict[str, Any]) -> Config:
-    """Flags win over the file; one that was not given changes nothing."""
+    """Flags win over the file; one that was not given changes nothing, and one without its value is refused."""
+    for flag in (name for name, value in flags.items() if value == "" or "" in (value if name == "only" else ())):
+        flag = flag.replace("formats", "format")
+        raise SeatrialError(
+            f"--{flag} was given without a value (a variable that is not set?); give one, or no --{flag}."
+        )
     if flags["server"] and flags["engine"]:
         raise SeatrialError("--server names its engine itself; give --server or --engine, not both.")
     server = dataclasses.replace(settings.server, **_given(url=flags["server"], engine=flags["engine"]))

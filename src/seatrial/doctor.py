@@ -54,7 +54,7 @@ def _project(project: Path) -> tuple[list[str], bool]:
         f"  migrations  {len(migrations)}, {source.kind}, in {source.path}"
         + (f"; {without} without a down" if without else ""),
         f"  engine      {engine}"
-        + ("" if settings.server.engine or settings.server.url else " (by what the project says; --engine overrides)"),
+        + ("" if settings.server.engine or settings.server.url else " (guessed from the project; --engine overrides)"),
         f"  rows        {settings.seed.path or 'generated'}",
     ]
     missing = _missing(engine) if settings.server.url is None else _driver(engine)

@@ -117,7 +117,7 @@ def judge(trace: Trace, config: Config, today: datetime.date, known: Mapping[int
         retries=tuple(_retries({u.sql_mode: u.retries for u in under})),
         not_verified=tuple(dict.fromkeys(doubts)),
         history=trace.history,
-        notes=(*_waiver_notes(config.waivers, migrations, today), *_jobs_note(config)),
+        notes=(*_waiver_notes(config.waivers, migrations, today), *_idle_notes(config)),
     )
 
 
@@ -270,7 +270,10 @@ def _nowhere(config: Config, trace: Trace) -> Iterator[NotVerified]:
             )
 
 
-def _jobs_note(config: Config) -> Iterator[str]:
+def _idle_notes(config: Config) -> Iterator[str]:
+    """Settings that this run could do nothing with."""
+    if config.seed.at is not None and config.seed.path is None:
+        yield f"{config.said('seed.at')} says where a seed's rows belong, and no seed is given (seed.path, --seed)."
     if config.jobs > 1:
         yield f"{config.jobs} trials at a time were asked for (jobs); this version runs them one after another."
 

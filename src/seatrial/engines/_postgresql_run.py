@@ -20,7 +20,7 @@ from seatrial.sql import SourceStatement, split
 if TYPE_CHECKING:
     import psycopg
 
-_ALONE = "each statement is its own transaction; its locks end with it and were not observed"
+_ALONE = "each statement is its own transaction; the locks that it took ended with it and were not observed"
 _SOME = (
     "what ran outside a transaction (autocommit, CONCURRENTLY, VACUUM) let its locks go by itself: they were looked at "
     "while it ran where it took a while, else not observed"

@@ -165,7 +165,7 @@ class _Run:
         """Run everything; what SQLite refused, or None."""
         for sql in (UNHURRIED, *self.script.session):
             if error := self._quietly(sql):
-                return error
+                return replace(error, kind=ErrorKind.ENVIRONMENT)  # the settings are at fault, not the migration
         self.held = holds_foreign_keys(self.connection)
         whole = self.script.transaction is Transaction.ONE
         if whole and (error := self._quietly("BEGIN")):

@@ -102,3 +102,8 @@ class Snapshot:
 
     def table(self, ref: TableRef) -> TableState | None:
         return next((t for t in self.tables if t.table == ref), None)
+
+    @property
+    def fullness(self) -> tuple[int, int, int]:
+        """Rows, tables and bytes, to tell the moment when a database held most."""
+        return sum(t.rows for t in self.tables), len(self.tables), self.size_bytes

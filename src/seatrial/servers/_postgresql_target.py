@@ -32,10 +32,10 @@ class Target:
             )
         try:
             found = psycopg.conninfo.conninfo_to_dict(f"postgresql://{rest}")
-        except psycopg.Error:  # its words may quote the password
-            raise ServerError(
-                f"{redact(url)} cannot be read as a URL. Write special characters in user and password as %XX."
-            ) from None
+        except psycopg.Error as error:  # its words may quote the password
+            strange = re.search(r'invalid URI query parameter: "(\w+)"', str(error))
+            hint = f"libpq knows no setting {strange[1]}: leave it out" if strange else _ESCAPE
+            raise ServerError(f"{redact(url)} cannot be read as a URL. {hint}.") from None
         return cls({key: str(value) for key, value in found.items() if value is not None})
 
     @property
@@ -88,6 +88,8 @@ class Target:
         words = self.clean_of_secrets(" ".join(words.split()))
         if _IDENTITY.search(words):
             advice = "Check user and password (write special characters as %XX)."
+        elif "not permitted to log in" in words:
+            advice = "Give another user, or let this one log in: ALTER ROLE ... LOGIN."
         elif "does not exist" in words:
             advice = "Give the server without a database name, or one that exists."
         else:
@@ -100,6 +102,7 @@ class Target:
         return without([self._parameters.get(key, "") for key in _PASSWORD_KEYS], text)
 
 
+_ESCAPE = "Write special characters in user and password as %XX"
 _IDENTITY = re.compile("password authentication failed|no password supplied|Ident|Peer auth|role .* does not exist")
 
 

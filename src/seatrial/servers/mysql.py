@@ -26,7 +26,8 @@ _UTF8 = "CHARACTER SET utf8mb4"
 _NO_TABLES = ("", "mysql", "information_schema", "performance_schema", "sys")
 _PATIENCE = "SET SESSION lock_wait_timeout = 10"  # by default a DROP DATABASE waits a day or a year for others
 _ADVICE = {
-    **dict.fromkeys((1044, 1045, 1142, 1143, 1227, 1370, 1410, 1419), "Check the rights of its user."),
+    1044: rf"Its user needs GRANT ALL ON `{PREFIX}\_%`.* for the throwaway databases.",
+    **dict.fromkeys((1045, 1142, 1143, 1227, 1370, 1410, 1419), "Check the rights of its user."),
     **dict.fromkeys((1021, 1114, 1878, 3675), ROOM),
 }
 _HOLDERS = {

@@ -87,6 +87,8 @@ def _nothing(chosen: list[Layout], project: Path, place: Path | None) -> str:
     which = f" What is there fits none of these: {seen}." if seen else ""
     if below := ", ".join(relative(path, project) for path in projects(place or project)):
         which += f" With a seatrial.toml of their own, to be run there: {below}."
+    if ".sql" in seen:
+        which += " Plain SQL can be named 1_name.up.sql and 1_name.down.sql."
     return (
         f"No migrations were found in {(place or project).resolve()}. Looked for {wanted}.{which} "
         "Name the folder with --migrations and its kind with --source."

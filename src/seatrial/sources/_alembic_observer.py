@@ -285,7 +285,7 @@ class Observer:
     def _set_up(self, connection: Any) -> None:
         """The session statements of seatrial.toml, each committed by itself."""
         for statement in self._guard.target.session if self._guard.target else ():
-            cursor = connection.cursor()
+            cursor, self._last = connection.cursor(), statement
             cursor.execute(statement)
             cursor.close()
             connection.commit()

@@ -41,6 +41,7 @@ class Steps:
     runner: Runner
     database: Database
     later: Later
+    config: Config
 
     def __post_init__(self) -> None:
         if isinstance(self.runner, Waiting):
@@ -56,7 +57,10 @@ class Steps:
         self.database.note([s.sql for s in step.statements])
         if step.error is None:
             return step
-        return replace(step, error=replace(step.error, about=self.database.refusal(step.error)))
+        error = replace(step.error, about=self.database.refusal(step.error))
+        if error.kind is ErrorKind.ENVIRONMENT and error.statement in self.config.source.session:
+            error = replace(error, message=f"{self.config.said('source.session')}: {error.message}")
+        return replace(step, error=error)
 
     def forget(self, migration: Migration) -> None:
         self.runner.forget(migration)
@@ -91,15 +95,22 @@ class Ground:
             database.bookkeeping = self.source.bookkeeping
             database.limit = self.config.max_keys
             database.relationships = self.config.relationships
-            database.execute(*self.config.server.setup)
+            self._set_up(database)
             database.note([])
             return database, self.runner(database)
         except BaseException:
             database.close()
             raise
 
+    def _set_up(self, database: Database) -> None:
+        try:
+            database.execute(*self.config.server.setup)
+        except DatabaseError as error:
+            error.args = (f"{self.config.said('server.setup')}: {error}",)  # the same one: what follows asks its cause
+            raise
+
     def runner(self, database: Database) -> Runner:
-        return Steps(self.source.runner(database), database, self.later)
+        return Steps(self.source.runner(database), database, self.later, self.config)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,16 +145,14 @@ class Brought:
 
 @dataclass(slots=True)
 class Stand:
-    """One database under a walk. ``sizes``: tables, rows and bytes at their largest."""
+    """One database under a walk. ``fullest``: its rows, tables and bytes at the moment when it held most."""
 
     ground: Ground
     database: Database
     runner: Runner
     standing: Snapshot | None = None  # what the database holds, where that is known
     held: dict[int, Snapshot] = field(default_factory=dict)  # A of each tried step, for the chain
-    tables: int = 0
-    rows: int = 0
-    size_bytes: int = 0
+    fullest: tuple[int, int, int] = (0, 0, 0)
     unsure: bool = False  # something failed here: it is brought back before anything else is done
     _checkpoint: str = ""
     _why_not: str = "no checkpoint was kept"  # why there is none to go back to
@@ -164,9 +173,7 @@ class Stand:
         if self.standing is not None and all(self.standing is not held for held in self.held.values()):
             self.database.release(self.standing.moment)
         self.standing = snapshot
-        self.tables = max(self.tables, len(snapshot.tables))
-        self.rows = max(self.rows, sum(t.rows for t in snapshot.tables))
-        self.size_bytes = max(self.size_bytes, snapshot.size_bytes)
+        self.fullest = max(self.fullest, snapshot.fullness)
         return snapshot
 
     def known(self) -> Snapshot:

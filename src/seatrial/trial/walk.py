@@ -42,14 +42,12 @@ _REST = "what follows up, down and up again (rows written in between, interrupti
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Walked:
-    """What one run observed, before it is a trace. Sizes are the largest that the database had."""
+    """What one run observed, before it is a trace."""
 
     trials: tuple[Trial, ...]
     chain: tuple[ChainStep, ...]
     not_verified: tuple[NotVerified, ...]
-    tables: int
-    rows: int
-    size_bytes: int
+    fullest: tuple[int, int, int]  # rows, tables and bytes at the moment when the database held most
     checksum_sql: str = ""
     retries: tuple[Retry, ...] = ()
     repaired_seed: str = ""
@@ -96,9 +94,7 @@ def walk(
         chain=tuple(step for leg in used for step in leg.chain),
         not_verified=(*(doubt for leg in walked for doubt in leg.doubts), *doubts),
         uses_seed=plan.uses_seed,
-        tables=max(leg.stand.tables for leg in used),
-        rows=max(leg.stand.rows for leg in used),
-        size_bytes=max(leg.stand.size_bytes for leg in used),
+        fullest=max(leg.stand.fullest for leg in used),
         checksum_sql=next((leg.checksum_sql for leg in used if leg.checksum_sql), ""),
         retries=tuple(retry for leg in walked for retry in leg.retrier.retries),
         repaired_seed=next((m.sql for leg in walked for m in leg.rows.mends if m.sql), ""),

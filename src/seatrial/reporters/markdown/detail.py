@@ -320,7 +320,7 @@ def _down_checks(judged: Judged, view: StepView, found: list[Fact]) -> Iterator[
     yield _same_counts(view)
     yield _same_data(view)
     yield from _stored(judged, view.after, "orphaned-rows", "No orphaned records", "foreign keys", rest)
-    yield from _foreign_keys(view.before.schema, view.after.schema)
+    yield from _foreign_keys(view.before.schema, view.after)
     for rule, holds, _ in STORED[1:]:
         if any(i.rule == rule and (i.count or not i.observed) for i in view.after.integrity):
             yield from _stored(judged, view.after, rule, holds, "constraints", rest)
@@ -353,12 +353,15 @@ def _same_data(view: StepView) -> str:
     return f"⚠️ Every compared value matches; checksums differ with the definition of {md.codes(t.name for t in same)}"
 
 
-def _foreign_keys(before: Schema, after: Schema) -> Iterator[str]:
-    """Whether the foreign keys of before up are all there again."""
+def _foreign_keys(before: Schema, shot: Snapshot) -> Iterator[str]:
+    """Whether the foreign keys of before up are all there again; that they hold is told with the orphans."""
+    after, broken = shot.schema, [i for i in shot.integrity if i.rule == "orphaned-rows" and i.count]
     keys = {k: a for k, a in before.items() if a.get("type") == "foreign key" or k.kind == "foreign key"}
     wrong = [k for k, a in keys.items() if after.get(k) != a]
     if wrong:
         yield f"⚠️ Foreign keys missing or defined otherwise: {md.codes(k.name for k in wrong)}"
+    elif keys and broken:
+        yield f"⚠️ {number(len(keys), 'foreign key')} as before up, of which not all hold (orphaned rows, above)"
     elif keys:
         yield f"✅ Foreign key integrity maintained ({number(len(keys), 'foreign key')} as before up)"
 

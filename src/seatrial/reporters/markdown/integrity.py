@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import field
 from itertools import accumulate
 
-from seatrial.model import Finding, Integrity, Judged, Report, Severity, Snapshot, Status, TableRef, TableState
+from seatrial.model import (
+    Finding,
+    Integrity,
+    Judged,
+    Report,
+    Severity,
+    Snapshot,
+    Status,
+    TableDiff,
+    TableRef,
+    TableState,
+)
 from seatrial.reporters import words
 from seatrial.reporters.changes import number
 from seatrial.reporters.markdown import text as md
@@ -340,10 +351,18 @@ def _up_mark(judged: Judged, state: TableState) -> str:
     if before is None:
         former = next((old for old, new in judged.trial.renames.tables if new == state.table), None)
         return f"✅ expected change - {f'renamed from {md.code(str(former))}' if former else 'the table is new'}"
-    touched = any((d.new_table or d.table) == state.table or d.table == state.table for d in judged.trial.up_changes)
-    return (
-        f"✅ expected change - {'data updated' if touched else 'definition changed, older columns hold what they held'}"
-    )
+    touched = [d for d in judged.trial.up_changes if state.table in (d.new_table or d.table, d.table)]
+    return f"✅ expected change - {_done_to(touched) or 'definition changed, older columns hold what they held'}"
+
+
+def _done_to(touched: Sequence[TableDiff]) -> str:
+    """What up did to a table's rows: the template's words where it wrote values, else whether it added or removed."""
+    done = {
+        "data updated": any(d.changed_count for d in touched),
+        "rows added": any(d.added_count for d in touched),
+        "rows removed": any(d.lost_count for d in touched),
+    }
+    return ", ".join(words for words, holds in done.items() if holds)
 
 
 def _down_mark(judged: Judged, state: TableState) -> str:

@@ -82,11 +82,18 @@ def projects(place: Path) -> Iterator[Path]:
 
 
 def _below(project: Path) -> Iterator[Path]:
-    level = [project]
+    level, root = [project], project.resolve()
     for _ in range(_DEPTH):
         yield from level
-        below = (path for folder in level for path in _subfolders(folder))
-        level = [path for path in below if path.name not in _SKIPPED and not path.name.startswith(".")]
+        below = (
+            path for folder in level if folder == project or not folder.is_symlink() for path in _subfolders(folder)
+        )
+        level = [p for p in below if p.name not in _SKIPPED and not p.name.startswith(".") and not _back(p, root)]
+
+
+def _back(folder: Path, root: Path) -> bool:
+    """Whether a folder is a link to what has another name in the project. Into other links we look, but no deeper."""
+    return folder.is_symlink() and folder.resolve().is_relative_to(root)
 
 
 def _within_another(folder: Path, project: Path) -> bool:
@@ -100,7 +107,7 @@ def _is_project(folder: Path) -> bool:
 
 def _subfolders(folder: Path) -> list[Path]:
     try:
-        return sorted(path for path in folder.iterdir() if path.is_dir() and not path.is_symlink())
+        return sorted(path for path in folder.iterdir() if path.is_dir())
     except (PermissionError, NotADirectoryError):
         return []  # what cannot be read, or is a file, holds none that could be run
 

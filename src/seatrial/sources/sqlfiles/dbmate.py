@@ -262,6 +262,8 @@ def _first_words(sql: str) -> list[str]:
 
 
 def _hint(text: str) -> str:
+    if text.startswith("\ufeff") and _UP.search(text[1:]):
+        return " It begins with a byte order mark, which hides that line from dbmate: save it as UTF-8 without one."
     other = _ANY_OTHER.search(text)
     return f" It has `{other.group().strip()}`, which is another tool's or is misspelt." if other else ""
 
@@ -273,7 +275,7 @@ def _detect(place: Path) -> list[Path]:
 
 def _holds_migrations(folder: Path) -> bool:
     files = (path for path in sorted(folder.glob("*.sql")) if _FILE.match(path.name) and path.is_file())
-    return any(_UP.search(path.read_bytes().decode("utf-8", "replace")) for path in files)
+    return any(_UP.search(path.read_bytes().decode("utf-8-sig", "replace")) for path in files)
 
 
 def _open(project: Path, path: Path, settings: SourceSettings) -> Source:
