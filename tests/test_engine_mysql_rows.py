@@ -130,6 +130,19 @@ def test_lost_added_and_changed_rows_by_name(any_db: MysqlDatabase) -> None:
     }
 
 
+@pytest.mark.engines("mysql")
+def test_a_default_that_names_another_column_is_no_part_of_a_copy(db: MysqlDatabase) -> None:
+    ran(
+        db,
+        "create table t (k int primary key, n int, d int default (n + 1), l varchar(9) character set latin1"
+        " default (upper(d)), j json default (json_array(n))); insert into t (k, n) values (1, 1), (2, 2)",
+    )
+    before = db.take("A")
+    ran(db, "update t set d = 0, l = 'é' where k = 2")
+    (group,) = differences(db, before, db.take("B"))["t"].changed
+    assert [(g.key, g.old, g.new) for g in group.rows] == [(("2",), ("3", "3"), ("0", "é"))]
+
+
 def test_a_column_that_became_a_generated_one_is_compared_by_its_values(any_db: MysqlDatabase) -> None:
     ran(any_db, "create table t (k int primary key, v int, w int); insert into t values (1,1,2),(2,2,9),(3,3,null)")
     before = any_db.take("A")

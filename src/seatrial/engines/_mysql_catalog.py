@@ -258,6 +258,7 @@ def _column(row: TextRow) -> Column:
         nullable=row[5] == "YES",
         generated="GENERATED" in extra.replace("DEFAULT_GENERATED", "") or "PERSISTENT" in extra,
         bits=int(row[12] or 1) if row[3] == "bit" else 1,
+        computed="DEFAULT_GENERATED" in extra,
     )
 
 

@@ -30,6 +30,7 @@ class Column:
     nullable: bool = True
     generated: bool = False
     bits: int = 1
+    computed: bool = False  # its default is an expression, which may name other columns (MySQL)
 
     @property
     def ends(self) -> str:
@@ -40,6 +41,12 @@ class Column:
     def stored_as(self) -> tuple[str, str, str | None]:
         """Two columns of the same name and form keep the same value in the same bytes."""
         return self.name, self.type, self.charset
+
+    @property
+    def declared(self) -> str:
+        """Type and character set for a CREATE TABLE, nullable and without a default."""
+        text = f" CHARACTER SET {self.charset} COLLATE {self.collation}" if self.charset and self.collation else ""
+        return f"{self.type}{'' if self.base == 'json' else text} NULL"
 
     @property
     def is_integer(self) -> bool:
