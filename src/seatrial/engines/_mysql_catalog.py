@@ -90,7 +90,7 @@ class Reader:
 
     def read(self) -> Catalog:
         tables = [r for r in self._rows(sql.TABLES) if r[0] not in self.hidden]
-        base = [r for r in tables if r[1] in ("BASE TABLE", self.dialect.versioned)]
+        base = self._base(tables)
         shown = {str(r[0]): self._shown(str(r[0])) for r in base}
         columns = self._columns()
         foreign = self._foreign_keys()
@@ -117,6 +117,15 @@ class Reader:
             periods=periods,
             counters=tuple(counters(self.link, base, columns)),
         )
+
+    def columns_of(self, table: str) -> list[Column]:
+        """The columns of one base table; none where it is not there."""
+        if all(row[0] != table for row in self._base(self._rows(sql.TABLES))):
+            return []
+        return [_column(row) for row in self._columns().get(table, [])]
+
+    def _base(self, tables: list[TextRow]) -> list[TextRow]:
+        return [row for row in tables if row[1] in ("BASE TABLE", self.dialect.versioned)]
 
     def _rows(self, query: str) -> list[TextRow]:
         facts = self.dialect

@@ -7,7 +7,7 @@ both are written down and set again. Shadow tables made since the checkpoint are
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from seatrial.engines import _postgresql_files as files
@@ -74,8 +74,9 @@ def restore(site: Site, name: str, checkpoint: Checkpoint, live: frozenset[str])
     aside = site.spare_name()
     site.rename_database(name, aside)
     site.recreate_database(name, checkpoint.name)
-    with _settled(site, name, checkpoint, live) as new:
-        if missing:
+    _settle(site, name, checkpoint, live)
+    if missing:
+        with contextlib.closing(Session(site, name)) as new:
             _carry_over(site, aside, new, missing)
     site.drop_database(aside)
 
@@ -83,22 +84,15 @@ def restore(site: Site, name: str, checkpoint: Checkpoint, live: frozenset[str])
 def reset(site: Site, name: str, checkpoint: Checkpoint, live: frozenset[str]) -> None:
     """The same, where nothing of the database is used: all shadows that moments need are in the copy."""
     site.replace_database(name, checkpoint.name)
-    with _settled(site, name, checkpoint, live):
-        pass
+    _settle(site, name, checkpoint, live)
 
 
-@contextlib.contextmanager
-def _settled(site: Site, name: str, checkpoint: Checkpoint, live: frozenset[str]) -> Iterator[Session]:
-    """A session in a fresh copy that has what copies lack, and no shadow that nobody needs."""
+def _settle(site: Site, name: str, checkpoint: Checkpoint, live: frozenset[str]) -> None:
+    """Give a fresh copy what copies lack, and take from it the shadows that nobody needs."""
     _apply(site, name, checkpoint)
-    new = Session(site, name)
-    try:
-        stale = sorted(checkpoint.shadows - live)
-        if stale:
+    if stale := sorted(checkpoint.shadows - live):
+        with contextlib.closing(Session(site, name)) as new:
             new.rows(f"DROP TABLE IF EXISTS {', '.join(stale)}")
-        yield new
-    finally:
-        new.close()
 
 
 def _apply(site: Site, name: str, checkpoint: Checkpoint) -> None:

@@ -376,7 +376,8 @@ class MysqlDatabase:
         self._firing.note(statements)
 
     def checksum_sql(self, table: TableRef) -> str:
-        return self._shadows.checksum_sql(table, self._catalog().columns[table.name])
+        columns = Reader(self._link, self.name, self.dialect).columns_of(table.name)
+        return self._shadows.checksum_sql(table, columns) if columns else ""
 
     # --- what disturbs ------------------------------------------------------------------------------------------------
 

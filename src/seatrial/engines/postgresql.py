@@ -279,8 +279,8 @@ class PostgresqlDatabase:
 
     def checksum_sql(self, table: TableRef) -> str:
         """How a table's checksum is made, as it is run."""
-        layout = next(x for x in layouts(self.session, frozenset()) if x.table == table)
-        return rows.checksum_sql(layout)
+        layout = next((x for x in layouts(self.session, frozenset()) if x.table == table), None)
+        return rows.checksum_sql(layout) if layout else ""
 
     # --- what disturbs ---
 

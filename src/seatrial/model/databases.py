@@ -178,7 +178,7 @@ class Database(Protocol):
         """Hear what a step ran; nothing, before the first. Users and roles that it makes are seen, and go in time."""
 
     def checksum_sql(self, table: TableRef) -> str:
-        """How the checksum of a table is made, as it is run; empty where it is no query."""
+        """How the checksum of a table is made, as it is run; empty where it is no query, or the table is not there."""
 
     def disturbance(self, error: StepError | BaseException) -> Disturbance | None:
         """What outside the migration an error speaks of, the driver's own errors included; None: nothing that passes.

@@ -47,7 +47,6 @@ class Token:
 
 
 _BLANK = r"(?P<blank>\s+)"
-_START = r"[^\W\d]"
 _DOLLAR_STRING = r"(?P<dollar>\$(?P<tag>(?:[^\W\d]\w*)?)\$)"
 _PG_NAME = r"[^\W\d][\w$]*"
 _NUMBER = r"0[xX][0-9a-fA-F_]+|0[oO][0-7_]+|0[bB][01_]+|(?:\d[\d_]*(?:\.(?!\.)[\d_]*)?|\.\d[\d_]*)(?:[eE][+-]?\d+)?"

@@ -183,10 +183,8 @@ class Leg:
 
     def _method(self) -> str:
         """How the checksum of one of the tables was made."""
-        stand = self.stand
-        there = set(stand.database.inspect().tables())
-        tables = [t.table for t in stand.standing.tables if t.compared and t.table in there] if stand.standing else []
-        return stand.database.checksum_sql(tables[0]) if tables else ""
+        tables = [t.table for t in self.stand.standing.tables if t.compared] if self.stand.standing else []
+        return next(filter(None, map(self.stand.database.checksum_sql, tables)), "")
 
     def _go_down(self) -> None:
         tried = {i for i, t in self.trials.items() if not t.skipped}
