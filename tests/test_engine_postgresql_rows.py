@@ -160,7 +160,7 @@ def test_the_same_without_a_key(pg: PostgresqlDatabase, name: str) -> None:
 def test_a_column_swapped_between_two_rows(pg: PostgresqlDatabase) -> None:
     ran(pg, "create table t (id int primary key, a int); insert into t select i, i * 7 from generate_series(1, 200) i")
     a = pg.take("A")
-    for i in range(1, 40):
+    for i in range(1, 20):  # a linear sum was blind to two of three
         low, high = i, 200 - i
         ran(pg, f"update t set a = case id when {low} then {high * 7} else {low * 7} end where id in ({low}, {high})")
         b = pg.take("B", since=a)

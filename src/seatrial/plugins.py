@@ -11,8 +11,12 @@ from typing import Any
 
 def plugged(group: str) -> Iterable[EntryPoint]:
     """The entry points of a group, e.g. ``seatrial.checks``."""
-    found: Iterable[EntryPoint] = _all(tuple(sys.path)).select(group=group)
-    return found
+    return _of(tuple(sys.path), group)
+
+
+@lru_cache(maxsize=16)
+def _of(path: tuple[str, ...], group: str) -> tuple[EntryPoint, ...]:
+    return tuple(_all(path).select(group=group))
 
 
 @lru_cache(maxsize=1)

@@ -10,6 +10,7 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Callable, Iterator
+from functools import cache
 
 from seatrial.checks.case import Case
 from seatrial.model import Finding, NotVerified, Severity
@@ -48,11 +49,17 @@ def check(rule: str, severity: Severity) -> Callable[[Callable[[Case], Found]], 
 
 def load() -> dict[str, Check]:
     """Every rule: ours and those of installed plug-ins."""
-    for module in sorted(m.name for m in pkgutil.iter_modules(__path__)):
-        importlib.import_module(f"{__name__}.{module}")
+    _load_ours()
     for plugin in plugged("seatrial.checks"):
         plugin.load()
     return dict(sorted(CHECKS.items()))
+
+
+@cache
+def _load_ours() -> None:
+    """Once a process: their folder is read for it."""
+    for module in sorted(m.name for m in pkgutil.iter_modules(__path__)):
+        importlib.import_module(f"{__name__}.{module}")
 
 
 def handbook() -> str:
