@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from click.shell_completion import ShellComplete
 from click.testing import CliRunner, Result
 from trial_fixtures import project
 
@@ -121,6 +122,13 @@ def test_since_a_version_tries_what_came_after_it(tmp_path):
     ]
     assert [m["version"] for m in report["migrations"] if m["findings"]] == ["0004"]
     assert (report["summary"]["passed"], report["summary"]["failed"]) == (1, 1)
+
+
+def test_since_a_part_of_several_versions_is_told_so(tmp_path):
+    folder = project(tmp_path, [TABLE, GOOD])
+    done = seatrial("run", folder, "--engine", "sqlite", "--since", "000")
+    assert done.exit_code == 2
+    assert done.output == "seatrial: --since: '000' may be any of 0001, 0002; give more of the id\n"
 
 
 def test_since_tries_a_migration_that_the_branch_renumbers(tmp_path):
@@ -536,6 +544,16 @@ def test_doctor_and_init(tmp_path):
     assert "1, dbmate" in done.output
 
 
+def test_doctor_says_what_a_run_would_refuse_in_the_settings(tmp_path):
+    folder = project(tmp_path, [TABLE])
+    (folder / "seatrial.toml").write_text('[server]\nengine = "postgres"\n')
+    said = "seatrial.toml: 'server.engine': there is no engine 'postgres'; did you mean 'postgresql'?"
+    for command in ("doctor", "run"):
+        done = seatrial(command, folder)
+        assert done.exit_code == 2
+        assert said in done.output
+
+
 @pytest.mark.parametrize(
     ("engine", "module", "extra"),
     [("postgresql", "psycopg", "postgresql"), ("mysql", "pymysql", "mysql"), ("mariadb", "pymysql", "mysql")],
@@ -630,6 +648,21 @@ def test_completion_scripts():
         assert "_SEATRIAL_COMPLETE" in seatrial("completion", shell).output
 
 
+@pytest.mark.parametrize(
+    ("begun", "told"),
+    [
+        (["explain", "values"], ["values-lost"]),
+        (["run", "--format", "ju"], ["junit"]),
+        (["run", "--format", "junit,sa"], ["junit,sarif"]),
+        (["report", "trace.json", "--format", "ht"], ["html"]),
+        (["run", "--engine", "p"], ["postgresql"]),
+    ],
+)
+def test_what_a_shell_completes(begun, told):
+    found = ShellComplete(main, {}, "seatrial", "_SEATRIAL_COMPLETE").get_completions(begun[:-1], begun[-1])
+    assert [item.value for item in found] == told
+
+
 def test_the_handbook_of_rules_is_up_to_date():
     made = seatrial("explain", "--all").output
     assert (Path(__file__).parents[1] / "docs" / "rules.md").read_text() == made, (
@@ -648,6 +681,53 @@ def test_the_history_is_what_earlier_runs_have_tested_and_what_came_before(tmp_p
     seatrial(*run, "--only", "0002")
     history = written(tmp_path / "out")["history"]
     assert [(e["version"], e["status"]) for e in history["previous"]] == [("0002", "passed"), ("0001", "passed")]
+
+
+def test_the_history_tells_which_engine_an_earlier_run_was_on(tmp_path):
+    folder = project(tmp_path / "p", [TABLE])
+    run = ["run", folder, "--engine", "sqlite", "--report", tmp_path / "out"]
+    seatrial(*run)
+    kept = folder / ".seatrial" / "history.json"
+    assert json.loads(kept.read_text())["0001"]["engine"] == "sqlite"
+    kept.write_text('{"0001": {"status": "failed", "tested": "2026-01-01T00:00:00+00:00", "engine": "postgresql"}}')
+    seatrial(*run)
+    assert written(tmp_path / "out")["history"]["previous"][0]["engine"] == "postgresql"
+    told = (tmp_path / "out" / "migration-integrity-report.md").read_text()
+    assert "❌ Failed (on PostgreSQL)" in told
+    seatrial(*run)
+    assert "✅ Passed\n" in (tmp_path / "out" / "migration-integrity-report.md").read_text()
+
+
+def test_rows_without_a_key_are_told_whole(tmp_path):
+    """Of each row what it held, and whether it went or came."""
+    base = ("CREATE TABLE t (a integer, b text); INSERT INTO t VALUES (1, NULL), (2, 'x');", "DROP TABLE t;")
+    gone = ("DELETE FROM t WHERE a = 1;", "ALTER TABLE t ADD COLUMN c; ALTER TABLE t DROP COLUMN c;")
+    came = ("INSERT INTO t VALUES (3, 'z');", "SELECT 1;")
+    folder = project(tmp_path / "p", [base, gone, came])
+    done = seatrial("run", folder, "--engine", "sqlite", "--report", tmp_path / "out")
+    assert "row gone: a '1', b NULL" in done.output
+    assert "row new: a '3', b 'z'" in done.output
+    lost, left = (
+        next(f for f in m["findings"] if f["rule"] in ("rows-lost", "rows-left-behind"))
+        for m in written(tmp_path / "out")["migrations"][1:]
+    )
+    assert [(c["column"], c["old"], c["new"]) for c in lost["changes"][:2]] == [("a", "1", None), ("b", None, None)]
+    assert [(c["column"], c["old"], c["new"]) for c in left["changes"]] == [("a", None, "3"), ("b", None, "z")]
+    told = (tmp_path / "out" / "migration-integrity-report.md").read_text()
+    assert "Row gone: `a '1', b NULL`" in told
+    assert "Row new: `a '3', b 'z'`" in told
+
+
+def test_a_version_with_only_a_down_file_is_judged_by_what_its_down_does(tmp_path):
+    """golang-migrate moves the version for it, and runs nothing (migrate.go: newMigration)."""
+    files = {"1_a.up": "CREATE TABLE a (x int);", "1_a.down": "DROP TABLE a;", "2_b.down": "DROP TABLE a;"}
+    (tmp_path / "migrations").mkdir()
+    for name, text in files.items():
+        (tmp_path / "migrations" / f"{name}.sql").write_text(text)
+    assert seatrial("run", tmp_path, "--engine", "sqlite", "--report", tmp_path / "out").exit_code == 1
+    found = written(tmp_path / "out")["migrations"][1]["findings"]
+    assert {(f["rule"], f["phase"]) for f in found} >= {("rows-lost", "down"), ("schema-not-restored", "down")}
+    assert not any("later migrations" in cause for f in found for cause in f["causes"])
 
 
 def test_without_an_earlier_run_the_history_is_what_was_applied_before(tmp_path):

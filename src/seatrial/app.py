@@ -37,7 +37,7 @@ from seatrial.model import (
     Under,
     Waiting,
 )
-from seatrial.plan import Plan, after, plan
+from seatrial.plan import Plan, after, candidates, plan
 from seatrial.reporters import FILES, file_of, plugins, render
 from seatrial.servers import ENGINES, engine_of, guess_engine
 from seatrial.sources import SourceSettings, find, layouts
@@ -73,7 +73,7 @@ def run(config: Config, watch: Watcher = lambda _: None) -> Report:
     migrations = source.discover()
     if not migrations:
         raise SourceError(f"{source.path} holds no migrations.")
-    _refuse_unfit(config)
+    refuse_unfit(config)
     chosen = _plan(config, source, migrations)
     watch(Event("plan", f"{source.kind}: {len(chosen.tried)} of {len(migrations)} migrations", total=len(migrations)))
     from seatrial.judge import judge
@@ -197,7 +197,7 @@ def _other(mode: str, walked: Walked) -> Under:
     )
 
 
-def _refuse_unfit(config: Config) -> None:
+def refuse_unfit(config: Config) -> None:
     """What would only be missed after minutes of work. Raises ConfigError."""
     for key, name in (("seed.path", config.seed.path), ("lived_in.path", config.lived_in.path)):
         if name is not None and not (config.project / name).is_file():
@@ -386,11 +386,13 @@ def _since(config: Config, source: Source, migrations: Sequence[Migration]) -> f
     assert config.since is not None
     try:
         return after(migrations, config.since)
-    except ConfigError:
-        pass
+    except ConfigError as error:
+        several = error if len(candidates(migrations, config.since)) > 1 else None
     try:
         base = _git(config.project, "merge-base", config.since, "HEAD").strip()
     except ConfigError as error:
+        if several:
+            raise ConfigError(f"{config.said('since')}: {several}") from error
         raise ConfigError(f"{config.said('since')}{str(error).removeprefix('--since')}") from error
     names = _git(config.project, "diff", *_ADDED, base, "--", ".")
     names += _git(config.project, "ls-files", "--others", "--exclude-standard", "-z", "--", ".")
@@ -469,6 +471,7 @@ def _history(config: Config, chosen: Plan, walked: Walked) -> History:
             description=m.name,
             status=known.get(m.id, {}).get("status", "applied, not tested"),
             tested=known.get(m.id, {}).get("tested", ""),
+            engine=known.get(m.id, {}).get("engine", ""),
         )
         for m in reversed(before[-5:])
     )
@@ -504,7 +507,11 @@ def _remember(config: Config, report: Report) -> None:
     known = earlier(config.project)
     for judged in report.migrations:
         if not judged.trial.skipped:
-            known[judged.migration.id] = {"status": judged.status.value, "tested": report.generated}
+            known[judged.migration.id] = {
+                "status": judged.status.value,
+                "tested": report.generated,
+                "engine": report.environment.engine,
+            }
     folder = config.project / STATE
     try:
         folder.mkdir(exist_ok=True)

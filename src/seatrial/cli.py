@@ -138,6 +138,18 @@ def _stop(message: str, debug: bool) -> NoReturn:
     sys.exit(2)
 
 
+def _formats_begun(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
+    """What a shell may complete a list of formats to: its last word is begun."""
+    before, comma, last = begun.rpartition(",")
+    return [f"{before}{comma}{name}" for name in (*FORMATS, *plugins()) if name.startswith(last)]
+
+
+def _rules_begun(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
+    from seatrial import checks
+
+    return [name for name in checks.load() if name.startswith(begun)]
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="seatrial")
 def main() -> None:
@@ -164,7 +176,9 @@ def main() -> None:
 @click.option(
     "--report", type=click.Path(path_type=Path), metavar="DIR", help=f"Where to write the report [{DEFAULT_REPORT}]."
 )
-@click.option("--format", "formats", metavar="LIST", help=f"What to write: {','.join(FORMATS)}.")
+@click.option(
+    "--format", "formats", metavar="LIST", shell_complete=_formats_begun, help=f"What to write: {','.join(FORMATS)}."
+)
 @click.option("--redact", is_flag=True, help="Keys only: no stored value in any report.")
 @_guarded
 def run(project: Path, **flags: Any) -> None:
@@ -334,14 +348,14 @@ def doctor_(project: Path, clean: bool, server: str | None) -> None:
         raise click.UsageError("--server goes with --clean: it says which server to clean.")
     from seatrial import doctor
 
-    lines, complete = doctor.examine(project, clean=clean, server=server)
+    lines, complete = doctor.examine(project, clean=clean, server=server, refuse_unfit=app.refuse_unfit)
     for line in lines:
         click.echo(line)
     sys.exit(0 if complete else 2)
 
 
 @main.command(short_help="What a rule means and what to do.")
-@click.argument("rule", required=False)
+@click.argument("rule", required=False, shell_complete=_rules_begun)
 @click.option("--all", "everything", is_flag=True, help="Every rule's page as one Markdown document.")
 @_guarded
 def explain(rule: str | None, everything: bool) -> None:
@@ -366,7 +380,14 @@ def explain(rule: str | None, everything: bool) -> None:
 
 @main.command(short_help="Judge a trace again, without a database.")
 @click.argument("trace", type=click.Path(path_type=Path))
-@click.option("--format", "formats", default="markdown", metavar="LIST", help=f"{','.join(FORMATS)}, or terminal.")
+@click.option(
+    "--format",
+    "formats",
+    default="markdown",
+    metavar="LIST",
+    shell_complete=_formats_begun,
+    help=f"{','.join(FORMATS)}, or terminal.",
+)
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Write files there instead of printing.")
 @click.option(
     "--project",
@@ -411,7 +432,9 @@ def history(project: Path) -> None:
     if not known:
         click.echo(f"No run has been kept in {project / app.STATE}. Next: seatrial run {project}")
     for migration, entry in sorted(known.items()):
-        click.echo(f"{migration:24} {entry.get('status', ''):8} {entry.get('tested', '')}")
+        click.echo(
+            f"{migration:24} {entry.get('status', ''):8} {entry.get('tested', '')} {entry.get('engine', '')}".rstrip()
+        )
 
 
 @main.command(short_help="Print the completion script of a shell.")

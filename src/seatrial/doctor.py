@@ -6,10 +6,11 @@ import importlib
 import importlib.util
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from seatrial import config
+from seatrial.config import Config
 from seatrial.errors import SeatrialError
 from seatrial.servers import _mysql_local, _postgresql_local, engine_of, guess_engine
 from seatrial.sources import find
@@ -21,13 +22,19 @@ DRIVERS = {
 }
 
 
-def examine(project: Path, *, clean: bool = False, server: str | None = None) -> tuple[list[str], bool]:
+def examine(
+    project: Path,
+    *,
+    clean: bool = False,
+    server: str | None = None,
+    refuse_unfit: Callable[[Config], None] = lambda _: None,
+) -> tuple[list[str], bool]:
     """Lines to show, and whether the project can be tested as it stands.
 
     ``clean`` removes what dead runs left, here and on ``server``, else on the server of the project's settings. Raises
-    ServerError where that one cannot be used.
+    ServerError where that one cannot be used. ``refuse_unfit`` raises what a run would say of the settings.
     """
-    lines, complete = _project(project)
+    lines, complete = _project(project, refuse_unfit)
     lines += ["", "Engines:", f"  sqlite      {sqlite3.sqlite_version}, always there"]
     lines += [f"  {line}" for line in _engines()]
     removed = _clean(server or _configured(project)) if clean else []
@@ -40,9 +47,10 @@ def examine(project: Path, *, clean: bool = False, server: str | None = None) ->
     return lines, complete
 
 
-def _project(project: Path) -> tuple[list[str], bool]:
+def _project(project: Path, refuse_unfit: Callable[[Config], None]) -> tuple[list[str], bool]:
     try:
         settings = config.load(project)
+        refuse_unfit(settings)
         source = find(project, kind=settings.source.type, path=settings.source.path)
         migrations = source.discover()
     except SeatrialError as error:

@@ -238,14 +238,16 @@ class Rows:
     changes: list[Change] = field(default_factory=list)
     columns: list[str] = field(default_factory=list)
 
-    def add_rows(self, count: int, rows: Sequence[Row], columns: Sequence[str] = ()) -> None:
+    def add_rows(self, count: int, rows: Sequence[Row], columns: Sequence[str] = (), *, came: bool = False) -> None:
+        """``came``: they are there now and were not before; else the other way round."""
         self.count += count
         if self.key:
             self.keys |= {r.key for r in rows}
             return
         for row in rows[:20]:  # without a key the row itself is all there is to show
+            values = zip(columns, row.values, strict=False)
             self.changes += [
-                Change(key=(), column=c, old=v, new=None) for c, v in zip(columns, row.values, strict=False)
+                Change(key=(), column=c, old=None if came else v, new=v if came else None) for c, v in values
             ]
 
     def add_changes(self, diff: TableDiff, columns: Iterable[str]) -> None:

@@ -110,7 +110,7 @@ def _other_data(case: Case) -> Iterator[Finding]:
 def _rerun(case: Case, change: TableDiff) -> Finding:
     rows = Rows(key=change.key)
     rows.add_rows(change.lost_count, change.lost, change.columns)
-    rows.add_rows(change.added_count, change.added, change.columns)
+    rows.add_rows(change.added_count, change.added, change.columns, came=True)
     rows.add_changes(change, {c for g in change.changed for c in g.columns})
     return finding(
         case,
@@ -140,7 +140,8 @@ def _rows(change: TableDiff, drawn: frozenset[tuple[TableRef, str]], *, wanted: 
     rows.add_changes(change, columns)
     swapped = bool(by_key) and change.lost_count == change.added_count
     if (change.lost_count or change.added_count) and swapped is wanted:
-        rows.add_rows(max(change.lost_count, change.added_count), change.added or change.lost, change.columns)
+        differing, came = max(change.lost_count, change.added_count), bool(change.added)
+        rows.add_rows(differing, change.added or change.lost, change.columns, came=came)
         rows.columns += [c for c in by_key if wanted and c not in rows.columns]
     return rows
 

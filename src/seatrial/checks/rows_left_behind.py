@@ -25,7 +25,8 @@ def rows_left_behind(case: Case) -> Found:
         if surplus <= 0:
             continue
         rows = Rows(key=diff.key)
-        rows.add_rows(surplus, diff.added if diff.key else (), diff.columns)
+        surely = diff.key or not diff.lost_count  # without a key, a row that is new may be the new form of a lost one
+        rows.add_rows(surplus, diff.added if surely else (), diff.columns, came=True)
         verb = "is" if surplus == 1 else "are"
         text = (
             f"{n(surplus, 'row')} of {diff.table} {verb} there after down that "

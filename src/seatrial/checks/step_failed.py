@@ -87,8 +87,8 @@ def _causes(step: Step, error: StepError) -> Iterator[Cause]:
     against it."""
     if error.about is Refusal.TRANSACTION:
         # PostgreSQL manual, 55.2.2.1: several statements in one simple query are one transaction.
-        together = ", or the one that the server makes of statements sent together" if len(step.statements) > 1 else ""
-        yield Cause(f"the statement cannot run inside a transaction, and here it does: the tool's{together}")
+        whose = "the one that the server makes of statements sent together" if step.sent_together else "the tool's"
+        yield Cause(f"the statement cannot run inside a transaction, and here it does: {whose}")
     elif error.about is not None:
         yield Cause(_HAD_AGAINST[error.about])
     elif error.code:

@@ -311,6 +311,10 @@ def _string(execution: Execution, parts: Sequence[SourceStatement]) -> Step:
     """
     if len(parts) < 2:
         return _each(execution, parts)
+    return replace(_together(execution, parts), sent_together=True)
+
+
+def _together(execution: Execution, parts: Sequence[SourceStatement]) -> Step:
     if not _may_be_cut(execution, parts, begun=False):
         return _as_one_string(execution, parts)
     execution.implicit = True

@@ -102,6 +102,7 @@ class Step:
     locks_note: str = ""  # why locks were not observed, or only sampled
     statements_observed: bool = True  # False: what the step sent to the database is not known
     in_transaction: bool = False  # the whole step ran in one transaction
+    sent_together: bool = False  # several statements as one string, of which the server makes a transaction of its own
     left_off: tuple[str, ...] = ()  # what its connection held at the start and no longer at the end: "foreign keys"
     said: tuple[str, ...] = ()  # what the migration's code asks for and no statement says, as the SQL that would
 

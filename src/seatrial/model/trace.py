@@ -150,6 +150,7 @@ class HistoryEntry:
     description: str
     status: str
     tested: str = ""  # ISO time of the run that said so, empty: applied, never tested
+    engine: str = ""  # of that run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -206,6 +206,7 @@ class HistoryEntryJson(TypedDict):
     description: str
     status: str
     tested: str
+    engine: NotRequired[str]  # younger than version 1
 
 
 class HistoryJson(TypedDict):

@@ -148,9 +148,10 @@ def _fact(fact: Fact, above: str = "") -> dict[str, Any]:
         "rows": rows,
         "more_rows": rest if rows else 0,
         "changes": [
-            (words.key(c.key), c.column, words.value(c.old), words.became(main, c)) for c in main.changes[:CHANGES]
+            (words.key(c.key), c.column, words.value(c.old), words.became(main, c)) for c in words.keyed(main)[:CHANGES]
         ],
-        "more_changes": max(len(main.changes) - CHANGES, 0),
+        "whole_rows": words.whole_rows(main)[:CHANGES],
+        "rest": words.rest(main, CHANGES),
         "causes": [words.bare(c) for c in fact.causes],
         "recommendations": fact.recommendations,
         "also": fact.also,

@@ -226,7 +226,13 @@ def _not_verified(note: NotVerified) -> shape.NotVerifiedJson:
 def _history(history: History) -> shape.HistoryJson:
     return {
         "previous": [
-            {"version": e.version, "description": e.description, "status": e.status, "tested": e.tested}
+            {
+                "version": e.version,
+                "description": e.description,
+                "status": e.status,
+                "tested": e.tested,
+                "engine": e.engine,
+            }
             for e in history.previous
         ],
         "total_applied": history.total_applied,

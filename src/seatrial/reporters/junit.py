@@ -72,9 +72,10 @@ def _text(fact: Fact) -> str:
     keys, rest = words.key_list(main)
     lines = [f"{main.rule} ({main.severity.upper()}) {words.place(main)}".rstrip(), main.message]
     lines += [f"rows: {', '.join(keys)}{words.more(rest)}"] if keys else []
-    for change in main.changes[:10]:
+    for change in words.keyed(main)[:10]:
         new = words.became(main, change)
         lines.append(f"{words.key(change.key)} {change.column}: {words.value(change.old)} -> {new}")
+    lines += [f"row {row}" for row in words.whole_rows(main)[:10]]
     lines += [f"cause: {words.bare(c)}" for c in fact.causes] + [f"fix: {r}" for r in fact.recommendations]
     lines += [f"also {f.rule}: {f.message}" for f in fact.also]
     lines += [f"waived: {main.waived}"] if main.waived is not None else []

@@ -145,11 +145,13 @@ def _evidence(fact: Fact, look: Look) -> Iterator[str]:
 
 
 def _changes(finding: Finding, look: Look) -> Iterator[str]:
-    for change in finding.changes[:CHANGES]:
+    for change in words.keyed(finding)[:CHANGES]:
         old, new = words.value(change.old), words.became(finding, change)
         yield from _wrapped("     ", f"{words.key(change.key)} {change.column}: {old} {look.arrow()} {new}", look)
-    if len(finding.changes) > CHANGES:
-        yield f"     and {len(finding.changes) - CHANGES:,} more values"
+    for row in words.whole_rows(finding)[:CHANGES]:
+        yield from _wrapped("     ", f"row {row}", look)
+    if rest := words.rest(finding, CHANGES):
+        yield f"     {rest}"
 
 
 def _remarks(report: Report, look: Look) -> Iterable[str]:

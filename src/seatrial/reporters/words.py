@@ -22,6 +22,7 @@ from seatrial.model import (
 from seatrial.prose import span
 
 LONG = 80  # characters of a value that are shown
+WHOLE = 300  # characters of a row that are shown
 MANY = 20  # keys that are shown
 MOST_ACTIONS = 50  # repairs of one seed that are written out
 
@@ -156,9 +157,34 @@ def more(count: int) -> str:
     return f" and {count:,} more" if count > 0 else ""
 
 
-def changes(finding: Finding, limit: int = 5) -> Sequence[Change]:
-    """The first changes of a finding, one row's columns together."""
-    return finding.changes[:limit]
+def keyed(finding: Finding) -> Sequence[Change]:
+    """The changed values of rows that a key names."""
+    return [c for c in finding.changes if c.key]
+
+
+def whole_rows(finding: Finding) -> list[str]:
+    """Rows of a table without a key, each by all that it holds: ``gone: x 1, y 'a'``; ``new: ...`` where up or down
+    brought it."""
+    rows: list[list[Change]] = []
+    for change in (c for c in finding.changes if not c.key):
+        if not rows or change.column in [c.column for c in rows[-1]]:
+            rows.append([])
+        rows[-1].append(change)
+    return [_whole_row(row, finding) for row in rows]
+
+
+def _whole_row(row: Sequence[Change], finding: Finding) -> str:
+    came = finding.rule == "rows-left-behind" or any(c.new is not None for c in row)
+    held = ", ".join(f"{escaped(c.column)} {value(c.new if came else c.old)}" for c in row)
+    return f"{'new' if came else 'gone'}: {shorten(held, WHOLE)}"
+
+
+def rest(finding: Finding, shown: int) -> str:
+    """``and 84 more values``, ``and 1 more row``: what a finding holds beside the first ones; empty where nothing."""
+    changed, rows = keyed(finding), whole_rows(finding)
+    values, whole = len(changed) - shown, (max(finding.count, len(rows)) if rows and not changed else len(rows)) - shown
+    told = [f"{n:,} more {what}{'' if n == 1 else 's'}" for n, what in ((values, "value"), (whole, "row")) if n > 0]
+    return f"and {', '.join(told)}" if told else ""
 
 
 def milliseconds(ms: float) -> str:

@@ -94,7 +94,7 @@ def decode(path: Path, content: bytes) -> str:
         byte = content[error.start]
         raise SeedError(
             f"{path.name}, line {line}: byte 0x{byte:02x} is not UTF-8. Convert the file, for example: "
-            f"iconv -f latin1 -t utf-8 {path.name} > seed.sql"
+            f"iconv -f latin1 -t utf-8 {path.name} > {path.stem}-utf8.sql"  # onto itself, the shell would empty it
         ) from None
 
 

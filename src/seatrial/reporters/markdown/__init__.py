@@ -125,7 +125,7 @@ def _issues(judged: Judged) -> str:
 def _history(report: Report) -> dict[str, str]:
     history = report.history
     return {
-        "previous": md.numbered(_earlier(e) for e in history.previous[:5]) or _NO_EARLIER,
+        "previous": md.numbered(_earlier(e, report.environment.engine) for e in history.previous[:5]) or _NO_EARLIER,
         "total": f"{history.total_applied:,}",
         "last": md.text(history.last_migration) or "not known",
     }
@@ -134,9 +134,11 @@ def _history(report: Report) -> dict[str, str]:
 _NO_EARLIER = "None came before those under test, and no earlier run of this project is kept."
 
 
-def _earlier(entry: HistoryEntry) -> str:
+def _earlier(entry: HistoryEntry, engine: str) -> str:
+    """``engine``: of this run; the outcome on another one is told so."""
     status = HISTORY.get(entry.status, md.text(entry.status) or "not tested")
-    return f"{md.code(entry.version)} - {md.text(entry.description) or 'no description'} - {status}"
+    on = f" (on {md.text(words.engine(entry.engine))})" if entry.engine not in ("", engine) else ""
+    return f"{md.code(entry.version)} - {md.text(entry.description) or 'no description'} - {status}{on}"
 
 
 def _environment(report: Report) -> dict[str, str]:

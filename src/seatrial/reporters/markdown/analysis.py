@@ -191,7 +191,7 @@ def performance(report: Report) -> dict[str, str]:
     return {
         "table": "\n".join(_timed(m) for m in tried) or md.row("None", "", "", "", ""),
         "locks": _lock_text(tried),
-        "advice": md.bullets(_advice(tried)),
+        "advice": md.bullets(_advice(tried, report.environment.engine)),
     }
 
 
@@ -237,11 +237,28 @@ def _lock_text(tried: list[Judged]) -> str:
         if judged.impact is not Impact.LOW:
             locks = {(x.table, x.mode): x for x in sorted(_locks(judged), key=lambda x: x.held_ms or 0)}
             lines += [f"{told.name(judged)}: {_lock(x)}" for x in sorted(locks.values(), key=lambda x: x.table)]
-    modes = {s.locks_observed for m in tried for s in (m.trial.up, m.trial.down) if s.executed}
-    notes = dict.fromkeys(n for m in tried for s in (m.trial.up, m.trial.down) if (n := s.locks_note))
-    how = ", ".join(sorted(modes)) or "not observed"
     lines = lines or _longest_lock(tried)
-    return "\n".join([f"**Locks**: {how}{''.join(f'; {md.text(n)}' for n in notes)}", *(f"- {x}" for x in lines)])
+    return "\n".join([f"**Locks**: {_how_seen(tried)}", *(f"- {x}" for x in lines)])
+
+
+def _how_seen(tried: list[Judged]) -> str:
+    """``exact; not observed in up of 0002 (...)``: what holds for most steps first, then the steps that differ."""
+    seen: dict[tuple[Observed, str], list[str]] = {}
+    for judged in tried:
+        for name, step in (("up", judged.trial.up), ("down", judged.trial.down)):
+            if step.executed:
+                which = f"{name} of {md.code(judged.migration.version)}"
+                seen.setdefault((step.locks_observed, step.locks_note), []).append(which)
+    if not seen:
+        return "not observed"
+    (mode, note), *others = sorted(seen, key=lambda how: -len(seen[how]))
+    told = [f"{mode}; {md.text(note)}" if note else mode]
+    return "; ".join([*told, *(_seen_otherwise(*how, seen[how]) for how in others)])
+
+
+def _seen_otherwise(mode: Observed, note: str, steps: list[str]) -> str:
+    why = f" ({md.text(note.replace('; ', ', '))})" if note else ""
+    return f"{mode} in {', '.join(steps[:6])}{words.more(len(steps) - 6)}{why}"
 
 
 def _longest_lock(tried: list[Judged]) -> list[str]:
@@ -258,7 +275,13 @@ def _lock(lock: Lock) -> str:
     return f"{md.code(lock.table)} {md.text(lock.mode)}{held} ({lock.observed})"
 
 
-def _advice(tried: list[Judged]) -> Iterator[str]:
+_BESIDE = "Fill a new column or table beside the old one in batches, and change over in a later migration"
+_ONLINE = "Use online schema change tools (pt-online-schema-change, gh-ost)"
+_INSTEAD_OF_A_REWRITE = {"mysql": _ONLINE, "mariadb": _ONLINE}
+"""Those tools read MySQL's binary log or set up its triggers; they know no other server."""
+
+
+def _advice(tried: list[Judged], engine: str) -> Iterator[str]:
     """The template's advice, each sentence where it applies to what was observed."""
     high = [told.name(m) for m in tried if m.impact is Impact.HIGH and not m.trial.up.error]
     slow = [m for m in tried if m.impact is not Impact.LOW and not m.trial.up.error]
@@ -269,7 +292,8 @@ def _advice(tried: list[Judged]) -> Iterator[str]:
         yield f"Consider batching updates for large tables: {', '.join(writing)}"
     rewritten = dict.fromkeys(t for m in tried for s in m.trial.up.statements for t in s.rewrites)
     if rewritten:
-        yield f"Use online schema change tools (pt-online-schema-change, gh-ost): {md.codes(rewritten)} was rewritten"
+        were = "was" if len(rewritten) == 1 else "were"
+        yield f"{_INSTEAD_OF_A_REWRITE.get(engine, _BESIDE)}: {md.codes(rewritten)} {were} rewritten"
     if not slow and not rewritten:
         yield "None: no migration that was tried took a second or longer" if tried else "None: nothing was tried"
 

@@ -96,14 +96,16 @@ def affected(finding: Finding) -> str:
 
 def changed(finding: Finding) -> Iterator[str]:
     """The first changed values, one a line, and how many more the finding holds."""
-    for change in finding.changes[:CHANGES]:
-        whose = f"row {md.code(words.key(change.key))}: " if change.key else ""
-        column = md.code(change.column)
+    for change in words.keyed(finding)[:CHANGES]:
+        whose, column = md.code(words.key(change.key)), md.code(change.column)
         old, new = md.code(words.value(change.old)), words.became(finding, change)
         now = new if change.column in finding.gone else f"is {md.code(new)}"
-        yield f"Changed value: {whose}{column} was {old}, {now}" if change.key else f"Lost value: {column} {old}"
-    if len(finding.changes) > CHANGES:
-        yield f"and {len(finding.changes) - CHANGES:,} more values"
+        yield f"Changed value: row {whose}: {column} was {old}, {now}"
+    for row in words.whole_rows(finding)[:CHANGES]:
+        what, _, held = row.partition(": ")
+        yield f"Row {what}: {md.code(held)}"
+    if rest := words.rest(finding, CHANGES):
+        yield rest
 
 
 def not_run(judged: Judged, step: Step, *, down: bool) -> str:

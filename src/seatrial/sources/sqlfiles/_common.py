@@ -198,6 +198,7 @@ def joined(steps: list[Step]) -> Step:
         locks_observed=_observed(steps),
         locks_note="; ".join(dict.fromkeys(step.locks_note for step in steps if step.locks_note)),
         statements_observed=all(step.statements_observed for step in steps),
+        sent_together=steps[-1].sent_together,  # the last is the one that may have failed
     )
 
 

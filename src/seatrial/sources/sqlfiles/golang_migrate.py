@@ -8,6 +8,7 @@ source/migration.go (names, order, duplicates), source/iofs/iofs.go (what is pas
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -139,8 +140,9 @@ class GolangMigrateRunner:
         self._transaction = _transaction(database.engine, source)
 
     def up(self, migration: Migration) -> Step:
+        """Without a file the version moves all the same, and nothing else (migrate.go: newMigration, runMigrations)."""
         pair = self._pairs[migration.id]
-        return self._run(pair.up, target=pair.number)
+        return replace(self._run(pair.up, target=pair.number), executed=True)
 
     def down(self, migration: Migration) -> Step:
         return self._run(self._pairs[migration.id].down, target=self._before[migration.id])
