@@ -608,8 +608,11 @@ OURS = {"format", "generated", "kind", "rule", "strategy", "moment", "engine", "
 
 
 def hostile(text: str) -> Report:
-    """The failed report with this text in front of and behind every name, value, statement and message."""
-    return retold(failed(), lambda s: f"{text}{s}{text}")
+    """The failed report with this text in front of and behind every name, value, statement and message.
+
+    What is not said at all stays so: an advice "MM" would be told with one that begins so.
+    """
+    return retold(failed(), lambda s: s and f"{text}{s}{text}")
 
 
 def retold(value: Any, tell: Callable[[str], str]) -> Any:

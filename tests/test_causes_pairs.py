@@ -694,8 +694,8 @@ def failed() -> Iterator[When]:
     yield case("the statement names what is not there", error("UPDATE t", "no", Refusal.MISSING))
     yield case("the statement cannot run inside a transaction, and here it does: the tool's", error("VACUUM", "no", Refusal.TRANSACTION))
     yield case("the statement uses what an earlier one made in the same transaction", error("UPDATE t", "no", Refusal.UNCOMMITTED))
-    bare = When("no migration before it made a table", {"base": "", "seed": "", "up": Run(says="UPDATE t SET v = 1", does="", error=error("UPDATE t", "no", Refusal.MISSING)), "down": ""})
-    yield bare
+    for said, message in (("no migration before it made a table", "no such table: t"), ("the statement names what is not there", 'type "blob" does not exist')):
+        yield When(said, {"base": "", "seed": "", "up": Run(says="UPDATE t SET v = 1", does="", error=error("UPDATE t", message, Refusal.MISSING)), "down": ""})
     yield case("the database refused the statement", replace(error("UPDATE t", "no"), code="42"))
     yield case("the statement was taken, and what it began did not come to its end", error("XA PREPARE 'x'", "it is prepared"))
     yield case("the migration's own code raised an error", error("", "no"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from seatrial.checks import Found, check
@@ -77,9 +78,13 @@ def _on_nothing() -> Cause:
 
 
 def _began_on_nothing(case: Case, phase: Phase, error: StepError) -> bool:
-    missing = error.about is Refusal.MISSING or error.message.startswith("NoSuchTableError:")
+    missing = error.about is Refusal.MISSING and _OF_TABLES.search(error.message)
+    missing = missing or error.message.startswith("NoSuchTableError:")
     before = case.trial.before
-    return phase is Phase.UP and missing and before is not None and not before.schema.tables()
+    return phase is Phase.UP and bool(missing) and before is not None and not before.schema.tables()
+
+
+_OF_TABLES = re.compile(r"\b(table|relation|view)\b", re.IGNORECASE)  # a type that the engine does not know is no table
 
 
 def _causes(step: Step, error: StepError) -> Iterator[Cause]:
