@@ -78,10 +78,10 @@ def _on_nothing() -> Cause:
 
 
 def _began_on_nothing(case: Case, phase: Phase, error: StepError) -> bool:
-    missing = error.about is Refusal.MISSING and _OF_TABLES.search(error.message)
-    missing = missing or error.message.startswith("NoSuchTableError:")
+    named = error.about is Refusal.MISSING and _OF_TABLES.search(error.message)
+    missing = bool(named) or error.message.startswith("NoSuchTableError:")
     before = case.trial.before
-    return phase is Phase.UP and bool(missing) and before is not None and not before.schema.tables()
+    return phase is Phase.UP and missing and before is not None and not before.schema.tables()
 
 
 _OF_TABLES = re.compile(r"\b(table|relation|view)\b", re.IGNORECASE)  # a type that the engine does not know is no table
