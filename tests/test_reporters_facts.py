@@ -62,6 +62,23 @@ def test_every_finding_is_in_exactly_one_fact(found):
     assert sorted(map(repr, told)) == sorted(map(repr, found))
 
 
+def test_an_index_that_could_not_be_built_is_told_once():
+    """PostgreSQL's CREATE UNIQUE INDEX CONCURRENTLY over duplicates: it fails, and leaves an invalid index behind."""
+    here = {"table": "t", "objects": ("index t_v",)}
+    failed = finding("up-failed", Severity.CRITICAL, recommendation="mend the rows", causes=("rows do not fit",))
+    invalid = finding("invalid-index", **here, recommendation="drop it", causes=("the build failed",))
+    half = finding("half-applied", Severity.MEDIUM, objects=here["objects"], recommendation="and so", causes=("alone",))
+    twice = finding("duplicate-keys", **here, columns=("v",), keys=(("1",),), recommendation="decide", causes=("",))
+    (fact,) = facts([failed, half, twice, invalid])
+    assert {f.rule for f in fact.also} == {"invalid-index", "half-applied", "duplicate-keys"}
+    assert fact.recommendations == ("mend the rows", "drop it")
+    assert fact.causes == ("rows do not fit", "the build failed")
+    more = replace(half, objects=("index t_v", "table u"))
+    assert "and so" in facts([failed, more, twice, invalid])[0].recommendations
+    elsewhere = replace(twice, objects=("constraint t_key",))
+    assert [f.main.rule for f in facts([failed, elsewhere, invalid])] == ["up-failed", "duplicate-keys"]
+
+
 @calm
 @given(findings)
 def test_a_fact_mixes_no_waived_with_unwaived_and_tells_the_gravest_first(found):

@@ -8,6 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from seatrial.model import Finding, Severity
 from seatrial.values import dataclass
 
+NAMED = {"invalid-index": {"duplicate-keys"}}
+"""Main rule -> rules that say of the same object why; told first, for the main one may itself follow from another."""
+
 ANYWHERE = {
     "up-failed": {"half-applied", "invalid-index"},
     "down-failed": {"half-applied"},
@@ -40,6 +43,7 @@ FOLLOWS = {
     "collateral-schema-loss": {"schema-not-restored", "next-insert-fails", "column-order-changed", "up-not-repeatable"},
     "schema-not-restored": {"next-insert-fails", "column-order-changed", "object-renamed", "up-not-repeatable"},
     "rows-left-behind": {"up-not-repeatable"},
+    "invalid-index": {"half-applied", "duplicate-keys"},
 }
 """Rule -> rules whose causes and advice it makes superfluous in one fact."""
 
@@ -84,9 +88,9 @@ class Fact:
 def _leads_to(one: Finding, other: Finding) -> bool:
     if other.rule not in FOLLOWS.get(one.rule, ()):
         return False
-    if other.rule != "schema-not-restored":
+    if other.rule not in ("schema-not-restored", "half-applied"):
         return True
-    if one.rule == "collateral-schema-loss":
+    if one.rule in ("collateral-schema-loss", "invalid-index"):
         return set(other.objects) <= set(one.objects)
     held = {f"table {one.table}", *(f"column {one.table}.{c}" for c in one.columns)}
     return set(other.objects) <= held
@@ -96,7 +100,7 @@ def facts(findings: Iterable[Finding]) -> tuple[Fact, ...]:
     """Every finding in exactly one fact, in the order in which the main ones came."""
     rest = list(findings)
     also: dict[int, list[Finding]] = {i: [] for i in range(len(rest))}
-    for rules in (ANYWHERE, SAME_PLACE):
+    for rules in (NAMED, ANYWHERE, SAME_PLACE):
         _gather(rest, also, rules)
     _with_a_loss(rest, also)
     return tuple(_gravest_first([rest[i], *others]) for i, others in also.items())

@@ -177,7 +177,10 @@ def _text(old: str, new: str) -> Loss | None:
             f"texts are cut to {len(new)} characters", "find the longer ones first, and give the type their length"
         )
     if "?" in new and len(new) >= len(old) and all(a == b or b == "?" for a, b in zip(old, new, strict=False)):
-        return Loss("characters that the new character set lacks became ?", "convert to utf8mb4, which holds them all")
+        return Loss(
+            "characters that the new character set lacks became ?",
+            "keep a character set that has them, as utf8mb4 has all",
+        )
     if unicodedata.normalize("NFC", old) == unicodedata.normalize("NFC", new):
         return Loss("characters are put together otherwise (another Unicode form)", "")
     if old.casefold() == new.casefold():
