@@ -143,6 +143,19 @@ def test_a_default_that_names_another_column_is_no_part_of_a_copy(db: MysqlDatab
     assert [(g.key, g.old, g.new) for g in group.rows] == [(("2",), ("3", "3"), ("0", "é"))]
 
 
+def test_a_row_as_wide_as_rows_may_be(db: MysqlDatabase) -> None:
+    ran(
+        db,
+        "create table t (k varchar(99), b varbinary(61000), c varchar(999), primary key (k)) character set utf8mb4;"
+        "insert into t values ('a', x'00', 'x '), ('c ', null, 'y'), ('b', x'0000', 'z')",
+    )
+    before = db.take("A")
+    ran(db, "update t set b = x'00', c = 'y ' where c = 'y'; delete from t where k = 'b'")
+    diff = differences(db, before, db.take("B"))["t"]
+    assert [r.values for r in diff.lost] == [("b", "\\x0000", "z")]
+    assert [(r.key, r.old, r.new) for g in diff.changed for r in g.rows] == [(("c ",), (None, "y"), ("\\x00", "y "))]
+
+
 def test_a_column_that_became_a_generated_one_is_compared_by_its_values(any_db: MysqlDatabase) -> None:
     ran(any_db, "create table t (k int primary key, v int, w int); insert into t values (1,1,2),(2,2,9),(3,3,null)")
     before = any_db.take("A")

@@ -16,6 +16,7 @@ SPATIAL = frozenset(
     }
 )
 UNPRINTED = BINARIES | SPATIAL
+_SIZED = frozenset({"char", "varchar", "binary", "varbinary"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +44,16 @@ class Column:
         return self.name, self.type, self.charset
 
     @property
-    def declared(self) -> str:
-        """Type and character set for a CREATE TABLE, nullable and without a default."""
+    def width(self) -> int:
+        """Bytes of a row that its values may take at most; those of large objects stand elsewhere."""
+        length = int(self.type.partition("(")[2].partition(")")[0]) if self.base in _SIZED else 16
+        return length * (4 if self.charset else 1)
+
+    def declared(self, *, apart: bool = False) -> str:
+        """Type and character set for a CREATE TABLE, nullable and without a default; ``apart``: as a large object."""
+        type_ = self.type if not apart else "longtext" if self.charset else "longblob"
         text = f" CHARACTER SET {self.charset} COLLATE {self.collation}" if self.charset and self.collation else ""
-        return f"{self.type}{'' if self.base == 'json' else text} NULL"
+        return f"{type_}{'' if self.base == 'json' else text} NULL"
 
     @property
     def is_integer(self) -> bool:

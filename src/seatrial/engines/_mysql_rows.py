@@ -76,10 +76,15 @@ def _copied(columns: Sequence[Column], key: tuple[str, ...], also: Collection[st
 
 
 def _bare(stored: Sequence[Column]) -> str:
-    """Columns of a copy to be declared: CREATE TABLE ... SELECT takes a default along, which names what is called
-    otherwise there (measured, MySQL 9.7)."""
-    found = [f"c{i} {c.declared}" for i, c in enumerate(stored) if c.computed]
-    return f"({', '.join(found)})" if found else ""
+    """Columns of a copy to be declared, in parentheses.
+
+    CREATE TABLE ... SELECT takes a default along, which names what is called otherwise there (measured, MySQL 9.7). And
+    a row of nearly 65,535 bytes, the most that there is, has no room for its hash (manual, 8.4.7).
+    """
+    full = sum(c.width for c in stored) > _ROOMY
+    apart = {c.name for c in stored if full and c.width > _APART}
+    found = [(i, c) for i, c in enumerate(stored) if c.computed or c.name in apart]
+    return f"({', '.join(f'c{i} {c.declared(apart=c.name in apart)}' for i, c in found)})" if found else ""
 
 
 def _digest(columns: Sequence[Column], values: Sequence[str]) -> str:
@@ -356,6 +361,7 @@ class Shadows:
         return f"CREATE TABLE {name} {declared} ENGINE={engine}{options}"
 
 
+_ROOMY, _APART = 60_000, 255
 _LIMITS = (
     "SHOW VARIABLES WHERE Variable_name IN"
     " ('disabled_storage_engines', 'enforce_storage_engine', 'sql_require_primary_key',"
