@@ -142,10 +142,16 @@ def _rows(case: Case, link: Link, change: TableDiff) -> Iterator[Finding]:
         change, {c for g in change.changed for c in g.columns if (str(change.table), c) not in link.drawn}
     )
     are = {True: "is", False: "are"}
+    hold = "holds" if values.count == 1 else "hold"
     told = (
         ("rows-lost", Severity.CRITICAL, lost, f"that stood here on the way up {are[lost.count == 1]} missing"),
         ("rows-left-behind", Severity.HIGH, left, f"{are[left.count == 1]} left behind"),
-        ("values-lost", Severity.CRITICAL, values, f"hold other values in {listed(values.columns)} than on the way up"),
+        (
+            "values-lost",
+            Severity.CRITICAL,
+            values,
+            f"{hold} other values in {listed(values.columns)} than on the way up",
+        ),
     )
     for rule, severity, rows, said_of_them in told:
         if rows.count:
