@@ -773,6 +773,16 @@ def chain_schema() -> Iterator[When]:
     yield case(UNKNOWN, "SELECT 1", {index: held}, {index: {**held, "definition": "(u)"}})
 
 
+def down_failed() -> Iterator[When]:
+    def case(said: str, up: Run | str, failure: StepError) -> When:
+        return when(said, up, Run(says="ALTER TABLE t DROP COLUMN w", does="", error=failure))
+
+    missing = error("ALTER TABLE t DROP COLUMN w", 'no such column: "w"', Refusal.MISSING)
+    yield case("up sent no statement to the database, so that there is nothing for down to take back", "", missing)
+    yield case("the statement names what is not there", IDLE, missing)
+    yield case(UNKNOWN, "", error("", ""))
+
+
 def chain_failed() -> Iterator[When]:
     yield link("`DROP TABLE x` ran in its own trial, and is refused once later migrations were applied and taken back: no", "DROP TABLE x", error=error("DROP TABLE x", "no"))
     yield link(UNKNOWN, "", error=error("", "boom"))
@@ -821,6 +831,7 @@ SYMPTOMS = [
     Symptom("rows-left-behind", "t", tuple(chain_rows_left()), about="in the chain"),
     Symptom("values-lost", "t", tuple(chain_values()), about="in the chain"),
     Symptom("schema-not-restored", "t", tuple(chain_schema()), about="in the chain"),
+    Symptom("down-failed", None, tuple(down_failed())),
     Symptom("down-failed", None, tuple(chain_failed()), about="in the chain"),
 ]
 

@@ -110,3 +110,12 @@ def test_what_has_to_be_committed_first(engine, trial):
     (found,) = [f for m in done.report.migrations for f in m.findings if f.rule == "up-failed"]
     assert "made in the same transaction" in found.causes[0]
     assert found.recommendation == "Move what makes it to a migration of its own, before this one."
+
+
+@pytest.mark.engines("sqlite")
+@pytest.mark.parametrize(("up", "empty"), [("", True), ("UPDATE t SET v = v;", False)])
+def test_a_down_behind_an_up_that_is_empty(engine, trial, up, empty):
+    done = trial(base="CREATE TABLE t (id integer PRIMARY KEY, v text);", up=up, down="ALTER TABLE t DROP COLUMN w;")
+    (found,) = [f for m in done.report.migrations for f in m.findings if f.rule == "down-failed"]
+    assert found.causes[0].startswith("up sent no statement to the database") == empty
+    assert found.recommendation.startswith("Write what up is to do") == empty

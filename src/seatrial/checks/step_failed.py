@@ -49,7 +49,7 @@ def _failed(case: Case, rule: str, phase: Phase, step: Step) -> Finding:
         Severity.CRITICAL,
         phase,
         f"{phase.value.capitalize()} failed{what}: {shorten(error.message, 300)}{code}",
-        causes=[_on_nothing()] if _began_on_nothing(case, phase, error) else _causes(step, error),
+        causes=_led_to(case, phase, step, error),
         recommendation=_advice(case, phase, step, error),
         sql=error.statement,
         count=1,
@@ -65,6 +65,20 @@ _HAD_AGAINST = {
     Refusal.LOCK: "the statement did not get its lock in time",
     Refusal.UNCOMMITTED: "the statement uses what an earlier one made in the same transaction, not committed yet",
 }
+
+
+def _led_to(case: Case, phase: Phase, step: Step, error: StepError) -> list[Cause]:
+    if _began_on_nothing(case, phase, error):
+        return [_on_nothing()]
+    if _came_after_nothing(case, phase, error):
+        return [Cause("up sent no statement to the database, so that there is nothing for down to take back")]
+    return list(_causes(step, error))
+
+
+def _came_after_nothing(case: Case, phase: Phase, error: StepError) -> bool:
+    """A down with work to do behind an up that is empty, or whose file is not there."""
+    up = case.trial.up
+    return phase is Phase.DOWN and error.about is Refusal.MISSING and up.statements_observed and not up.statements
 
 
 def _on_nothing() -> Cause:
@@ -137,6 +151,8 @@ def _advice(case: Case, phase: Phase, step: Step, error: StepError) -> str:
         told = f"Correct the migration's own code{where}; the message tells what it met there."
     if error.about is Refusal.TRANSACTION:
         told = _outside_transactions(case)
+    if _came_after_nothing(case, phase, error):
+        return "Write what up is to do (is its file missing or empty?), or empty down as well."
     if error.about is Refusal.ROWS:
         told = _of_rows(case, phase, step, error) or told
     if phase is Phase.UP or error.about is Refusal.SYNTAX:
