@@ -135,8 +135,12 @@ FILLS = ("INSERT INTO beside (user_id) SELECT id FROM users;", "DELETE FROM besi
 
 
 def test_a_table_that_is_filled_by_the_very_next_migration_is_empty_until_then(engine):
-    """Found in pixie's profiles: the made-up rows of a new table stood in the way of the migration that fills it."""
-    report = engine.run([USERS, (BESIDE, "DROP TABLE beside;"), FILLS])
+    """Found in pixie's profiles, and in Copr with two tables: the made-up rows of a new table stood in the way of the
+    migration that fills it."""
+    more = BESIDE.replace("beside", "besides")
+    fills = [text.replace("beside", "besides") for text in FILLS]
+    made = (f"{BESIDE} {more}", "DROP TABLE beside; DROP TABLE besides;")
+    report = engine.run([USERS, made, (f"{FILLS[0]} {fills[0]}", f"{FILLS[1]} {fills[1]}")])
     filled = report.migrations[2]
     assert (filled.status, filled.findings) == (Status.PASSED, ())
     assert any(d.why.startswith("up refuses made-up rows") for d in report.not_verified if d.migration == "0003")

@@ -94,7 +94,7 @@ class Fitting:
         persist, refused, schema = partial(self.retrier.persist, step.migration.id), failed.up, failed.before.schema
         found = persist(lambda _: self.rows.refused(step.migration, refused, schema, ahead))
         if found and not found.enough:
-            found = persist(lambda _: self.rows.unwritten(step.migration, refused, schema)) or found
+            found = persist(lambda _: self.rows.unwritten(step.migration, refused, schema, ahead)) or found
         if found and found.enough:
             self.refused = None
             self._doubt(step, f"up refuses made-up rows that the schema allows: {failed.up.error.message}")

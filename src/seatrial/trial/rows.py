@@ -308,13 +308,13 @@ class Rows:
         stand.restore()
         return found
 
-    def unwritten(self, migration: Migration, refused: Step, schema: Schema) -> Thinned | None:
+    def unwritten(self, migration: Migration, refused: Step, schema: Schema, ahead: Ahead) -> Thinned | None:
         """The rows of tables that the migration right before made and this one fills, where it works without them.
 
         The two go out together: in between nobody has written there. None where that is not why up refuses.
         """
         stand = self.stand
-        texts = [*refused.texts, *([refused.error.statement] if refused.error else [])]
+        texts = [*refused.texts, *([refused.error.statement] if refused.error else []), *ahead.statements]
         intent = read(texts, stand.database.engine, schema)
         stand.restore()
         counts = units(stand.database, schema, [t for t in self._new if intent.inserts_into(t)])
