@@ -94,3 +94,22 @@ def test_session_and_sql_modes_of_an_alembic_project(engine: Engine, tmp_path: P
     assert (lost.changes[0].old, lost.changes[0].new) == ("ultramarine", "ultram")
     settings = report.environment.settings
     assert "SET time_zone = '+05:00'" in settings
+
+
+@pytest.mark.engines("sqlite")
+def test_what_was_refused_and_passed_over_did_nothing(engine: Engine, tmp_path: Path) -> None:
+    """The table is not followed under a name that it never got, and no rows are missed that nobody wrote."""
+    made = (
+        "op.execute('CREATE TABLE t (id integer PRIMARY KEY, v text UNIQUE)')\n    op.execute('CREATE TABLE x (n int)')"
+    )
+    filled = "op.execute(\"INSERT INTO t VALUES (1, 'a'), (2, 'b')\")"
+    tried = ("ALTER TABLE t RENAME TO x", "UPDATE t SET v = 'z'")
+    passed_over = [f'try: op.execute("{s}")\n    except Exception: pass' for s in tried]
+    there, back = (f"op.execute(\"UPDATE t SET v = '{v}' WHERE id = 1\")" for v in ("c", "a"))
+    steps = (
+        revision("a", up=f"{made}\n    {filled}", downgrade="op.drop_table('x')\n    op.drop_table('t')"),
+        revision("b", "a", up="\n    ".join([*passed_over, there]), downgrade=back),
+    )
+    report = engine.tested(alembic_project(tmp_path, *steps))
+    assert [(f.rule, f.table) for m in report.migrations for f in m.findings] == []
+    assert [s.undone for s in report.migrations[1].trial.up.statements] == [True, True, False]

@@ -66,7 +66,8 @@ class Case:
 
     def _read(self, step: Step, start: Snapshot | None) -> Intent:
         schema = start.schema if start else Schema()
-        return read(step.texts, self.trial.engine, schema, observed=step.statements_observed)
+        undone = step.undone if step.error is None else frozenset()  # of a step that failed, what it meant is asked
+        return read(step.texts, self.trial.engine, schema, observed=step.statements_observed, undone=undone)
 
     @property
     def up_ran(self) -> bool:

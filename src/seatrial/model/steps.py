@@ -110,3 +110,8 @@ class Step:
     def texts(self) -> list[str]:
         """All that the step says, for whoever asks what it meant."""
         return [*self.said, *(s.bound or s.sql for s in self.statements)]
+
+    @property
+    def undone(self) -> frozenset[int]:
+        """The places in ``texts`` of what was refused or taken back."""
+        return frozenset(i for i, s in enumerate(self.statements, start=len(self.said)) if s.undone)

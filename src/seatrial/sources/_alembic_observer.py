@@ -337,7 +337,13 @@ class Observer:
             spent = (time.perf_counter() - self._started) * 1000
             parameters = short(context.parameters) if context.parameters else ""
             self._statements.append(
-                {"sql": context.statement.strip(), "duration_ms": spent, "rows": None, "parameters": parameters}
+                {
+                    "sql": context.statement.strip(),
+                    "duration_ms": spent,
+                    "rows": None,
+                    "parameters": parameters,
+                    "undone": self._engine in ("sqlite", "postgresql") and not _keeps(context),
+                }
             )
 
     def _committed(self, conn: Any) -> None:
@@ -448,6 +454,12 @@ def _place(error: BaseException, frames: list[traceback.FrameSummary]) -> str:
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}, line {error.lineno}"
     return f"{frames[-1].filename}, line {frames[-1].lineno}" if frames else ""
+
+
+def _keeps(context: Any) -> bool:
+    """Whether a statement that was refused may have done a part of its work (https://sqlite.org/lang_conflict.html)."""
+    many = getattr(context.execution_context, "executemany", False)
+    return bool(many) or re.search(r"\bOR\s+FAIL\b", context.statement, re.IGNORECASE) is not None
 
 
 def in_transaction(conn: Any) -> bool:

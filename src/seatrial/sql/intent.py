@@ -343,27 +343,39 @@ def _columns_in(name: str) -> list[str]:
 
 
 def read(
-    statements: Sequence[str], dialect: str, schema: Schema, *, observed: bool = True, session: Sequence[str] = ()
+    statements: Sequence[str],
+    dialect: str,
+    schema: Schema,
+    *,
+    observed: bool = True,
+    session: Sequence[str] = (),
+    undone: frozenset[int] = frozenset(),
 ) -> Intent:
     """What the statements of one step ask for; ``schema`` is the schema before it.
 
     ``observed`` says whether these are all the statements that ran; where they are not, everything is opaque.
-    ``session``: what the connection was given before them.
+    ``session``: what the connection was given before them. ``undone``: places of statements that did nothing in the
+    end; they name what they name.
     """
-    return _read(tuple(statements), dialect, schema, observed, tuple(session))
+    return _read(tuple(statements), dialect, schema, observed, tuple(session), undone)
 
 
 @lru_cache(maxsize=256)  # the trial asks, then the checks, for the second up the same again, then each report
 def _read(
-    statements: tuple[str, ...], dialect: str, schema: Schema, observed: bool, session: tuple[str, ...] = ()
+    statements: tuple[str, ...],
+    dialect: str,
+    schema: Schema,
+    observed: bool,
+    session: tuple[str, ...],
+    undone: frozenset[int],
 ) -> Intent:
     world = World(schema, dialect)
     found_zones: dict[str, None] = {}
     sets_zone = False
     parts = list(_parsed(statements, dialect))
-    undone = taken_back([p.tokens for _, p in parts])
+    back = taken_back([p.tokens for _, p in parts])
     for place, (index, parsed) in enumerate(parts):
-        world.run(parsed, index, executed=place not in undone)
+        world.run(parsed, index, executed=place not in back and index not in undone)
         for zone, sets in zones(parsed.tokens):
             found_zones[zone] = None
             sets_zone = sets_zone or sets
