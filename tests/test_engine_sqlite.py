@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from test_engine_sqlite_support import changes, checksums, database, run
 
+from seatrial.cli import _ended_in_order
 from seatrial.engines import _sqlite_run
 from seatrial.engines.sqlite import SqliteDatabase
 from seatrial.errors import DatabaseError
@@ -444,7 +445,7 @@ def test_an_interrupt_ends_a_long_statement(database):
     """Python hears it between its own instructions alone, and a statement is one call of SQLite's."""
     timer = threading.Timer(0.2, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT))
     timer.start()
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt), _ended_in_order():  # where it falls into a finalizer it comes again
         run(
             database,
             f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {10**8}) SELECT max(i) FROM n",
