@@ -296,3 +296,31 @@ def _alembic(folder, up, down):
     (folder / "migrations" / "env.py").write_text(ENV)
     (folder / "alembic.ini").write_text("[alembic]\nscript_location = migrations\nsqlalchemy.url = sqlite:///a.db\n")
     return folder
+
+
+@pytest.mark.parametrize(
+    ("kind", "default"),
+    [
+        ("INTEGER NOT NULL", "0"),
+        ("VARCHAR(20) NOT NULL", "'new'"),
+        ("BOOLEAN", "false"),
+        ("NUMERIC(8, 2)", "1.50"),
+        ("DATE", "'2001-02-03'"),
+    ],
+)
+def test_a_column_that_came_with_its_default_is_not_dropped_on_that_alone(engine, kind, default):
+    """Each row that stood holds it, and down gives it to all."""
+    add, drop = f"ALTER TABLE r ADD COLUMN x {kind} DEFAULT {default};", "ALTER TABLE r DROP COLUMN x;"
+    report = engine.run(steps(add, drop, TABLE, (drop, add)))
+    (lost,) = report.migrations[2].findings
+    assert (lost.rule, lost.columns, lost.count) == ("values-lost", ("x",), 1)
+    assert [m.status for m in report.migrations] == [Status.PASSED, Status.PASSED, Status.FAILED]
+    assert not doubts(report)
+
+
+def test_a_column_that_is_kept_elsewhere_comes_back_with_any_value(engine):
+    add, drop = "ALTER TABLE r ADD COLUMN x INTEGER DEFAULT 0;", "ALTER TABLE r DROP COLUMN x;"
+    kept = "CREATE TABLE s (id INTEGER PRIMARY KEY, x INTEGER); INSERT INTO s SELECT id, x FROM r;"
+    back = "UPDATE r SET x = (SELECT s.x FROM s WHERE s.id = r.id); DROP TABLE s;"
+    report = engine.run(steps(add, drop, TABLE, (kept + drop, add + back)))
+    assert [m.findings for m in report.migrations] == [(), (), ()]

@@ -2,6 +2,8 @@
 
 import pytest
 
+from seatrial.sql.queries import names_of
+from seatrial.sql.tokens import code
 from seatrial.sql.wants import looked_for, wanted
 
 
@@ -84,3 +86,8 @@ def test_rows_that_up_fills_in_from_elsewhere_are_not_looked_for(named, found):
     up = "INSERT INTO r (p) SELECT p.id FROM p WHERE p.name = 'all'"
     down = f"DELETE FROM r WHERE id IN (SELECT r.id FROM r JOIN p ON r.p = p.id WHERE p.name = '{named}')"
     assert [w.table.name for w in wanted([up], [down], "sqlite") if w.links and not w.parts] == found
+
+
+def test_types_are_no_columns():
+    condition = """a = 'x'::character varying AND r."B" <> 'y'::public.kind AND c < d::timestamp with time zone"""
+    assert list(names_of(code(condition, "postgresql"))) == [("", "a"), ("r", "B"), ("", "c"), ("", "d")]

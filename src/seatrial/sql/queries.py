@@ -325,12 +325,17 @@ def _alternatives(part: Part) -> list[Part]:
     return [(*bare[:at], EQUALS, *bare[a:b]) for a, b in listed]
 
 
+_OF_TYPES = (".", "VARYING", "PRECISION", "WITHOUT", "WITH", "TIME", "ZONE")  # x::character varying
+
+
 def names_of(part: Sequence[Token]) -> Iterator[tuple[str, str]]:
     """(qualifier, column) of each name in a condition."""
+    in_type = False
     for i, token in enumerate(part):
         before, after = (part[j].word if 0 <= j < len(part) else "" for j in (i - 1, i + 1))
         is_column = token.kind == QUOTED or (token.kind == WORD and token.word not in _NO_COLUMN)
-        if is_column and after not in ("(", ".") and before not in ("::", "AS", "COLLATE"):
+        in_type = before == "::" or (in_type and (before == "." or token.word in _OF_TYPES))
+        if is_column and not in_type and after not in ("(", ".") and before not in ("AS", "COLLATE"):
             yield (part[i - 2].name if before == "." and i > 1 else ""), token.name
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 from seatrial.model import Foretelling, NotVerified, Snapshot, Trial
 from seatrial.plan import Planned
+from seatrial.sql.tokens import quote_name
 from seatrial.sql.wants import Want, looked_for, wanted
 from seatrial.trial.retry import Retrier, disturbed
 from seatrial.trial.rows import Rows
@@ -40,7 +41,7 @@ class Reaching:
 
     def tried(self, step: Planned, trial: Trial, now: Snapshot) -> tuple[Trial, Snapshot]:
         """The trial, once more where rows that it looks for were not known before, or are refused."""
-        if trial.up.error is None and (more := self._not_known(trial)):
+        if trial.up.error is None and (more := (*self._not_known(trial), *self._varied(trial))):
             self._wants += more
             self.back(step)
             if self._persist(step, lambda _: self.rows.reach(step.index - 1, self._wants)):
@@ -74,6 +75,11 @@ class Reaching:
         said = wanted(trial.up.texts, trial.down.texts, engine)
         found = (w for w in said if w.asks in missed and (w.table.name.casefold(), w.pairs) not in known)
         return tuple(w for w in found if self.rows.may_reach(w, trial.before.schema))
+
+    def _varied(self, trial: Trial) -> tuple[Want, ...]:
+        """Rows that hold another value than the default of a column which up drops, and which lost nothing by it."""
+        before = trial.before
+        return tuple(w for w in beside_defaults(trial) if before and self.rows.may_reach(w, before.schema))
 
     # --- where up refuses them ---
 
@@ -125,3 +131,21 @@ class Reaching:
 
     def _persist(self, step: Planned, act: Callable[[object], T]) -> T:
         return self.retrier.persist(step.migration.id, act)
+
+
+def beside_defaults(trial: Trial) -> Iterator[Want]:
+    """For each column that up drops and down adds again, and that lost nothing: a row without its default.
+
+    Every row that stood when the column came with a default holds that. Down gives it to all rows, so that these come
+    back whatever it does.
+    """
+    if not (trial.before and trial.after_down):
+        return
+    lost = {(diff.table, name) for diff in trial.down_changes for g in diff.changed for name in g.columns}
+    for diff in trial.up_changes:
+        columns, back = (held.schema.columns(diff.table) for held in (trial.before, trial.after_down))
+        for name in diff.missing_columns:
+            default = columns.get(name, {}).get("default")
+            if default and name in back and (diff.table, name) not in lost:
+                part = f"{quote_name(name, trial.engine)} <> {default}"
+                yield Want(table=diff.table, parts=(part,), rows=1)
