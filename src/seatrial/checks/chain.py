@@ -136,8 +136,7 @@ def _schema(case: Case, link: Link, changes: Sequence[Difference]) -> Iterator[F
 def _rows(case: Case, link: Link, change: TableDiff) -> Iterator[Finding]:
     lost, left, values = Rows(key=change.key), Rows(key=change.key), Rows(key=change.key)
     lost.add_rows(change.lost_count, change.lost, change.columns)
-    surplus = change.added_count - (0 if change.key else change.lost_count)
-    left.add_rows(max(0, surplus), change.added, change.columns, came=True)
+    left.add_rows(change.surplus, change.added, change.columns, came=True)
     values.add_changes(
         change, {c for g in change.changed for c in g.columns if (str(change.table), c) not in link.drawn}
     )

@@ -42,8 +42,7 @@ def collateral_change(case: Case) -> Found:
         touched = rows.count
         if not named:
             rows.add_rows(diff.lost_count, diff.lost, diff.columns)
-            surplus = diff.added_count if diff.key else max(0, diff.added_count - diff.lost_count)
-            rows.add_rows(surplus, diff.added, diff.columns, came=True)
+            rows.add_rows(diff.surplus, diff.added, diff.columns, came=True)
         if not rows.count:
             continue
         if case.up.opaque:

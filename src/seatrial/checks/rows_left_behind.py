@@ -21,8 +21,8 @@ def rows_left_behind(case: Case) -> Found:
     if not case.down_ran:
         return
     for diff in case.trial.down_changes:
-        surplus = diff.added_count if diff.key else diff.added_count - diff.lost_count
-        if surplus <= 0:
+        surplus = diff.surplus
+        if not surplus:
             continue
         rows = Rows(key=diff.key)
         surely = diff.key or not diff.lost_count  # without a key, a row that is new may be the new form of a lost one

@@ -58,6 +58,11 @@ class TableDiff:
     def changed_count(self) -> int:
         return sum(g.count for g in self.changed)
 
+    @property
+    def surplus(self) -> int:
+        """Rows that came beside those that stood: without a key, a lost one may have come back in a new form."""
+        return self.added_count if self.key else max(0, self.added_count - self.lost_count)
+
     def __bool__(self) -> bool:
         return bool(self.lost_count or self.added_count or self.changed)
 
