@@ -7,6 +7,7 @@ from seatrial.model import Snapshot
 from seatrial.sql import quote_name, split
 from seatrial.sql.intent import probe_sql, read
 from seatrial.sql.taken_back import taken_back
+from seatrial.sql.tokens import code
 
 
 class Here:
@@ -314,7 +315,7 @@ TAKEN_BACK = {
 
 @pytest.mark.parametrize(("dialect", "script", "expected"), TAKEN_BACK.values(), ids=TAKEN_BACK)
 def test_what_rollbacks_take_back(dialect, script, expected):
-    assert taken_back([s.text for s in split(script, dialect)], dialect) == expected
+    assert taken_back([tuple(code(s.text, dialect)) for s in split(script, dialect)], dialect) == expected
 
 
 def test_a_backfill_that_is_taken_back_left_nothing_out():

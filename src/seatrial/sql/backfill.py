@@ -44,7 +44,6 @@ from seatrial.sql.fills import (
 )
 from seatrial.sql.later import OPAQUE, written_later
 from seatrial.sql.tables import Run
-from seatrial.sql.taken_back import taken_back
 from seatrial.sql.tokens import Token, quote_name
 from seatrial.sql.values import is_random
 from seatrial.sql.world import World
@@ -77,10 +76,7 @@ def backfills(
     candidates: list[Candidate] = []
     unjudged: list[tuple[str, str]] = []
     doubts: list[_Doubt] = []
-    gone = taken_back(statements, world.dialect)
     for run in _updating(world):
-        if run.index in gone:
-            continue
         try:
             refuse_like(world, run, [*session, *statements[: run.index + 1]])
             candidates.append(candidate_of(world, run, statements[run.index]))

@@ -18,10 +18,10 @@ from seatrial.sql.fills import Backfill
 from seatrial.sql.lineage import Lineage
 from seatrial.sql.probe import probe_sql
 from seatrial.sql.rename import same_renamed
-from seatrial.sql.savepoints import taken_back
 from seatrial.sql.split import split
 from seatrial.sql.statement import Parsed, kind, parse, zones
 from seatrial.sql.tables import Column, Event, Table
+from seatrial.sql.taken_back import taken_back
 from seatrial.sql.tokens import code
 from seatrial.sql.values import is_nondeterministic
 from seatrial.sql.world import World
@@ -373,7 +373,7 @@ def _read(
     found_zones: dict[str, None] = {}
     sets_zone = False
     parts = list(_parsed(statements, dialect))
-    back = taken_back([p.tokens for _, p in parts])
+    back = taken_back([p.tokens for _, p in parts], dialect)
     for place, (index, parsed) in enumerate(parts):
         world.run(parsed, index, executed=place not in back and index not in undone)
         for zone, sets in zones(parsed.tokens):
