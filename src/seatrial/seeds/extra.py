@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from seatrial.model import Database, Schema, TableRef
+from seatrial.seeds.inserts import literal
 from seatrial.seeds.references import Values
 from seatrial.seeds.shape import Shape, shapes
 from seatrial.seeds.standing import qualified
-from seatrial.sql.tokens import quote_string
 
 Extra = Mapping[TableRef, tuple[Values, ...]]
 _EXACT = frozenset({"text", "char", "integer", "decimal", "boolean", "date", "uuid", "enum", "bytes"})
@@ -35,12 +35,3 @@ def _telling(shape: Shape | None, row: Values) -> list[str]:
 def _equal(database: Database, name: str, value: object) -> str:
     quoted = database.quote(name)
     return f"{quoted} IS NULL" if value is None else f"{quoted} = {literal(value, database.engine)}"
-
-
-def literal(value: object, dialect: str) -> str:
-    """A value as ``fill`` takes it, as a literal."""
-    if isinstance(value, bytes):
-        return f"'\\x{value.hex()}'" if dialect == "postgresql" else f"X'{value.hex()}'"
-    if isinstance(value, bool):
-        return str(value).lower() if dialect == "postgresql" else str(int(value))
-    return str(value) if isinstance(value, int) else quote_string(str(value), dialect)

@@ -21,6 +21,7 @@ from seatrial.seeds.rows import Maker
 from seatrial.seeds.shape import Reference, Shape, shapes
 from seatrial.seeds.standing import Standing, qualified
 from seatrial.sql.queries import names_of
+from seatrial.sql.tables import fold
 from seatrial.sql.tokens import NUMBER, STRING, code, quote_name, quote_string
 from seatrial.sql.wants import Link, Want
 
@@ -95,8 +96,8 @@ class _Reach:
 
     def _named(self, wanted: TableRef) -> TableRef | None:
         """The table that a statement means, if it is certain which."""
-        fold = str if self.database.engine == "postgresql" else str.casefold
-        found = [t for t in self.known if fold(t.name) == fold(wanted.name)]
+        dialect = self.database.engine
+        found = [t for t in self.known if fold(t.name, dialect) == fold(wanted.name, dialect)]
         exact = [t for t in found if t.namespace == wanted.namespace] if wanted.namespace else found
         found = exact or found
         return found[0] if len(found) == 1 else None
@@ -145,8 +146,8 @@ class _Reach:
         return all(self._column(shape, name) for _, name in names_of(code(part, self.database.engine)))
 
     def _column(self, shape: Shape, name: str) -> str:
-        fold = str if self.database.engine == "postgresql" else str.casefold
-        return next((c for c in shape.columns if fold(c) == fold(name)), "")
+        dialect = self.database.engine
+        return next((c for c in shape.columns if fold(c, dialect) == fold(name, dialect)), "")
 
     # --- making ---
 

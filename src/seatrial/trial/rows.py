@@ -24,6 +24,7 @@ from seatrial.seeds.thin import Thinned, keep_only, thin, units
 from seatrial.sql.intent import read
 from seatrial.sql.pivot import of_one_row
 from seatrial.sql.rename import names_in
+from seatrial.sql.tables import fold
 from seatrial.sql.wants import Want
 from seatrial.trial.bare import Bare
 from seatrial.trial.retry import disturbed
@@ -432,5 +433,4 @@ def _named_in(texts: Sequence[str], tables: Collection[TableRef], engine: str) -
     if not tables:
         return frozenset()
     names = frozenset[str]().union(*(names_in(text, engine) for text in texts))
-    fold = str if engine == "postgresql" else str.casefold
-    return frozenset(t for t in tables if fold(t.name) in names)
+    return frozenset(t for t in tables if fold(t.name, engine) in names)

@@ -10,6 +10,7 @@ from seatrial.seeds.conditions import condition
 from seatrial.sql.effects import Verb
 from seatrial.sql.queries import conditions_of, sources_of
 from seatrial.sql.statement import Parsed, parse
+from seatrial.sql.tables import fold
 from seatrial.sql.tokens import NUMBER
 
 _SHOWN = 3  # statements of one step on one table
@@ -91,8 +92,7 @@ def _tables(parsed: Parsed, schema: Schema, dialect: str) -> tuple[TableRef, ...
 
 
 def _there(name: TableRef, schema: Schema, dialect: str) -> TableRef | None:
-    fold = str if dialect == "postgresql" else str.casefold
-    found = [t for t in schema.tables() if fold(t.name) == fold(name.name)]
+    found = [t for t in schema.tables() if fold(t.name, dialect) == fold(name.name, dialect)]
     exact = [t for t in found if t.namespace == name.namespace]
     return next(iter(exact or found), None)
 
